@@ -1,0 +1,52 @@
+# Everything runs from .venv, which holds exactly what constraints.txt pins.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ROOMS := domain store projections api workers cli tests benchmarks
+
+.PHONY: install run test bench lint fmt lock
+
+install: $(STAMP)
+
+# Debian's python3 has venv but not ensurepip, so the system's pip fills the environment; a Python that has no pip of
+# its own brings ensurepip. The stamp is written last: an install that was cut off starts again.
+$(STAMP): constraints.txt pyproject.toml
+	@if $(PYTHON) -m pip --version >/dev/null 2>&1; then \
+		set -e; \
+		$(PYTHON) -m venv --without-pip $(VENV); \
+		pip="$(PYTHON) -m pip --python $(BIN)/python"; \
+		$$pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt; \
+	else \
+		set -e; \
+		$(PYTHON) -m venv $(VENV); \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt; \
+	fi
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: install
+	@exec $(BIN)/skald serve
+
+# The checks that need no server come first; pytest's closing line comes last.
+test: lint
+	@$(BIN)/python -m pytest -n auto --dist worksteal
+
+bench: install
+	@$(BIN)/python -m benchmarks
+
+lint: install
+	@$(BIN)/ruff format --check --quiet $(wildcard $(ROOMS)) || { echo "run 'make fmt'"; exit 1; }
+	@$(BIN)/ruff check --quiet $(wildcard $(ROOMS))
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo >/dev/null 2>&1 || $(BIN)/lint-imports
+
+fmt: install
+	@$(BIN)/ruff format $(wildcard $(ROOMS))
+	@$(BIN)/ruff check --fix $(wildcard $(ROOMS))
+
+# Pins everything anew. No index address is recorded: the lock says what, the machine's pip settings say from where.
+lock: install
+	@$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --allow-unsafe \
+		--strip-extras --all-extras --output-file constraints.txt pyproject.toml

@@ -1,0 +1,1 @@
+"""The `skald` command: settings, the embedded servers, and the processes that make up the service."""

@@ -1,0 +1,187 @@
+"""Every setting of Skald: its environment variable, type, default and the reason for it.
+
+``Settings.from_env(os.environ)`` is the only reader of the environment. The rooms below take plain parameters.
+The variable of a field is ``SKALD_`` and the field's name in capitals; an empty variable counts as unset.
+"""
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_type_hints
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+from msgspec import Meta
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+PREFIX = "SKALD_"
+MASK = "****"
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Count = Annotated[int, Meta(ge=1, le=1024)]
+Amount = Annotated[int, Meta(ge=0, le=2**53)]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class SettingError(Exception):
+    """A setting that cannot be used; the message names the variable and what would be right."""
+
+
+def default_workers() -> int:
+    """One API process per core that this process may run on, at most 4: PostgreSQL needs cores, too."""
+    return min(4, len(os.sched_getaffinity(0)))
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings; see ``MEANINGS`` for what each one does and why it has its default."""
+
+    database_url: str | None = None
+    redis_url: str | None = None
+    data_dir: Path = Path(".skald")
+    host: str = "127.0.0.1"
+    port: Port = 8000
+    workers: Count = msgspec.field(default_factory=default_workers)
+    rate_limit_per_minute: Amount = 480
+    rate_limit_per_hour: Amount = 4800
+    max_body_bytes: Annotated[int, Meta(ge=1024, le=2**31)] = 32 * 1024 * 1024
+    trusted_proxies: tuple[str, ...] = ()
+    cache_bytes: Amount = 64 * 1024 * 1024
+    pool_size: Count = 8
+    log_level: LogLevel = "info"
+    postgres_bin: Path | None = None
+    valkey_bin: Path | None = None
+    run_dir: Path | None = None
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str], **overrides: object) -> Self:
+        """The settings of ``env``, with ``overrides`` (command line options; None means not given) over them.
+
+        Raises SettingError for the first variable, in the order of the fields, that has a bad value.
+        """
+        values: dict[str, Any] = {}
+        for name, kind in _kinds().items():
+            if (given := overrides.get(name)) is not None:
+                values[name] = given
+            elif text := env.get(variable(name), "").strip():
+                values[name] = _parse(name, kind, text)
+        return cls(**values)
+
+    def to_env(self) -> dict[str, str]:
+        """The variables that make ``from_env`` give these settings again, for child processes."""
+        env = {}
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is not None:
+                env[variable(name)] = ",".join(value) if isinstance(value, tuple) else str(value)
+        return env
+
+    def shown(self) -> list[dict[str, str | None]]:
+        """Name, value, default, variable and meaning of every setting; passwords are masked."""
+        defaults = type(self)()
+        return [
+            {
+                "name": name,
+                "variable": variable(name),
+                "value": _display(getattr(self, name)),
+                "default": _display(getattr(defaults, name)),
+                "meaning": MEANINGS[name],
+            }
+            for name in self.__struct_fields__
+        ]
+
+
+MEANINGS: dict[str, str] = {
+    "database_url": "PostgreSQL 14 or newer. Unset: an embedded server under the data folder.",
+    "redis_url": "Redis or Valkey (redis://, rediss://, unix://). Unset: an embedded server.",
+    "data_dir": "Folder of the embedded servers' data and of the first key.",
+    "host": "Address to listen on. Only this machine by default: the service speaks plain HTTP.",
+    "port": "TCP port to listen on.",
+    "workers": "API processes. One per core, at most 4, so that PostgreSQL keeps cores of its own.",
+    "rate_limit_per_minute": "Requests per key and minute over all processes; 0 switches the limit off.",
+    "rate_limit_per_hour": "Requests per key and hour over all processes; 0 switches the limit off.",
+    "max_body_bytes": "Largest request body. 32 MiB holds a skill with many files, and bounds memory.",
+    "trusted_proxies": "Addresses or networks, comma-separated, whose X-Forwarded-* headers count. None by default.",
+    "cache_bytes": "Memory for encoded answers in each API process; 0 switches the cache off.",
+    "pool_size": "Database connections of each API process; more only queue inside PostgreSQL.",
+    "log_level": "debug, info, warning or error.",
+    "postgres_bin": "Folder with postgres and initdb. Unset: the installed wheel, then the system's.",
+    "valkey_bin": "The valkey-server or redis-server file. Unset: the installed wheel, then the system's.",
+    "run_dir": "Folder the API processes of one host share; `skald serve` makes a fresh one at each start.",
+}
+
+
+def variable(name: str) -> str:
+    """The environment variable of a field."""
+    return PREFIX + name.upper()
+
+
+def masked(url: str) -> str:
+    """A database or Redis address whose password, if it has one, cannot be read."""
+    if "://" not in url:
+        parts = conninfo_to_dict(url)
+        return make_conninfo(**{**parts, "password": MASK}) if parts.get("password") else url
+    split = urlsplit(url)
+    place = split.netloc
+    if "@" in place:
+        user, host = place.rsplit("@", 1)
+        if ":" in user:
+            place = f"{user.split(':', 1)[0]}:{MASK}@{host}"
+    query = "&".join(
+        f"{part.split('=', 1)[0]}={MASK}" if part.lower().startswith("password=") else part
+        for part in split.query.split("&")
+    )
+    return urlunsplit(split._replace(netloc=place, query=query))
+
+
+def _kinds() -> dict[str, Any]:
+    return get_type_hints(Settings, include_extras=True)
+
+
+def _parse(name: str, kind: Any, text: str) -> Any:
+    try:
+        if name in _SPECIAL:
+            return _SPECIAL[name](text)
+        if kind is Path or kind == Path | None:
+            return Path(text).expanduser()
+        return msgspec.convert(text, type=kind, strict=False)
+    except ValueError as error:
+        reason = str(error).split(" - at ")[0]
+        secret = name in ("database_url", "redis_url")
+        shown = "" if secret else f"={text!r}"
+        raise SettingError(f"{variable(name)}{shown} cannot be used: {reason}. {MEANINGS[name]}") from None
+
+
+def _database_url(text: str) -> str:
+    try:
+        conninfo_to_dict(text)
+    except ProgrammingError:
+        raise ValueError("it is no PostgreSQL address such as postgresql://user:password@host/name") from None
+    return text
+
+
+def _redis_url(text: str) -> str:
+    if not text.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("it must start with redis://, rediss:// or unix://")
+    return text
+
+
+def _proxies(text: str) -> tuple[str, ...]:
+    return tuple(str(ipaddress.ip_network(part.strip(), strict=False)) for part in text.split(",") if part.strip())
+
+
+_SPECIAL: dict[str, Any] = {
+    "database_url": _database_url,
+    "redis_url": _redis_url,
+    "trusted_proxies": _proxies,
+}
+
+
+def _display(value: object) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, tuple):
+        return ",".join(value)
+    text = str(value)
+    return masked(text) if "://" in text or "password=" in text else text
