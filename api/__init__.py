@@ -1,0 +1,1 @@
+"""The HTTP door: one controller per resource, and what all requests share."""

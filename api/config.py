@@ -1,0 +1,38 @@
+"""What an API process needs to know. Reasons for the defaults stand beside them; the environment is read elsewhere."""
+
+from pathlib import Path
+
+import msgspec
+
+MIB = 1024 * 1024
+
+
+class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of one API process; all processes of a host get the same ones."""
+
+    database_url: str
+    # None: no shared cache, and rate limits count per process.
+    redis_url: str | None = None
+    # A folder that all API processes of one host share: the mark table and the files of the metrics.
+    run_dir: Path
+
+    # Per key; 0 is off. The numbers that clients of this API are built for.
+    rate_limit_per_minute: int = 480
+    rate_limit_per_hour: int = 4800
+
+    # Takes a skill of 30 large files in one request; more than that is better sent file by file.
+    max_body_bytes: int = 32 * MIB
+    # Addresses or networks (CIDR) whose X-Forwarded-* headers are believed.
+    trusted_proxies: tuple[str, ...] = ()
+
+    # Encoded answers kept in this process: some ten thousand skills of common size.
+    cache_bytes: int = 64 * MIB
+    # Connections of one process. More of them than cores make PostgreSQL slower, not faster.
+    pool_size: int = 8
+    # Seconds that a request waits for a connection before it is answered 503.
+    pool_timeout: float = 5.0
+    # Seconds that a request waits for Redis before it goes on without.
+    redis_timeout: float = 0.1
+
+    # One JSON line a request on stdout.
+    access_log: bool = True

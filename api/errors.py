@@ -1,0 +1,216 @@
+"""One shape for every error, and the one map from what can be refused to its HTTP status."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from psycopg import InterfaceError, OperationalError
+
+from api.http import JSON, Answer, Header, to_response
+from domain.errors import (
+    Conflict,
+    Invalid,
+    NotAuthenticated,
+    NotFound,
+    PermissionDenied,
+    PreconditionFailed,
+    Refused,
+    Throttled,
+    Unavailable,
+)
+from store.errors import AppenderBusy
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER = 1  # seconds; a restarted database is back in about that time
+
+
+class ParseError(Invalid):
+    """The body is no JSON object."""
+
+    code = "parse_error"
+
+
+class UnsupportedMediaType(Refused):
+    """The body is of another type than JSON."""
+
+    code = "unsupported_media_type"
+
+
+class RequestTooLarge(Refused):
+    """The body is over the configured cap."""
+
+    code = "request_too_large"
+
+
+class MethodNotAllowed(Refused):
+    """The route exists, the method does not; ``allow`` lists those that do."""
+
+    code = "method_not_allowed"
+
+    def __init__(self, detail: str, *, allow: Sequence[str]) -> None:
+        super().__init__(detail)
+        self.allow = tuple(allow)
+
+
+class IdempotencyKeyReused(Refused):
+    """The same ``Idempotency-Key`` came with another request before."""
+
+    code = "idempotency_key_reused"
+
+
+class RequestInProgress(Conflict):
+    """The first request with this ``Idempotency-Key`` is still running."""
+
+    code = "request_in_progress"
+
+
+class RateLimited(Throttled):
+    """The budget is used up; ``headers`` tell how large it is and when it is renewed."""
+
+    def __init__(self, detail: str, *, retry_after: int, headers: Sequence[Header]) -> None:
+        super().__init__(detail, retry_after=retry_after)
+        self.headers = tuple(headers)
+
+
+# The most specific class of a refusal decides.
+STATUS: dict[type[Refused], tuple[int, str]] = {
+    Refused: (400, "validation_error"),
+    Invalid: (400, "validation_error"),
+    ParseError: (400, "invalid_request"),
+    NotAuthenticated: (401, "authentication_error"),
+    PermissionDenied: (403, "authentication_error"),
+    NotFound: (404, "invalid_request"),
+    MethodNotAllowed: (405, "invalid_request"),
+    Conflict: (409, "validation_error"),
+    PreconditionFailed: (412, "validation_error"),
+    RequestTooLarge: (413, "invalid_request"),
+    UnsupportedMediaType: (415, "invalid_request"),
+    IdempotencyKeyReused: (422, "validation_error"),
+    Throttled: (429, "throttled_error"),
+    Unavailable: (503, "server_error"),
+}
+
+# What a database that is away, starting or overloaded looks like from here.
+UNAVAILABLE = (OperationalError, InterfaceError, AppenderBusy)
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """The shape of every error; some carry further keys, named in the description of their status."""
+
+    type: str
+    code: str
+    detail: str
+    attr: str | None = None
+
+
+def classify(refused: Refused) -> tuple[int, str]:
+    """The HTTP status and the ``type`` of a refusal."""
+    for cls in type(refused).__mro__:
+        if found := STATUS.get(cls):
+            return found
+    raise TypeError(f"{type(refused)} is no refusal")
+
+
+def render(refused: Refused) -> Answer:
+    """The answer to a request that is refused."""
+    status, kind = classify(refused)
+    return _answer(status, kind, refused.code, refused.detail, refused.attr, refused.extra, _headers(refused))
+
+
+def _headers(refused: Refused) -> list[Header]:
+    if isinstance(refused, NotAuthenticated):
+        return [(b"www-authenticate", b"Bearer")]
+    if isinstance(refused, MethodNotAllowed):
+        return [(b"allow", ", ".join(refused.allow).encode())]
+    if isinstance(refused, Throttled | Unavailable):
+        more = refused.headers if isinstance(refused, RateLimited) else ()
+        return [(b"retry-after", b"%d" % refused.retry_after), *more]
+    return []
+
+
+def _answer(
+    status: int,
+    kind: str,
+    code: str,
+    detail: str,
+    attr: str | None = None,
+    extra: Mapping[str, Any] | None = None,
+    headers: Sequence[Header] = (),
+) -> Answer:
+    fields = {"type": kind, "code": code, "detail": detail, "attr": attr, **(extra or {})}
+    try:
+        body = msgspec.json.encode(fields)
+    except UnicodeEncodeError:
+        # A lone surrogate from the address may stand in a sentence; it has no place in UTF-8.
+        fields["detail"] = detail.encode("utf-8", "replace").decode()
+        fields["attr"] = attr and attr.encode("utf-8", "replace").decode()
+        body = msgspec.json.encode(fields)
+    return Answer(status, [JSON, (b"cache-control", b"no-store"), *headers], body)
+
+
+def render_http(error: HTTPException) -> Answer:
+    """The answer to what the framework itself refuses: unknown routes, methods, oversized bodies, bad parameters."""
+    status = error.status_code
+    if status >= 500:
+        return render_failure(error)
+    if status == 405:
+        return render(method_not_allowed((error.headers or {}).get("allow", "")))
+    if status == 404:
+        return render(NotFound("There is nothing at this address."))
+    if status == 413:
+        return render(RequestTooLarge("The request body is larger than this service takes."))
+    if status == 415:
+        return render(UnsupportedMediaType("Send the body as application/json."))
+    code = "invalid_input" if status == 400 else HTTPStatus(status).name.lower()
+    kind = "validation_error" if status in (400, 409, 412, 422) else "invalid_request"
+    return _answer(status, kind, code, error.detail)
+
+
+def method_not_allowed(allow: str) -> MethodNotAllowed:
+    """From the ``Allow`` that the router knows; every GET takes HEAD too."""
+    methods = {method.strip().upper() for method in allow.split(",") if method.strip()}
+    if "GET" in methods:
+        methods.add("HEAD")
+    ordered = sorted(methods)
+    return MethodNotAllowed(f"This address takes {', '.join(ordered) or 'no method'}.", allow=ordered)
+
+
+def render_failure(error: BaseException) -> Answer:
+    """The answer to what nobody foresaw: nothing of the inside is told; the log has it under the request id."""
+    if isinstance(error, UNAVAILABLE):
+        logger.warning("unavailable: %s: %s", type(error).__name__, str(error).partition("\n")[0])
+        return render(
+            Unavailable(
+                "The service cannot reach its database now; try again shortly.", retry_after=RETRY_AFTER
+            )
+        )
+    logger.error("unhandled %s", type(error).__name__, exc_info=error)
+    return _answer(
+        500, "server_error", "error", "Something went wrong on our side. The request id names it in our log."
+    )
+
+
+def answer_for(error: BaseException) -> Answer:
+    """The answer to any exception that a request ended with."""
+    if isinstance(error, Refused):
+        return render(error)
+    if isinstance(error, HTTPException):
+        return render_http(error)
+    return render_failure(error)
+
+
+def handle(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """The exception handler of the Litestar application, for all exceptions."""
+    return to_response(answer_for(error))
+
+
+EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {
+    Exception: handle,
+    HTTPException: handle,
+    Refused: handle,
+}

@@ -1,0 +1,98 @@
+"""Answers as plain values (status, headers, body): entity tags, conditional requests, and how they are sent.
+
+The hot path sends them as they are; controllers wrap them in a Litestar response.
+"""
+
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from litestar import Response
+
+Header = tuple[bytes, bytes]
+
+JSON: Header = (b"content-type", b"application/json")
+# Tells a fixed version from everything that may change.
+IMMUTABLE = b"private, max-age=31536000, immutable"
+# May be kept, but every use asks whether it still holds.
+REVALIDATE = b"private, no-cache"
+
+ETAG_BYTES = 16  # 128 bits: two representations never share one by chance
+
+
+class Answer(NamedTuple):
+    """A whole answer; ``headers`` has everything but the content length."""
+
+    status: int
+    headers: list[Header]
+    body: bytes
+
+
+def etag_of(body: bytes) -> bytes:
+    """The strong entity tag of a representation, quotes included."""
+    return b'"%b"' % blake2b(body, digest_size=ETAG_BYTES).hexdigest().encode()
+
+
+def matches(condition: bytes, etag: bytes) -> bool:
+    """Whether an ``If-None-Match`` names ``etag``: by weak comparison, as RFC 9110 has it for reads."""
+    if condition == etag or condition.strip() == b"*":
+        return True
+    return any(tag.strip().removeprefix(b"W/") == etag for tag in condition.split(b","))
+
+
+def matches_strongly(condition: bytes, etag: bytes) -> bool:
+    """Whether an ``If-Match`` names ``etag``: a weak tag never does, as RFC 9110 has it for writes."""
+    if condition == etag or condition.strip() == b"*":
+        return True
+    return any(tag.strip() == etag for tag in condition.split(b","))
+
+
+def header(headers: Iterable[Header], name: bytes) -> bytes | None:
+    """The first header of that lower-case name in an ASGI scope."""
+    for key, value in headers:
+        if key == name:
+            return value
+    return None
+
+
+def json_answer(
+    body: bytes,
+    if_none_match: bytes | None = None,
+    *,
+    etag: bytes | None = None,
+    status: int = 200,
+    cache_control: bytes = REVALIDATE,
+    extra: Iterable[Header] = (),
+) -> Answer:
+    """A JSON answer with its entity tag, or 304 without a body when the client has it already.
+
+    ``etag`` is computed from the body when it is not given (stored answers carry theirs).
+    """
+    tag = etag or etag_of(body)
+    headers = [JSON, (b"etag", tag), (b"cache-control", cache_control), *extra]
+    if if_none_match is not None and matches(if_none_match, tag):
+        return Answer(304, headers[1:], b"")
+    return Answer(status, headers, body)
+
+
+async def send_answer(send: Any, answer: Answer) -> None:
+    """Send an answer through an ASGI ``send``."""
+    headers = answer.headers
+    # A 304 may not tell a length of its own: it would be taken for that of the representation.
+    if answer.status not in (204, 304):
+        headers = [*headers, (b"content-length", b"%d" % len(answer.body))]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+
+
+def to_response(answer: Answer) -> Response[bytes]:
+    """The same as a Litestar response, for controllers."""
+    headers: Mapping[str, str] = {
+        name.decode("latin-1"): value.decode("latin-1")
+        for name, value in answer.headers
+        if name != b"content-type"
+    }
+    media_type = header(answer.headers, b"content-type") or JSON[1]
+    return Response(
+        answer.body, status_code=answer.status, headers=dict(headers), media_type=media_type.decode()
+    )

@@ -1,0 +1,83 @@
+"""Query strings, parsed by ourselves: the last of several values counts, an empty one is as good as absent."""
+
+import re
+from collections.abc import Collection
+from urllib.parse import unquote_to_bytes
+
+from domain.errors import Invalid
+
+MAX_BIGINT = 2**63 - 1
+INTEGER = re.compile(r"-?[0-9]+")
+MAX_DIGITS = 30  # beyond any number that means something here, below any that costs time to read
+
+
+def parse_query(query_string: bytes) -> dict[str, str]:
+    """The parameters that have a value. Bytes that are no UTF-8 become U+FFFD. Raises Invalid for a NUL."""
+    values: dict[str, str] = {}
+    if not query_string:
+        return values
+    for part in query_string.split(b"&"):
+        name, _, value = part.partition(b"=")
+        key = _text(name)
+        text = _text(value)
+        if "\0" in text or "\0" in key:
+            raise Invalid(
+                "Null characters are not allowed.",
+                code="null_characters_not_allowed",
+                attr=None if "\0" in key else key,
+            )
+        # An empty value also takes back one that was given before.
+        values[key] = text
+    return {key: text for key, text in values.items() if text}
+
+
+def _text(raw: bytes) -> str:
+    if b"+" in raw:
+        raw = raw.replace(b"+", b" ")
+    if b"%" in raw:
+        raw = unquote_to_bytes(raw)
+    return raw.decode("utf-8", "replace")
+
+
+class Query:
+    """The query of one request; the methods say what a known parameter may be and raise Invalid that names it."""
+
+    __slots__ = ("values",)
+
+    def __init__(self, query_string: bytes) -> None:
+        self.values = parse_query(query_string)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.values
+
+    def text(self, name: str, *, max_length: int | None = None) -> str | None:
+        """A trimmed text; None when absent or blank."""
+        value = self.values.get(name, "").strip()
+        if max_length is not None and len(value) > max_length:
+            raise Invalid(f"Use at most {max_length} characters.", code="max_length", attr=name)
+        return value or None
+
+    def integer(
+        self, name: str, *, minimum: int | None = None, maximum: int = MAX_BIGINT, cut: bool = False
+    ) -> int | None:
+        """A plain decimal number; None when absent. ``cut``: what is above ``maximum`` becomes it instead of an error."""
+        value = self.values.get(name)
+        if value is None:
+            return None
+        if not INTEGER.fullmatch(value):
+            raise Invalid("This must be a whole number.", attr=name)
+        number = int(value) if len(value) <= MAX_DIGITS else 10**MAX_DIGITS * (-1 if value[0] == "-" else 1)
+        if minimum is not None and number < minimum:
+            raise Invalid(f"This must be {minimum} or more.", code="min_value", attr=name)
+        if number > maximum:
+            if cut:
+                return maximum
+            raise Invalid(f"This must be {maximum} or less.", code="max_value", attr=name)
+        return number
+
+    def choice(self, name: str, choices: Collection[str]) -> str | None:
+        """One of ``choices``, exactly as written there; None when absent."""
+        value = self.values.get(name)
+        if value is not None and value not in choices:
+            raise Invalid(f"This must be one of {', '.join(choices)}.", attr=name)
+        return value
