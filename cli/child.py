@@ -37,10 +37,21 @@ class Child:
         cwd: Path | None = None,
     ) -> None:
         if threading.current_thread() is not threading.main_thread():
-            raise RuntimeError("start child processes from the main thread: they die with the thread that starts them")
+            raise RuntimeError(
+                "start child processes from the main thread: they die with the thread that starts them"
+            )
         self.name = name
         uid, gid = (str(user.uid), str(user.gid)) if user else ("-", "-")
-        leash = [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), str(int(on_parent_death)), uid, gid]
+        leash = [
+            sys.executable,
+            "-I",
+            "-S",
+            str(LEASH),
+            str(os.getpid()),
+            str(int(on_parent_death)),
+            uid,
+            gid,
+        ]
         # A session of its own: Ctrl-C in the terminal reaches only us, and we end the children in order.
         self._process = subprocess.Popen(
             [*leash, *map(str, command)],

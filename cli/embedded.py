@@ -6,14 +6,13 @@
 Use it from the main thread: the servers die with the thread that starts them (see ``leash``).
 """
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
 from cli.binaries import postgres_folder, valkey_program
-from cli.folder import DataFolder, Running, server_user
+from cli.folder import DataFolder, server_user
 from cli.postgres import EmbeddedPostgres
 from cli.valkey import EmbeddedValkey
 
@@ -59,6 +58,12 @@ class EmbeddedServers:
         """``unix://…`` address of the embedded Valkey."""
         assert self.valkey is not None, "not started, or without a cache"
         return self.valkey.url
+
+    @property
+    def runtime_dir(self) -> Path:
+        """A 0700 folder that lives as long as the servers: their sockets, and what the processes of a start share."""
+        assert self._runtime_dir is not None, "not started"
+        return self._runtime_dir
 
     def __enter__(self) -> Self:
         self.start()
@@ -114,12 +119,3 @@ class EmbeddedServers:
                 databases=self._cache_databases,
             )
             self.valkey.start()
-        if self.postgres:
-            self.folder.announce(
-                Running(
-                    pid=os.getpid(),
-                    database_url=self.database_url,
-                    redis_url=self.valkey.url if self.valkey else None,
-                    runtime_dir=str(self._runtime_dir),
-                )
-            )

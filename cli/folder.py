@@ -3,6 +3,7 @@
 ``lock``          held (flock) by the process that runs the servers; holds its pid
 ``server-home``   names the folder of the servers' data when that is not this folder
 ``servers.json``  the addresses of the running servers, for other commands; gone when they stop
+``runtime-dir``   names the folder of the sockets when it is outside, for a start after a crash to remove
 ``first-key``     the key made at the first start
 """
 
@@ -20,14 +21,17 @@ from typing import Self
 import msgspec
 
 from cli.child import User
+from cli.errors import Failure
 
 # struct sockaddr_un holds 107 bytes of path, and PostgreSQL adds "/.s.PGSQL.5432" to its folder.
 LONGEST_SOCKET_FOLDER = 107 - len("/.s.PGSQL.5432") - 1
 SHARED_HOME = Path("/var/lib/skald")
 
 
-class FolderInUse(Exception):
+class FolderInUse(Failure):
     """Another process holds the data folder; ``pid`` is None when it cannot be told."""
+
+    code = "folder_in_use"
 
     def __init__(self, path: Path, pid: int | None) -> None:
         by = f"process {pid}" if pid else "another process"
@@ -35,8 +39,10 @@ class FolderInUse(Exception):
         self.pid = pid
 
 
-class FolderError(Exception):
+class FolderError(Failure):
     """The data folder cannot be used; the message says why and what would help."""
+
+    code = "folder_error"
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,8 +50,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
 
     pid: int
     database_url: str
-    redis_url: str | None = None
-    runtime_dir: str | None = None
+    redis_url: str
 
 
 class DataFolder:
@@ -107,7 +112,9 @@ class DataFolder:
         if note.exists():
             home = Path(note.read_text().strip())
             if not home.is_dir():
-                raise FolderError(f"{note} names {home}, which does not exist; the data of this folder was there")
+                raise FolderError(
+                    f"{note} names {home}, which does not exist; the data of this folder was there"
+                )
             return home
         home = self.path / "servers"
         if home.is_dir():
@@ -130,6 +137,7 @@ class DataFolder:
         if user or not base or len(base) > LONGEST_SOCKET_FOLDER - 20 or not os.access(base, os.W_OK):
             base = "/tmp"  # noqa: S108 - a fresh folder with a random name, 0700
         made = Path(tempfile.mkdtemp(prefix="skald-", dir=base))
+        write_private(self.path / "runtime-dir", f"{made}\n")
         if user:
             os.chown(made, user.uid, user.gid)
         return made
@@ -151,10 +159,11 @@ class DataFolder:
 
     def _clear_crashed(self) -> None:
         """Take away what a killed predecessor left: its address file and its socket folder."""
-        left = self.running()
-        if left and left.runtime_dir:
-            shutil.rmtree(left.runtime_dir, ignore_errors=True)
         self.forget()
+        note = self.path / "runtime-dir"
+        if note.exists():
+            shutil.rmtree(note.read_text().strip(), ignore_errors=True)
+            note.unlink()
 
 
 def server_user(home: Path | None = None) -> User | None:

@@ -14,6 +14,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from cli.child import Child, User, wait_until_gone
+from cli.errors import Failure
 
 ROLE = "skald"
 DATABASE = "skald"
@@ -43,8 +44,10 @@ SETTINGS: dict[str, str] = {
 }
 
 
-class ServerFailed(Exception):
+class ServerFailed(Failure):
     """A server did not start or make its cluster; the message ends with the last lines of its log."""
+
+    code = "server_failed"
 
 
 class EmbeddedPostgres:
@@ -79,7 +82,7 @@ class EmbeddedPostgres:
     def url_of(self, database: str) -> str:
         return make_conninfo(host=str(self.sockets), port="5432", user=ROLE, dbname=database)
 
-    def start(self, *, timeout: float = 120, stopped: Callable[[], bool] = lambda: False) -> None:
+    def start(self, *, timeout: float = 120, stopped: Callable[[], bool] = lambda: False) -> Child:
         """Make the cluster if there is none, start the server, wait until it answers and has the database.
 
         ``timeout`` is in seconds and long, because recovery after a crash replays the WAL. Gives up early, without
@@ -94,7 +97,7 @@ class EmbeddedPostgres:
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
             self.log.replace(self.log.with_suffix(".log.old"))
         options = {**self.settings, "unix_socket_directories": str(self.sockets)}
-        command = [self.binaries / "postgres", "-D", self.cluster]
+        command: list[str | Path] = [self.binaries / "postgres", "-D", self.cluster]
         for name, value in options.items():
             command += ["-c", f"{name}={value}"]
         with _append(self.log) as output:
@@ -109,7 +112,8 @@ class EmbeddedPostgres:
                 on_parent_death=signal.SIGQUIT,
                 cwd=Path("/"),
             )
-        self._wait_ready(timeout, stopped, start_of_log)
+        self._wait_ready(self.child, timeout, stopped, start_of_log)
+        return self.child
 
     def stop(self, *, timeout: float = 30) -> None:
         """Shut it down cleanly: sessions are ended, a checkpoint is written."""
@@ -126,14 +130,17 @@ class EmbeddedPostgres:
             self.child.kill()
             self.child = None
 
-    def _wait_ready(self, timeout: float, stopped: Callable[[], bool], start_of_log: int) -> None:
-        assert self.child is not None
+    def _wait_ready(
+        self, child: Child, timeout: float, stopped: Callable[[], bool], start_of_log: int
+    ) -> None:
         deadline = time.monotonic() + timeout
         while not stopped():
-            if (code := self.child.exit_code()) is not None:
+            if (code := child.exit_code()) is not None:
                 raise ServerFailed(f"PostgreSQL ended with code {code}\n{_tail(self.log, start_of_log)}")
             try:
-                with psycopg.connect(self.url_of("postgres"), autocommit=True, connect_timeout=5) as connection:
+                with psycopg.connect(
+                    self.url_of("postgres"), autocommit=True, connect_timeout=5
+                ) as connection:
                     known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE])
                     if known.fetchone() is None:
                         connection.execute(f"CREATE DATABASE {DATABASE}")
@@ -156,7 +163,7 @@ class EmbeddedPostgres:
             os.chown(new, self.user.uid, self.user.gid)
         # The built-in provider sorts by code point and does not change with the system's C library.
         builtin = ["--locale-provider=builtin"] if self._major() >= 17 else []
-        child_command = [
+        child_command: list[str | Path] = [
             self.binaries / "initdb",
             f"--pgdata={new}",
             f"--username={ROLE}",
@@ -167,7 +174,9 @@ class EmbeddedPostgres:
         ]
         with _append(self.log) as output:
             start_of_log = output.tell()
-            child = Child("initdb", child_command, env=_environment(), user=self.user, output=output, cwd=Path("/"))
+            child = Child(
+                "initdb", child_command, env=_environment(), user=self.user, output=output, cwd=Path("/")
+            )
         if not child.wait(300):
             child.kill()
         if child.exit_code() != 0:
@@ -189,7 +198,11 @@ class EmbeddedPostgres:
 
     def _major(self) -> int:
         text = subprocess.run(
-            [self.binaries / "postgres", "--version"], env=_environment(), capture_output=True, text=True, check=True
+            [self.binaries / "postgres", "--version"],
+            env=_environment(),
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         found = re.search(r"\) (\d+)", text)
         if not found:

@@ -16,6 +16,8 @@ from msgspec import Meta
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from cli.errors import Failure
+
 PREFIX = "SKALD_"
 MASK = "****"
 
@@ -25,8 +27,21 @@ Amount = Annotated[int, Meta(ge=0, le=2**53)]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
-class SettingError(Exception):
+class SettingError(Failure):
     """A setting that cannot be used; the message names the variable and what would be right."""
+
+    code = "bad_setting"
+    exit_code = 2
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """A setting as `skald config` shows it; None: unset."""
+
+    name: str
+    variable: str
+    value: str | None
+    default: str | None
+    meaning: str
 
 
 def default_workers() -> int:
@@ -77,17 +92,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 env[variable(name)] = ",".join(value) if isinstance(value, tuple) else str(value)
         return env
 
-    def shown(self) -> list[dict[str, str | None]]:
-        """Name, value, default, variable and meaning of every setting; passwords are masked."""
+    def shown(self) -> list[Shown]:
+        """Every setting as a person reads it; passwords are masked."""
         defaults = type(self)()
         return [
-            {
-                "name": name,
-                "variable": variable(name),
-                "value": _display(getattr(self, name)),
-                "default": _display(getattr(defaults, name)),
-                "meaning": MEANINGS[name],
-            }
+            Shown(
+                name=name,
+                variable=variable(name),
+                value=_display(getattr(self, name)),
+                default=_display(getattr(defaults, name)),
+                meaning=MEANINGS[name],
+            )
             for name in self.__struct_fields__
         ]
 
@@ -120,8 +135,7 @@ def variable(name: str) -> str:
 def masked(url: str) -> str:
     """A database or Redis address whose password, if it has one, cannot be read."""
     if "://" not in url:
-        parts = conninfo_to_dict(url)
-        return make_conninfo(**{**parts, "password": MASK}) if parts.get("password") else url
+        return make_conninfo(url, password=MASK) if conninfo_to_dict(url).get("password") else url
     split = urlsplit(url)
     place = split.netloc
     if "@" in place:
@@ -148,6 +162,9 @@ def _parse(name: str, kind: Any, text: str) -> Any:
         return msgspec.convert(text, type=kind, strict=False)
     except ValueError as error:
         reason = str(error).split(" - at ")[0]
+        reason = reason.replace("Expected `int`, got `str`", "it is no whole number").replace(
+            "Expected `int`", "it must be"
+        )
         secret = name in ("database_url", "redis_url")
         shown = "" if secret else f"={text!r}"
         raise SettingError(f"{variable(name)}{shown} cannot be used: {reason}. {MEANINGS[name]}") from None
@@ -168,7 +185,9 @@ def _redis_url(text: str) -> str:
 
 
 def _proxies(text: str) -> tuple[str, ...]:
-    return tuple(str(ipaddress.ip_network(part.strip(), strict=False)) for part in text.split(",") if part.strip())
+    return tuple(
+        str(ipaddress.ip_network(part.strip(), strict=False)) for part in text.split(",") if part.strip()
+    )
 
 
 _SPECIAL: dict[str, Any] = {

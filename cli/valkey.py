@@ -14,7 +14,9 @@ from cli.postgres import ServerFailed
 class EmbeddedValkey:
     """A server on a UNIX socket; what it holds is rebuilt from the log, so it starts empty every time."""
 
-    def __init__(self, sockets: Path, program: Path, *, user: User | None = None, log: Path, databases: int = 16) -> None:
+    def __init__(
+        self, sockets: Path, program: Path, *, user: User | None = None, log: Path, databases: int = 16
+    ) -> None:
         self.socket = sockets / "valkey.sock"
         self.program = program
         self.user = user
@@ -26,7 +28,7 @@ class EmbeddedValkey:
     def url(self) -> str:
         return f"unix://{self.socket}"
 
-    def start(self, *, timeout: float = 30, stopped: Callable[[], bool] = lambda: False) -> None:
+    def start(self, *, timeout: float = 30, stopped: Callable[[], bool] = lambda: False) -> Child:
         """Start it and wait until it answers, ``timeout`` seconds at most. Raises ServerFailed."""
         options = {
             "port": "0",  # no TCP
@@ -57,14 +59,17 @@ class EmbeddedValkey:
         with redis.Redis.from_url(self.url, socket_timeout=2) as client:
             while not stopped():
                 if (code := self.child.exit_code()) is not None:
-                    raise ServerFailed(f"Valkey ended with code {code}\n{self.log.read_text(errors='replace')[-2000:]}")
+                    raise ServerFailed(
+                        f"Valkey ended with code {code}\n{self.log.read_text(errors='replace')[-2000:]}"
+                    )
                 try:
                     if client.ping():
-                        return
+                        break
                 except redis.RedisError as error:
                     if time.monotonic() > deadline:
                         raise ServerFailed(f"Valkey did not answer within {timeout:.0f} s: {error}") from None
                 time.sleep(0.01)
+        return self.child
 
     def stop(self, *, timeout: float = 5) -> None:
         if self.child:

@@ -41,7 +41,12 @@ USERS = pytest.StashKey[int]()
 
 # A crash of the machine in mid-run loses nothing of worth, and waiting for the disk is most of a small test.
 # Tests of durability start private servers, which have the settings of the product.
-SHARED_SETTINGS = {"max_connections": "300", "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+SHARED_SETTINGS = {
+    "max_connections": "300",
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+}
 
 
 class Addresses(msgspec.Struct, frozen=True):
@@ -217,7 +222,9 @@ def private_servers() -> Iterator[StartServers]:
     """
     with contextlib.ExitStack() as stack:
 
-        def start(*, settings: Mapping[str, str] | None = None, database: bool = True, cache: bool = True) -> EmbeddedServers:
+        def start(
+            *, settings: Mapping[str, str] | None = None, database: bool = True, cache: bool = True
+        ) -> EmbeddedServers:
             folder = make_folder()
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             return stack.enter_context(

@@ -1,0 +1,38 @@
+"""The application as the API processes load it."""
+
+import os
+import signal
+from typing import Any
+
+from api.app import create_app
+from api.config import ApiConfig
+from cli.errors import Failure
+from cli.http import MASTER
+from cli.leash import die_with_parent
+from cli.settings import Settings
+
+
+def app() -> Any:
+    """The ASGI application with the settings of the environment; the process dies with the master that made it."""
+    if master := os.environ.get(MASTER):
+        die_with_parent(signal.SIGKILL, int(master))
+    return create_app(api_config(Settings.from_env(os.environ)))
+
+
+def api_config(settings: Settings) -> ApiConfig:
+    """What the API takes of the settings. Raises Failure when an address or the shared folder is not set."""
+    if settings.database_url is None or settings.run_dir is None:
+        raise Failure(
+            "the API processes need SKALD_DATABASE_URL and SKALD_RUN_DIR; start them by `skald serve`"
+        )
+    return ApiConfig(
+        database_url=settings.database_url,
+        redis_url=settings.redis_url,
+        run_dir=settings.run_dir,
+        rate_limit_per_minute=settings.rate_limit_per_minute,
+        rate_limit_per_hour=settings.rate_limit_per_hour,
+        max_body_bytes=settings.max_body_bytes,
+        trusted_proxies=settings.trusted_proxies,
+        cache_bytes=settings.cache_bytes,
+        pool_size=settings.pool_size,
+    )

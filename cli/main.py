@@ -1,0 +1,145 @@
+"""The `skald` command."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import click
+import psycopg
+
+from cli.database import database
+from cli.errors import Failure
+from cli.folder import DataFolder
+from cli.identity import key, project, user
+from cli.options import as_json as json_option
+from cli.options import common, settings_with
+from cli.options import data_dir as data_dir_option
+from cli.output import show_json, show_table
+from cli.schema import migrate as apply_migrations
+from cli.serve import Service
+from domain.errors import Refused
+from store.migrate import MigrationError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def skald() -> None:
+    """Skald: versioned skills and prompts for agents, on one event log."""
+
+
+@skald.command()
+@click.option("--host", help="Address to listen on  [default: $SKALD_HOST or 127.0.0.1]")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="Port to listen on  [default: $SKALD_PORT or 8000]"
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 1024),
+    help="API processes  [default: $SKALD_WORKERS or one per core, at most 4]",
+)
+@data_dir_option
+def serve(host: str | None, port: int | None, workers: int | None, data_dir: Path | None) -> None:
+    """Run the service: API processes, followers and, unless the settings name others, PostgreSQL and Valkey."""
+    Service(settings_with(host=host, port=port, workers=workers, data_dir=data_dir)).run()
+
+
+@skald.command()
+@data_dir_option
+def worker(data_dir: Path | None) -> None:
+    """Run the followers of the log alone, beside API processes of this or other hosts."""
+    from workers.main import run
+
+    settings = settings_with(data_dir=data_dir)
+    database_url, redis_url = settings.database_url, settings.redis_url
+    if not database_url:
+        running = DataFolder(settings.data_dir).running()
+        if not running:
+            raise Failure(
+                f"no database: set SKALD_DATABASE_URL, or start `skald serve` on the data folder {settings.data_dir}"
+            )
+        database_url, redis_url = running.database_url, redis_url or running.redis_url
+
+    async def until_told() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        await run(database_url=database_url, redis_url=redis_url, stop=stop, ready=lambda: None)
+
+    import uvloop
+
+    uvloop.run(until_told())
+
+
+@skald.command()
+@common
+def migrate(data_dir: Path | None, as_json: bool) -> None:
+    """Bring the database up to date; `skald serve` does so at each start."""
+    with database(settings_with(data_dir=data_dir)) as url:
+        applied = asyncio.run(apply_migrations(url))
+    if as_json:
+        show_json({"applied": applied})
+    else:
+        click.echo("\n".join(applied) or "the database is up to date")
+
+
+@skald.command()
+@data_dir_option
+@json_option
+def config(data_dir: Path | None, as_json: bool) -> None:
+    """Show every setting: its value, default, environment variable and meaning."""
+    shown = settings_with(data_dir=data_dir).shown()
+    if as_json:
+        show_json({"settings": shown})
+        return
+    show_table(
+        ["variable", "value", "default", "meaning"],
+        [[row.variable, row.value or "-", row.default or "-", row.meaning] for row in shown],
+    )
+
+
+skald.add_command(project)
+skald.add_command(user)
+skald.add_command(key)
+
+
+def main() -> None:
+    """Run the command line; every failure is one line on standard error, and with ``--json`` an object as well."""
+    try:
+        skald(standalone_mode=False)
+    except Failure as failure:
+        _fail(str(failure), failure.code, exit_code=failure.exit_code)
+    except Refused as refusal:
+        _fail(refusal.detail, refusal.code, attr=refusal.attr)
+    except MigrationError as error:
+        _fail(str(error), "migration_failed")
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
+        _fail(
+            "the database is not up to date with this version of Skald; run `skald migrate`", "not_migrated"
+        )
+    except psycopg.OperationalError as error:
+        reason = str(error).strip().splitlines()
+        _fail(f"the database does not answer: {reason[0] if reason else type(error).__name__}", "unavailable")
+    except click.UsageError as error:
+        where = f" (see '{error.ctx.command_path} --help')" if error.ctx else ""
+        _fail(f"{error.format_message()}{where}", "usage", exit_code=2)
+    except click.ClickException as error:
+        _fail(error.format_message(), "failed", exit_code=error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted", "interrupted", exit_code=130)
+    except BrokenPipeError:
+        # The reader of our output is gone; nothing is left to say, also not at interpreter exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _fail(detail: str, code: str, *, attr: str | None = None, exit_code: int = 1) -> None:
+    click.echo(f"skald: {detail}", err=True)
+    if "--json" in sys.argv[1:]:
+        show_json({"error": {"code": code, "detail": detail, "attr": attr}})
+    sys.exit(exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""What a command prints: one JSON object with ``--json``, else lines for people."""
+
+from collections.abc import Iterable, Sequence
+
+import click
+import msgspec
+
+
+def show_json(value: object) -> None:
+    """One JSON object on one line of standard output."""
+    click.echo(msgspec.json.encode(value).decode())
+
+
+def show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Aligned columns; the last one may be as long as it likes."""
+    lines = [tuple(head), *(tuple(row) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
