@@ -7,8 +7,9 @@ key is not newer than the snapshot they were read from.
 import hmac
 import re
 from time import time
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
+from api.marks import Marks
 from domain.errors import NotAuthenticated, NotFound, PermissionDenied
 from domain.keys import allows
 from store.identity import (
@@ -28,14 +29,6 @@ PROJECT_ID = re.compile(r"[0-9]{1,18}")
 
 MAX_KEYS = 10_000  # entries kept; some 2 KB each
 MAX_PROJECTS = 10_000
-
-
-class Marks(Protocol):
-    """What of the shared mark table is needed here: when something last changed, as a log position."""
-
-    def slot(self, *key: object) -> int: ...
-
-    def is_fresh(self, slot: int, as_of: int) -> bool: ...
 
 
 class Known(NamedTuple):
@@ -92,7 +85,7 @@ class Authenticator:
         if len(self._keys) >= MAX_KEYS:
             # The oldest entry goes; a key in use is back after one query.
             self._keys.pop(next(iter(self._keys)), None)
-        self._keys[digest] = Known(principal, self._marks.slot("key", principal.key_id), expires)
+        self._keys[digest] = Known(principal, self._marks.slot(principal.key_id), expires)
         return principal
 
     async def resolve_project(self, principal: Principal, project_id: str, token: str | None = None) -> int:

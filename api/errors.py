@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
+from litestar.openapi import ResponseSpec
 from psycopg import InterfaceError, OperationalError
 
 from api.http import JSON, Answer, Header, to_response
@@ -214,3 +215,26 @@ EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {
     HTTPException: handle,
     Refused: handle,
 }
+
+
+DESCRIPTIONS = {
+    400: "The request is malformed or breaks a rule; `attr` names the field.",
+    401: "No credential, or a wrong, expired or revoked key.",
+    403: "The key lacks the scope, or may not enter the project.",
+    404: "Nothing is at this address; `suggestions` has close names, `available_versions` the newest versions.",
+    409: "The state has moved on: `version_conflict` with `current_version`, or `file_exists`.",
+    412: "`If-Match` names another representation than the current one.",
+    413: "The request body is larger than this service takes.",
+    415: "The body is not application/json.",
+    422: "The `Idempotency-Key` came with another request before.",
+    429: "The key has used up its budget; `Retry-After` and `RateLimit-*` say when it is renewed.",
+    503: "The service cannot take the request now; `Retry-After` says when to try again.",
+}
+
+
+def documented(*statuses: int) -> dict[int, ResponseSpec]:
+    """The error answers of a route for the OpenAPI document."""
+    return {
+        status: ResponseSpec(ErrorBody, generate_examples=False, description=DESCRIPTIONS[status])
+        for status in statuses
+    }

@@ -85,7 +85,7 @@ async def send_answer(send: Any, answer: Answer) -> None:
     await send({"type": "http.response.body", "body": answer.body, "more_body": False})
 
 
-def to_response(answer: Answer) -> Response[bytes]:
+def to_response(answer: Answer) -> Response[Any]:
     """The same as a Litestar response, for controllers."""
     headers: Mapping[str, str] = {
         name.decode("latin-1"): value.decode("latin-1")

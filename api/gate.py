@@ -1,0 +1,38 @@
+"""What every request with a key passes: authentication, then the key's budget."""
+
+from typing import Any
+
+from api.auth import Authenticator, require
+from api.http import header
+from api.query import Query
+from api.rate_limit import RateLimiter
+from store.identity import Principal
+
+
+class Gate:
+    """Lets requests in, and writes into the scope's state whom the access log shall name."""
+
+    def __init__(self, authenticator: Authenticator, limiter: RateLimiter) -> None:
+        self.authenticator = authenticator
+        self.limiter = limiter
+
+    async def enter(self, scope: Any, required: str | None = None) -> Principal:
+        """Who asks. Raises NotAuthenticated, RateLimited, or PermissionDenied when the ``required`` scope is missing."""
+        credential = header(scope["headers"], b"authorization")
+        principal = await self.authenticator.authenticate(credential)
+        scope["state"]["key_id"] = principal.key_id
+        if not self.limiter.admit_now(principal.key_id):
+            await self.limiter.admit(principal.key_id)
+        if required is not None:
+            require(principal, required)
+        return principal
+
+    async def enter_project(
+        self, scope: Any, project_id: str, required: str | None = None
+    ) -> tuple[Principal, int]:
+        """Who asks, and the number of the project that the address means. Raises NotFound too."""
+        principal = await self.enter(scope, required)
+        token = Query(scope["query_string"]).text("token") if project_id == "@current" else None
+        number = await self.authenticator.resolve_project(principal, project_id, token)
+        scope["state"]["project_id"] = number
+        return principal, number

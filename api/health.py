@@ -1,0 +1,120 @@
+"""For operators and orchestrators: is the process alive, can it serve, and its numbers. No key is needed."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from litestar import Controller, Request, Response, get
+from litestar.enums import MediaType
+from psycopg import Error as DatabaseError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from api.http import REVALIDATE, json_answer, to_response
+from api.metrics import CONTENT_TYPE, Metrics
+from store.pool import Pool
+from store.readiness import follower_lags, missing_migrations
+
+logger = logging.getLogger(__name__)
+
+DATABASE_PATIENCE = 2.0  # seconds; a probe must answer before its own time-out
+REDIS_PATIENCE = 0.5
+
+
+class Alive(msgspec.Struct):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(msgspec.Struct):
+    """`degraded` still serves, slower: Redis is optional. `followers` counts the events that each has not seen yet."""
+
+    status: Literal["ok", "degraded", "unavailable"]
+    database: Literal["ok", "unavailable", "migrations missing"]
+    redis: Literal["ok", "unavailable (optional)", "off"]
+    followers: dict[str, int]
+
+
+class Health:
+    """Looks at what the service leans on."""
+
+    def __init__(
+        self, *, pool: Pool, redis: "Redis | None", migrations: Sequence[Path], metrics: Metrics
+    ) -> None:
+        self._pool = pool
+        self._redis = redis
+        self._migrations = migrations
+        self._metrics = metrics
+        self._migrated = False
+
+    async def readiness(self) -> Readiness:
+        """Ask database and Redis, both at once and neither for long."""
+        (database, followers), redis = await asyncio.gather(self._ask_database(), self._ask_redis())
+        status: Literal["ok", "degraded", "unavailable"] = "ok"
+        if database != "ok":
+            status = "unavailable"
+        elif redis == "unavailable (optional)":
+            status = "degraded"
+        return Readiness(status=status, database=database, redis=redis, followers=followers)
+
+    async def scrape(self) -> bytes:
+        """The metrics of all processes of this host in Prometheus text format."""
+        self._metrics.observe_pool(self._pool.get_stats())
+        _, followers = await self._ask_database()
+        return self._metrics.exposition(followers)
+
+    async def _ask_database(
+        self,
+    ) -> tuple[Literal["ok", "unavailable", "migrations missing"], dict[str, int]]:
+        try:
+            async with asyncio.timeout(DATABASE_PATIENCE), self._pool.connection(DATABASE_PATIENCE) as conn:
+                # Migrations are never taken back, so one look that finds all of them is enough.
+                if not self._migrated:
+                    self._migrated = not await missing_migrations(conn, self._migrations)
+                if not self._migrated:
+                    return "migrations missing", {}
+                return "ok", await follower_lags(conn)
+        except (DatabaseError, OSError, TimeoutError) as error:
+            logger.warning("the database does not answer: %s", type(error).__name__)
+            return "unavailable", {}
+
+    async def _ask_redis(self) -> Literal["ok", "unavailable (optional)", "off"]:
+        if self._redis is None:
+            return "off"
+        try:
+            async with asyncio.timeout(REDIS_PATIENCE):
+                await self._redis.ping()
+        except (RedisError, OSError, TimeoutError):
+            return "unavailable (optional)"
+        return "ok"
+
+
+class HealthController(Controller):
+    """Probes; ``app.state.health`` is a Health."""
+
+    tags = ("operations",)
+
+    @get("/healthz", operation_id="healthz", summary="Is the process alive?")
+    async def healthz(self) -> Response[Alive]:
+        """Answers without looking at anything else."""
+        return to_response(json_answer(msgspec.json.encode(Alive())))
+
+    @get("/readyz", operation_id="readyz", summary="Can it serve?")
+    async def readyz(self, request: Request[Any, Any, Any]) -> Response[Readiness]:
+        """200 when the database answers and is migrated, else 503. Without Redis it is 200 and `degraded`."""
+        readiness = await request.app.state.health.readiness()
+        status = 503 if readiness.status == "unavailable" else 200
+        return to_response(
+            json_answer(msgspec.json.encode(readiness), status=status, cache_control=b"no-store")
+        )
+
+    @get("/metrics", operation_id="metrics", summary="Prometheus metrics", media_type=MediaType.TEXT)
+    async def metrics(self, request: Request[Any, Any, Any]) -> Response[str]:
+        """Of all API processes of this host together."""
+        text = await request.app.state.health.scrape()
+        headers = {"cache-control": REVALIDATE.decode()}
+        return Response(text, media_type=CONTENT_TYPE.decode(), headers=headers)

@@ -1,0 +1,156 @@
+"""What is measured, and how one scrape shows all API processes of a host.
+
+Each process writes its numbers into files of a shared folder; a scrape adds them up. prometheus_client looks for that
+folder when it is imported, so it is imported here, late.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    pass
+
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+
+# Seconds. Fine around a millisecond, where cached reads and single appends are.
+LATENCY_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)  # commits
+
+_opened: "Metrics | None" = None
+
+
+class Metrics:
+    """The metrics of this process. Use ``open_metrics``: a process has one set."""
+
+    def __init__(self, folder: Path) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+        self.folder = folder
+        registry = CollectorRegistry()
+        self.requests = Counter(
+            "skald_http_requests_total",
+            "Requests by method, route template and status.",
+            ["method", "route", "status"],
+            registry=registry,
+        )
+        self.seconds = Histogram(
+            "skald_http_request_seconds",
+            "Time from the request to the last byte of its answer.",
+            ["route"],
+            buckets=LATENCY_BUCKETS,
+            registry=registry,
+        )
+        self.appends = Counter("skald_appends_total", "Commits appended to the log.", registry=registry)
+        self.batch_size = Histogram(
+            "skald_append_batch_size",
+            "Commits that went into one transaction.",
+            buckets=BATCH_BUCKETS,
+            registry=registry,
+        )
+        self.append_seconds = Histogram(
+            "skald_append_seconds",
+            "Time of one append transaction.",
+            buckets=LATENCY_BUCKETS,
+            registry=registry,
+        )
+        self.cache_requests = Counter(
+            "skald_cache_requests_total",
+            "Look-ups by cache and result (hit, miss, stale, bypass).",
+            ["cache", "result"],
+            registry=registry,
+        )
+        # Pools belong to living processes: the files of dead ones do not count.
+        self.pool_size = Gauge(
+            "skald_db_pool_connections", "Open connections.", registry=registry, multiprocess_mode="livesum"
+        )
+        self.pool_available = Gauge(
+            "skald_db_pool_available", "Idle connections.", registry=registry, multiprocess_mode="livesum"
+        )
+        self.pool_waiting = Gauge(
+            "skald_db_pool_waiting",
+            "Requests that wait for a connection.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._requests: dict[tuple[str, str, int], Counter] = {}
+        self._seconds: dict[str, Histogram] = {}
+        self._caches: dict[tuple[str, str], Counter] = {}
+
+    def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one answered request. ``route`` is a template: the number of routes is bounded, that of paths is not."""
+        counter = self._requests.get((method, route, status))
+        if counter is None:
+            counter = self._requests[(method, route, status)] = self.requests.labels(
+                method, route, str(status)
+            )
+        counter.inc()
+        histogram = self._seconds.get(route)
+        if histogram is None:
+            histogram = self._seconds[route] = self.seconds.labels(route)
+        histogram.observe(seconds)
+
+    def observe_append(self, commits: int, seconds: float) -> None:
+        """Count one append transaction; fits ``store.appender.Appender(observe=…)``."""
+        self.appends.inc(commits)
+        self.batch_size.observe(commits)
+        self.append_seconds.observe(seconds)
+
+    def observe_cache(self, cache: str, result: str) -> None:
+        """Count one look-up in a cache."""
+        counter = self._caches.get((cache, result))
+        if counter is None:
+            counter = self._caches[(cache, result)] = self.cache_requests.labels(cache, result)
+        counter.inc()
+
+    def observe_pool(self, stats: Mapping[str, int]) -> None:
+        """Take over what ``AsyncConnectionPool.get_stats()`` says."""
+        self.pool_size.set(stats.get("pool_size", 0))
+        self.pool_available.set(stats.get("pool_available", 0))
+        self.pool_waiting.set(stats.get("requests_waiting", 0))
+
+    def exposition(self, follower_lags: Mapping[str, int] | None = None) -> bytes:
+        """The text of one scrape: all processes of the host, and how many positions each follower is behind."""
+        from prometheus_client import CollectorRegistry, generate_latest
+        from prometheus_client.core import GaugeMetricFamily
+        from prometheus_client.multiprocess import MultiProcessCollector
+
+        lag = GaugeMetricFamily(
+            "skald_follower_lag_positions", "Events that a follower has not seen yet.", labels=["follower"]
+        )
+        for follower, positions in (follower_lags or {}).items():
+            lag.add_metric([follower], positions)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, path=str(self.folder))  # type: ignore[no-untyped-call]
+        registry.register(_Fixed(lambda: [lag]))
+        return generate_latest(registry)
+
+
+class _Fixed:
+    """A collector of metrics that are known at the time of the scrape."""
+
+    def __init__(self, collect: Callable[[], list[Any]]) -> None:
+        self.collect = collect
+
+
+def open_metrics(folder: Path) -> Metrics:
+    """The metrics of this process, with their files in ``folder``; a second call gives the same set again."""
+    global _opened
+    if _opened is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        os.environ[FOLDER_VARIABLE] = str(folder)
+        _sweep(folder)
+        _opened = Metrics(folder)
+    return _opened
+
+
+def _sweep(folder: Path) -> None:
+    """Forget the gauges of dead processes; their counters stay, or the sums would run backwards."""
+    for file in folder.glob("gauge_live*_*.db"):
+        pid = file.stem.rpartition("_")[2]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            with suppress(FileNotFoundError):
+                file.unlink()

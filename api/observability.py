@@ -1,0 +1,182 @@
+"""The one middleware: request id, access log, metrics, HEAD, and the last word on what nobody caught.
+
+Everything that a request passes through costs microseconds, so there is one of it. Raw paths, query strings, headers and
+bodies are never logged: they may hold secrets or other people's texts. What is logged is the template of the route.
+"""
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Awaitable, Callable, MutableMapping
+from datetime import UTC, datetime
+from time import perf_counter, time
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from api.errors import answer_for
+from api.http import send_answer
+from api.logs import request_id as current_request_id
+from api.metrics import Metrics
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Any, Any, Any], Awaitable[None]]
+
+SANE_ID = re.compile(rb"[A-Za-z0-9._:+=/-]{1,128}")
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+UNMATCHED = "unmatched"
+CLIENT_CLOSED = 499  # what is logged for a client that left before its answer
+
+LOG_EVERY = 0.05  # seconds that lines wait to be written together
+LOG_LINES = 256  # written at once without waiting
+
+
+class AccessLog:
+    """Lines to a file descriptor, several per write, each write of whole lines."""
+
+    def __init__(self, fd: int | None = None) -> None:
+        self._fd = sys.stdout.fileno() if fd is None else fd
+        self._lines: list[bytes] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._encode = msgspec.json.Encoder().encode
+
+    def write(self, line: dict[str, Any]) -> None:
+        self._lines.append(self._encode(line))
+        if len(self._lines) >= LOG_LINES:
+            self.flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LOG_EVERY, self.flush)
+
+    def flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._lines:
+            data = b"\n".join(self._lines) + b"\n"
+            self._lines.clear()
+            try:
+                while data:
+                    data = data[os.write(self._fd, data) :]
+            except OSError:
+                # A reader that is gone must not take the service with it.
+                return
+
+
+def new_request_id() -> str:
+    """128 random bits in hex."""
+    return os.urandom(16).hex()
+
+
+class Observability:
+    """ASGI middleware around the whole application.
+
+    It gives each request ``scope["state"]`` with ``request_id``; handlers may set there ``route`` (the template, else that
+    of the matched Litestar route is used), ``project_id`` and ``key_id`` for the access log.
+    """
+
+    def __init__(self, app: Application, *, metrics: Metrics, log: AccessLog | None = None) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, self._closing(send))
+                return
+            await self._app(scope, receive, send)
+            return
+        await _Exchange(self._app, scope, send).run(receive, self._metrics, self._log)
+
+    def _closing(self, send: Send) -> Send:
+        """The ``send`` of the lifespan, which writes the last lines at its end."""
+
+        async def wrapped(message: Message) -> None:
+            if self._log is not None and message["type"].startswith("lifespan.shutdown"):
+                self._log.flush()
+            await send(message)
+
+        return wrapped
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    __slots__ = ("_app", "_body_sent", "_head", "_method", "_scope", "_send", "_size", "_state", "_status")
+
+    def __init__(self, app: Application, scope: Scope, send: Send) -> None:
+        self._app = app
+        self._scope = scope
+        self._send = send
+        self._method: str = scope["method"]
+        self._head = self._method == "HEAD"
+        self._status = 0
+        self._size = 0
+        self._body_sent = False
+        # The server may hand the same state to every request; what is put in here is this request's own.
+        self._state = scope["state"] = dict(scope.get("state") or ())
+        if self._head:
+            scope["method"] = "GET"
+
+    async def run(self, receive: Receive, metrics: Metrics, log: AccessLog | None) -> None:
+        started = perf_counter()
+        request_id = self._state["request_id"] = self._incoming_id() or new_request_id()
+        current_request_id.set(request_id)
+        try:
+            await self._app(self._scope, receive, self.send)
+        except Exception as error:
+            answer = answer_for(error)
+            if self._status:
+                # Half an answer is out; only cutting the connection tells the client.
+                raise
+            await send_answer(self.send, answer)
+        finally:
+            seconds = perf_counter() - started
+            method = self._method if self._method in METHODS else "OTHER"
+            route = self._state.get("route") or self._scope.get("path_template") or UNMATCHED
+            status = self._status or CLIENT_CLOSED
+            metrics.observe_request(method, route, status, seconds)
+            if log is not None:
+                log.write(self._line(method, route, status, seconds))
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            headers = list(message.get("headers") or ())
+            headers.append((b"x-request-id", self._state["request_id"].encode()))
+            message["headers"] = headers
+        elif message["type"] == "http.response.body":
+            if self._head:
+                if self._body_sent:
+                    return
+                self._body_sent = True
+                message = {"type": "http.response.body", "body": b"", "more_body": False}
+            else:
+                self._size += len(message.get("body") or b"")
+        await self._send(message)
+
+    def _incoming_id(self) -> str | None:
+        for name, value in self._scope["headers"]:
+            if name == b"x-request-id":
+                return value.decode("ascii") if SANE_ID.fullmatch(value) else None
+        return None
+
+    def _line(self, method: str, route: str, status: int, seconds: float) -> dict[str, Any]:
+        state = self._state
+        key_id = state.get("key_id")
+        return {
+            "ts": datetime.fromtimestamp(time(), UTC).isoformat(timespec="milliseconds"),
+            "request_id": state["request_id"],
+            "method": method,
+            "route": route,
+            "status": status,
+            "ms": round(seconds * 1000, 3),
+            "bytes": self._size,
+            "project_id": state.get("project_id"),
+            "key_id": str(key_id) if isinstance(key_id, UUID) else key_id,
+        }
