@@ -38,10 +38,15 @@ def skald() -> None:
     type=click.IntRange(1, 1024),
     help="API processes  [default: $SKALD_WORKERS or one per core, at most 4]",
 )
+@click.option("--no-worker", is_flag=True, help="Leave the followers to a `skald worker` elsewhere.")
 @data_dir_option
-def serve(host: str | None, port: int | None, workers: int | None, data_dir: Path | None) -> None:
+def serve(
+    host: str | None, port: int | None, workers: int | None, no_worker: bool, data_dir: Path | None
+) -> None:
     """Run the service: API processes, followers and, unless the settings name others, PostgreSQL and Valkey."""
-    Service(settings_with(host=host, port=port, workers=workers, data_dir=data_dir)).run()
+    Service(
+        settings_with(host=host, port=port, workers=workers, data_dir=data_dir), followers=not no_worker
+    ).run()
 
 
 @skald.command()

@@ -35,8 +35,9 @@ WORKER_GRACE = 10.0
 class Service:
     """One run of the service on the calling (main) thread."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, followers: bool = True) -> None:
         self.settings = settings
+        self._followers = followers
         self.folder = DataFolder(settings.data_dir)
         self._stop = threading.Event()
 
@@ -71,7 +72,9 @@ class Service:
 
         processes = Processes(self.settings, database_url, redis_url, servers.runtime_dir / "api")
         stack.callback(processes.stop)
-        parts = [Part("the API", processes.start_api), Part("the followers", processes.start_worker)]
+        parts = [Part("the API", processes.start_api)]
+        if self._followers:
+            parts.append(Part("the followers", processes.start_worker))
         for part in parts:
             part.start()
         parts = [*self._server_parts(servers), *parts]
