@@ -4,10 +4,11 @@ The hot path sends them as they are; controllers wrap them in a Litestar respons
 """
 
 from collections.abc import Iterable, Mapping
-from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from litestar import Response
+
+from projections.versions import etag_of
 
 Header = tuple[bytes, bytes]
 
@@ -17,8 +18,6 @@ IMMUTABLE = b"private, max-age=31536000, immutable"
 # May be kept, but every use asks whether it still holds.
 REVALIDATE = b"private, no-cache"
 
-ETAG_BYTES = 16  # 128 bits: two representations never share one by chance
-
 
 class Answer(NamedTuple):
     """A whole answer; ``headers`` has everything but the content length."""
@@ -26,11 +25,6 @@ class Answer(NamedTuple):
     status: int
     headers: list[Header]
     body: bytes
-
-
-def etag_of(body: bytes) -> bytes:
-    """The strong entity tag of a representation, quotes included."""
-    return b'"%b"' % blake2b(body, digest_size=ETAG_BYTES).hexdigest().encode()
 
 
 def matches(condition: bytes, etag: bytes) -> bool:

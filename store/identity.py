@@ -138,9 +138,9 @@ KEY_COLUMNS = (
 )
 
 SELECT_KEYS = (
-    f"SELECT {KEY_COLUMNS} FROM keys JOIN users ON users.id = user_id ORDER BY keys.created_at, keys.id"  # noqa: S608
+    f"SELECT {KEY_COLUMNS} FROM keys JOIN users ON users.id = user_id ORDER BY keys.created_at, keys.id"
 )
-SELECT_KEY = f"SELECT {KEY_COLUMNS} FROM keys JOIN users ON users.id = user_id WHERE keys.id = %s"  # noqa: S608
+SELECT_KEY = f"SELECT {KEY_COLUMNS} FROM keys JOIN users ON users.id = user_id WHERE keys.id = %s"
 
 # keys_user
 SELECT_LIVE_KEYS = "SELECT id FROM keys WHERE user_id = %s AND revoked_at IS NULL ORDER BY id"

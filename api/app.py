@@ -1,0 +1,138 @@
+"""Wires the rooms together once: the ASGI application of one API process."""
+
+import gc
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from litestar import Litestar, Router
+from redis.asyncio import Redis
+
+import projections
+import store
+from api import metrics as measuring
+from api.auth import Authenticator
+from api.commands import Commands
+from api.config import ApiConfig
+from api.errors import EXCEPTION_HANDLERS
+from api.gate import Gate
+from api.health import Health, HealthController
+from api.hot import HotPath
+from api.identity import IdentityController
+from api.marks import Marks
+from api.observability import AccessLog, Observability
+from api.rate_limit import RateLimiter
+from api.reader import Reader
+from api.repository import Repository
+from api.skills import SkillsController
+from api.tail import Tail
+from domain.skills import Skill
+from projections import skills
+from projections.redis_views import RedisViews
+from projections.skills import SkillKind
+from store.appender import Appender
+from store.pool import open_pool
+
+logger = logging.getLogger(__name__)
+
+MIGRATIONS = [Path(room.__file__ or "").parent / "migrations" for room in (store, projections)]
+KINDS = {Skill.KIND: SkillKind()}
+RENDERERS = {Skill.KIND: skills.full}
+RESOURCES = (SkillsController,)
+
+# Young objects die with their request; a full collection of the rest costs milliseconds and finds nothing.
+GC_THRESHOLD = (50_000, 20, 1000)
+
+
+def create_app(config: ApiConfig) -> Observability:
+    """The application; its lifespan opens what it needs and closes it again. All processes of a host share ``run_dir``."""
+    config.run_dir.mkdir(parents=True, exist_ok=True)
+    metrics = measuring.open_metrics(config.run_dir / "metrics")
+    hot: HotPath | None = None
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            await wire(app, config, metrics, stack)
+            if hot is not None:
+                hot.arm(app.state.gate, app.state.reader, metrics)
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(*GC_THRESHOLD)
+            yield
+
+    litestar = Litestar(
+        route_handlers=[
+            HealthController,
+            IdentityController,
+            *(
+                Router(path=f"/api/{prefix}/{{project_id:str}}", route_handlers=list(RESOURCES))
+                for prefix in ("environments", "projects")
+            ),
+        ],
+        lifespan=[lifespan],
+        exception_handlers=EXCEPTION_HANDLERS,
+        request_max_body_size=config.max_body_bytes,
+        openapi_config=None,
+        logging_config=None,
+    )
+    hot = HotPath(litestar)
+    return Observability(hot, metrics=metrics, log=AccessLog() if config.access_log else None)
+
+
+async def wire(app: Litestar, config: ApiConfig, metrics: measuring.Metrics, stack: AsyncExitStack) -> None:
+    """Open everything in order; ``stack`` closes it in the opposite one."""
+    state: Any = app.state
+    marks = Marks(config.run_dir / "marks")
+    stack.callback(marks.close)
+    pool = state.pool = await open_pool(
+        config.database_url, size=config.pool_size, timeout=config.pool_timeout
+    )
+    stack.push_async_callback(pool.close)
+    redis = open_redis(config)
+    if redis is not None:
+        stack.push_async_callback(redis.aclose)
+    tail = Tail(config.database_url, marks)
+    await tail.start()
+    stack.push_async_callback(tail.close)
+    appender = Appender(config.database_url, observe=metrics.observe_append)
+    await appender.start()
+    stack.push_async_callback(appender.close)
+    limiter = RateLimiter(
+        redis,
+        per_minute=config.rate_limit_per_minute,
+        per_hour=config.rate_limit_per_hour,
+        timeout=config.redis_timeout,
+    )
+    limiter.start()
+    stack.push_async_callback(limiter.close)
+    state.trusted_proxies = config.trusted_proxies
+    state.gate = Gate(Authenticator(pool, marks), limiter)
+    state.health = Health(pool=pool, redis=redis, migrations=MIGRATIONS, metrics=metrics)
+    state.reader = Reader(
+        pool,
+        marks,
+        RedisViews(redis) if redis is not None else None,
+        RENDERERS,
+        capacity=config.cache_bytes,
+        count=metrics.observe_cache,
+    )
+    state.commands = Commands(
+        pool, appender, Repository(pool, marks), state.reader, marks, KINDS, config.run_dir
+    )
+    stack.callback(state.commands.close)
+
+
+def open_redis(config: ApiConfig) -> "Redis | None":
+    """A client that gives up soon: Redis makes the service faster, never slower."""
+    if config.redis_url is None:
+        return None
+    return Redis.from_url(
+        config.redis_url,
+        socket_timeout=config.redis_timeout,
+        socket_connect_timeout=config.redis_timeout,
+        retry=None,
+        max_connections=64,
+    )

@@ -1,0 +1,315 @@
+"""What the controllers of skills and prompts share: who calls, conditional and repeated requests, how they are answered."""
+
+from collections.abc import Awaitable, Callable
+from hashlib import sha256
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from msgspec import UNSET, UnsetType
+
+from api.commands import Caller, Commands, Done
+from api.gate import Gate
+from api.http import IMMUTABLE, REVALIDATE, Answer, Header, header, json_answer, matches_strongly, to_response
+from api.query import Query
+from api.reader import Encoded, Reader
+from domain.errors import Invalid, NotFound, PreconditionFailed, VersionNotFound
+from projections import versions
+from projections.versions import Version
+
+# By the segment of the address: the kind, and the scope that reading it needs.
+READ_SCOPES = {"llm_skills": ("skill", "llm_skill:read"), "llm_prompts": ("prompt", "llm_prompt:read")}
+
+MAX_IDEMPOTENCY_KEY = 255
+MAX_LIMIT = 1000
+DEFAULT_LIMIT = 100
+MAX_OFFSET = 2**31
+MAX_RESOLVE_LIMIT = 100
+DEFAULT_RESOLVE_LIMIT = 50
+
+
+async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Lets a request with a fitting key into its project; handlers find both in the state of the scope."""
+    gate: Gate = connection.app.state.gate
+    project_id = connection.scope["path_params"]["project_id"]
+    principal, number = await gate.enter_project(connection.scope, project_id, handler.opt["scope"])
+    state = connection.scope["state"]
+    state["principal"] = principal
+    state["project_id"] = number
+
+
+def project_of(request: Request[Any, Any, Any]) -> int:
+    project_id: int = request.scope["state"]["project_id"]
+    return project_id
+
+
+def query_of(request: Request[Any, Any, Any]) -> Query:
+    return Query(request.scope["query_string"])
+
+
+def services(request: Request[Any, Any, Any]) -> tuple[Reader, Commands]:
+    return request.app.state.reader, request.app.state.commands
+
+
+def header_of(request: Request[Any, Any, Any], name: bytes) -> bytes | None:
+    return header(request.scope["headers"], name)
+
+
+def caller_of(request: Request[Any, Any, Any], body: bytes = b"") -> Caller:
+    """Who asks for a change. Raises Invalid for a malformed ``Idempotency-Key``."""
+    state = request.scope["state"]
+    user = state["principal"].user
+    key = idempotency_key(header_of(request, b"idempotency-key"))
+    return Caller(
+        project_id=state["project_id"],
+        actor_id=user.id,
+        key_id=state["principal"].key_id,
+        author=versions.author(
+            (
+                user.id,
+                user.uuid,
+                user.distinct_id,
+                user.first_name,
+                user.last_name,
+                user.email,
+                user.is_email_verified,
+                user.role_at_organization,
+            )
+        ),
+        correlation_id=state["request_id"],
+        idempotency_key=key,
+        fingerprint=fingerprint(request, state["project_id"], body) if key else b"",
+    )
+
+
+def idempotency_key(value: bytes | None) -> str | None:
+    """Raises Invalid unless it is 1 to 255 visible ASCII characters."""
+    if value is None:
+        return None
+    if not 0 < len(value) <= MAX_IDEMPOTENCY_KEY or not all(32 < byte < 127 for byte in value):
+        raise Invalid(
+            f"Idempotency-Key must have 1 to {MAX_IDEMPOTENCY_KEY} visible ASCII characters.",
+            attr="Idempotency-Key",
+        )
+    return value.decode()
+
+
+def fingerprint(request: Request[Any, Any, Any], project_id: int, body: bytes) -> bytes:
+    """The same for the same request, by whichever prefix it came."""
+    place = request.scope["path"].split("/", 4)[-1].rstrip("/")
+    parts = (
+        request.method,
+        str(project_id),
+        place,
+        request.scope["query_string"].decode("latin-1"),
+        (header_of(request, b"if-match") or b"").decode("latin-1"),
+    )
+    return sha256("\n".join(parts).encode("utf-8", "surrogateescape") + b"\n" + body).digest()
+
+
+async def run(
+    request: Request[Any, Any, Any],
+    caller: Caller,
+    render: Callable[[Version], bytes],
+    kind: str,
+    execute: Callable[[Commands], Awaitable[Done]],
+) -> Response[Any]:
+    """Execute a command, or find what it did before, and answer with the representation that it led to."""
+    reader, commands = services(request)
+    async with commands.once(caller) as before:
+        done = before or await execute(commands)
+    headers: list[Header] = [(b"x-event-position", b"%d" % done.position)]
+    if done.replayed:
+        headers.append((b"idempotent-replayed", b"true"))
+    if done.version is None:
+        return to_response(Answer(done.status, headers, b""))
+    body = render(done.version)
+    if done.replayed:
+        return to_response(json_answer(body, status=done.status, extra=headers))
+    etag = reader.keep_latest(caller.project_id, kind, done.version, body, done.position)
+    return to_response(json_answer(body, etag=etag, status=done.status, extra=headers))
+
+
+def full_answer(request: Request[Any, Any, Any], entry: Encoded, *, fixed: bool) -> Response[Any]:
+    """A cached representation; ``fixed`` when the request names the version."""
+    return to_response(
+        json_answer(
+            entry.body,
+            header_of(request, b"if-none-match"),
+            etag=entry.etag,
+            cache_control=IMMUTABLE if fixed else REVALIDATE,
+        )
+    )
+
+
+def answer(
+    request: Request[Any, Any, Any], body: bytes, *, cache_control: bytes = REVALIDATE
+) -> Response[Any]:
+    return to_response(json_answer(body, header_of(request, b"if-none-match"), cache_control=cache_control))
+
+
+def check_if_match(request: Request[Any, Any, Any], *current: bytes) -> None:
+    """Raises PreconditionFailed when ``If-Match`` is there and names none of the current entity tags."""
+    condition = header_of(request, b"if-match")
+    if condition is not None and not any(matches_strongly(condition, etag) for etag in current):
+        raise PreconditionFailed(
+            "If-Match names another version than the current one; fetch it again and apply your change to that."
+        )
+
+
+def conditional(request: Request[Any, Any, Any]) -> bool:
+    return header_of(request, b"if-match") is not None
+
+
+def page_bounds(query: Query) -> tuple[int, int]:
+    """``limit`` and ``offset`` of a list. Raises Invalid."""
+    limit = query.integer("limit", minimum=1, maximum=MAX_LIMIT, cut=True)
+    offset = query.integer("offset", minimum=0, maximum=MAX_OFFSET, cut=True)
+    return limit or DEFAULT_LIMIT, offset or 0
+
+
+def page_links(
+    request: Request[Any, Any, Any], query: Query, count: int, limit: int, offset: int
+) -> tuple[str | None, str | None]:
+    """Absolute addresses of the next and the previous page, with the rest of the query as it came."""
+    following = _link(request, query, limit, offset + limit) if offset + limit < count else None
+    previous = _link(request, query, limit, max(offset - limit, 0)) if offset > 0 else None
+    return following, previous
+
+
+def _link(request: Request[Any, Any, Any], query: Query, limit: int, offset: int) -> str:
+    values = {**query.values, "limit": str(limit), "offset": str(offset)}
+    if offset == 0:
+        del values["offset"]
+    pairs = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in values.items())
+    return f"{origin(request)}{request_path(request)}?{pairs}"
+
+
+def request_path(request: Request[Any, Any, Any]) -> str:
+    """The path as the client wrote it."""
+    raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
+    return raw.partition(b"?")[0].decode("latin-1")
+
+
+def origin(request: Request[Any, Any, Any]) -> str:
+    """Scheme and host that the client used; the server applies ``X-Forwarded-*`` of trusted proxies to the scope."""
+    host = header_of(request, b"host")
+    if host is None:
+        server = request.scope.get("server") or ("localhost", None)
+        host = f"{server[0]}:{server[1]}".encode() if server[1] else server[0].encode()
+    return f"{request.scope['scheme']}://{host.decode('latin-1')}"
+
+
+def as_uuid(text: str) -> UUID | None:
+    """A UUID in its usual form, None for anything else."""
+    try:
+        return UUID(text) if len(text) == 36 else None
+    except ValueError:
+        return None
+
+
+def version_number(query: Query, name: str = "version") -> int | None:
+    """Raises Invalid unless it is a whole number from 1."""
+    return query.integer(name, minimum=1, maximum=versions.MAX_VERSION, cut=True)
+
+
+def page_json(count: int, links: tuple[str | None, str | None], rows: list[bytes]) -> bytes:
+    return b"".join(
+        (
+            f'{{"count":{count},"next":'.encode(),
+            msgspec.json.encode(links[0]),
+            b',"previous":',
+            msgspec.json.encode(links[1]),
+            b',"results":[',
+            b",".join(rows),
+            b"]}",
+        )
+    )
+
+
+async def resolve_json(
+    request: Request[Any, Any, Any], kind: str, name: str, render: Callable[[Version], bytes]
+) -> bytes:
+    """One artifact as ``version`` and ``version_id`` pick it, and a page of its versions, whatever was picked.
+
+    Raises Invalid, NotFound, VersionNotFound (also when the two picks disagree).
+    """
+    query, reader, project_id = query_of(request), services(request)[0], project_of(request)
+    number = version_number(query)
+    picked = query.text("version_id")
+    version_id = None if picked is None else as_uuid(picked)
+    if picked is not None and version_id is None:
+        raise Invalid("This must be a UUID.", attr="version_id")
+    limit = query.integer("limit", minimum=1, maximum=MAX_RESOLVE_LIMIT) or DEFAULT_RESOLVE_LIMIT
+    offset = query.integer("offset", minimum=0, maximum=MAX_OFFSET, cut=True)
+    before = version_number(query, "before_version")
+    if offset is not None and before is not None:
+        raise Invalid("Send offset or before_version, not both.")
+    version = await reader.version(project_id, kind, name, number)
+    async with request.app.state.pool.connection() as conn:
+        if version_id is not None and version.id != version_id:
+            found = await versions.number_of_id(conn, version.stream_id, version_id)
+            if found is None or number is not None:
+                raise VersionNotFound(
+                    kind, name, version_id, await versions.newest_numbers(conn, version.stream_id)
+                )
+            number = found
+        lines, more = await versions.lines(
+            conn, version.stream_id, before=before, limit=limit, offset=offset or 0
+        )
+    if number is not None and number != version.number:
+        version = await reader.version(project_id, kind, name, number)
+    return b"".join(
+        (
+            f'{{"{kind}":'.encode(),
+            render(version),
+            b',"versions":[',
+            b",".join(versions.line_json(line, version.latest_version) for line in lines),
+            b'],"has_more":',
+            b"true}" if more else b"false}",
+        )
+    )
+
+
+async def redirect_to_name(
+    request: Request[Any, Any, Any], kind: str, name: str, otherwise: NotFound
+) -> Response[Any]:
+    """302 from the id of an active version to its name. Raises ``otherwise`` for everything else."""
+    version_id = as_uuid(name)
+    if version_id is not None and not isinstance(otherwise, VersionNotFound):
+        async with request.app.state.pool.connection() as conn:
+            found = await versions.name_of_id(conn, project_of(request), kind, version_id)
+        if found is not None:
+            head, _, tail = request_path(request).rpartition("/name/")
+            query = request.scope["query_string"]
+            location = f"{head}/name/{found}{'/' if tail.endswith('/') else ''}".encode()
+            return to_response(
+                Answer(
+                    302,
+                    [
+                        (b"location", location + (b"?" + query if query else b"")),
+                        (b"cache-control", REVALIDATE),
+                    ],
+                    b"",
+                )
+            )
+    raise otherwise
+
+
+def base_version(
+    request: Request[Any, Any, Any], value: int | UnsetType, *, required: bool = False
+) -> int | None:
+    """The version that a change starts from. Raises Invalid when it is required and ``If-Match`` is not there either."""
+    if value is not UNSET:
+        return value
+    if required and not conditional(request):
+        raise Invalid(
+            "Say which version this change starts from: send base_version, or If-Match.",
+            code="required",
+            attr="base_version",
+        )
+    return None

@@ -1,0 +1,242 @@
+"""The way of a command: load, decide, append, mark, remember; once more when another writer was first."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from api.errors import IdempotencyKeyReused
+from api.locks import KeyedLocks, RunningCommands
+from api.marks import Marks
+from api.reader import Reader, unknown
+from api.repository import Loaded, Repository
+from domain.content import Content
+from domain.errors import NameTaken, Refused, Unavailable
+from domain.versioned import Versioned
+from projections import artifacts, names, versions
+from projections.artifacts import Kind, Step, View
+from projections.versions import Version
+from store.appender import Appender
+from store.errors import CommandRepeated, NameConflict, StreamConflict
+from store.ids import new_id
+from store.log import Appended, Commit, Idempotency
+from store.mapper import to_stored
+from store.pool import Pool
+
+# commands_once, events_stream
+SELECT_COMMAND = """
+SELECT fingerprint, status, commands.stream_id, commands.stream_version, position
+FROM commands JOIN events ON events.stream_id = commands.stream_id
+                         AND events.stream_version = commands.stream_version
+WHERE commands.key_id = %s AND idempotency_key = %s
+"""
+
+A = TypeVar("A", bound=Versioned)
+
+# Each lost race means that another writer won, so this many in a row is a storm, not bad luck.
+MAX_ATTEMPTS = 100
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who asks for the change: ids for the envelope of the events, and the author as the answer shows it."""
+
+    project_id: int
+    actor_id: int
+    key_id: UUID
+    author: bytes
+    correlation_id: str | None
+    idempotency_key: str | None = None
+    fingerprint: bytes = b""
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What a command led to. ``version`` is None for an archive; ``replayed`` when an earlier request had done it."""
+
+    status: int
+    position: int
+    version: Version | None
+    replayed: bool = False
+
+
+Decide = Callable[[Loaded[A], A], Awaitable[list[Content]]]
+
+
+class Commands:
+    """Executes commands of one process, those on one name one after the other."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        appender: Appender,
+        repository: Repository,
+        reader: Reader,
+        marks: Marks,
+        kinds: Mapping[str, Kind],
+        run_dir: Path,
+    ) -> None:
+        self._pool = pool
+        self._appender = appender
+        self._repository = repository
+        self._reader = reader
+        self._marks = marks
+        self._kinds = kinds
+        self._names = KeyedLocks()
+        self._running = RunningCommands(run_dir / "commands")
+
+    def close(self) -> None:
+        self._running.close()
+
+    async def create(
+        self, caller: Caller, artifact: Versioned, contents: list[Content], *, attr: str = "name"
+    ) -> Done:
+        """Append a new stream. Raises NameTaken that blames ``attr``."""
+        async with self._pool.connection() as conn:
+            taken = await names.holder(conn, caller.project_id, artifact.KIND, artifact.name)
+        if taken is not None:
+            raise NameTaken(artifact.KIND, artifact.name, attr=attr)
+        try:
+            return await self._append(caller, artifact, contents, 201, None)
+        except NameConflict:
+            raise NameTaken(artifact.KIND, artifact.name, attr=attr) from None
+
+    async def change(
+        self, caller: Caller, cls: type[A], name: str, decide: Decide[A], *, status: int = 200
+    ) -> Done:
+        """Load the holder of ``name``, let ``decide`` change a fork of it, append what that emits.
+
+        ``decide`` gets what was loaded and the fork, returns the contents to store, and may be called again: when
+        another writer was first, or when it refused by a state that was not read from the log just now.
+        Raises NotFound, whatever ``decide`` raises, and Unavailable after too many lost races.
+        """
+        async with self._names.hold((caller.project_id, cls.KIND, name)):
+            cached = True
+            for attempt in range(MAX_ATTEMPTS):
+                loaded = await self.find(caller.project_id, cls, name, cached=cached)
+                fork = loaded.aggregate.fork()
+                try:
+                    contents = await decide(loaded, fork)
+                except Refused:
+                    if not loaded.from_cache:
+                        raise
+                    cached = False
+                    continue
+                try:
+                    return await self._append(caller, fork, contents, status, loaded)
+                except StreamConflict:
+                    cached = False
+                    # Writers of other processes: give way for a moment, longer each time.
+                    await asyncio.sleep(min(0.001 * attempt, 0.05))
+        raise Unavailable("Too many others are changing this at the same time; try again shortly.")
+
+    async def find(self, project_id: int, cls: type[A], name: str, *, cached: bool = True) -> Loaded[A]:
+        """The active aggregate that holds ``name``. Raises NotFound with close names."""
+        loaded = await self._repository.find(project_id, cls, name, cached=cached)
+        if loaded is not None and not loaded.aggregate.archived:
+            return loaded
+        async with self._pool.connection() as conn:
+            close = await names.close_names(conn, project_id, cls.KIND, name)
+        raise unknown(cls.KIND, name, close)
+
+    @asynccontextmanager
+    async def once(self, caller: Caller) -> AsyncIterator[Done | None]:
+        """Around a command with an idempotency key: yields what the first request did, or None to do it now.
+
+        Raises IdempotencyKeyReused when the key came with another request, RequestInProgress while the first one runs.
+        """
+        if caller.idempotency_key is None:
+            yield None
+            return
+        with self._running.hold(caller.key_id, caller.idempotency_key):
+            yield await self._repeated(caller)
+
+    async def _repeated(self, caller: Caller) -> Done | None:
+        async with self._pool.connection() as conn:
+            cursor = await conn.execute(SELECT_COMMAND, (caller.key_id, caller.idempotency_key), binary=True)
+            row = await cursor.fetchone()
+            if row is None:
+                return None
+            fingerprint, status, stream_id, stream_version, position = row
+            if fingerprint != caller.fingerprint:
+                raise IdempotencyKeyReused(
+                    "This Idempotency-Key came with another request before; use a new key for a new request."
+                )
+            version = await versions.by_event(conn, stream_id, stream_version)
+        if version is not None:
+            # As it was answered: then this version was the latest.
+            version = msgspec.structs.replace(version, latest_version=version.number)
+        return Done(status, position, version, replayed=True)
+
+    async def _append(
+        self,
+        caller: Caller,
+        artifact: Versioned,
+        contents: list[Content],
+        status: int,
+        loaded: Loaded[Any] | None,
+    ) -> Done:
+        events = artifact.collect_events()
+        data = {content.ref.sha256: content.data for content in contents}
+        steps = [Step(artifact, event, caller.project_id, caller.actor_id, data) for event in events]
+        folded = artifacts.fold(steps, self._kinds)
+        idempotency = None
+        claims: list[Any] = [(caller.project_id, artifact.KIND, artifact.name)]
+        if caller.idempotency_key is not None:
+            idempotency = Idempotency(caller.idempotency_key, caller.fingerprint, status)
+            claims.append((caller.key_id, caller.idempotency_key))
+        commit = Commit(
+            events=tuple(to_stored(event) for event in events),
+            command_id=new_id(),
+            project_id=caller.project_id,
+            actor_id=caller.actor_id,
+            key_id=caller.key_id,
+            correlation_id=caller.correlation_id,
+            contents=(*contents, *folded.parts),
+            writes=folded.writes,
+            idempotency=idempotency,
+            claims=tuple(claims),
+        )
+        try:
+            appended = await self._appender.append(commit)
+        except CommandRepeated:
+            # Another host had the same key at the same moment, and was first.
+            if (done := await self._repeated(caller)) is not None:
+                return done
+            raise
+        self._marks.raise_to([Marks.slot(artifact.id)], appended.last)
+        first_at = loaded.first_at if loaded else appended.recorded_at
+        self._repository.keep(caller.project_id, artifact, first_at, appended.last)
+        for content in contents:
+            self._reader.keep_content(content.ref.digest, content.data)
+        view = folded.views.get(artifact.id)
+        version = None if view is None else await self._version(caller, artifact, view, appended, first_at)
+        return Done(status, appended.last, version)
+
+    async def _version(
+        self, caller: Caller, artifact: Versioned, view: View, appended: Appended, first_at: datetime
+    ) -> Version:
+        """The new version as a read would find it, put together from what is at hand."""
+        parts = await self._reader.contents(
+            [digest for digest in (view.body, view.outline) if digest is not None]
+        )
+        return Version(
+            stream_id=artifact.id,
+            name=artifact.name,
+            latest_version=artifact.number,
+            first_at=first_at,
+            as_of=appended.last,
+            number=artifact.number,
+            id=artifact.version_id,
+            stream_version=artifact.version,
+            position=appended.last,
+            created_at=appended.recorded_at,
+            body=parts[view.body],
+            details=view.details.data,
+            outline=None if view.outline is None else parts[view.outline],
+            manifest=None if view.manifest is None else view.manifest.data,
+            author=caller.author,
+        )

@@ -1,0 +1,130 @@
+"""Encoded answers to the reads that agents repeat: this process's cache, then Redis, then the read models."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from api.lru import LRU
+from api.marks import Marks
+from domain.errors import NotFound, VersionNotFound
+from projections import contents, names, versions
+from projections.redis_views import RedisViews
+from projections.versions import Version, etag_of
+from store.pool import Pool
+
+ENTRY_OVERHEAD = 600  # bytes of Python objects around an entry
+
+
+class Encoded(NamedTuple):
+    """One representation as it is sent, and until when it is true (see ``api.marks``)."""
+
+    body: bytes
+    etag: bytes
+    slot: int
+    as_of: int
+
+
+Render = Callable[[Version], bytes]
+Key = tuple[int, str, str, int | None]
+Count = Callable[[str, str], None]
+
+
+class Reader:
+    """``renderers`` has the function for each kind that turns a version into its full JSON."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        marks: Marks,
+        views: RedisViews | None,
+        renderers: Mapping[str, Render],
+        *,
+        capacity: int,
+        count: Count,
+    ) -> None:
+        self._pool = pool
+        self._marks = marks
+        self._views = views
+        self._renderers = renderers
+        self._cache: LRU[Key, Encoded] = LRU(capacity)
+        self._contents: LRU[bytes, bytes] = LRU(capacity // 4)
+        self._count = count
+
+    def peek(self, project_id: int, kind: str, name: str, number: int | None = None) -> Encoded | None:
+        """What this process has and knows to be true; never waits."""
+        key = (project_id, kind, name, number)
+        entry = self._cache.get(key)
+        if entry is None:
+            return None
+        if self._marks.is_fresh(entry.slot, entry.as_of):
+            return entry
+        return None
+
+    async def get(self, project_id: int, kind: str, name: str, number: int | None = None) -> Encoded:
+        """The full representation of the latest or of one version. Raises NotFound, VersionNotFound."""
+        entry = self.peek(project_id, kind, name, number)
+        self._count("process", "hit" if entry else "miss")
+        if entry is not None:
+            return entry
+        key = (project_id, kind, name, number)
+        if number is None and self._views is not None and self._marks.healthy:
+            found = await self._views.get(project_id, kind, name)
+            if found is not None:
+                entry = Encoded(found.body, found.etag, Marks.slot(found.stream_id), found.as_of)
+                if self._marks.is_fresh(entry.slot, entry.as_of):
+                    self._count("redis", "hit")
+                    self._keep(key, entry)
+                    return entry
+            self._count("redis", "miss")
+        version = await self.version(project_id, kind, name, number)
+        body = self._renderers[kind](version)
+        entry = Encoded(body, etag_of(body), Marks.slot(version.stream_id), version.as_of)
+        self._keep(key, entry)
+        if number is None and self._views is not None:
+            self._views.offer(project_id, kind, name, version.stream_id, version.as_of, entry.etag, body)
+        return entry
+
+    async def version(self, project_id: int, kind: str, name: str, number: int | None = None) -> Version:
+        """A version as the read models have it. Raises NotFound with close names, VersionNotFound."""
+        async with self._pool.connection() as conn:
+            found = await versions.by_name(conn, project_id, kind, name, number)
+            if found is None:
+                close = await names.close_names(conn, project_id, kind, name)
+                raise unknown(kind, name, close)
+            stream_id, version = found
+            if version is None:
+                available = await versions.newest_numbers(conn, stream_id)
+                raise VersionNotFound(kind, name, number, available)
+        return version
+
+    def keep_latest(self, project_id: int, kind: str, version: Version, body: bytes, as_of: int) -> bytes:
+        """Remember what a write has just answered; returns its entity tag."""
+        entry = Encoded(body, etag_of(body), Marks.slot(version.stream_id), as_of)
+        self._keep((project_id, kind, version.name, None), entry)
+        return entry.etag
+
+    async def content(self, digest: bytes) -> bytes:
+        """A content by its digest."""
+        return (await self.contents([digest]))[digest]
+
+    async def contents(self, digests: list[bytes]) -> dict[bytes, bytes]:
+        """Contents by digest; they never change, so what has been read once is kept as long as there is room."""
+        have = {digest: data for digest in digests if (data := self._contents.get(digest)) is not None}
+        missing = [digest for digest in digests if digest not in have]
+        if missing:
+            async with self._pool.connection() as conn:
+                read = await contents.read(conn, missing)
+            for digest, data in read.items():
+                self.keep_content(digest, data)
+            have.update(read)
+        return have
+
+    def keep_content(self, digest: bytes, data: bytes) -> None:
+        self._contents.put(digest, data, len(data) + ENTRY_OVERHEAD)
+
+    def _keep(self, key: Key, entry: Encoded) -> None:
+        self._cache.put(key, entry, len(entry.body) + ENTRY_OVERHEAD)
+
+
+def unknown(kind: str, name: str, close: list[str]) -> NotFound:
+    """The refusal of a name that nothing active has."""
+    return NotFound(f"There is no {kind} named '{name}' in this project.", suggestions=close)

@@ -1,0 +1,406 @@
+"""The skills API: ``/api/{environments,projects}/{project_id}/llm_skills/…``."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+from litestar import Controller, Request, Response, delete, get, patch, post
+from litestar.params import FromPath
+from msgspec import UNSET
+
+from api import artifacts, schemas
+from api.artifacts import (
+    base_version,
+    caller_of,
+    header_of,
+    project_of,
+    query_of,
+    run,
+    services,
+    version_number,
+)
+from api.commands import Caller, Commands, Done
+from api.documentation import Param, integer, route
+from api.errors import documented
+from api.http import IMMUTABLE, REVALIDATE
+from api.payload import decode
+from api.repository import Loaded
+from domain.content import Content, Edit, check_path
+from domain.errors import Invalid, NotFound
+from domain.skills import Changes, File, FileEdits, Skill, find_file
+from projections import skills, versions
+from projections.versions import Version, etag_of
+from store.ids import new_id
+
+READ = "llm_skill:read"
+WRITE = "llm_skill:write"
+KIND = Skill.KIND
+
+T = TypeVar("T")
+
+HEAVY = (
+    50_000  # bytes of body above which a decision leaves the event loop: finding headings takes milliseconds
+)
+
+VERSION = Param("version", integer(1), "Which version; the latest when absent.", 1)
+SEARCH = Param("search", {"type": "string"}, "Part of the name or description, in any case.", "pdf")
+AUTHOR = Param("created_by_id", integer(), "Only skills whose latest version this user published.", 1)
+ORDER = Param(
+    "order_by",
+    {"type": "string", "enum": list(versions.ORDERS), "default": versions.DEFAULT_ORDER},
+    "Order of the list; ties are broken by id, descending.",
+    "name",
+)
+LIMIT = Param("limit", integer(1, default=artifacts.DEFAULT_LIMIT), "Page size; above 1000 is 1000.", 50)
+OFFSET = Param("offset", integer(0, default=0), "How many to pass over.", 0)
+BODY_OFFSET = Param("body_offset", integer(0), "Where the part of the body begins, in characters.", 0)
+BODY_LENGTH = Param("body_length", integer(1), "How many characters of the body to send.", 4000)
+VERSION_ID = Param("version_id", {"type": "string", "format": "uuid"}, "The same by its id; both must agree.")
+RESOLVE_LIMIT = Param("limit", integer(1, 100, 50), "How many versions to list.", 50)
+BEFORE = Param("before_version", integer(1), "Only versions below this one; excludes `offset`.", 10)
+BASE_VERSION = Param("base_version", integer(1), "Refuse with 409 unless this is the latest version.", 1)
+
+
+class SkillsController(Controller):
+    """Every route needs a key with the scope that it names."""
+
+    path = "/llm_skills"
+    tags = ("skills",)
+    guards = (artifacts.guard,)
+
+    @get(
+        "/",
+        operation_id="llm_skills_list",
+        summary="List skills",
+        opt=route(READ, query=(SEARCH, AUTHOR, ORDER, LIMIT, OFFSET)),
+        responses=documented(400, 401, 403, 404, 429, 503),
+    )
+    async def list(self, request: Request[Any, Any, Any]) -> Response[schemas.SkillPage]:
+        """The latest versions of all active skills of the project, without body and files."""
+        query = query_of(request)
+        limit, offset = artifacts.page_bounds(query)
+        async with request.app.state.pool.connection() as conn:
+            count, rows = await versions.page(
+                conn,
+                project_of(request),
+                KIND,
+                search=query.text("search"),
+                author_id=query.integer("created_by_id"),
+                order=query.choice("order_by", versions.ORDERS) or versions.DEFAULT_ORDER,
+                limit=limit,
+                offset=offset,
+            )
+        links = artifacts.page_links(request, query, count, limit, offset)
+        return artifacts.answer(request, artifacts.page_json(count, links, [skills.row(row) for row in rows]))
+
+    @post(
+        "/",
+        operation_id="llm_skills_create",
+        summary="Create a skill",
+        opt=route(WRITE, body=schemas.CreateSkill),
+        responses=documented(400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
+    )
+    async def create(self, request: Request[Any, Any, Any], body: bytes) -> Response[schemas.SkillAnswer]:
+        """Version 1 of a new skill."""
+        data = decode(schemas.CreateSkill, body, header_of(request, b"content-type"))
+        skill, contents = await _decide(len(data.body), lambda: new_skill(data))
+        return await _run(request, body, lambda caller, commands: commands.create(caller, skill, contents))
+
+    @get(
+        "/name/{skill_name:str}",
+        operation_id="llm_skills_name_retrieve",
+        summary="Get a skill",
+        opt=route(READ, query=(VERSION, BODY_OFFSET, BODY_LENGTH)),
+        responses=documented(400, 401, 403, 404, 429, 503),
+    )
+    async def retrieve(
+        self, request: Request[Any, Any, Any], skill_name: FromPath[str]
+    ) -> Response[schemas.SkillAnswer]:
+        """The latest or one version, with its body and the manifest of its files.
+
+        The id of an active version in place of the name is redirected to its name.
+        """
+        query, (reader, _), project_id = query_of(request), services(request), project_of(request)
+        number = version_number(query)
+        try:
+            if "body_offset" in query or "body_length" in query:
+                part = query.integer("body_offset", minimum=0), query.integer("body_length", minimum=1)
+                version = await reader.version(project_id, KIND, skill_name, number)
+                body = skills.paged(version, part[0] or 0, part[1])
+                return artifacts.answer(request, body, cache_control=IMMUTABLE if number else REVALIDATE)
+            entry = await reader.get(project_id, KIND, skill_name, number)
+        except NotFound as error:
+            return await artifacts.redirect_to_name(request, KIND, skill_name, error)
+        return artifacts.full_answer(request, entry, fixed=number is not None)
+
+    @patch(
+        "/name/{skill_name:str}",
+        operation_id="llm_skills_name_partial_update",
+        summary="Publish a new version of a skill",
+        opt=route(WRITE, body=schemas.PublishSkill),
+        responses=documented(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503),
+    )
+    async def publish(
+        self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: bytes
+    ) -> Response[schemas.SkillAnswer]:
+        """`base_version` must be the latest version; `If-Match` with its entity tag says the same."""
+        data = decode(schemas.PublishSkill, body, header_of(request, b"content-type"))
+        changes = changes_of(data)
+        base = base_version(request, data.base_version, required=True)
+
+        async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
+            await _check_etag(request, loaded)
+            skill.check_base(base)
+            refs = skill.texts_for(changes)
+            found = await services(request)[0].contents([ref.digest for ref in refs])
+            texts = {ref.sha256: found[ref.digest].decode() for ref in refs}
+            size = len(changes.body) if changes.body else skill.body.size if changes.edits else 0
+            return await _decide(
+                size,
+                lambda: skill.publish(changes, version_id=new_id(), base_version=skill.number, texts=texts),
+            )
+
+        return await _run(
+            request, body, lambda caller, commands: commands.change(caller, Skill, skill_name, decide)
+        )
+
+    @post(
+        "/name/{skill_name:str}/archive",
+        operation_id="llm_skills_name_archive_create",
+        summary="Archive a skill",
+        status_code=204,
+        opt=route(WRITE),
+        responses=documented(400, 401, 403, 404, 409, 412, 422, 429, 503),
+    )
+    async def archive(
+        self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: bytes
+    ) -> Response[None]:
+        """Every version leaves all reads at once, and the name is free again."""
+
+        async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
+            await _check_etag(request, loaded)
+            skill.archive()
+            return []
+
+        return await _run(
+            request,
+            body,
+            lambda caller, commands: commands.change(caller, Skill, skill_name, decide, status=204),
+        )
+
+    @post(
+        "/name/{skill_name:str}/duplicate",
+        operation_id="llm_skills_name_duplicate_create",
+        summary="Duplicate a skill",
+        opt=route(WRITE, body=schemas.DuplicateSkill),
+        responses=documented(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503),
+    )
+    async def duplicate(
+        self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: bytes
+    ) -> Response[schemas.SkillAnswer]:
+        """Version 1 of `new_name` with the latest content and files of this skill."""
+        data = decode(schemas.DuplicateSkill, body, header_of(request, b"content-type"))
+        commands = services(request)[1]
+
+        async def execute(caller: Caller, _: Commands) -> Done:
+            source = await commands.find(caller.project_id, Skill, skill_name, cached=False)
+            await _check_etag(request, source)
+            copy = source.aggregate.duplicate(id=new_id(), version_id=new_id(), name=data.new_name)
+            return await commands.create(caller, copy, [], attr="new_name")
+
+        return await _run(request, body, execute)
+
+    @post(
+        "/name/{skill_name:str}/files",
+        operation_id="llm_skills_name_files_create",
+        summary="Add a file",
+        opt=route(WRITE, body=schemas.AddFile),
+        responses=documented(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503),
+    )
+    async def add_file(
+        self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: bytes
+    ) -> Response[schemas.SkillAnswer]:
+        """A new version with one more file."""
+        data = decode(schemas.AddFile, body, header_of(request, b"content-type"))
+        base = base_version(request, data.base_version)
+        file = File(data.path, data.content, data.content_type)
+
+        async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
+            await _check_etag(request, loaded)
+            return skill.add_file(file, version_id=new_id(), base_version=base)
+
+        return await _run(
+            request,
+            body,
+            lambda caller, commands: commands.change(caller, Skill, skill_name, decide, status=201),
+        )
+
+    @post(
+        "/name/{skill_name:str}/files-rename",
+        operation_id="llm_skills_name_files_rename_create",
+        summary="Rename a file",
+        status_code=200,
+        opt=route(WRITE, body=schemas.RenameFile),
+        responses=documented(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503),
+    )
+    async def rename_file(
+        self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: bytes
+    ) -> Response[schemas.SkillAnswer]:
+        """A new version with one file at another path."""
+        data = decode(schemas.RenameFile, body, header_of(request, b"content-type"))
+        base = base_version(request, data.base_version)
+
+        async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
+            await _check_etag(request, loaded)
+            skill.rename_file(data.old_path, data.new_path, version_id=new_id(), base_version=base)
+            return []
+
+        return await _run(
+            request, body, lambda caller, commands: commands.change(caller, Skill, skill_name, decide)
+        )
+
+    @get(
+        "/name/{skill_name:str}/files/{file_path:path}",
+        operation_id="llm_skills_name_files_retrieve",
+        summary="Get a file",
+        opt=route(READ, query=(VERSION,)),
+        responses=documented(400, 401, 403, 404, 429, 503),
+    )
+    async def retrieve_file(
+        self, request: Request[Any, Any, Any], skill_name: FromPath[str], file_path: FromPath[str]
+    ) -> Response[schemas.FileAnswer]:
+        """The content of one file of the latest or of one version."""
+        number = version_number(query_of(request))
+        path = _file_path(request)
+        reader = services(request)[0]
+        version = await reader.version(project_of(request), KIND, skill_name, number)
+        body = await _file_json(request, version, path)
+        return artifacts.answer(request, body, cache_control=IMMUTABLE if number else REVALIDATE)
+
+    @delete(
+        "/name/{skill_name:str}/files/{file_path:path}",
+        operation_id="llm_skills_name_files_destroy",
+        summary="Delete a file",
+        status_code=200,
+        opt=route(WRITE, query=(BASE_VERSION,)),
+        responses=documented(400, 401, 403, 404, 409, 412, 429, 503),
+    )
+    async def remove_file(
+        self, request: Request[Any, Any, Any], skill_name: FromPath[str], file_path: FromPath[str]
+    ) -> Response[schemas.SkillAnswer]:
+        """A new version without this file."""
+        base = version_number(query_of(request), "base_version")
+        path = _file_path(request)
+
+        async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
+            await _check_etag(request, loaded, path)
+            skill.remove_file(path, version_id=new_id(), base_version=base)
+            return []
+
+        return await _run(
+            request, b"", lambda caller, commands: commands.change(caller, Skill, skill_name, decide)
+        )
+
+    @get(
+        "/resolve/name/{skill_name:str}",
+        operation_id="llm_skills_resolve_name_retrieve",
+        summary="Resolve a skill and its versions",
+        opt=route(READ, query=(VERSION, VERSION_ID, RESOLVE_LIMIT, OFFSET, BEFORE)),
+        responses=documented(400, 401, 403, 404, 429, 503),
+    )
+    async def resolve(
+        self, request: Request[Any, Any, Any], skill_name: FromPath[str]
+    ) -> Response[schemas.ResolveSkill]:
+        """A skill as `version` or `version_id` pick it, and one page of its versions, newest first."""
+        return artifacts.answer(request, await artifacts.resolve_json(request, KIND, skill_name, skills.full))
+
+
+def new_skill(data: schemas.CreateSkill) -> tuple[Skill, list[Content]]:
+    return Skill.create(
+        id=new_id(),
+        version_id=new_id(),
+        name=data.name,
+        description=data.description,
+        body=data.body,
+        license=data.license,
+        compatibility=data.compatibility,
+        allowed_tools=tuple(data.allowed_tools),
+        metadata=data.metadata,
+        files=files_of(data.files),
+    )
+
+
+def changes_of(data: schemas.PublishSkill) -> Changes:
+    """Raises Invalid when two ways to change the same thing are given."""
+    if data.body is not UNSET and data.edits is not UNSET:
+        raise Invalid("Send the whole body or edits to it, not both.")
+    if data.files is not UNSET and data.file_edits is not UNSET:
+        raise Invalid("Send the whole list of files or edits to some of them, not both.")
+    return Changes(
+        description=data.description,
+        body=data.body,
+        edits=UNSET if data.edits is UNSET else edits_of(data.edits),
+        license=data.license,
+        compatibility=data.compatibility,
+        allowed_tools=UNSET if data.allowed_tools is UNSET else tuple(data.allowed_tools),
+        metadata=data.metadata,
+        files=UNSET if data.files is UNSET else files_of(data.files),
+        file_edits=UNSET
+        if data.file_edits is UNSET
+        else tuple(FileEdits(entry.path, edits_of(entry.edits)) for entry in data.file_edits),
+    )
+
+
+def edits_of(edits: list[schemas.EditBody]) -> tuple[Edit, ...]:
+    return tuple(Edit(edit.old, edit.new) for edit in edits)
+
+
+def files_of(files: list[schemas.FileBody]) -> tuple[File, ...]:
+    return tuple(File(file.path, file.content, file.content_type) for file in files)
+
+
+async def _run(
+    request: Request[Any, Any, Any], body: bytes, execute: Callable[[Caller, Commands], Awaitable[Done]]
+) -> Response[Any]:
+    caller = caller_of(request, body)
+    return await run(request, caller, skills.full, KIND, lambda commands: execute(caller, commands))
+
+
+async def _decide(size: int, decision: Callable[[], T]) -> T:
+    """A decision over a large body runs in a thread, so that other requests go on."""
+    return await asyncio.to_thread(decision) if size > HEAVY else decision()
+
+
+async def _check_etag(
+    request: Request[Any, Any, Any], loaded: Loaded[Skill], path: str | None = None
+) -> None:
+    """Raises PreconditionFailed unless ``If-Match`` names the skill as it is now, or the file at ``path``."""
+    if not artifacts.conditional(request):
+        return
+    reader, project_id = services(request)[0], project_of(request)
+    current = [(await reader.get(project_id, KIND, loaded.aggregate.name)).etag]
+    if path is not None:
+        version = await reader.version(project_id, KIND, loaded.aggregate.name)
+        current.append(etag_of(await _file_json(request, version, path)))
+    artifacts.check_if_match(request, *current)
+
+
+async def _file_json(request: Request[Any, Any, Any], version: Version, path: str) -> bytes:
+    file = find_file(skills.read_manifest(version.manifest or b"[]"), path, version.name)
+    content = await services(request)[0].content(file.ref.digest)
+    return skills.file_json(file, content)
+
+
+def _file_path(request: Request[Any, Any, Any]) -> str:
+    """The path behind ``files/``, decoded once and brought into its normal form. Raises Invalid."""
+    path = unquote(artifacts.request_path(request), errors="replace")
+    path = path.split("/files/", 1)[1].removesuffix("/")
+    if "\0" in path:
+        raise Invalid(
+            "Null characters are not allowed.", code="null_characters_not_allowed", attr="file_path"
+        )
+    try:
+        return check_path(path)
+    except Invalid as error:
+        raise error.within("file_path") from None

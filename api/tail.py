@@ -1,0 +1,108 @@
+"""The end of the log as this process sees it: marks what other hosts, and the command line, have changed."""
+
+import asyncio
+import logging
+from uuid import UUID
+
+import psycopg
+
+from api.marks import FLOOR, Marks
+from store.log import CHANNEL, Connection, head
+from store.pool import connect
+
+logger = logging.getLogger(__name__)
+
+POLL = 0.5  # seconds; a notification is a hint, the poll is the promise
+CATCH_UP = 10_000  # events; above it one raised floor is cheaper than marking each stream
+
+# events_pkey
+SELECT = "SELECT position, stream_id, topic FROM events WHERE position > %s ORDER BY position LIMIT %s"
+
+
+class Tail:
+    """Follows the log from its end. ``seen`` is the last position that is marked."""
+
+    def __init__(self, dsn: str, marks: Marks) -> None:
+        self._dsn = dsn
+        self._marks = marks
+        self.seen = 0
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Returns when the first look at the log is done. Raises psycopg.OperationalError."""
+        conn = await self._open()
+        self._task = asyncio.create_task(self._run(conn), name="tail")
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _open(self) -> Connection:
+        conn = await connect(self._dsn, application_name="skald-tail")
+        # Listen first, then look: nothing can happen in between unheard. Everything older than now is distrusted.
+        await conn.execute(f"LISTEN {CHANNEL}")
+        self.seen = max(self.seen, await head(conn))
+        self._marks.raise_to([FLOOR], self.seen)
+        self._marks.heard()
+        return conn
+
+    async def _run(self, conn: Connection | None) -> None:
+        pause = 0.05
+        while True:
+            try:
+                if conn is None:
+                    conn = await self._open()
+                    logger.info("following the log again from position %d", self.seen)
+                pause = 0.05
+                await self._follow(conn)
+            except (psycopg.Error, OSError) as error:
+                self._marks.lost()
+                logger.warning(
+                    "lost sight of the log, caches are bypassed: %s",
+                    str(error).strip() or type(error).__name__,
+                )
+                if conn is not None:
+                    await conn.close()
+                    conn = None
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 1.0)
+            except asyncio.CancelledError:
+                if conn is not None:
+                    await conn.close()
+                raise
+
+    async def _follow(self, conn: Connection) -> None:
+        while True:
+            behind = True
+            async for notice in conn.notifies(timeout=POLL, stop_after=1):
+                behind = not self._mark_named(notice.payload)
+            if behind:
+                await self._catch_up(conn)
+            self._marks.heard()
+
+    def _mark_named(self, payload: str) -> bool:
+        """Mark the streams that a notification names; False when it leaves a gap or names none."""
+        last, count, *streams = payload.split()
+        position = int(last)
+        if position <= self.seen:
+            return True
+        if position - int(count) != self.seen or not streams:
+            return False
+        self._marks.raise_to([Marks.slot(UUID(hex=stream)) for stream in streams], position)
+        self.seen = position
+        return True
+
+    async def _catch_up(self, conn: Connection) -> None:
+        rows = await (await conn.execute(SELECT, (self.seen, CATCH_UP), binary=True)).fetchall()
+        if not rows:
+            return
+        last: int = rows[-1][0]
+        if len(rows) == CATCH_UP:
+            last = await head(conn)
+            self._marks.raise_to([FLOOR], last)
+        else:
+            # An erased person may stand in any representation.
+            slots = {FLOOR if topic.startswith("user.") else Marks.slot(stream) for _, stream, topic in rows}
+            self._marks.raise_to(slots, last)
+        self.seen = last

@@ -1,0 +1,427 @@
+"""The skill: a SKILL.md body with bundled files and metadata; its commands and its events."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from domain.content import (
+    MAX_CONTENT_BYTES,
+    MAX_FILES,
+    Content,
+    Edit,
+    Ref,
+    apply_edits,
+    check_tree,
+    clashes,
+    too_big,
+)
+from domain.errors import FileExists, Invalid, NotFound
+from domain.events import Event, event
+from domain.outline import outline
+from domain.versioned import Versioned, VersionEvent
+
+MAX_DESCRIPTION = 1024
+MAX_LICENSE = 255
+MAX_COMPATIBILITY = 500
+MAX_METADATA_BYTES = 100_000
+MAX_METADATA_DEPTH = 32
+
+Metadata = dict[str, Any]
+
+
+class FileRef(msgspec.Struct, frozen=True):
+    """A file of a version: where it stands and which content it has (``sha256`` in hex, ``size`` in bytes)."""
+
+    path: str
+    content_type: str
+    size: int
+    sha256: str
+
+    @property
+    def ref(self) -> Ref:
+        return Ref(self.sha256, self.size)
+
+
+class Source(msgspec.Struct, frozen=True):
+    """The version that a duplicate was made from."""
+
+    stream_id: UUID
+    number: int
+
+
+@event
+class SkillCreated(VersionEvent, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "skill.created"
+
+    name: str
+    description: str
+    body: Ref
+    outline: Ref
+    license: str = ""
+    compatibility: str = ""
+    allowed_tools: tuple[str, ...] = ()
+    metadata: Metadata = {}
+    files: tuple[FileRef, ...] = ()
+    source: Source | None = None
+
+
+@event
+class SkillPublished(VersionEvent, frozen=True, kw_only=True):
+    """Fields that are absent carry forward. ``files`` is the whole new manifest, ``edited`` only what edits changed."""
+
+    TOPIC: ClassVar[str] = "skill.published"
+
+    description: str | UnsetType = UNSET
+    body: Ref | UnsetType = UNSET
+    outline: Ref | UnsetType = UNSET
+    license: str | UnsetType = UNSET
+    compatibility: str | UnsetType = UNSET
+    allowed_tools: tuple[str, ...] | UnsetType = UNSET
+    metadata: Metadata | UnsetType = UNSET
+    files: tuple[FileRef, ...] | UnsetType = UNSET
+    edited: tuple[FileRef, ...] = ()
+
+
+@event
+class SkillFileAdded(VersionEvent, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "skill.file_added"
+
+    file: FileRef
+
+
+@event
+class SkillFileRenamed(VersionEvent, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "skill.file_renamed"
+
+    old_path: str
+    new_path: str
+
+
+@event
+class SkillFileRemoved(VersionEvent, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "skill.file_removed"
+
+    path: str
+
+
+@event
+class SkillArchived(Event, frozen=True, kw_only=True):
+    """Every version leaves all reads and the name is free again."""
+
+    TOPIC: ClassVar[str] = "skill.archived"
+
+
+class File(msgspec.Struct, frozen=True):
+    """A file as a command brings it; ``path`` is normal already."""
+
+    path: str
+    content: str
+    content_type: str = "text/plain"
+
+
+class FileEdits(msgspec.Struct, frozen=True):
+    path: str
+    edits: tuple[Edit, ...]
+
+
+class Changes(msgspec.Struct, frozen=True, kw_only=True):
+    """What a publish asks for. An absent field carries forward, a given one replaces the whole value."""
+
+    description: str | UnsetType = UNSET
+    body: str | UnsetType = UNSET
+    edits: tuple[Edit, ...] | UnsetType = UNSET
+    license: str | UnsetType = UNSET
+    compatibility: str | UnsetType = UNSET
+    allowed_tools: tuple[str, ...] | UnsetType = UNSET
+    metadata: Metadata | UnsetType = UNSET
+    files: tuple[File, ...] | UnsetType = UNSET
+    file_edits: tuple[FileEdits, ...] | UnsetType = UNSET
+
+
+class Skill(Versioned, kw_only=True):
+    """One life of a skill name, from its creation to its archive.
+
+    Commands return the contents that must be stored with their events.
+    """
+
+    KIND: ClassVar[str] = "skill"
+
+    description: str = ""
+    body: Ref = Ref("", 0)
+    outline: Ref = Ref("", 0)
+    license: str = ""
+    compatibility: str = ""
+    allowed_tools: tuple[str, ...] = ()
+    metadata: Metadata = {}
+    files: dict[str, FileRef] = {}
+
+    # Commands
+
+    @classmethod
+    def create(
+        cls,
+        *,
+        id: UUID,
+        version_id: UUID,
+        name: str,
+        description: str,
+        body: str,
+        license: str = "",
+        compatibility: str = "",
+        allowed_tools: tuple[str, ...] = (),
+        metadata: Metadata | None = None,
+        files: Sequence[File] = (),
+    ) -> tuple[Self, list[Content]]:
+        """Version 1 of a new skill. Raises Invalid when two files do not fit in one tree."""
+        check_tree(file.path for file in files)
+        text, headings = _body(body)
+        refs, contents = _file_refs(files)
+        skill = cls(id=id)
+        skill.trigger(
+            SkillCreated(
+                originator_id=id,
+                originator_version=1,
+                version_id=version_id,
+                name=name,
+                description=description,
+                body=text.ref,
+                outline=headings.ref,
+                license=license,
+                compatibility=compatibility,
+                allowed_tools=allowed_tools,
+                metadata=metadata or {},
+                files=refs,
+            )
+        )
+        return skill, [text, headings, *contents]
+
+    def duplicate(self, *, id: UUID, version_id: UUID, name: str) -> "Skill":
+        """Version 1 of ``name`` with the latest content and files of this skill."""
+        copy = Skill(id=id)
+        copy.trigger(
+            SkillCreated(
+                originator_id=id,
+                originator_version=1,
+                version_id=version_id,
+                name=name,
+                description=self.description,
+                body=self.body,
+                outline=self.outline,
+                license=self.license,
+                compatibility=self.compatibility,
+                allowed_tools=self.allowed_tools,
+                metadata=self.metadata,
+                files=tuple(self.files.values()),
+                source=Source(self.id, self.number),
+            )
+        )
+        return copy
+
+    def texts_for(self, changes: Changes) -> list[Ref]:
+        """The contents that ``publish`` has to read for these changes. Raises Invalid (file_not_found)."""
+        refs = [self.body] if changes.edits else []
+        for index, entry in enumerate(changes.file_edits or ()):
+            if entry.path not in self.files:
+                raise Invalid(
+                    f"The skill has no file '{entry.path}' to edit.",
+                    code="file_not_found",
+                    attr=f"file_edits__{index}__path",
+                    file_path=entry.path,
+                )
+            refs.append(self.files[entry.path].ref)
+        return refs
+
+    def publish(
+        self, changes: Changes, *, version_id: UUID, base_version: int, texts: Mapping[str, str]
+    ) -> list[Content]:
+        """The next version. ``texts`` holds what ``texts_for`` names, by sha256.
+
+        Raises VersionConflict, then EditFailed, TooBig or Invalid for edits that do not fit.
+        """
+        self.check_base(base_version)
+        contents: list[Content] = []
+        body: Ref | UnsetType = UNSET
+        headings: Ref | UnsetType = UNSET
+        new_body = changes.body
+        if changes.edits:
+            new_body = apply_edits(texts[self.body.sha256], changes.edits, attr="edits")
+            if not new_body.strip():
+                last = len(changes.edits) - 1
+                raise Invalid(
+                    "The edits leave a blank body.", code="blank", attr=f"edits__{last}__new", edit_index=last
+                )
+        if new_body is not UNSET:
+            text, outlined = _body(new_body)
+            body, headings = text.ref, outlined.ref
+            contents += [text, outlined]
+        files: tuple[FileRef, ...] | UnsetType = UNSET
+        if changes.files is not UNSET:
+            check_tree(file.path for file in changes.files)
+            files, stored = _file_refs(changes.files)
+            contents += stored
+        edited = []
+        for index, entry in enumerate(changes.file_edits or ()):
+            old = self.files[entry.path]
+            where = f"file_edits__{index}__edits"
+            content = Content.of(
+                apply_edits(texts[old.sha256], entry.edits, attr=where, file_path=entry.path)
+            )
+            edited.append(FileRef(old.path, old.content_type, content.ref.size, content.ref.sha256))
+            contents.append(content)
+        self.trigger(
+            SkillPublished(
+                originator_id=self.id,
+                originator_version=self.version + 1,
+                number=self.number + 1,
+                version_id=version_id,
+                description=changes.description,
+                body=body,
+                outline=headings,
+                license=changes.license,
+                compatibility=changes.compatibility,
+                allowed_tools=changes.allowed_tools,
+                metadata=changes.metadata,
+                files=files,
+                edited=tuple(edited),
+            )
+        )
+        return contents
+
+    def add_file(self, file: File, *, version_id: UUID, base_version: int | None) -> list[Content]:
+        """Raises VersionConflict, FileExists, Invalid."""
+        self.check_base(base_version)
+        self._check_free(file.path, "path", self.files)
+        if len(self.files) >= MAX_FILES:
+            raise Invalid(f"A skill has at most {MAX_FILES} files.", code="max_length", attr="path")
+        [ref], contents = _file_refs([file])
+        self.trigger(
+            SkillFileAdded(
+                originator_id=self.id,
+                originator_version=self.version + 1,
+                number=self.number + 1,
+                version_id=version_id,
+                file=ref,
+            )
+        )
+        return contents
+
+    def rename_file(self, old: str, new: str, *, version_id: UUID, base_version: int | None) -> None:
+        """Raises VersionConflict, NotFound, FileExists, Invalid."""
+        self.check_base(base_version)
+        self.file(old)
+        if old == new:
+            raise FileExists(f"The file is at '{new}' already.", attr="new_path")
+        self._check_free(new, "new_path", [path for path in self.files if path != old])
+        self.trigger(
+            SkillFileRenamed(
+                originator_id=self.id,
+                originator_version=self.version + 1,
+                number=self.number + 1,
+                version_id=version_id,
+                old_path=old,
+                new_path=new,
+            )
+        )
+
+    def remove_file(self, path: str, *, version_id: UUID, base_version: int | None) -> None:
+        """Raises VersionConflict, NotFound."""
+        self.check_base(base_version)
+        self.file(path)
+        self.trigger(
+            SkillFileRemoved(
+                originator_id=self.id,
+                originator_version=self.version + 1,
+                number=self.number + 1,
+                version_id=version_id,
+                path=path,
+            )
+        )
+
+    def archive(self) -> None:
+        self.trigger(SkillArchived(originator_id=self.id, originator_version=self.version + 1))
+
+    def file(self, path: str) -> FileRef:
+        """Raises NotFound with close paths."""
+        return find_file(self.files, path, self.name)
+
+    def _check_free(self, path: str, attr: str, others: Sequence[str] | Mapping[str, FileRef]) -> None:
+        if path in others:
+            raise FileExists(f"The skill has a file '{path}' already.", attr=attr)
+        if clashes(path, others):
+            raise Invalid(f"'{path}' cannot be a file and a folder at once.", code="path_conflict", attr=attr)
+
+    # Fold
+
+    def apply(self, event: Event) -> None:
+        match event:
+            case SkillPublished():
+                for field in (
+                    "description",
+                    "body",
+                    "outline",
+                    "license",
+                    "compatibility",
+                    "allowed_tools",
+                    "metadata",
+                ):
+                    value = getattr(event, field)
+                    if value is not UNSET:
+                        setattr(self, field, value)
+                if event.files is not UNSET:
+                    self.files = _by_path(event.files)
+                if event.edited:
+                    self.files = self.files | {file.path: file for file in event.edited}
+            case SkillFileAdded():
+                self.files = _by_path([*self.files.values(), event.file])
+            case SkillFileRenamed():
+                moved = msgspec.structs.replace(self.files[event.old_path], path=event.new_path)
+                kept = [file for path, file in self.files.items() if path != event.old_path]
+                self.files = _by_path([*kept, moved])
+            case SkillFileRemoved():
+                self.files = {path: file for path, file in self.files.items() if path != event.path}
+            case SkillCreated():
+                self.name = event.name
+                self.description = event.description
+                self.body = event.body
+                self.outline = event.outline
+                self.license = event.license
+                self.compatibility = event.compatibility
+                self.allowed_tools = event.allowed_tools
+                self.metadata = event.metadata
+                self.files = _by_path(event.files)
+            case SkillArchived():
+                self.archived = True
+            case _:
+                raise ValueError(f"a skill has no event {event.TOPIC}")
+
+
+def find_file(files: Mapping[str, FileRef], path: str, name: str) -> FileRef:
+    """Raises NotFound with up to 3 close paths."""
+    if path not in files:
+        close = difflib.get_close_matches(path, files, n=3, cutoff=0.5)
+        raise NotFound(f"The skill '{name}' has no file '{path}'.", suggestions=close)
+    return files[path]
+
+
+def _by_path(files: Sequence[FileRef]) -> dict[str, FileRef]:
+    return {file.path: file for file in sorted(files, key=lambda file: file.path)}
+
+
+def _body(body: str) -> tuple[Content, Content]:
+    text = Content.of(body)
+    if text.ref.size > MAX_CONTENT_BYTES:
+        raise too_big(MAX_CONTENT_BYTES, attr="body")
+    return text, Content.of(msgspec.json.encode(outline(body)))
+
+
+def _file_refs(files: Sequence[File]) -> tuple[tuple[FileRef, ...], list[Content]]:
+    contents = [Content.of(file.content) for file in files]
+    refs = tuple(
+        FileRef(file.path, file.content_type, content.ref.size, content.ref.sha256)
+        for file, content in zip(files, contents, strict=True)
+    )
+    return refs, contents

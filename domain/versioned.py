@@ -1,0 +1,68 @@
+"""What skills and prompts share: a name, numbered versions, an end."""
+
+from typing import ClassVar, Self
+from uuid import UUID
+
+import msgspec
+
+from domain.errors import VersionConflict
+from domain.events import Event
+
+
+class VersionEvent(Event, frozen=True, kw_only=True):
+    """An event that brings a new version: its ``number`` from 1, and its own ``version_id``."""
+
+    number: int = 1
+    version_id: UUID
+
+
+class Versioned(msgspec.Struct, kw_only=True):
+    """The folded state of one stream, and the decisions that may extend it.
+
+    A decision checks its rules, triggers an event and returns; nothing is written until the events that
+    ``collect_events`` hands out are appended. Values are replaced, never changed in place, so that ``fork`` is cheap.
+    """
+
+    KIND: ClassVar[str]
+
+    id: UUID
+    version: int = 0
+    name: str = ""
+    number: int = 0
+    version_id: UUID = UUID(int=0)
+    archived: bool = False
+    pending: tuple[Event, ...] = ()
+
+    def fork(self) -> Self:
+        """An independent copy to decide on; drop it when its events could not be appended."""
+        return msgspec.structs.replace(self)
+
+    def collect_events(self) -> tuple[Event, ...]:
+        """The events triggered since the last call, oldest first."""
+        events, self.pending = self.pending, ()
+        return events
+
+    def check_base(self, base_version: int | None) -> None:
+        """Raises VersionConflict unless ``base_version`` is the latest version (None: whatever it is)."""
+        if base_version is not None and base_version != self.number:
+            raise VersionConflict(base_version, self.number)
+
+    def evolve(self, event: Event) -> None:
+        """Fold one event into the state. Raises ValueError on an event out of order or of another stream."""
+        if event.originator_id != self.id or event.originator_version != self.version + 1:
+            raise ValueError(
+                f"{event.TOPIC} {event.originator_version} does not follow version {self.version} of {self.id}"
+            )
+        if isinstance(event, VersionEvent):
+            self.number = event.number
+            self.version_id = event.version_id
+        self.apply(event)
+        self.version = event.originator_version
+
+    def apply(self, event: Event) -> None:
+        """What the event means for this kind of stream."""
+        raise NotImplementedError
+
+    def trigger(self, event: Event) -> None:
+        self.evolve(event)
+        self.pending = (*self.pending, event)

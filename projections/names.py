@@ -1,0 +1,55 @@
+"""Which stream holds a name now: ``active_names``."""
+
+from typing import Any
+from uuid import UUID
+
+from psycopg import AsyncConnection
+
+from store.statements import SetStatement
+
+RELEASE = SetStatement(
+    "active_names.release",
+    10,
+    """
+    DELETE FROM active_names USING unnest(%s::bigint[], %s::text[], %s::text[], %s::uuid[])
+        AS old (project_id, kind, name, stream_id)
+    WHERE active_names.project_id = old.project_id AND active_names.kind = old.kind
+      AND active_names.name = old.name AND active_names.stream_id = old.stream_id
+    """,
+)
+
+CLAIM = SetStatement(
+    "active_names.claim",
+    20,
+    """
+    INSERT INTO active_names (project_id, kind, name, stream_id)
+    SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::uuid[])
+    """,
+)
+
+# active_names_pkey
+HOLDER = "SELECT stream_id FROM active_names WHERE project_id = %s AND kind = %s AND name = %s"
+
+# search_texts_trigrams; % is the similarity operator of pg_trgm
+CLOSE = """
+SELECT name FROM search_texts WHERE project_id = %(project)s AND kind = %(kind)s AND name %% %(name)s
+ORDER BY similarity(name, %(name)s) DESC, name LIMIT 3
+"""
+
+
+async def holder(conn: AsyncConnection[Any], project_id: int, kind: str, name: str) -> UUID | None:
+    """The stream that holds the name, None when it is free."""
+    if "\0" in name:
+        return None
+    row = await (await conn.execute(HOLDER, (project_id, kind, name))).fetchone()
+    return row[0] if row else None
+
+
+async def close_names(conn: AsyncConnection[Any], project_id: int, kind: str, name: str) -> list[str]:
+    """Up to 3 active names of the project that resemble ``name``, closest first."""
+    if "\0" in name:
+        return []
+    rows = await (
+        await conn.execute(CLOSE, {"project": project_id, "kind": kind, "name": name[:255]})
+    ).fetchall()
+    return [row[0] for row in rows]

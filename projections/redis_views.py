@@ -1,0 +1,136 @@
+"""The shared cache: the latest representation of each name, encoded, in Redis.
+
+Each value carries the log position that it is true at; a follower writes values in the order of the log and its checkpoint
+with them, in one transaction. So a value is known to be true at ``max(its position, the checkpoint)``, an older value never
+replaces a newer one, and an emptied Redis, which has lost the checkpoint too, starts again from nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "skald:v1"
+CHECKPOINT = f"{PREFIX}:checkpoint"
+TTL = 7 * 24 * 3600  # seconds; a name that nobody asked for in a week is read from PostgreSQL again
+RETRY = 1.0  # seconds without Redis after a failure
+ETAG = 34  # bytes of a quoted entity tag
+HEADER = 8 + 16 + ETAG
+MAX_OFFERS = 64  # fills under way; more of them are dropped, a later read fills again
+
+# A reader's value counts only if no later event has been applied meanwhile and nothing newer stands there.
+OFFER = """
+local position = struct.unpack('>I8', ARGV[1])
+local checkpoint = tonumber(redis.call('GET', KEYS[2]) or '-1')
+if checkpoint < 0 or checkpoint > position then return 0 end
+local old = redis.call('GETRANGE', KEYS[1], 0, 7)
+if #old == 8 and struct.unpack('>I8', old) >= position then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+return 1
+"""
+
+# The follower's batch: only from the checkpoint it read, so a flushed or restored Redis is noticed.
+APPLY = """
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+for i = 2, #KEYS do redis.call('SET', KEYS[i], ARGV[i + 2], 'EX', ARGV[3]) end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+"""
+
+
+class View(NamedTuple):
+    """A value as found: ``as_of`` is the position up to which it is known to be true."""
+
+    stream_id: UUID
+    etag: bytes
+    body: bytes
+    as_of: int
+
+
+def key_of(project_id: int, kind: str, name: str) -> str:
+    return f"{PREFIX}:{project_id}:{kind}:{name}"
+
+
+def pack(position: int, stream_id: UUID, etag: bytes, body: bytes) -> bytes:
+    return position.to_bytes(8, "big") + stream_id.bytes + etag.ljust(ETAG) + body
+
+
+class RedisViews:
+    """Reads never wait for a Redis that is away: after a failure it is left alone for a second."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._offer = redis.register_script(OFFER)
+        self._apply = redis.register_script(APPLY)
+        self._away_until = 0.0
+        self._offers: set[asyncio.Task[None]] = set()
+
+    @property
+    def available(self) -> bool:
+        return monotonic() >= self._away_until
+
+    async def get(self, project_id: int, kind: str, name: str) -> View | None:
+        """The value of a name; None when there is none, or no Redis."""
+        if not self.available:
+            return None
+        try:
+            found: list[Any] = await self._redis.mget(key_of(project_id, kind, name), CHECKPOINT)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._failed(error)
+            return None
+        value, checkpoint = found
+        if value is None or checkpoint is None or len(value) == HEADER:
+            return None
+        position = int.from_bytes(value[:8], "big")
+        return View(
+            UUID(bytes=value[8:24]), value[24:HEADER].rstrip(), value[HEADER:], max(position, int(checkpoint))
+        )
+
+    def offer(
+        self, project_id: int, kind: str, name: str, stream_id: UUID, as_of: int, etag: bytes, body: bytes
+    ) -> None:
+        """Give a value read from PostgreSQL to the others, in the background."""
+        if not self.available or len(self._offers) >= MAX_OFFERS:
+            return
+        task = asyncio.create_task(
+            self._fill(key_of(project_id, kind, name), pack(as_of, stream_id, etag, body))
+        )
+        self._offers.add(task)
+        task.add_done_callback(self._offers.discard)
+
+    async def _fill(self, key: str, value: bytes) -> None:
+        try:
+            await self._offer(keys=[key, CHECKPOINT], args=[value, TTL])
+        except (RedisError, OSError, TimeoutError) as error:
+            self._failed(error)
+
+    async def checkpoint(self) -> int | None:
+        """The position up to which the values are written; None for an empty Redis. Raises RedisError."""
+        value = await self._redis.get(CHECKPOINT)
+        return None if value is None else int(value)
+
+    async def apply(self, before: int | None, after: int, values: Sequence[tuple[str, bytes]]) -> bool:
+        """Write the values and move the checkpoint; False when it is not at ``before``. Raises RedisError."""
+        expected = "" if before is None else str(before)
+        keys = [CHECKPOINT, *(key for key, _ in values)]
+        return bool(
+            await self._apply(keys=keys, args=[expected, after, TTL, *(value for _, value in values)])
+        )
+
+    async def forget_all(self) -> None:
+        """Drop every value and the checkpoint: an erased person may stand in any. Raises RedisError."""
+        await self._redis.delete(CHECKPOINT)
+        async for key in self._redis.scan_iter(match=f"{PREFIX}:*", count=1000):
+            await self._redis.delete(key)
+
+    def _failed(self, error: Exception) -> None:
+        if self.available:
+            logger.warning("Redis is away, going on without it: %s", type(error).__name__)
+        self._away_until = monotonic() + RETRY

@@ -1,0 +1,205 @@
+"""Group commit: one task a process, and while one batch commits the next one collects.
+
+There is no timer: a lone write goes out at once, and under load the batch is whatever arrived during the last commit.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Hashable
+from time import monotonic, perf_counter
+from typing import NamedTuple
+
+import psycopg
+from psycopg import OperationalError
+
+from store.errors import AppenderBusy
+from store.log import Appended, Commit, Connection, append, conflict, find_committed
+from store.pool import connect
+
+logger = logging.getLogger(__name__)
+
+MAX_BATCH = 128  # commits; beyond it a batch's own latency grows faster than its throughput
+MAX_BATCH_BYTES = 4_000_000  # contents in one flush; keeps a heavy import from delaying everyone behind it
+MAX_QUEUE = 2_000  # commits that wait; at 1,000 a second that is two seconds of patience
+PATIENCE = 20.0  # seconds that a commit waits for a lost database before the caller hears of it
+
+Observer = Callable[[int, float], None]
+
+
+class Pending(NamedTuple):
+    commit: Commit
+    claims: frozenset[Hashable]
+    answer: "asyncio.Future[Appended]"
+    since: float
+
+
+class Appender:
+    """Appends commits of this process to the log, in batches, on a connection of its own.
+
+    ``observe(commits, seconds)`` is called after every committed batch.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        observe: Observer | None = None,
+        max_queue: int = MAX_QUEUE,
+        patience: float = PATIENCE,
+    ) -> None:
+        self._dsn = dsn
+        self._observe = observe
+        self._max_queue = max_queue
+        self._patience = patience
+        self._queue: deque[Pending] = deque()
+        self._work = asyncio.Event()
+        self._conn: Connection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+
+    async def start(self) -> None:
+        """Connect and begin. Raises psycopg.OperationalError when the database cannot be reached."""
+        self._conn = await connect(self._dsn, application_name="skald-appender")
+        self._task = asyncio.create_task(self._run(), name="appender")
+
+    async def close(self) -> None:
+        """Commit what is queued, then stop."""
+        self._closing = True
+        self._work.set()
+        if self._task is not None:
+            await self._task
+        if self._conn is not None:
+            await self._conn.close()
+
+    @property
+    def running(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    async def append(self, commit: Commit) -> Appended:
+        """Wait until the commit is durable and say where it stands.
+
+        Raises StreamConflict, NameConflict, CommandRepeated (nothing written) or AppenderBusy (queue full, or the
+        database was away for too long, then its fate is unknown and only an idempotency key makes a retry safe).
+        """
+        if self._closing or not self.running or len(self._queue) >= self._max_queue:
+            raise AppenderBusy("the appender takes no more work now")
+        claims = frozenset(commit.claims) | {event.originator_id for event in commit.events}
+        pending = Pending(commit, claims, asyncio.get_running_loop().create_future(), monotonic())
+        self._queue.append(pending)
+        self._work.set()
+        return await pending.answer
+
+    async def _run(self) -> None:
+        while True:
+            batch = self._next_batch()
+            if not batch:
+                if self._closing:
+                    return
+                self._work.clear()
+                await self._work.wait()
+                continue
+            try:
+                await self._commit(batch)
+            except asyncio.CancelledError:
+                self._fail(batch, AppenderBusy("the service is stopping"))
+                raise
+            except Exception as error:
+                # The task outlives any batch; whoever waits hears of the failure, nobody waits for ever.
+                logger.exception("a batch of %d commits failed", len(batch))
+                self._fail(batch, error)
+                await self._drop_connection()
+
+    def _next_batch(self) -> list[Pending]:
+        """What may be committed together: no two of the batch share a stream, a name or an idempotency key."""
+        batch: list[Pending] = []
+        waiting: list[Pending] = []
+        taken: set[Hashable] = set()
+        size = 0
+        while self._queue and len(batch) < MAX_BATCH and size < MAX_BATCH_BYTES:
+            pending = self._queue.popleft()
+            if pending.answer.cancelled():
+                continue
+            # Whoever waits also bars those behind it that want the same, so that order is kept.
+            if taken.isdisjoint(pending.claims):
+                batch.append(pending)
+                size += sum(content.ref.size for content in pending.commit.contents)
+            else:
+                waiting.append(pending)
+            taken |= pending.claims
+        self._queue.extendleft(reversed(waiting))
+        return batch
+
+    async def _commit(self, batch: list[Pending]) -> None:
+        started = perf_counter()
+        try:
+            conn = await self._connection()
+            answers = await append(conn, [pending.commit for pending in batch])
+        except OperationalError as error:
+            await self._recover(batch, error)
+            return
+        except psycopg.Error as error:
+            # One commit is to blame and the transaction took none of them: each for itself now.
+            if len(batch) > 1:
+                for pending in batch:
+                    await self._commit([pending])
+            else:
+                self._fail(batch, conflict(error) or error)
+            return
+        if self._observe is not None:
+            self._observe(len(batch), perf_counter() - started)
+        for pending, answer in zip(batch, answers, strict=True):
+            if not pending.answer.done():
+                pending.answer.set_result(answer)
+
+    async def _recover(self, batch: list[Pending], error: OperationalError) -> None:
+        """After a lost connection: find out which commits made it, and append only the others again."""
+        logger.warning(
+            "lost the connection during an append: %s", str(error).splitlines()[0] if str(error) else error
+        )
+        undecided = list(batch)
+        pause = 0.05
+        while undecided:
+            await self._drop_connection()
+            late = [pending for pending in undecided if monotonic() - pending.since > self._patience]
+            self._fail(late, AppenderBusy("the database could not be reached in time"))
+            undecided = [pending for pending in undecided if not pending.answer.done()]
+            if not undecided:
+                return
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 1.0)
+            try:
+                conn = await self._connection()
+                for pending in undecided:
+                    done = await find_committed(conn, pending.commit)
+                    if done is None:
+                        try:
+                            [done] = await append(conn, [pending.commit])
+                        except OperationalError:
+                            raise
+                        except psycopg.Error as refused:
+                            self._fail([pending], conflict(refused) or refused)
+                            continue
+                    if not pending.answer.done():
+                        pending.answer.set_result(done)
+            except OperationalError as again:
+                logger.warning(
+                    "the database is still away: %s", str(again).splitlines()[0] if str(again) else again
+                )
+            undecided = [pending for pending in undecided if not pending.answer.done()]
+
+    async def _connection(self) -> Connection:
+        if self._conn is None or self._conn.closed:
+            self._conn = await connect(self._dsn, application_name="skald-appender")
+        return self._conn
+
+    async def _drop_connection(self) -> None:
+        if self._conn is not None:
+            await self._conn.close()
+            self._conn = None
+
+    @staticmethod
+    def _fail(batch: list[Pending], error: Exception) -> None:
+        for pending in batch:
+            if not pending.answer.done():
+                pending.answer.set_exception(error)

@@ -1,0 +1,272 @@
+"""Appending to the log and reading it.
+
+An append is one pipelined flush: every statement is sent at once and PostgreSQL runs them as one implicit transaction
+that ends with the pipeline, so the order lock is never held while this process thinks.
+"""
+
+from collections.abc import AsyncIterator, Hashable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import psycopg
+from eventsourcing.persistence import StoredEvent
+from psycopg import AsyncConnection
+
+from domain.content import Content
+from store.errors import AppendError, CommandRepeated, NameConflict, StreamConflict
+from store.statements import SetStatement, Writes, merge
+
+CHANNEL = "skald_log"
+NOTIFY_MAX_STREAMS = 150  # a payload is under 8,000 bytes, a stream id is 32 of them
+
+Connection = AsyncConnection[tuple[Any, ...]]
+
+
+class Idempotency(msgspec.Struct, frozen=True):
+    """The row that makes a repeated request recognisable; ``fingerprint`` is a digest of the request."""
+
+    key: str
+    fingerprint: bytes
+    status: int
+
+
+class Commit(msgspec.Struct, frozen=True, kw_only=True):
+    """What must become true together: events of one or more streams and all that follows from them.
+
+    ``claims`` names what may not stand twice in one batch beside the streams: skill names, idempotency keys.
+    """
+
+    events: tuple[StoredEvent, ...]
+    command_id: UUID
+    project_id: int | None = None
+    actor_id: int | None = None
+    key_id: UUID | None = None
+    correlation_id: str | None = None
+    contents: tuple[Content, ...] = ()
+    writes: Writes = {}
+    idempotency: Idempotency | None = None
+    claims: tuple[Hashable, ...] = ()
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """Where a commit stands in the log: ``first`` to ``last`` position, all recorded at the same instant (UTC)."""
+
+    first: int
+    last: int
+    recorded_at: datetime
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """An event as read from the log, with its envelope."""
+
+    position: int
+    stream_id: UUID
+    stream_version: int
+    topic: str
+    state: bytes
+    recorded_at: datetime
+    project_id: int | None
+    actor_id: int | None
+    key_id: UUID | None
+    command_id: UUID
+    correlation_id: str | None
+
+
+# One writer at a time in the whole database: positions are gapless and become visible in their order.
+LOCK = "SELECT pg_advisory_xact_lock(7203014)"
+
+INSERT_CONTENTS = SetStatement(
+    "contents",
+    0,
+    """
+    INSERT INTO contents (digest, bytes)
+    SELECT digest, bytes FROM unnest(%s::bytea[], %s::bytea[]) AS new (digest, bytes)
+    ON CONFLICT DO NOTHING
+    """,
+)
+
+# The head is read in the statement after the lock, so by a snapshot that sees every earlier append (READ COMMITTED).
+# recorded_at never runs backwards, whatever the clock does, so that an instant names one position.
+INSERT_EVENTS = """
+WITH head AS MATERIALIZED (
+    SELECT coalesce(max(position), 0) AS position,
+           greatest(clock_timestamp(), (SELECT recorded_at FROM events ORDER BY position DESC LIMIT 1)) AS now
+    FROM events
+)
+INSERT INTO events (position, stream_id, stream_version, topic, state, recorded_at,
+                    project_id, actor_id, key_id, command_id, correlation_id)
+SELECT head.position + ordinal, stream_id, stream_version, topic, state, head.now,
+       project_id, actor_id, key_id, command_id, correlation_id
+FROM head, unnest(%s::uuid[], %s::int[], %s::text[], %s::bytea[], %s::bigint[], %s::bigint[], %s::uuid[], %s::uuid[],
+                  %s::text[])
+    WITH ORDINALITY AS new (stream_id, stream_version, topic, state, project_id, actor_id, key_id, command_id,
+                            correlation_id, ordinal)
+ORDER BY ordinal
+RETURNING position, recorded_at
+"""
+
+INSERT_COMMANDS = """
+INSERT INTO commands (key_id, idempotency_key, fingerprint, status, stream_id, stream_version)
+SELECT * FROM unnest(%s::uuid[], %s::text[], %s::bytea[], %s::smallint[], %s::uuid[], %s::int[])
+"""
+
+# "<last position> <number of events> <stream id> …": a listener that knows the position before needs no query.
+NOTIFY = f"SELECT pg_notify('{CHANNEL}', (SELECT max(position) FROM events)::text || %s)"
+
+COLUMNS = """position, stream_id, stream_version, topic, state, recorded_at, project_id, actor_id, key_id, command_id,
+             correlation_id"""
+
+# events_stream
+SELECT_STREAM = (
+    f"SELECT {COLUMNS} FROM events WHERE stream_id = %s AND stream_version > %s ORDER BY stream_version"
+)
+
+# events_pkey
+SELECT_AFTER = f"SELECT {COLUMNS} FROM events WHERE position > %s ORDER BY position LIMIT %s"
+
+SELECT_HEAD = "SELECT coalesce(max(position), 0) FROM events"
+
+# events_stream
+SELECT_COMMITTED = """
+SELECT min(position), max(position), max(recorded_at) FROM events
+WHERE stream_id = %s AND stream_version = ANY(%s) AND command_id = %s
+"""
+
+CONFLICTS: dict[str, type[AppendError]] = {
+    "events_stream": StreamConflict,
+    "active_names_pkey": NameConflict,
+    "commands_once": CommandRepeated,
+}
+
+
+def conflict(error: psycopg.Error) -> AppendError | None:
+    """The append error behind a broken constraint; None when it is not one of the log's guards."""
+    kind = CONFLICTS.get(error.diag.constraint_name or "")
+    return kind() if kind else None
+
+
+async def append(conn: Connection, commits: Sequence[Commit]) -> list[Appended]:
+    """Write all commits in one transaction, in order; return where each one stands.
+
+    Raises psycopg.errors.UniqueViolation (see ``conflict``), then nothing of any commit was written, and
+    psycopg.OperationalError when the connection fails, then it is unknown (see ``find_committed``).
+    """
+    contents = {content.ref.sha256: content for commit in commits for content in commit.contents}
+    events: list[tuple[Any, ...]] = []
+    commands: list[tuple[Any, ...]] = []
+    for commit in commits:
+        for event in commit.events:
+            events.append(
+                (
+                    event.originator_id,
+                    event.originator_version,
+                    event.topic,
+                    event.state,
+                    commit.project_id,
+                    commit.actor_id,
+                    commit.key_id,
+                    commit.command_id,
+                    commit.correlation_id,
+                )
+            )
+        if commit.idempotency is not None:
+            last = commit.events[-1]
+            mine = commit.idempotency
+            commands.append(
+                (
+                    commit.key_id,
+                    mine.key,
+                    mine.fingerprint,
+                    mine.status,
+                    last.originator_id,
+                    last.originator_version,
+                )
+            )
+    async with conn.pipeline():
+        if contents:
+            # Before the lock, and by digest, so that two writers of the same contents cannot deadlock.
+            rows = [(contents[digest].ref.digest, contents[digest].data) for digest in sorted(contents)]
+            await conn.execute(INSERT_CONTENTS.sql, SetStatement.columns(rows))
+        await conn.execute(LOCK)
+        inserted = await conn.execute(INSERT_EVENTS, SetStatement.columns(events))
+        for statement, changed in merge([commit.writes for commit in commits]):
+            await conn.execute(statement.sql, SetStatement.columns(changed))
+        if commands:
+            await conn.execute(INSERT_COMMANDS, SetStatement.columns(commands))
+        await conn.execute(NOTIFY, (notification(events),))
+    recorded = await inserted.fetchall()
+    first, now = min(row[0] for row in recorded), recorded[0][1]
+    answers = []
+    for commit in commits:
+        last = first + len(commit.events) - 1
+        answers.append(Appended(first, last, now))
+        first = last + 1
+    return answers
+
+
+def notification(events: Sequence[tuple[Any, ...]]) -> str:
+    """What follows the position in a notification; events of no project need a look at their topic, so name nothing."""
+    streams = {row[0].hex for row in events}
+    lookup = len(streams) > NOTIFY_MAX_STREAMS or any(row[4] is None for row in events)
+    named = [] if lookup else sorted(streams)
+    return " ".join(["", str(len(events)), *named])
+
+
+async def find_committed(conn: Connection, commit: Commit) -> Appended | None:
+    """Whether a commit of unknown fate is in the log.
+
+    Takes the order lock first: while the lost connection's transaction still runs, its fate is open.
+    """
+    async with conn.transaction():
+        await conn.execute(LOCK)
+        first_event = commit.events[0]
+        versions = [
+            event.originator_version
+            for event in commit.events
+            if event.originator_id == first_event.originator_id
+        ]
+        row = await (
+            await conn.execute(SELECT_COMMITTED, (first_event.originator_id, versions, commit.command_id))
+        ).fetchone()
+    if row is None or row[0] is None:
+        return None
+    return Appended(row[0], row[0] + len(commit.events) - 1, row[2])
+
+
+async def read_stream(conn: Connection, stream_id: UUID, *, after: int = 0) -> list[Recorded]:
+    """The events of one stream with a version above ``after``, in order."""
+    rows = await (await conn.execute(SELECT_STREAM, (stream_id, after), binary=True)).fetchall()
+    return [Recorded(*row) for row in rows]
+
+
+async def read_after(conn: Connection, position: int, *, limit: int) -> list[Recorded]:
+    """Up to ``limit`` events of all streams after ``position``, in order, without gaps."""
+    rows = await (await conn.execute(SELECT_AFTER, (position, limit), binary=True)).fetchall()
+    return [Recorded(*row) for row in rows]
+
+
+async def read_all(conn: Connection, *, after: int = 0, batch: int = 1000) -> AsyncIterator[list[Recorded]]:
+    """The whole log in batches. Raises GapInLog when a position is missing, which no append can cause."""
+    while events := await read_after(conn, after, limit=batch):
+        check_gapless(events, after)
+        yield events
+        after = events[-1].position
+
+
+async def head(conn: Connection) -> int:
+    """The last position, 0 for an empty log."""
+    row = await (await conn.execute(SELECT_HEAD)).fetchone()
+    return int(row[0]) if row else 0
+
+
+class GapInLog(Exception):
+    """Positions are not contiguous: the log is damaged; stop and look, never skip."""
+
+
+def check_gapless(events: Sequence[Recorded], after: int) -> None:
+    """Raise GapInLog unless the events follow ``after`` one by one."""
+    for expected, event in enumerate(events, after + 1):
+        if event.position != expected:
+            raise GapInLog(f"expected position {expected}, found {event.position}")

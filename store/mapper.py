@@ -1,0 +1,70 @@
+"""Events to bytes and back, as the library's Mapper, by msgspec."""
+
+from typing import Any
+
+import msgspec
+from eventsourcing.persistence import JSONTranscoder, Mapper, MapperDeserialisationError, StoredEvent
+from eventsourcing.utils import register_topic
+
+from domain.events import EVENT_TYPES, Event
+
+
+class Shape(msgspec.Struct):
+    """The part of a state that says which shape it has; absent means the first."""
+
+    schema: int = 1
+
+
+_encoder = msgspec.json.Encoder()
+_shapes = msgspec.json.Decoder(Shape)
+_decoders: dict[type[Event], msgspec.json.Decoder[Event]] = {}
+
+
+def encode(event: Event) -> bytes:
+    state = _encoder.encode(event)
+    if event.SCHEMA > 1:
+        state = b'{"schema":%d,' % event.SCHEMA + state[1:]
+    return state
+
+
+def decode(topic: str, state: bytes) -> Event:
+    """Raises MapperDeserialisationError on an unknown topic or a state of no known shape."""
+    cls = EVENT_TYPES.get(topic)
+    if cls is None:
+        raise MapperDeserialisationError(f"no event type has the topic {topic!r}")
+    try:
+        if cls.SCHEMA > 1 and (shape := _shapes.decode(state).schema) < cls.SCHEMA:
+            return _upcast(cls, state, shape)
+        decoder = _decoders.get(cls)
+        if decoder is None:
+            decoder = _decoders[cls] = msgspec.json.Decoder(cls)
+        return decoder.decode(state)
+    except msgspec.MsgspecError as error:
+        raise MapperDeserialisationError(f"{topic}: {error}") from error
+
+
+def _upcast(cls: type[Event], state: bytes, shape: int) -> Event:
+    fields: dict[str, Any] = msgspec.json.decode(state)
+    while shape < cls.SCHEMA:
+        fields = cls.UPCASTERS[shape](fields)
+        shape += 1
+    return msgspec.convert(fields, cls, str_keys=True)
+
+
+def to_stored(event: Event) -> StoredEvent:
+    return StoredEvent(event.originator_id, event.originator_version, event.TOPIC, encode(event))
+
+
+class EventMapper(Mapper[Any]):
+    """The same for the library's own event store; it needs no transcoder."""
+
+    def __init__(self) -> None:
+        super().__init__(JSONTranscoder())
+        for topic, cls in EVENT_TYPES.items():
+            register_topic(topic, cls)
+
+    def to_stored_event(self, domain_event: Any) -> StoredEvent:
+        return to_stored(domain_event)
+
+    def to_domain_event(self, stored_event: StoredEvent) -> Any:
+        return decode(stored_event.topic, stored_event.state)

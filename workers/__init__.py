@@ -1,0 +1,1 @@
+"""Long-running followers of the log, each from its own checkpoint."""

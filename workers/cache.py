@@ -1,0 +1,81 @@
+"""Keeps the shared cache in Redis up to date: the latest representation of each name that an event touches."""
+
+from collections.abc import Callable, Mapping, Sequence
+from uuid import UUID
+
+from redis.asyncio import Redis
+
+from projections import skills, versions
+from projections.redis_views import RedisViews, key_of, pack
+from projections.versions import etag_of
+from store.log import Connection, Recorded, head
+from workers.follower import Follower
+
+RENDERERS: Mapping[str, Callable[[versions.Version], bytes]] = {"skill": skills.full}
+
+# artifacts_pkey
+NAMES = "SELECT DISTINCT project_id, kind, name FROM artifacts WHERE stream_id = ANY(%s)"
+
+
+class CacheFollower(Follower):
+    """Its checkpoint lives in Redis with the values; an empty Redis begins at the end of the log, with nothing cached."""
+
+    name = "cache"
+
+    def __init__(self, redis: Redis) -> None:
+        self._views = RedisViews(redis)
+        self._at: int | None = None
+
+    async def begin(self, conn: Connection) -> int:
+        at = await self._views.checkpoint()
+        end = await head(conn)
+        if at is None or at > end:
+            # Emptied, or filled by another database: values of unknown age must not be trusted.
+            await self._views.forget_all()
+            await self._views.apply(None, end, [])
+            at = end
+        self._at = at
+        return at
+
+    async def handle(self, conn: Connection, after: int, events: Sequence[Recorded]) -> int:
+        last = events[-1].position
+        if any(event.topic == "user.erased" for event in events):
+            await self._views.forget_all()
+            return await self.begin(conn)
+        values = [await self._value(conn, *name) for name in await self._names(conn, events)]
+        if not await self._views.apply(after, last, values):
+            # Flushed or restored behind our back: go on from what it says now.
+            return await self.begin(conn)
+        return last
+
+    async def skip(self, conn: Connection, after: int, event: Recorded) -> int:
+        # What could not be rendered must not stay in its old form.
+        values = [
+            (key_of(*name), pack(event.position, event.stream_id, b"", b""))
+            for name in await self._names(conn, [event])
+        ]
+        return (
+            event.position
+            if await self._views.apply(after, event.position, values)
+            else await self.begin(conn)
+        )
+
+    async def idle(self, conn: Connection, position: int) -> None:
+        if await self._views.checkpoint() is None:
+            await self._views.apply(None, position, [])
+
+    async def _names(self, conn: Connection, events: Sequence[Recorded]) -> list[tuple[int, str, str]]:
+        streams = list({event.stream_id for event in events if event.project_id is not None})
+        if not streams:
+            return []
+        return list(await (await conn.execute(NAMES, (streams,), binary=True)).fetchall())
+
+    async def _value(self, conn: Connection, project_id: int, kind: str, name: str) -> tuple[str, bytes]:
+        """The value to store: the representation now, or an empty one that says that nothing is there any more."""
+        found = await versions.by_name(conn, project_id, kind, name)
+        key = key_of(project_id, kind, name)
+        if found is None or found[1] is None:
+            return key, pack(await head(conn), UUID(int=0), b"", b"")
+        version = found[1]
+        body = RENDERERS[kind](version)
+        return key, pack(version.as_of, version.stream_id, etag_of(body), body)

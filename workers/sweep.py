@@ -1,0 +1,36 @@
+"""Removes what is kept for a time only: the answers behind idempotency keys."""
+
+import asyncio
+import logging
+
+import psycopg
+
+from store.pool import connect
+
+logger = logging.getLogger(__name__)
+
+EVERY = 600.0  # seconds
+RETRY = 10.0
+KEEP_COMMANDS = "24 hours"
+
+# commands_age
+SWEEP = "DELETE FROM commands WHERE recorded_at < clock_timestamp() - %s::interval"
+
+
+class Sweeper:
+    """Any number may run; they find nothing to do behind each other."""
+
+    async def run(self, dsn: str, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            pause = EVERY
+            try:
+                conn = await connect(dsn, application_name="skald-sweep")
+                async with conn:
+                    await conn.execute(SWEEP, (KEEP_COMMANDS,))
+            except psycopg.Error as error:
+                logger.warning("the sweep has to wait: %s", type(error).__name__)
+                pause = RETRY
+            try:
+                await asyncio.wait_for(stop.wait(), pause)
+            except TimeoutError:
+                continue
