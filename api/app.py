@@ -21,6 +21,7 @@ from api.gate import Gate
 from api.health import Health, HealthController
 from api.hot import HotPath
 from api.identity import IdentityController
+from api.logs import set_up_logging
 from api.marks import Marks
 from api.observability import AccessLog, Observability
 from api.rate_limit import RateLimiter
@@ -48,6 +49,7 @@ GC_THRESHOLD = (50_000, 20, 1000)
 
 def create_app(config: ApiConfig) -> Observability:
     """The application; its lifespan opens what it needs and closes it again. All processes of a host share ``run_dir``."""
+    set_up_logging()
     config.run_dir.mkdir(parents=True, exist_ok=True)
     metrics = measuring.open_metrics(config.run_dir / "metrics")
     hot: HotPath | None = None

@@ -35,6 +35,7 @@ class Author(msgspec.Struct, frozen=True):
 class Version(msgspec.Struct, frozen=True):
     """One version as read, its parts encoded. ``as_of`` is the log position of the snapshot it was read in."""
 
+    author: bytes
     stream_id: UUID
     name: str
     latest_version: int
@@ -49,12 +50,12 @@ class Version(msgspec.Struct, frozen=True):
     details: bytes
     outline: bytes | None
     manifest: bytes | None
-    author: bytes
 
 
 class Row(msgspec.Struct, frozen=True):
     """One version as a list shows it."""
 
+    author: bytes
     name: str
     latest_version: int
     first_at: datetime
@@ -62,7 +63,6 @@ class Row(msgspec.Struct, frozen=True):
     created_at: datetime
     details: bytes
     outline: bytes | None
-    author: bytes
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -195,13 +195,11 @@ def author(columns: Sequence[Any]) -> bytes:
 
 
 def _version(row: tuple[Any, ...]) -> Version:
-    parts: Any = row[:14]
-    return Version(*parts, author(row[14:]))
+    return Version(author(row[14:]), *row[:14])
 
 
 def _row(row: tuple[Any, ...]) -> Row:
-    parts: Any = row[:7]
-    return Row(*parts, author(row[7:]))
+    return Row(author(row[7:]), *row[:7])
 
 
 async def by_name(
