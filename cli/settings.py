@@ -6,10 +6,11 @@ The variable of a field is ``SKALD_`` and the field's name in capitals; an empty
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_type_hints
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -137,16 +138,11 @@ def masked(url: str) -> str:
     if "://" not in url:
         return make_conninfo(url, password=MASK) if conninfo_to_dict(url).get("password") else url
     split = urlsplit(url)
-    place = split.netloc
-    if "@" in place:
-        user, host = place.rsplit("@", 1)
-        if ":" in user:
-            place = f"{user.split(':', 1)[0]}:{MASK}@{host}"
-    query = "&".join(
-        f"{part.split('=', 1)[0]}={MASK}" if part.lower().startswith("password=") else part
-        for part in split.query.split("&")
-    )
-    return urlunsplit(split._replace(netloc=place, query=query))
+    if split.password is not None:
+        user = split.netloc.split(":", 1)[0]
+        place = split.netloc.rsplit("@", 1)[1]
+        url = url.replace(split.netloc, f"{user}:{MASK}@{place}", 1)
+    return re.sub(r"(?i)([?&]password=)[^&#]*", rf"\1{MASK}", url)
 
 
 def _kinds() -> dict[str, Any]:

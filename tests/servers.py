@@ -7,6 +7,7 @@ Fixtures:
 ``fresh_database_url``  a migrated database for one test, with an empty log
 ``empty_database_url``  a database without tables for one test
 ``private_servers``     starts servers of a test's own, which it may stop, kill and start again
+``start_service``       starts a whole `skald serve` of a test's own
 
 One server pair serves all processes of a test run. It is run by a process of its own (``python -m tests.servers``) that
 the first test process to need it starts, and that ends when the run does, however it does: the run holds a lock on a
@@ -19,18 +20,22 @@ import fcntl
 import itertools
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Self
 
 import msgspec
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from cli.child import Child
 from cli.embedded import EmbeddedServers
 from cli.schema import migrate
 
@@ -232,6 +237,167 @@ def private_servers() -> Iterator[StartServers]:
             )
 
         yield start
+
+
+# A service of a test's own ----------------------------------------------------------------------------------------
+
+
+class RunningService:
+    """One `skald serve` and all its children; it dies with the tests."""
+
+    def __init__(
+        self, data_dir: Path, *arguments: str, env: Mapping[str, str] | None = None, port: int = 0
+    ) -> None:
+        self.data_dir = data_dir
+        self.port = port or free_port()
+        self._output = data_dir / f"output-{next(_numbers)}"
+        # No limits and no settings of whoever runs the tests, unless the test says so.
+        shown = {name: text for name, text in os.environ.items() if not name.startswith("SKALD_")}
+        self._env = {
+            **shown,
+            "SKALD_RATE_LIMIT_PER_MINUTE": "0",
+            "SKALD_RATE_LIMIT_PER_HOUR": "0",
+            **(env or {}),
+        }
+        self._command = [
+            *SKALD,
+            "serve",
+            f"--data-dir={data_dir}",
+            f"--port={self.port}",
+            *arguments,
+        ]
+        self.child = self._start()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def key(self) -> str:
+        """The first key: project 1, all scopes to write."""
+        return (self.data_dir / "first-key").read_text().strip()
+
+    @property
+    def output(self) -> str:
+        """What it has printed in this run, on both streams."""
+        return self._output.read_text()
+
+    def wait_ready(self, timeout: float = 60) -> Self:
+        deadline = time.monotonic() + timeout
+        while "Skald is ready at" not in self.output:
+            if self.child.exit_code() is not None or time.monotonic() > deadline:
+                pytest.fail(f"the service did not start\n{self.output}")
+            time.sleep(0.02)
+        return self
+
+    def restart(self) -> Self:
+        """Start it again after ``stop`` or ``kill``, on the same folder and port."""
+        self._output = self.data_dir / f"output-{next(_numbers)}"
+        self.child = self._start()
+        return self.wait_ready()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, timeout: float = 40) -> int:
+        """End it as an operator would; its exit code."""
+        self.child.send(number)
+        if not self.child.wait(timeout):
+            pytest.fail(f"the service did not stop within {timeout} s\n{self.output}")
+        code = self.child.exit_code()
+        assert code is not None
+        return code
+
+    def kill(self) -> None:
+        """End the parent alone, by SIGKILL."""
+        self.child.kill()
+
+    def descendants(self) -> dict[int, str]:
+        """The command lines of all its running child processes, by pid."""
+        return descendants(self.child.pid)
+
+    def pid_of(self, part: str) -> int:
+        """The pid of its direct child whose command line has ``part``, such as ``bin/postgres`` or ``cli.http``."""
+        [pid] = [
+            pid for pid, (parent, line) in _processes().items() if parent == self.child.pid and part in line
+        ]
+        return pid
+
+    def _start(self) -> Child:
+        with self._output.open("wb") as output:
+            return Child(
+                "service",
+                self._command,
+                env=self._env,
+                output=output,
+                on_parent_death=signal.SIGTERM,
+                cwd=ROOT,
+            )
+
+
+SKALD = (sys.executable, "-m", "cli.main")
+StartService = Callable[..., RunningService]
+
+
+@pytest.fixture
+def start_service() -> Iterator[StartService]:
+    """``start_service("--workers=2", env={...})`` runs `skald serve` on a fresh folder and waits until it is ready."""
+    started: list[RunningService] = []
+
+    def start(*arguments: str, env: Mapping[str, str] | None = None) -> RunningService:
+        service = RunningService(make_folder(), *arguments, env=env)
+        started.append(service)
+        return service.wait_ready()
+
+    yield start
+    for service in started:
+        if service.child.exit_code() is None:
+            service.stop()
+        shutil.rmtree(service.data_dir, ignore_errors=True)
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """The command lines of all running processes below ``pid``."""
+    processes = _processes()
+    found: dict[int, str] = {}
+    parents = {pid}
+    while parents:
+        children = {child: line for child, (parent, line) in processes.items() if parent in parents}
+        found.update(children)
+        parents = set(children)
+    return found
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process exists and is no zombie."""
+    return pid in _processes()
+
+
+def eventually(condition: Callable[[], bool], what: str, timeout: float = 15) -> None:
+    """Wait until ``condition`` holds; fail after ``timeout`` seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {timeout} s: {what}")
+        time.sleep(0.02)
+
+
+def _processes() -> dict[int, tuple[int, str]]:
+    """Parent and command line of all processes that run (zombies do not)."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+                line = (entry / "cmdline").read_text(errors="replace").replace("\0", " ")
+                if state != "Z":
+                    found[int(entry.name)] = (int(parent), line)
+    return found
 
 
 if __name__ == "__main__":

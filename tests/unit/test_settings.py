@@ -1,0 +1,105 @@
+"""Settings: what the environment may say, and what is answered when it says something else."""
+
+from pathlib import Path
+
+import pytest
+
+from cli.settings import MEANINGS, SettingError, Settings, masked, variable
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    settings = Settings.from_env({})
+    assert settings.database_url is None
+    assert settings.port == 8000
+    assert settings.rate_limit_per_minute == 480
+    assert settings.rate_limit_per_hour == 4800
+    assert settings.max_body_bytes == 33_554_432
+    assert 1 <= settings.workers <= 4
+
+
+def test_every_setting_is_read_from_its_variable() -> None:
+    env = {
+        "SKALD_DATABASE_URL": "postgresql://skald@db/skald",
+        "SKALD_REDIS_URL": "redis://cache:6379/0",
+        "SKALD_DATA_DIR": "/srv/skald",
+        "SKALD_HOST": "0.0.0.0",
+        "SKALD_PORT": "80",
+        "SKALD_WORKERS": "3",
+        "SKALD_RATE_LIMIT_PER_MINUTE": "0",
+        "SKALD_RATE_LIMIT_PER_HOUR": "1",
+        "SKALD_MAX_BODY_BYTES": "2048",
+        "SKALD_TRUSTED_PROXIES": "10.0.0.0/8, ::1",
+        "SKALD_CACHE_BYTES": "0",
+        "SKALD_POOL_SIZE": "2",
+        "SKALD_LOG_LEVEL": "debug",
+        "SKALD_POSTGRES_BIN": "/opt/pg/bin",
+        "SKALD_VALKEY_BIN": "/opt/valkey-server",
+        "SKALD_RUN_DIR": "/run/skald",
+    }
+    settings = Settings.from_env(env)
+    assert set(env) == {variable(name) for name in Settings.__struct_fields__}
+    assert settings.trusted_proxies == ("10.0.0.0/8", "::1/128")
+    assert settings.data_dir == Path("/srv/skald")
+    assert Settings.from_env(settings.to_env()) == settings
+
+
+def test_an_option_goes_over_the_environment_and_an_option_not_given_does_not() -> None:
+    env = {"SKALD_PORT": "1", "SKALD_HOST": "::1"}
+    settings = Settings.from_env(env, port=2, host=None)
+    assert (settings.port, settings.host) == (2, "::1")
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    assert Settings.from_env({"SKALD_PORT": " ", "SKALD_DATABASE_URL": ""}) == Settings.from_env({})
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("SKALD_PORT", "http"),
+        ("SKALD_PORT", "0"),
+        ("SKALD_PORT", "65536"),
+        ("SKALD_WORKERS", "1.5"),
+        ("SKALD_WORKERS", "0"),
+        ("SKALD_RATE_LIMIT_PER_MINUTE", "-1"),
+        ("SKALD_MAX_BODY_BYTES", "32MiB"),
+        ("SKALD_TRUSTED_PROXIES", "proxy.example"),
+        ("SKALD_LOG_LEVEL", "loud"),
+        ("SKALD_REDIS_URL", "cache:6379"),
+        ("SKALD_DATABASE_URL", "mysql://db"),
+    ],
+)
+def test_a_bad_value_is_refused_by_the_name_of_its_variable(name: str, text: str) -> None:
+    with pytest.raises(SettingError, match=name):
+        Settings.from_env({name: text})
+
+
+def test_a_refused_address_is_not_repeated_because_it_may_hold_a_password() -> None:
+    with pytest.raises(SettingError) as refused:
+        Settings.from_env({"SKALD_DATABASE_URL": "postgres//user:hunter2@db"})
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user:hunter2@db:5432/name",
+        "postgresql://db/name?user=a&password=hunter2",
+        "host=db user=a password=hunter2",
+        "redis://:hunter2@cache:6379/0",
+    ],
+)
+def test_passwords_are_masked(url: str) -> None:
+    assert "hunter2" not in masked(url)
+    assert "****" in masked(url)
+
+
+def test_an_address_without_a_password_is_shown_as_it_is() -> None:
+    for url in ("postgresql://user@db:5432/name", "unix:///run/valkey.sock", "host=/run user=skald"):
+        assert masked(url) == url
+
+
+def test_every_setting_is_explained_and_shown() -> None:
+    assert set(MEANINGS) == set(Settings.__struct_fields__)
+    shown = {row.name: row for row in Settings.from_env({"SKALD_PORT": "9"}).shown()}
+    assert (shown["port"].variable, shown["port"].value, shown["port"].default) == ("SKALD_PORT", "9", "8000")
