@@ -1,7 +1,6 @@
 """The key that a new installation starts with, so that its first request is a line to paste."""
 
 import contextlib
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +49,5 @@ async def _make(connection: AsyncConnection[Any], project_id: int, file: Path) -
 
 
 def curl_line(address: str, project_id: int, key: str) -> str:
-    """A command line that creates a skill."""
-    body = '{"name": "hello", "description": "Says hello", "body": "# Hello\\n\\nSay hello."}'
-    return (
-        f"curl -sS {address}/api/projects/{project_id}/llm_skills/ -H 'Authorization: Bearer {key}' "
-        f"-H 'Content-Type: application/json' -d {shlex.quote(body)}"
-    )
+    """A command line that lists the skills of the project; it works however often it is pasted."""
+    return f"curl -sS {address}/api/projects/{project_id}/llm_skills/ -H 'Authorization: Bearer {key}'"
