@@ -1,3 +1,3 @@
-"""Fixtures for the whole suite; the real servers are in ``tests/servers.py``."""
+"""Fixtures for the whole suite: real servers (``tests/servers.py``) and the API over sockets (``tests/service.py``)."""
 
-pytest_plugins = ["tests.servers"]
+pytest_plugins = ["tests.servers", "tests.service"]
