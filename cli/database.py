@@ -14,10 +14,11 @@ PATIENCE = 60.0  # seconds: a first start makes a cluster, a start after a crash
 
 
 @contextlib.contextmanager
-def database(settings: Settings) -> Iterator[str]:
+def database(settings: Settings, *, migrated: bool = True) -> Iterator[str]:
     """The address of the database that ``settings`` mean.
 
-    A server at SKALD_DATABASE_URL is taken as it is; an embedded one is up to date with the migrations. Raises Failure
+    A server at SKALD_DATABASE_URL is taken as it is; one that is started here is brought up to date first, unless
+    ``migrated`` is false. Raises Failure
     (FolderInUse when another process holds the data folder for a minute without running a database on it).
     """
     if settings.database_url:
@@ -30,7 +31,8 @@ def database(settings: Settings) -> Iterator[str]:
         return
     try:
         with EmbeddedServers(folder, cache=False, postgres_bin=settings.postgres_bin) as servers:
-            asyncio.run(migrate(servers.database_url))
+            if migrated:
+                asyncio.run(migrate(servers.database_url))
             yield servers.database_url
     finally:
         folder.release()

@@ -81,7 +81,7 @@ def worker(data_dir: Path | None) -> None:
 @common
 def migrate(data_dir: Path | None, as_json: bool) -> None:
     """Bring the database up to date; `skald serve` does so at each start."""
-    with database(settings_with(data_dir=data_dir)) as url:
+    with database(settings_with(data_dir=data_dir), migrated=False) as url:
         applied = asyncio.run(apply_migrations(url))
     if as_json:
         show_json({"applied": applied})

@@ -174,6 +174,11 @@ def test_migrate_applies_once_and_commands_ask_for_it(empty_database_url: str) -
     assert answer(skald("key", "list", "--json", **database)) == {"keys": []}
 
 
+def test_migrate_on_a_new_folder_tells_what_it_applied(folder: Path) -> None:
+    assert len(answer(skald("migrate", "--json", f"--data-dir={folder}"))["applied"]) >= 1
+    assert answer(skald("migrate", "--json", f"--data-dir={folder}")) == {"applied": []}
+
+
 def test_config_shows_every_setting_and_no_password() -> None:
     run = skald("config", "--json", SKALD_DATABASE_URL="postgresql://skald:hunter2@db/skald", SKALD_PORT="81")
     shown = {row["variable"]: row for row in answer(run)["settings"]}
