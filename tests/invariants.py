@@ -1,0 +1,226 @@
+"""What must hold of every database that Skald has written, whatever happened to it.
+
+Each function looks through a psycopg connection and raises AssertionError with what it found; ``check`` runs them all in
+one snapshot, so it may be called while the service writes. The read models are compared with a fold that is written
+here once more, in plain Python on the aggregates: it shares no SQL and no row code with the projections.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import psycopg
+from psycopg import IsolationLevel
+
+from domain.events import EVENT_TYPES
+from domain.skills import Skill
+from domain.versioned import Versioned, VersionEvent
+from projections import skills
+from store.mapper import decode
+
+Connection = psycopg.Connection[Any]
+Rows = set[tuple[Any, ...]]
+
+AGGREGATES: Mapping[str, type[Versioned]] = {Skill.KIND: Skill}
+
+
+class Acknowledged(NamedTuple):
+    """A write that was answered with success: its last position, and what else the answer said about it."""
+
+    position: int
+    version_id: UUID | None = None
+    command_id: UUID | None = None
+
+
+def check(database: str | Connection, acknowledged: Iterable[Acknowledged] = ()) -> None:
+    """All of the below in one snapshot; takes an address or an idle connection."""
+    if isinstance(database, str):
+        with psycopg.connect(database) as conn:
+            check(conn, acknowledged)
+        return
+    database.isolation_level = IsolationLevel.REPEATABLE_READ
+    with database.transaction():
+        positions_are_gapless(database)
+        streams_are_contiguous(database)
+        contents_are_what_they_are_named(database)
+        read_models_are_the_fold_of_the_log(database)
+        commands_point_to_their_events(database)
+        acknowledged_writes_are_present(database, acknowledged)
+
+
+def positions_are_gapless(conn: Connection) -> None:
+    """1, 2, 3, …, and the clock of the log never runs backwards."""
+    row = conn.execute("SELECT count(*), coalesce(min(position), 1), coalesce(max(position), 0) FROM events")
+    count, first, last = row.fetchone() or (0, 1, 0)
+    assert (first, last) == (1, count), f"{count} events from position {first} to {last}"
+    late = conn.execute(
+        """
+        SELECT position FROM (SELECT position, recorded_at < lag(recorded_at) OVER (ORDER BY position) AS earlier
+                              FROM events) AS steps
+        WHERE earlier
+        """
+    ).fetchall()
+    assert not late, f"recorded before the event in front of them: {late}"
+
+
+def streams_are_contiguous(conn: Connection) -> None:
+    """Each stream has the versions 1, 2, 3, … in the order of their positions."""
+    broken = conn.execute(
+        """
+        SELECT stream_id, stream_version, place FROM (
+            SELECT stream_id, stream_version, row_number() OVER (PARTITION BY stream_id ORDER BY position) AS place
+            FROM events) AS numbered
+        WHERE stream_version <> place
+        """
+    ).fetchall()
+    assert not broken, f"streams with gaps or out of order: {broken}"
+
+
+def contents_are_what_they_are_named(conn: Connection) -> None:
+    """Every digest is the SHA-256 of its bytes, and everything that events and versions name is there."""
+    known: dict[bytes, int] = {}
+    for digest, data in conn.execute("SELECT digest, bytes FROM contents"):
+        assert hashlib.sha256(data).digest() == digest, f"content {digest.hex()} is something else"
+        known[digest] = len(data)
+    named: set[bytes] = set()
+    for row in conn.execute("SELECT body, details, outline, manifest FROM versions"):
+        named.update(digest for digest in row if digest is not None)
+    for row in conn.execute("SELECT details, outline FROM artifacts"):
+        named.update(digest for digest in row if digest is not None)
+    for topic, state in conn.execute("SELECT topic, state FROM events"):
+        if topic in EVENT_TYPES:
+            for ref in _refs(decode(topic, state)):
+                named.add(ref.digest)
+                assert known.get(ref.digest) == ref.size, (
+                    f"{topic} names {ref}, stored: {known.get(ref.digest)}"
+                )
+    missing = named - known.keys()
+    assert not missing, f"{len(missing)} contents are named but not stored"
+
+
+def read_models_are_the_fold_of_the_log(conn: Connection) -> None:
+    """The live tables hold exactly what the events say."""
+    for table, expected in fold(conn).items():
+        live: Rows = set(conn.execute(QUERIES[table]).fetchall())
+        if live != expected:
+            extra, missing = list(live - expected)[:3], list(expected - live)[:3]
+            raise AssertionError(
+                f"{table}: {len(live - expected)} rows that the log does not give, such as {extra}; "
+                f"{len(expected - live)} rows lack, such as {missing}"
+            )
+
+
+def commands_point_to_their_events(conn: Connection) -> None:
+    """The answer to a repeated request can always be found."""
+    lost = conn.execute(
+        """
+        SELECT idempotency_key FROM commands LEFT JOIN events USING (stream_id, stream_version)
+        WHERE events.position IS NULL OR events.key_id IS DISTINCT FROM commands.key_id
+        """
+    ).fetchall()
+    assert not lost, f"commands without their event: {lost}"
+
+
+def acknowledged_writes_are_present(conn: Connection, acknowledged: Iterable[Acknowledged]) -> None:
+    """What was answered with success stands where the answer said, once."""
+    found = {
+        position: (version_id, command_id)
+        for position, command_id, version_id in conn.execute(
+            """
+            SELECT events.position, command_id, versions.id FROM events
+            LEFT JOIN versions ON versions.stream_id = events.stream_id
+                              AND versions.stream_version = events.stream_version
+            """
+        )
+    }
+    seen: set[int] = set()
+    for write in acknowledged:
+        assert write.position in found, f"lost: {write}"
+        assert write.position not in seen, f"two writes were told the same position: {write}"
+        seen.add(write.position)
+        version_id, command_id = found[write.position]
+        assert write.version_id in (None, version_id), f"{write}, but there stands version {version_id}"
+        assert write.command_id in (None, command_id), f"{write}, but there stands command {command_id}"
+
+
+QUERIES = {
+    "active_names": "SELECT project_id, kind, name, stream_id FROM active_names",
+    "artifacts": """SELECT stream_id, project_id, kind, name, created_position, created_at, archived_position,
+                           archived_at, latest_version, latest_id, latest_at, latest_by, details, outline
+                    FROM artifacts""",
+    "versions": """SELECT stream_id, number, id, stream_version, position, created_at, created_by, body, details,
+                          outline, manifest FROM versions""",
+    "search_texts": "SELECT stream_id, project_id, kind, name, text FROM search_texts",
+    "artifact_counts": "SELECT project_id, kind, active FROM artifact_counts WHERE active <> 0",
+}
+
+
+def fold(conn: Connection) -> dict[str, Rows]:
+    """The rows of each read model as the log has them."""
+    aggregates: dict[UUID, Versioned] = {}
+    tables: dict[str, Rows] = {table: set() for table in QUERIES}
+    names: dict[tuple[int, str, str], UUID] = {}
+    artifacts: dict[UUID, list[Any]] = {}
+    counts: Counter[tuple[int, str]] = Counter()
+    events = conn.execute(
+        """SELECT position, stream_id, stream_version, topic, state, recorded_at, project_id, actor_id
+           FROM events ORDER BY position"""
+    )
+    for position, stream, version, topic, state, at, project, actor in events:
+        cls = AGGREGATES.get(topic.partition(".")[0])
+        if cls is None:
+            continue
+        event = decode(topic, state)
+        assert (event.originator_id, event.originator_version) == (stream, version), f"{position}: {event}"
+        artifact = aggregates.setdefault(stream, cls(id=stream))
+        artifact.evolve(event)
+        kind, name = artifact.KIND, artifact.name
+        if isinstance(event, VersionEvent):
+            assert isinstance(artifact, Skill)
+            details, outline = skills.details(artifact).ref.digest, artifact.outline.digest
+            latest = [artifact.number, event.version_id, at, actor, details, outline]
+            if version == 1:
+                assert (project, kind, name) not in names, f"{position}: the name {name} was given away twice"
+                names[project, kind, name] = stream
+                counts[project, kind] += 1
+                artifacts[stream] = [stream, project, kind, name, position, at, None, None, *latest]
+            else:
+                artifacts[stream][8:] = latest
+            body, manifest = artifact.body.digest, skills.manifest(artifact).ref.digest
+            parts = [body, details, outline, manifest]
+            tables["versions"].add(
+                (stream, artifact.number, event.version_id, version, position, at, actor, *parts)
+            )
+        elif artifact.archived:
+            assert names.pop((project, kind, name), None) == stream, f"{position}: {name} was not its name"
+            counts[project, kind] -= 1
+            artifacts[stream][6:8] = [position, at]
+    tables["active_names"] = {(*name, stream) for name, stream in names.items()}
+    tables["artifacts"] = {tuple(row) for row in artifacts.values()}
+    tables["search_texts"] = {
+        (stream, project, kind, name, _text(aggregates[stream]))
+        for (project, kind, name), stream in names.items()
+    }
+    tables["artifact_counts"] = {(*key, active) for key, active in counts.items() if active}
+    return tables
+
+
+def _text(artifact: Versioned) -> str:
+    assert isinstance(artifact, Skill)
+    return artifact.description.casefold()
+
+
+def _refs(event: Any) -> Iterable[Any]:
+    """The contents that an event names."""
+    for field in ("body", "outline", "prompt"):
+        ref = getattr(event, field, None)
+        if hasattr(ref, "digest"):
+            yield ref
+    for field in ("files", "edited"):
+        files = getattr(event, field, ())
+        if isinstance(files, tuple):
+            yield from (file.ref for file in files)
+    if hasattr(event, "file"):
+        yield event.file.ref
