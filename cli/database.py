@@ -18,8 +18,8 @@ def database(settings: Settings, *, migrated: bool = True) -> Iterator[str]:
     """The address of the database that ``settings`` mean.
 
     A server at SKALD_DATABASE_URL is taken as it is; one that is started here is brought up to date first, unless
-    ``migrated`` is false. Raises Failure
-    (FolderInUse when another process holds the data folder for a minute without running a database on it).
+    ``migrated`` is false. Raises Failure (FolderInUse when another process holds the data folder for a minute without
+    running a database on it).
     """
     if settings.database_url:
         yield settings.database_url
