@@ -21,11 +21,11 @@ CONNECTIONS = 4096
 GRACE = 10
 
 
-def main() -> None:
-    settings = Settings.from_env(os.environ)
+def serve(settings: Settings, target: str) -> None:
+    """Serve the application that the factory ``target`` (``module:function``) makes, until a signal ends it."""
     os.environ[MASTER] = str(os.getpid())
     Server(
-        target="cli.asgi:app",
+        target=target,
         factory=True,
         # Not the current folder: what lies there must not be imported in place of ours.
         working_dir=ROOT,
@@ -43,6 +43,10 @@ def main() -> None:
         respawn_failed_workers=True,
         workers_kill_timeout=GRACE,
     ).serve()
+
+
+def main() -> None:
+    serve(Settings.from_env(os.environ), "cli.asgi:app")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,164 @@
+"""The load generator: keep-alive connections over raw sockets, one request at a time on each, in a process of its own.
+
+One blocking epoll loop, because it must cost less than the servers it measures: two system calls and a few
+microseconds of Python a request, against about 15 of an asyncio protocol. It tells how busy it was itself.
+"""
+
+import json
+import resource
+import select
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import repeat
+from time import perf_counter
+from typing import Any
+
+import msgspec
+
+from benchmarks import document
+from benchmarks.figures import Load
+
+SILENCE = 20.0  # seconds without any answer after which a run is given up
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """``names`` are the skills to publish to, one a connection; without them ``path`` is fetched on all connections."""
+
+    port: int
+    key: str
+    connections: int
+    warmup: float
+    seconds: float
+    path: str
+    names: tuple[str, ...] = ()
+
+
+class Connection:
+    """One client: sends the next request when the answer to the last one is complete."""
+
+    __slots__ = ("_buffer", "_requests", "_sent", "_socket")
+
+    def __init__(self, port: int, requests: Iterator[bytes]) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=SILENCE)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._requests = requests
+        self._buffer = b""
+        self._sent = 0.0
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def send(self) -> None:
+        request = next(self._requests)
+        self._sent = perf_counter()
+        self._socket.sendall(request)
+
+    def receive(self) -> float | None:
+        """Seconds from request to answer once it is complete. Raises RuntimeError unless it is a 200."""
+        data = self._socket.recv(262_144)
+        if not data:
+            raise RuntimeError("the server closed a connection")
+        if self._buffer:
+            data = self._buffer + data
+        end = data.find(b"\r\n\r\n")
+        if end < 0:
+            self._buffer = data
+            return None
+        start = data.find(b"content-length: ", 0, end) + 16
+        stop = data.find(b"\r\n", start)
+        if len(data) < end + 4 + int(data[start:stop]):
+            self._buffer = data
+            return None
+        self._buffer = b""
+        if not data.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(data.decode(errors="replace")[:2000])
+        return perf_counter() - self._sent
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def get(job: Job) -> bytes:
+    return f"GET {job.path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {job.key}\r\n\r\n".encode()
+
+
+def publishes(job: Job, name: str) -> Iterator[bytes]:
+    """PATCHes that each change one line and rest on the version that the last one made."""
+    current = ask(job, f"{job.path}/name/{name}")
+    version: int = current["version"]
+    revision = int(current["body"].split("Revision ", 1)[1][:9])
+    head = (
+        f"PATCH {job.path}/name/{name} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {job.key}\r\n"
+        "content-type: application/json\r\ncontent-length: "
+    )
+    while True:
+        change = document.edit(revision)
+        body = f'{{"base_version":{version},"edits":[{{"old":"{change.old}","new":"{change.new}"}}]}}'
+        yield f"{head}{len(body)}\r\n\r\n{body}".encode()
+        version += 1
+        revision += 1
+
+
+def ask(job: Job, path: str) -> Any:
+    """The JSON of one GET on a connection of its own."""
+    with socket.create_connection(("127.0.0.1", job.port), timeout=SILENCE) as connection:
+        request = f"GET {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {job.key}\r\nconnection: close\r\n\r\n"
+        connection.sendall(request.encode())
+        data = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, body = data.partition(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/1.1 200"):
+        raise RuntimeError(data.decode(errors="replace")[:2000])
+    return json.loads(body)
+
+
+def drive(connections: Sequence[Connection], warmup: float, seconds: float) -> Load:
+    """Keep all connections busy; what ends in the warm-up is answered, but not in the latencies."""
+    busy = resource.getrusage(resource.RUSAGE_SELF)
+    started = perf_counter()
+    warm, deadline = started + warmup, started + warmup + seconds
+    by_number = {connection.fileno(): connection for connection in connections}
+    latencies: list[float] = []
+    answered = 0
+    with select.epoll() as poll:
+        for number, connection in by_number.items():
+            poll.register(number, select.EPOLLIN)
+            connection.send()
+        open_requests = len(by_number)
+        while open_requests:
+            ready = poll.poll(SILENCE)
+            if not ready:
+                raise RuntimeError(f"no answer within {SILENCE:.0f} s")
+            for number, _ in ready:
+                connection = by_number[number]
+                latency = connection.receive()
+                if latency is None:
+                    continue
+                answered += 1
+                now = perf_counter()
+                if warm <= now < deadline:
+                    latencies.append(latency)
+                if now < deadline:
+                    connection.send()
+                else:
+                    open_requests -= 1
+    took = perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    cpu = after.ru_utime + after.ru_stime - busy.ru_utime - busy.ru_stime
+    return Load.of(latencies, seconds=seconds, answered=answered, busy=cpu / took)
+
+
+def main() -> None:
+    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+    if job.names:
+        connections = [Connection(job.port, publishes(job, name)) for name in job.names]
+    else:
+        connections = [Connection(job.port, repeat(get(job))) for _ in range(job.connections)]
+    result = drive(connections, job.warmup, job.seconds)
+    for connection in connections:
+        connection.close()
+    sys.stdout.buffer.write(msgspec.json.encode(result))
+
+
+if __name__ == "__main__":
+    main()

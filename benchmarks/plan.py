@@ -1,0 +1,17 @@
+"""How long and how often to measure."""
+
+import msgspec
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """``seconds`` are those that count, after ``warmup`` seconds that do not; ``workers`` are API processes."""
+
+    rounds: int
+    warmup: float
+    seconds: float
+    workers: int
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which a run is given up."""
+        return self.warmup + self.seconds + 60
