@@ -1,6 +1,7 @@
 """The skills API: ``/api/{environments,projects}/{project_id}/llm_skills/…``."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -38,6 +39,9 @@ WRITE = "llm_skill:write"
 KIND = Skill.KIND
 
 T = TypeVar("T")
+
+# /api/environments/1/llm_skills/name/x/files/: counted, because a name and a path may hold "files" too.
+BEFORE_FILE = re.compile(r"(?:/+[^/]+){7}/")
 
 HEAVY = (
     50_000  # bytes of body above which a decision leaves the event loop: finding headings takes milliseconds
@@ -395,7 +399,7 @@ async def _file_json(request: Request[Any, Any, Any], version: Version, path: st
 def _file_path(request: Request[Any, Any, Any]) -> str:
     """The path behind ``files/``, decoded once and brought into its normal form. Raises Invalid."""
     path = unquote(artifacts.request_path(request), errors="replace")
-    path = path.split("/files/", 1)[1].removesuffix("/")
+    path = BEFORE_FILE.sub("", path, count=1).removesuffix("/")
     if "\0" in path:
         raise Invalid(
             "Null characters are not allowed.", code="null_characters_not_allowed", attr="file_path"

@@ -1,0 +1,183 @@
+"""What the API tests share: the application without sockets, and a project with a key and a client."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from psycopg import AsyncConnection
+
+from api.app import create_app
+from api.config import ApiConfig
+from store import identity
+from store.log import head
+
+Asgi = Any
+NewSpace = Callable[..., Awaitable["Space"]]
+
+BODY = "# PDF forms\n\nRead the form, then fill it in.\n"
+
+USER_KEYS = [
+    "id",
+    "uuid",
+    "distinct_id",
+    "first_name",
+    "last_name",
+    "email",
+    "is_email_verified",
+    "hedgehog_config",
+    "role_at_organization",
+]
+SKILL_KEYS = [
+    "id",
+    "name",
+    "description",
+    "body",
+    "license",
+    "compatibility",
+    "allowed_tools",
+    "metadata",
+    "files",
+    "outline",
+    "version",
+    "created_by",
+    "created_at",
+    "updated_at",
+    "deleted",
+    "is_latest",
+    "latest_version",
+    "version_count",
+    "first_version_created_at",
+]
+
+
+def skill(name: str = "pdf-forms", **fields: Any) -> dict[str, Any]:
+    """The body of a create request."""
+    return {"name": name, "description": "Fill in PDF forms.", "body": BODY, **fields}
+
+
+def file(path: str, content: str = "x", **fields: Any) -> dict[str, Any]:
+    return {"path": path, "content": content, **fields}
+
+
+@asynccontextmanager
+async def running(config: ApiConfig) -> AsyncIterator[Asgi]:
+    """The application with its lifespan, as a server runs it."""
+    app: Asgi = create_app(config)
+    inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    outbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    task = asyncio.create_task(app({"type": "lifespan", "state": {}}, inbox.get, outbox.put))
+    await inbox.put({"type": "lifespan.startup"})
+    started = await outbox.get()
+    assert started["type"] == "lifespan.startup.complete", started
+    try:
+        yield app
+    finally:
+        await inbox.put({"type": "lifespan.shutdown"})
+        await outbox.get()
+        await task
+
+
+class Space:
+    """A project of one test: requests to it, and the head of the log that it writes to."""
+
+    def __init__(
+        self,
+        app: Asgi,
+        conn: AsyncConnection[Any],
+        project: identity.Project,
+        user: identity.User,
+        key: str,
+        *,
+        peer: str = "127.0.0.1",
+    ) -> None:
+        self.app, self.conn, self.project, self.user, self.key = app, conn, project, user, key
+        self.id = project.id
+        self.client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app, client=(peer, 50_000)),
+            base_url=f"http://skald.test/api/projects/{project.id}",
+            headers={"Authorization": f"Bearer {key}"},
+        )
+
+    def seen_from(self, peer: str) -> "Space":
+        """The same project for a client that connects from ``peer``."""
+        return Space(self.app, self.conn, self.project, self.user, self.key, peer=peer)
+
+    async def get(self, path: str, **options: Any) -> httpx.Response:
+        return await self.client.get(f"llm_skills/{path}", **options)
+
+    async def post(self, path: str = "", json: Any = None, **options: Any) -> httpx.Response:
+        return await self.client.post(f"llm_skills/{path}", json=json, **options)
+
+    async def patch(self, name: str, json: Any = None, **options: Any) -> httpx.Response:
+        return await self.client.patch(f"llm_skills/name/{name}", json=json, **options)
+
+    async def delete(self, path: str, **options: Any) -> httpx.Response:
+        return await self.client.delete(f"llm_skills/{path}", **options)
+
+    async def create(self, name: str = "pdf-forms", **fields: Any) -> dict[str, Any]:
+        """A new skill, as answered."""
+        return await self.ok(201, await self.post(json=skill(name, **fields)))
+
+    async def publish(self, name: str, base: int, **fields: Any) -> dict[str, Any]:
+        """A new version, as answered."""
+        return await self.ok(200, await self.patch(name, {"base_version": base, **fields}))
+
+    async def show(self, name: str = "pdf-forms", **query: Any) -> dict[str, Any]:
+        return await self.ok(200, await self.get(f"name/{name}", params=query))
+
+    async def names(self, **query: Any) -> list[str]:
+        """The names of one list page, in order."""
+        page = await self.ok(200, await self.get("", params=query))
+        return [row["name"] for row in page["results"]]
+
+    @staticmethod
+    async def ok(status: int, answer: httpx.Response) -> dict[str, Any]:
+        assert answer.status_code == status, answer.text
+        decoded: dict[str, Any] = answer.json()
+        return decoded
+
+    async def head(self) -> int:
+        """The last position of the log; tests of one process run one after the other, so only this test moves it."""
+        return await head(self.conn)
+
+
+def refusal(answer: httpx.Response) -> tuple[int, str, str | None]:
+    """Status, code and attr of an error whose shape is checked on the way."""
+    body = answer.json()
+    assert list(body)[:4] == ["type", "code", "detail", "attr"], body
+    assert answer.headers["content-type"] == "application/json"
+    assert body["type"] == TYPES[answer.status_code] or body["code"] == "parse_error", body
+    assert len(body["detail"]) > 10
+    return answer.status_code, body["code"], body["attr"]
+
+
+TYPES = {
+    400: "validation_error",
+    401: "authentication_error",
+    403: "authentication_error",
+    404: "invalid_request",
+    405: "invalid_request",
+    409: "validation_error",
+    412: "validation_error",
+    413: "invalid_request",
+    415: "invalid_request",
+    422: "validation_error",
+}
+
+
+async def open_space(
+    app: Asgi,
+    conn: AsyncConnection[Any],
+    *,
+    scopes: Sequence[str] = ("llm_skill:write",),
+    user: identity.User | None = None,
+) -> Space:
+    """A new project, and a key of ``user`` (else of a new one) that opens it alone."""
+    project = await identity.create_project(conn, "Test")
+    if user is None:
+        user = await identity.create_user(conn, email=f"{uuid4().hex}@example.com", first_name="Ada")
+    _, key = await identity.create_key(conn, email=user.email, scopes=scopes, project_ids=[project.id])
+    return Space(app, conn, project, user, key)
