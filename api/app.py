@@ -17,6 +17,7 @@ from api.auth import Authenticator
 from api.commands import Commands
 from api.config import ApiConfig
 from api.errors import EXCEPTION_HANDLERS
+from api.forwarded import TrustedProxies
 from api.gate import Gate
 from api.health import Health, HealthController
 from api.hot import HotPath
@@ -110,7 +111,7 @@ async def wire(app: Litestar, config: ApiConfig, metrics: measuring.Metrics, sta
     )
     limiter.start()
     stack.push_async_callback(limiter.close)
-    state.trusted_proxies = config.trusted_proxies
+    state.trusted_proxies = TrustedProxies(config.trusted_proxies)
     state.gate = Gate(Authenticator(pool, marks), limiter)
     state.health = Health(pool=pool, redis=redis, migrations=MIGRATIONS, metrics=metrics)
     state.reader = Reader(

@@ -13,6 +13,7 @@ from litestar.handlers import BaseRouteHandler
 from msgspec import UNSET, UnsetType
 
 from api.commands import Caller, Commands, Done
+from api.forwarded import TrustedProxies
 from api.gate import Gate
 from api.http import IMMUTABLE, REVALIDATE, Answer, Header, header, json_answer, matches_strongly, to_response
 from api.query import Query
@@ -196,12 +197,17 @@ def request_path(request: Request[Any, Any, Any]) -> str:
 
 
 def origin(request: Request[Any, Any, Any]) -> str:
-    """Scheme and host that the client used; the server applies ``X-Forwarded-*`` of trusted proxies to the scope."""
+    """Scheme and host that the client used, also behind trusted proxies."""
+    scope = request.scope
     host = header_of(request, b"host")
     if host is None:
-        server = request.scope.get("server") or ("localhost", None)
+        server = scope.get("server") or ("localhost", None)
         host = f"{server[0]}:{server[1]}".encode() if server[1] else server[0].encode()
-    return f"{request.scope['scheme']}://{host.decode('latin-1')}"
+    client = scope.get("client")
+    proxies: TrustedProxies = request.app.state.trusted_proxies
+    return proxies.origin(
+        scope["scheme"], host.decode("latin-1"), client[0] if client else None, scope["headers"]
+    )
 
 
 def as_uuid(text: str) -> UUID | None:
