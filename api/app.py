@@ -2,7 +2,7 @@
 
 import gc
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,17 @@ from api.identity import IdentityController
 from api.logs import set_up_logging
 from api.marks import Marks
 from api.observability import AccessLog, Observability
+from api.prompts import PromptsController
 from api.rate_limit import RateLimiter
-from api.reader import Reader
+from api.reader import Reader, Renderers
 from api.repository import Repository
 from api.skills import SkillsController
 from api.tail import Tail
+from domain.prompts import Prompt
 from domain.skills import Skill
-from projections import skills
+from projections import prompts, skills
+from projections.artifacts import Kind
+from projections.prompts import PromptKind
 from projections.redis_views import RedisViews
 from projections.skills import SkillKind
 from store.appender import Appender
@@ -40,9 +44,12 @@ from store.pool import open_pool
 logger = logging.getLogger(__name__)
 
 MIGRATIONS = [Path(room.__file__ or "").parent / "migrations" for room in (store, projections)]
-KINDS = {Skill.KIND: SkillKind()}
-RENDERERS = {Skill.KIND: skills.full}
-RESOURCES = (SkillsController,)
+KINDS: Mapping[str, Kind] = {Skill.KIND: SkillKind(), Prompt.KIND: PromptKind()}
+RENDERERS = {
+    Skill.KIND: Renderers(read=skills.full, labeled=None, write=skills.full),
+    Prompt.KIND: Renderers(read=prompts.by_name, labeled=prompts.by_label, write=prompts.full),
+}
+RESOURCES = (SkillsController, PromptsController)
 
 # Young objects die with their request; a full collection of the rest costs milliseconds and finds nothing.
 GC_THRESHOLD = (50_000, 20, 1000)

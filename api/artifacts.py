@@ -13,6 +13,7 @@ from litestar.handlers import BaseRouteHandler
 from msgspec import UNSET, UnsetType
 
 from api.commands import Caller, Commands, Done
+from api.documentation import Param, integer
 from api.forwarded import TrustedProxies
 from api.gate import Gate
 from api.http import IMMUTABLE, REVALIDATE, Answer, Header, header, json_answer, matches_strongly, to_response
@@ -20,7 +21,8 @@ from api.query import Query
 from api.reader import Encoded, Reader
 from domain.errors import Invalid, NotFound, PreconditionFailed, VersionNotFound
 from projections import versions
-from projections.versions import Version
+from projections.encoding import author
+from projections.versions import Line, Row, Version
 
 # By the segment of the address: the kind, and the scope that reading it needs.
 READ_SCOPES = {"llm_skills": ("skill", "llm_skill:read"), "llm_prompts": ("prompt", "llm_prompt:read")}
@@ -31,6 +33,23 @@ DEFAULT_LIMIT = 100
 MAX_OFFSET = 2**31
 MAX_RESOLVE_LIMIT = 100
 DEFAULT_RESOLVE_LIMIT = 50
+
+
+VERSION = Param("version", integer(1), "Which version; the latest when absent.", 1)
+AUTHOR = Param("created_by_id", integer(), "Only those whose latest version this user published.", 1)
+ORDER = Param(
+    "order_by",
+    {"type": "string", "enum": list(versions.ORDERS), "default": versions.DEFAULT_ORDER},
+    "Order of the list; ties are broken by id, descending.",
+    "name",
+)
+LIMIT = Param("limit", integer(1, default=DEFAULT_LIMIT), "Page size; above 1000 is 1000.", 50)
+OFFSET = Param("offset", integer(0, default=0), "How many to pass over.", 0)
+VERSION_ID = Param("version_id", {"type": "string", "format": "uuid"}, "The same by its id; both must agree.")
+RESOLVE_LIMIT = Param(
+    "limit", integer(1, MAX_RESOLVE_LIMIT, DEFAULT_RESOLVE_LIMIT), "How many versions to list.", 50
+)
+BEFORE = Param("before_version", integer(1), "Only versions below this one; excludes `offset`.", 10)
 
 
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
@@ -69,7 +88,7 @@ def caller_of(request: Request[Any, Any, Any], body: bytes = b"") -> Caller:
         project_id=state["project_id"],
         actor_id=user.id,
         key_id=state["principal"].key_id,
-        author=versions.author(
+        author=author(
             (
                 user.id,
                 user.uuid,
@@ -115,7 +134,6 @@ def fingerprint(request: Request[Any, Any, Any], project_id: int, body: bytes) -
 async def run(
     request: Request[Any, Any, Any],
     caller: Caller,
-    render: Callable[[Version], bytes],
     kind: str,
     execute: Callable[[Commands], Awaitable[Done]],
 ) -> Response[Any]:
@@ -126,12 +144,13 @@ async def run(
     headers: list[Header] = [(b"x-event-position", b"%d" % done.position)]
     if done.replayed:
         headers.append((b"idempotent-replayed", b"true"))
-    if done.version is None:
+    if done.version is None or done.status == 204:
         return to_response(Answer(done.status, headers, b""))
-    body = render(done.version)
     if done.replayed:
-        return to_response(json_answer(body, status=done.status, extra=headers))
-    etag = reader.keep_latest(caller.project_id, kind, done.version, body, done.position)
+        return to_response(
+            json_answer(reader.render_write(kind, done.version), status=done.status, extra=headers)
+        )
+    body, etag = reader.answer_write(caller.project_id, kind, done.version, done.position)
     return to_response(json_answer(body, etag=etag, status=done.status, extra=headers))
 
 
@@ -237,9 +256,37 @@ def page_json(count: int, links: tuple[str | None, str | None], rows: list[bytes
     )
 
 
-async def resolve_json(
-    request: Request[Any, Any, Any], kind: str, name: str, render: Callable[[Version], bytes]
-) -> bytes:
+async def page(
+    request: Request[Any, Any, Any],
+    query: Query,
+    kind: str,
+    *,
+    label: str | None = None,
+    with_labels: bool = False,
+    with_body: bool = False,
+) -> tuple[int, list[Row], tuple[str | None, str | None]]:
+    """The rows of a list as the query asks for them: the count of all, one page, the links to its neighbours."""
+    limit, offset = page_bounds(query)
+    async with request.app.state.pool.connection() as conn:
+        count, rows = await versions.page(
+            conn,
+            project_of(request),
+            kind,
+            search=query.text("search"),
+            author_id=query.integer("created_by_id"),
+            order=query.choice("order_by", versions.ORDERS) or versions.DEFAULT_ORDER,
+            limit=limit,
+            offset=offset,
+            label=label,
+            with_labels=with_labels,
+            with_body=with_body,
+        )
+    return count, rows, page_links(request, query, count, limit, offset)
+
+
+async def resolve(
+    request: Request[Any, Any, Any], kind: str, name: str
+) -> tuple[Version, tuple[list[Line], bool]]:
     """One artifact as ``version`` and ``version_id`` pick it, and a page of its versions, whatever was picked.
 
     Raises Invalid, NotFound, VersionNotFound (also when the two picks disagree).
@@ -255,28 +302,33 @@ async def resolve_json(
     before = version_number(query, "before_version")
     if offset is not None and before is not None:
         raise Invalid("Send offset or before_version, not both.")
-    version = await reader.version(project_id, kind, name, number)
-    async with request.app.state.pool.connection() as conn:
+    async with request.app.state.pool.connection() as conn, versions.snapshot(conn):
+        version = await reader.version_in(conn, project_id, kind, name, number)
         if version_id is not None and version.id != version_id:
             found = await versions.number_of_id(conn, version.stream_id, version_id)
             if found is None or number is not None:
-                raise VersionNotFound(
-                    kind, name, version_id, await versions.newest_numbers(conn, version.stream_id)
-                )
-            number = found
-        lines, more = await versions.lines(
-            conn, version.stream_id, before=before, limit=limit, offset=offset or 0
-        )
-    if number is not None and number != version.number:
-        version = await reader.version(project_id, kind, name, number)
+                available = await versions.newest_numbers(conn, version.stream_id)
+                raise VersionNotFound(kind, name, version_id, available)
+            version = await reader.version_in(conn, project_id, kind, name, found)
+        lines = await versions.lines(conn, version.stream_id, before=before, limit=limit, offset=offset or 0)
+    return version, lines
+
+
+def resolve_json(
+    kind: str, picked: bytes, page: tuple[list[Line], bool], latest: int, rest: bytes = b""
+) -> bytes:
+    """``rest`` are further members of the object, each after a comma."""
+    lines, more = page
     return b"".join(
         (
             f'{{"{kind}":'.encode(),
-            render(version),
+            picked,
             b',"versions":[',
-            b",".join(versions.line_json(line, version.latest_version) for line in lines),
+            b",".join(versions.line_json(line, latest) for line in lines),
             b'],"has_more":',
-            b"true}" if more else b"false}",
+            b"true" if more else b"false",
+            rest,
+            b"}",
         )
     )
 

@@ -24,7 +24,7 @@ from projections.versions import Version
 from store.appender import Appender
 from store.errors import CommandRepeated, NameConflict, StreamConflict
 from store.ids import new_id
-from store.log import Appended, Commit, Idempotency
+from store.log import Appended, Commit, Connection, Idempotency
 from store.mapper import to_stored
 from store.pool import Pool
 
@@ -55,12 +55,13 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 class Done(msgspec.Struct, frozen=True):
-    """What a command led to. ``version`` is None for an archive; ``replayed`` when an earlier request had done it."""
+    """What a command led to. ``version`` is None for a label; ``replayed`` when an earlier request had done it."""
 
     status: int
     position: int
     version: Version | None
     replayed: bool = False
+    stream_id: UUID = UUID(int=0)
 
 
 Decide = Callable[[Loaded[A], A], Awaitable[list[Content]]]
@@ -125,6 +126,8 @@ class Commands:
                         raise
                     cached = False
                     continue
+                if not fork.pending:
+                    return Done(status, loaded.as_of, None, stream_id=fork.id)
                 try:
                     return await self._append(caller, fork, contents, status, loaded)
                 except StreamConflict:
@@ -166,9 +169,11 @@ class Commands:
                     "This Idempotency-Key came with another request before; use a new key for a new request."
                 )
             version = await versions.by_event(conn, stream_id, stream_version)
-        if version is not None:
-            # As it was answered: then this version was the latest.
-            version = msgspec.structs.replace(version, latest_version=version.number)
+            if version is not None:
+                # As it was answered: then this version was the latest, and no label pointed to it.
+                version = msgspec.structs.replace(version, latest_version=version.number, labels=[])
+            else:
+                version = await self._archived(conn, stream_id)
         return Done(status, position, version, replayed=True)
 
     async def _append(
@@ -180,7 +185,12 @@ class Commands:
         loaded: Loaded[Any] | None,
     ) -> Done:
         events = artifact.collect_events()
-        data = {content.ref.sha256: content.data for content in contents}
+        for content in contents:
+            self._reader.keep_content(content.ref.digest, content.data)
+        needed = await self._reader.contents(
+            [ref.digest for ref in self._kinds[artifact.KIND].needs(artifact)]
+        )
+        data = {digest.hex(): content for digest, content in needed.items()}
         steps = [Step(artifact, event, caller.project_id, caller.actor_id, data) for event in events]
         folded = artifacts.fold(steps, self._kinds)
         idempotency = None
@@ -210,11 +220,20 @@ class Commands:
         self._marks.raise_to([Marks.slot(artifact.id)], appended.last)
         first_at = loaded.first_at if loaded else appended.recorded_at
         self._repository.keep(caller.project_id, artifact, first_at, appended.last)
-        for content in contents:
-            self._reader.keep_content(content.ref.digest, content.data)
         view = folded.views.get(artifact.id)
-        version = None if view is None else await self._version(caller, artifact, view, appended, first_at)
-        return Done(status, appended.last, version)
+        version = None
+        if view is not None:
+            version = await self._version(caller, artifact, view, appended, first_at)
+        elif artifact.archived:
+            async with self._pool.connection() as conn:
+                version = await self._archived(conn, artifact.id)
+        return Done(status, appended.last, version, stream_id=artifact.id)
+
+    @staticmethod
+    async def _archived(conn: Connection, stream_id: UUID) -> Version | None:
+        """The last version of an archived stream, as the answer to its archive shows it."""
+        version = await versions.latest(conn, stream_id)
+        return version and msgspec.structs.replace(version, deleted=True, labels=[])
 
     async def _version(
         self, caller: Caller, artifact: Versioned, view: View, appended: Appended, first_at: datetime
@@ -238,5 +257,6 @@ class Commands:
             details=view.details.data,
             outline=None if view.outline is None else parts[view.outline],
             manifest=None if view.manifest is None else view.manifest.data,
+            labels=[],
             author=caller.author,
         )

@@ -1,4 +1,9 @@
-"""What the OpenAPI document says of a route beside its answers: the body, the query parameters, the headers it takes."""
+"""What the OpenAPI document says of a route beside its answers: the body, the query parameters, the headers it takes.
+
+Bodies and queries are decoded by ourselves (``api.payload``, ``api.query``), so routes name them in their ``opt``;
+``api.openapi`` reads it. A Struct may carry two class attributes for the document: ``EXAMPLES`` (title to example) and
+``HINTS`` (JSON Schema keywords that its annotations cannot say).
+"""
 
 from typing import Any
 
@@ -14,15 +19,27 @@ class Param(msgspec.Struct, frozen=True):
     example: Any = None
     where: str = "query"
 
+    def documented(self) -> dict[str, Any]:
+        """As OpenAPI has it. An empty query parameter counts as absent."""
+        shown: dict[str, Any] = {
+            "name": self.name,
+            "in": self.where,
+            "description": self.description,
+            "schema": self.schema,
+        }
+        if self.where == "query":
+            shown["allowEmptyValue"] = True
+        if self.example is not None:
+            shown["example"] = self.example
+        return shown
 
-def integer(minimum: int = 0, maximum: int | None = None, default: int | None = None) -> dict[str, Any]:
+
+def integer(
+    minimum: int | None = 0, maximum: int | None = None, default: int | None = None
+) -> dict[str, Any]:
     """The schema of a whole number in a query."""
-    schema: dict[str, Any] = {"type": "integer", "minimum": minimum}
-    if maximum is not None:
-        schema["maximum"] = maximum
-    if default is not None:
-        schema["default"] = default
-    return schema
+    bounds = {"minimum": minimum, "maximum": maximum, "default": default}
+    return {"type": "integer", **{name: bound for name, bound in bounds.items() if bound is not None}}
 
 
 def route(
@@ -30,3 +47,71 @@ def route(
 ) -> dict[str, Any]:
     """The ``opt`` of a route handler: the scope that its guard requires, and what the document adds."""
     return {"scope": scope, "query": query, "body": body}
+
+
+# Headers of requests ---------------------------------------------------------------------------------------------
+
+IF_NONE_MATCH = Param(
+    "If-None-Match",
+    {"type": "string"},
+    "Entity tags that the client has, or `*`: answered by 304 without a body when one still holds.",
+    where="header",
+)
+IF_MATCH = Param(
+    "If-Match",
+    {"type": "string"},
+    "The entity tag that this change starts from, an alternative to `base_version`; refused by 412 when it is no "
+    "longer the current one.",
+    where="header",
+)
+IDEMPOTENCY_KEY = Param(
+    "Idempotency-Key",
+    {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    "1 to 255 visible ASCII characters of the client's choice. The same key with the same request gives the first "
+    "answer again (`Idempotent-Replayed: true`), with another request 422, while the first one runs 409. Kept 24 hours.",
+    example="0b9f6a52-publish-7",
+    where="header",
+)
+
+# Headers of answers ----------------------------------------------------------------------------------------------
+
+
+def _header(description: str, schema: dict[str, Any], *, required: bool = True) -> dict[str, Any]:
+    return {"description": description, "required": required, "schema": schema}
+
+
+_TEXT = {"type": "string"}
+_COUNT = {"type": "integer", "minimum": 0}
+
+REQUEST_ID = {
+    "X-Request-Id": _header(
+        "Names the request in the service's log; the client's own one when it sent one.", _TEXT
+    )
+}
+ETAG = {"ETag": _header("The strong entity tag of this representation.", {**_TEXT, "pattern": '^".+"$'})}
+CACHE = {
+    "Cache-Control": _header(
+        "A fixed version is `private, immutable`; everything else is asked for again.", _TEXT
+    )
+}
+POSITION = {
+    "X-Event-Position": _header(
+        "Position in the log of the last event of this change.", {"type": "integer", "minimum": 1}
+    )
+}
+REPLAYED = {
+    "Idempotent-Replayed": _header(
+        "There when this is the answer to an earlier request with the same `Idempotency-Key`.",
+        {"type": "string", "enum": ["true"]},
+        required=False,
+    )
+}
+LOCATION = {"Location": _header("The address by name.", {**_TEXT, "format": "uri-reference"})}
+AUTHENTICATE = {"WWW-Authenticate": _header("How to authenticate.", {**_TEXT, "enum": ["Bearer"]})}
+RETRY_AFTER = {"Retry-After": _header("Seconds to wait before the next try.", _COUNT)}
+BUDGET = {
+    "RateLimit-Policy": _header("The budgets of a key: requests, and their window in seconds.", _TEXT),
+    "RateLimit-Limit": _header("Requests of the budget that is used up.", _COUNT),
+    "RateLimit-Remaining": _header("Requests that are left of it.", _COUNT),
+    "RateLimit-Reset": _header("Seconds until it is renewed.", _COUNT),
+}

@@ -6,9 +6,11 @@ from typing import NamedTuple
 from api.lru import LRU
 from api.marks import Marks
 from domain.errors import NotFound, VersionNotFound
+from domain.prompts import no_label
 from projections import contents, names, versions
+from projections.encoding import etag_of
 from projections.redis_views import RedisViews
-from projections.versions import Version, etag_of
+from projections.versions import Connection, Version
 from store.pool import Pool
 
 ENTRY_OVERHEAD = 600  # bytes of Python objects around an entry
@@ -23,20 +25,32 @@ class Encoded(NamedTuple):
     as_of: int
 
 
+# A version by number, by label, or None for the latest.
+Pick = int | str | None
 Render = Callable[[Version], bytes]
-Key = tuple[int, str, str, int | None]
+Key = tuple[int, str, str, Pick]
+
+
+class Renderers(NamedTuple):
+    """The JSON of one kind: what reads by name answer, what reads by label do (None: no labels), what writes do."""
+
+    read: Render
+    labeled: Callable[[Version, str], bytes] | None
+    write: Render
+
+
 Count = Callable[[str, str], None]
 
 
 class Reader:
-    """``renderers`` has the function for each kind that turns a version into its full JSON."""
+    """``renderers`` has the functions for each kind that turn a version into its full JSON."""
 
     def __init__(
         self,
         pool: Pool,
         marks: Marks,
         views: RedisViews | None,
-        renderers: Mapping[str, Render],
+        renderers: Mapping[str, Renderers],
         *,
         capacity: int,
         count: Count,
@@ -49,24 +63,23 @@ class Reader:
         self._contents: LRU[bytes, bytes] = LRU(capacity // 4)
         self._count = count
 
-    def peek(self, project_id: int, kind: str, name: str, number: int | None = None) -> Encoded | None:
+    def peek(self, project_id: int, kind: str, name: str, pick: Pick = None) -> Encoded | None:
         """What this process has and knows to be true; never waits."""
-        key = (project_id, kind, name, number)
-        entry = self._cache.get(key)
+        entry = self._cache.get((project_id, kind, name, pick))
         if entry is None:
             return None
         if self._marks.is_fresh(entry.slot, entry.as_of):
             return entry
         return None
 
-    async def get(self, project_id: int, kind: str, name: str, number: int | None = None) -> Encoded:
+    async def get(self, project_id: int, kind: str, name: str, pick: Pick = None) -> Encoded:
         """The full representation of the latest or of one version. Raises NotFound, VersionNotFound."""
-        entry = self.peek(project_id, kind, name, number)
+        entry = self.peek(project_id, kind, name, pick)
         self._count("process", "hit" if entry else "miss")
         if entry is not None:
             return entry
-        key = (project_id, kind, name, number)
-        if number is None and self._views is not None and self._marks.healthy:
+        key = (project_id, kind, name, pick)
+        if pick is None and self._views is not None and self._marks.healthy:
             found = await self._views.get(project_id, kind, name)
             if found is not None:
                 entry = Encoded(found.body, found.etag, Marks.slot(found.stream_id), found.as_of)
@@ -75,32 +88,59 @@ class Reader:
                     self._keep(key, entry)
                     return entry
             self._count("redis", "miss")
-        version = await self.version(project_id, kind, name, number)
-        body = self._renderers[kind](version)
+        version = await self.version(project_id, kind, name, pick)
+        renderers = self._renderers[kind]
+        if isinstance(pick, str) and renderers.labeled is not None:
+            body = renderers.labeled(version, pick)
+        else:
+            body = renderers.read(version)
         entry = Encoded(body, etag_of(body), Marks.slot(version.stream_id), version.as_of)
         self._keep(key, entry)
-        if number is None and self._views is not None:
+        if pick is None and self._views is not None:
             self._views.offer(project_id, kind, name, version.stream_id, version.as_of, entry.etag, body)
         return entry
 
-    async def version(self, project_id: int, kind: str, name: str, number: int | None = None) -> Version:
+    async def version(self, project_id: int, kind: str, name: str, pick: Pick = None) -> Version:
         """A version as the read models have it. Raises NotFound with close names, VersionNotFound."""
         async with self._pool.connection() as conn:
-            found = await versions.by_name(conn, project_id, kind, name, number)
-            if found is None:
-                close = await names.close_names(conn, project_id, kind, name)
-                raise unknown(kind, name, close)
-            stream_id, version = found
-            if version is None:
-                available = await versions.newest_numbers(conn, stream_id)
-                raise VersionNotFound(kind, name, number, available)
+            return await self.version_in(conn, project_id, kind, name, pick)
+
+    @staticmethod
+    async def version_in(
+        conn: Connection, project_id: int, kind: str, name: str, pick: Pick = None
+    ) -> Version:
+        """The same on a connection, so within its snapshot."""
+        if isinstance(pick, str):
+            found = await versions.by_label(conn, project_id, kind, name, pick)
+        else:
+            found = await versions.by_name(conn, project_id, kind, name, pick)
+        if found is None:
+            raise unknown(kind, name, await names.close_names(conn, project_id, kind, name))
+        stream_id, version = found
+        if version is None and isinstance(pick, str):
+            raise no_label(kind, name, pick)
+        if version is None:
+            available = await versions.newest_numbers(conn, stream_id)
+            raise VersionNotFound(kind, name, pick, available)
         return version
 
-    def keep_latest(self, project_id: int, kind: str, version: Version, body: bytes, as_of: int) -> bytes:
-        """Remember what a write has just answered; returns its entity tag."""
-        entry = Encoded(body, etag_of(body), Marks.slot(version.stream_id), as_of)
-        self._keep((project_id, kind, version.name, None), entry)
-        return entry.etag
+    def answer_write(self, project_id: int, kind: str, version: Version, as_of: int) -> tuple[bytes, bytes]:
+        """What a write answers, and its entity tag; remembers what the next read will."""
+        renderers = self._renderers[kind]
+        body = renderers.write(version)
+        etag = etag_of(body)
+        if version.deleted:
+            return body, etag
+        read = body if renderers.read is renderers.write else renderers.read(version)
+        read_etag = etag if read is body else etag_of(read)
+        self._keep(
+            (project_id, kind, version.name, None),
+            Encoded(read, read_etag, Marks.slot(version.stream_id), as_of),
+        )
+        return body, etag
+
+    def render_write(self, kind: str, version: Version) -> bytes:
+        return self._renderers[kind].write(version)
 
     async def content(self, digest: bytes) -> bytes:
         """A content by its digest."""

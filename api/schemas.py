@@ -1,27 +1,60 @@
-"""Bodies of requests and answers. Rules of requests are in the annotations; ``api.payload`` applies them in this order."""
+"""Bodies of requests and answers. Rules of requests are in the annotations; ``api.payload`` applies them in this order.
 
-from typing import Annotated, Any
+The schemas that clients see must say the same as those rules. Where trimming makes a plain ``maxLength`` untrue, a
+pattern says it, and a keyword set to None takes back the one that the rule would give (see ``api.openapi``).
+"""
+
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from domain import content, names, skills
+from domain import content, names, prompts, skills
 from domain.errors import Invalid, TooBig
+from domain.json_text import depth
+
+# Schema patterns -----------------------------------------------------------------------------------------------
+
+# What ``str.strip`` and ``str.isspace`` take for white space: written out, because every dialect has its own ``\s``.
+WHITE = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+NO_NUL = r"^[^\x00]*$"
+NOT_BLANK = rf"^[^\x00]*[^\x00{WHITE}][^\x00]*$"
+
+
+def trimmed(core: str) -> str:
+    """``core`` with white space around it that will be cut off."""
+    return rf"^[{WHITE}]*{core}[{WHITE}]*$"
+
+
+def one_line(longest: int) -> str:
+    """Text of 1 to ``longest`` characters that does not begin or end with white space."""
+    inked = rf"[^\x00{WHITE}]"
+    return rf"{inked}(?:[^\x00]{{0,{longest - 2}}}{inked})?"
+
+
+# A segment of a path is neither empty nor `.` nor `..`; a path has no control character, and `\` separates as `/` does.
+_IN_SEGMENT = r"[^\x00-\x1f\x7f-\x9f\\/]"
+_SEGMENT = rf"(?:\.?[^\x00-\x1f\x7f-\x9f\\/.]{_IN_SEGMENT}*|\.\.{_IN_SEGMENT}+)"
+PATH = rf"^{_SEGMENT}(?:[\\/]{_SEGMENT})*$"
+# The Kelvin sign is a `k` in lower case.
+SKILL_MD = r"^[sS][kK\u212a][iI][lL][lL]\.[mM][dD]$"
 
 # Requests ------------------------------------------------------------------------------------------------------
 
 SkillName = Annotated[
     str,
     Meta(
-        description="Lower-case letters, digits and single hyphens; 1 to 64 characters; `new` is reserved.",
+        description="Lower-case letters, digits and single hyphens; 1 to 64 characters; `new` is reserved. "
+        "White space around it is cut off.",
         examples=["pdf-forms"],
         extra={"trim": True, "rule": names.check_skill_name},
         extra_json_schema={
-            "minLength": 1,
-            "maxLength": names.MAX_SKILL_NAME,
-            "pattern": r"^[a-z0-9]+(-[a-z0-9]+)*$",
-            "not": {"enum": ["new"]},
+            "pattern": trimmed(r"[a-z0-9]+(?:-[a-z0-9]+)*"),
+            "allOf": [
+                {"pattern": trimmed(rf"[a-z0-9-]{{1,{names.MAX_SKILL_NAME}}}")},
+                {"not": {"pattern": trimmed("new")}},
+            ],
         },
     ),
 ]
@@ -30,50 +63,68 @@ Description = Annotated[
     Meta(
         min_length=1,
         max_length=skills.MAX_DESCRIPTION,
-        pattern=r"\S",
-        description="What the skill does and when to use it.",
+        description="What the skill does and when to use it; 1 to 1024 characters. White space around it is cut off.",
         examples=["Fill in PDF forms. Use when a form has to be completed."],
         extra={"trim": True},
+        extra_json_schema={"maxLength": None, "pattern": trimmed(one_line(skills.MAX_DESCRIPTION))},
     ),
 ]
 Body = Annotated[
     str,
     Meta(
         min_length=1,
-        pattern=r"\S",
-        description="The SKILL.md body, kept byte for byte; at most 1,000,000 bytes of UTF-8.",
+        description="The SKILL.md body, kept byte for byte; not blank; at most 1,000,000 bytes of UTF-8.",
         examples=["# PDF forms\n\nRead the form, then fill it in.\n"],
         extra={"max_bytes": content.MAX_CONTENT_BYTES},
+        extra_json_schema={"maxLength": content.MAX_CONTENT_BYTES, "pattern": NOT_BLANK},
     ),
 ]
 License = Annotated[
     str,
-    Meta(max_length=skills.MAX_LICENSE, examples=["MIT"], extra={"trim": True, "blank": True}),
+    Meta(
+        max_length=skills.MAX_LICENSE,
+        description="At most 255 characters. White space around it is cut off.",
+        examples=["MIT"],
+        extra={"trim": True, "blank": True},
+        extra_json_schema={"maxLength": None, "pattern": trimmed(f"(?:{one_line(skills.MAX_LICENSE)})?")},
+    ),
 ]
 Compatibility = Annotated[
     str,
     Meta(
         max_length=skills.MAX_COMPATIBILITY,
+        description="What the skill needs; at most 500 characters. White space around it is cut off.",
         examples=["Needs Python 3.11"],
         extra={"trim": True, "blank": True},
+        extra_json_schema={
+            "maxLength": None,
+            "pattern": trimmed(f"(?:{one_line(skills.MAX_COMPATIBILITY)})?"),
+        },
     ),
 ]
 Tool = Annotated[
     str,
     Meta(
-        description="White space only inside one pair of parentheses.",
+        description="White space only inside one pair of parentheses; around the entry it is cut off.",
         examples=["Bash(git log:*)"],
         extra={"trim": True, "rule": names.check_tool},
-        extra_json_schema={"pattern": r"^\s*([^\s]+|[^\s()]*\([^()]*\)[^\s()]*)\s*$"},
+        extra_json_schema={
+            "pattern": trimmed(rf"(?:[^\x00{WHITE}]+|[^\x00(){WHITE}]*\([^\x00()]*\)[^\x00(){WHITE}]*)"),
+        },
     ),
 ]
 FilePath = Annotated[
     str,
     Meta(
-        description="Relative path; `\\` becomes `/`; no empty, `.` or `..` segment; `SKILL.md` is reserved.",
+        description="Relative path, 1 to 500 characters; `\\` becomes `/`; no empty, `.` or `..` segment, no control "
+        "character; `SKILL.md` is reserved.",
         examples=["scripts/fill.py"],
         extra={"rule": content.check_path},
-        extra_json_schema={"minLength": 1, "maxLength": content.MAX_PATH_LENGTH},
+        extra_json_schema={
+            "maxLength": content.MAX_PATH_LENGTH,
+            "pattern": PATH,
+            "not": {"pattern": SKILL_MD},
+        },
     ),
 ]
 FileContent = Annotated[
@@ -82,40 +133,52 @@ FileContent = Annotated[
         description="Kept byte for byte; may be empty; at most 1,000,000 bytes of UTF-8.",
         examples=["print('filled')\n"],
         extra={"blank": True, "max_bytes": content.MAX_CONTENT_BYTES},
+        extra_json_schema={"maxLength": content.MAX_CONTENT_BYTES, "pattern": NO_NUL},
     ),
 ]
 ContentType = Annotated[
     str,
-    Meta(min_length=1, max_length=content.MAX_CONTENT_TYPE_LENGTH, pattern=r"\S", examples=["text/x-python"]),
+    Meta(
+        min_length=1,
+        max_length=content.MAX_CONTENT_TYPE_LENGTH,
+        description="The media type; at most 100 characters, not blank.",
+        examples=["text/x-python"],
+        extra_json_schema={"pattern": NOT_BLANK},
+    ),
 ]
 BaseVersion = Annotated[
-    int, Meta(ge=1, description="The version that this change starts from.", examples=[1])
+    int,
+    Meta(
+        ge=1,
+        description="The version that this change starts from; 409 unless it is the latest one.",
+        examples=[1],
+    ),
 ]
 
 
 def check_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
     """Raises Invalid (max_depth) or TooBig."""
-    level: list[Any] = [metadata]
-    depth = 0
-    while level:
-        depth += 1
-        if depth > skills.MAX_METADATA_DEPTH:
-            raise Invalid(f"Nest at most {skills.MAX_METADATA_DEPTH} levels.", code="max_depth")
-        inner = [list(value.values()) if isinstance(value, dict) else value for value in level]
-        level = [value for values in inner for value in values if isinstance(value, dict | list)]
-    if len(msgspec.json.encode(metadata)) > skills.MAX_METADATA_BYTES:
-        raise TooBig(
-            f"The metadata is larger than the limit of {skills.MAX_METADATA_BYTES:,} bytes of compact JSON."
-        )
-    return metadata
+    return check_object(metadata, skills.MAX_METADATA_BYTES, skills.MAX_METADATA_DEPTH, "metadata")
+
+
+def check_object(value: dict[str, Any], max_bytes: int, max_depth: int, what: str) -> dict[str, Any]:
+    """A JSON object within its bounds. Raises Invalid (max_depth) or TooBig."""
+    data = msgspec.json.encode(value)
+    if len(data) > max_bytes:
+        raise TooBig(f"The {what} is larger than the limit of {max_bytes:,} bytes of compact JSON.")
+    if depth(data) > max_depth:
+        raise Invalid(f"Nest at most {max_depth} levels.", code="max_depth")
+    return value
 
 
 MetadataField = Annotated[
     dict[str, Any],
     Meta(
-        description="A JSON object; at most 100,000 bytes of compact JSON, nested at most 32 deep.",
+        description="A JSON object; at most 100,000 bytes of compact JSON, nested at most 32 deep. It replaces the "
+        "whole of the earlier one. No text in it, keys included, may hold a NUL.",
         examples=[{"team": "docs"}],
         extra={"rule": check_metadata},
+        extra_json_schema={"propertyNames": {"pattern": NO_NUL}},
     ),
 ]
 
@@ -123,8 +186,25 @@ MetadataField = Annotated[
 class EditBody(msgspec.Struct, frozen=True):
     """Replace the one occurrence of `old` by `new`."""
 
-    old: Annotated[str, Meta(min_length=1, examples=["fill it in"], extra={"blank": True})]
-    new: Annotated[str, Meta(examples=["complete it"], extra={"blank": True})]
+    old: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Must occur exactly once.",
+            examples=["fill it in"],
+            extra={"blank": True},
+            extra_json_schema={"pattern": NO_NUL},
+        ),
+    ]
+    new: Annotated[
+        str,
+        Meta(
+            description="May be empty.",
+            examples=["complete it"],
+            extra={"blank": True},
+            extra_json_schema={"pattern": NO_NUL},
+        ),
+    ]
 
 
 Edits = Annotated[
@@ -133,12 +213,16 @@ Edits = Annotated[
 
 
 class FileBody(msgspec.Struct, frozen=True):
+    """A bundled file."""
+
     path: FilePath
     content: FileContent
     content_type: ContentType = "text/plain"
 
 
 class FileEditsBody(msgspec.Struct, frozen=True):
+    """Edits to the content of one file; its content type stays."""
+
     path: FilePath
     edits: Edits
 
@@ -167,14 +251,43 @@ Files = Annotated[
     list[FileBody],
     Meta(
         max_length=content.MAX_FILES,
-        description="The bundled files; paths are unique, and none is another's folder.",
+        description="The bundled files, at most 200; paths are unique, and none is another's folder.",
         extra={"rule": check_files},
     ),
 ]
-FileEditsList = Annotated[list[FileEditsBody], Meta(min_length=1, extra={"rule": check_file_edits})]
+FileEditsList = Annotated[
+    list[FileEditsBody],
+    Meta(min_length=1, description="Edits to files by unique paths.", extra={"rule": check_file_edits}),
+]
 
 
 class CreateSkill(msgspec.Struct, frozen=True):
+    """A new skill. Fields that are not named here are ignored."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = {
+        "With a file": {
+            "name": "pdf-forms",
+            "description": "Fill in PDF forms. Use when a form has to be completed.",
+            "body": "# PDF forms\n\nRead the form, then fill it in.\n",
+            "license": "MIT",
+            "compatibility": "Needs Python 3.11",
+            "allowed_tools": ["Read", "Bash(python:*)"],
+            "metadata": {"team": "docs"},
+            "files": [
+                {
+                    "path": "scripts/fill.py",
+                    "content": "print('filled')\n",
+                    "content_type": "text/x-python",
+                }
+            ],
+        },
+        "The least": {
+            "name": "greeting",
+            "description": "Say hello. Use at the start.",
+            "body": "Say hello.\n",
+        },
+    }
+
     name: SkillName
     description: Description
     body: Body
@@ -186,7 +299,27 @@ class CreateSkill(msgspec.Struct, frozen=True):
 
 
 class PublishSkill(msgspec.Struct, frozen=True):
-    """`body` and `edits` exclude each other, and so do `files` and `file_edits`. What is absent carries forward."""
+    """What is absent carries forward, files too; what is sent replaces the whole field.
+
+    `body` and `edits` exclude each other, and so do `files` and `file_edits`. `base_version` is required unless
+    `If-Match` is sent.
+    """
+
+    EXAMPLES: ClassVar[dict[str, Any]] = {
+        "Edit the body": {"base_version": 1, "edits": [{"old": "fill it in", "new": "complete it"}]},
+        "Edit a file": {
+            "base_version": 2,
+            "file_edits": [{"path": "scripts/fill.py", "edits": [{"old": "filled", "new": "done"}]}],
+        },
+        "New body and description": {
+            "base_version": 3,
+            "body": "# PDF forms\n\nAsk for what is missing.\n",
+            "description": "Fill in PDF forms, and ask for what is missing.",
+        },
+    }
+    HINTS: ClassVar[dict[str, Any]] = {
+        "allOf": [{"not": {"required": ["body", "edits"]}}, {"not": {"required": ["files", "file_edits"]}}]
+    }
 
     body: Body | UnsetType = UNSET
     edits: Edits | UnsetType = UNSET
@@ -201,10 +334,24 @@ class PublishSkill(msgspec.Struct, frozen=True):
 
 
 class DuplicateSkill(msgspec.Struct, frozen=True):
+    """What the copy is called."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = {"A copy": {"new_name": "pdf-forms-copy"}}
+
     new_name: SkillName
 
 
 class AddFile(msgspec.Struct, frozen=True):
+    """One more file; 409 `file_exists` when the path is taken."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = {
+        "A reference": {
+            "path": "reference/fields.md",
+            "content": "# Fields\n",
+            "content_type": "text/markdown",
+        }
+    }
+
     path: FilePath
     content: FileContent
     content_type: ContentType = "text/plain"
@@ -212,15 +359,143 @@ class AddFile(msgspec.Struct, frozen=True):
 
 
 class RenameFile(msgspec.Struct, frozen=True):
+    """Another path for one file; 409 `file_exists` when it is taken."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = {
+        "Move a script": {"old_path": "scripts/fill.py", "new_path": "scripts/complete.py"}
+    }
+
     old_path: FilePath
     new_path: FilePath
     base_version: BaseVersion | UnsetType = UNSET
 
 
+PromptName = Annotated[
+    str,
+    Meta(
+        description="Letters, digits, `-` and `_`; 1 to 255 characters; case counts; `new` is reserved in any case.",
+        examples=["support-agent"],
+        extra={"trim": True, "rule": names.check_prompt_name},
+        extra_json_schema={
+            "minLength": 1,
+            "maxLength": names.MAX_PROMPT_NAME,
+            "pattern": r"^\\s*[A-Za-z0-9_-]+\\s*$",
+            "not": {"pattern": r"^\\s*[nN][eE][wW]\\s*$"},
+        },
+    ),
+]
+PromptValue = Annotated[
+    Any,
+    Meta(
+        description="Any JSON value but null, such as a text or a chat array; at most 1,000,000 bytes of compact JSON, "
+        "nested at most 256 deep. It comes back as it was sent.",
+        examples=["You are a helpful agent."],
+        extra_json_schema={"not": {"type": "null"}},
+    ),
+]
+
+
+def check_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Raises Invalid (max_depth) or TooBig."""
+    return check_object(config, prompts.MAX_CONFIG_BYTES, skills.MAX_METADATA_DEPTH, "configuration")
+
+
+Config = Annotated[
+    dict[str, Any],
+    Meta(
+        description="Model parameters or any other configuration, at most 100,000 bytes of compact JSON.",
+        examples=[{"temperature": 0.2}],
+        extra={"rule": check_config},
+    ),
+]
+VersionDescription = Annotated[
+    str,
+    Meta(
+        max_length=prompts.MAX_VERSION_DESCRIPTION,
+        description="What changed in this version; not carried forward.",
+        examples=["Shorter greeting"],
+        extra={"trim": True, "blank": True},
+    ),
+]
+
+
+class CreatePrompt(msgspec.Struct, frozen=True):
+    name: PromptName
+    prompt: PromptValue
+    config: Config | None = None
+    version_description: VersionDescription | None = None
+
+
+class PublishPrompt(msgspec.Struct, frozen=True):
+    """`prompt` and `edits` exclude each other; one of them is required unless `config` is given."""
+
+    prompt: PromptValue | UnsetType = UNSET
+    edits: Edits | UnsetType = UNSET
+    config: Config | UnsetType | None = UNSET
+    version_description: VersionDescription | None = None
+    base_version: BaseVersion | UnsetType = UNSET
+
+
+class DuplicatePrompt(msgspec.Struct, frozen=True):
+    new_name: PromptName
+
+
+class SetLabel(msgspec.Struct, frozen=True):
+    version: Annotated[
+        int, Meta(ge=1, description="The version that the label shall point to.", examples=[1])
+    ]
+
+
 # Answers -------------------------------------------------------------------------------------------------------
 
 
+_AUTHOR = {
+    "id": 1,
+    "uuid": "0195c2de-7a3c-7f10-9d52-6f2f8f0f5b11",
+    "distinct_id": "0195c2de-7a3c-7f10-9d52-6f2f8f0f5b11",
+    "first_name": "Ada",
+    "last_name": "Lovelace",
+    "email": "ada@example.com",
+    "is_email_verified": False,
+    "hedgehog_config": None,
+    "role_at_organization": "",
+}
+_ROW = {
+    "id": "0195c2e0-4f5e-7a61-b9a5-0d9f3c1e7a42",
+    "name": "pdf-forms",
+    "description": "Fill in PDF forms. Use when a form has to be completed.",
+    "license": "MIT",
+    "compatibility": "Needs Python 3.11",
+    "allowed_tools": ["Read", "Bash(python:*)"],
+    "metadata": {"team": "docs"},
+    "outline": [{"level": 1, "text": "PDF forms"}],
+    "version": 1,
+    "created_by": _AUTHOR,
+    "created_at": "2026-03-03T09:30:00.000000Z",
+    "updated_at": "2026-03-03T09:30:00.000000Z",
+    "deleted": False,
+    "is_latest": True,
+    "latest_version": 1,
+    "version_count": 1,
+    "first_version_created_at": "2026-03-03T09:30:00.000000Z",
+}
+_FULL = {
+    **_ROW,
+    "body": "# PDF forms\n\nRead the form, then fill it in.\n",
+    "files": [
+        {
+            "path": "scripts/fill.py",
+            "content_type": "text/x-python",
+            "size": 16,
+            "sha256": "9907f189d4238cf493f4f3406bff87c8db0c146ade1007b41a2eedf48b0b8d17",
+        }
+    ],
+}
+
+
 class CreatedBy(msgspec.Struct):
+    """The user who published the version; null once that user is erased."""
+
     id: int
     uuid: UUID
     distinct_id: str
@@ -233,11 +508,15 @@ class CreatedBy(msgspec.Struct):
 
 
 class HeadingAnswer(msgspec.Struct):
+    """A heading of the body, as CommonMark has it."""
+
     level: Annotated[int, Meta(ge=1, le=6)]
     text: str
 
 
 class ManifestEntry(msgspec.Struct):
+    """A file of the version without its content."""
+
     path: str
     content_type: str
     size: Annotated[int, Meta(ge=0, description="Bytes.")]
@@ -274,6 +553,8 @@ class SkillRow(msgspec.Struct, kw_only=True):
 class SkillAnswer(SkillRow, kw_only=True):
     """A whole skill. `body_total_length` and `body_next_offset` (characters) are there when the body was paged."""
 
+    EXAMPLES: ClassVar[dict[str, Any]] = {"A skill": _FULL}
+
     body: str
     files: list[ManifestEntry]
     body_total_length: int | UnsetType = UNSET
@@ -281,6 +562,12 @@ class SkillAnswer(SkillRow, kw_only=True):
 
 
 class SkillPage(msgspec.Struct):
+    """`count` is of all pages; `next` and `previous` are absolute addresses that keep the query."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = {
+        "One skill": {"count": 1, "next": None, "previous": None, "results": [_ROW]}
+    }
+
     count: int
     next: str | None
     previous: str | None
@@ -288,12 +575,24 @@ class SkillPage(msgspec.Struct):
 
 
 class FileAnswer(msgspec.Struct):
+    """A file with its content."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = {
+        "A script": {
+            "path": "scripts/fill.py",
+            "content": "print('filled')\n",
+            "content_type": "text/x-python",
+        }
+    }
+
     path: str
     content: str
     content_type: str
 
 
 class VersionLine(msgspec.Struct):
+    """One version in the history of a skill."""
+
     id: UUID
     version: int
     created_by: CreatedBy | None
@@ -302,6 +601,88 @@ class VersionLine(msgspec.Struct):
 
 
 class ResolveSkill(msgspec.Struct):
+    """The picked version, and one page of all versions, newest first."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = {
+        "The only version": {
+            "skill": _FULL,
+            "versions": [
+                {
+                    "id": _ROW["id"],
+                    "version": 1,
+                    "created_by": _AUTHOR,
+                    "created_at": _ROW["created_at"],
+                    "is_latest": True,
+                }
+            ],
+            "has_more": False,
+        }
+    }
+
     skill: SkillAnswer
     versions: list[VersionLine]
     has_more: bool
+
+
+class AllLabels(msgspec.Struct):
+    name: str
+    version: int
+
+
+class PromptBase(msgspec.Struct, kw_only=True):
+    id: UUID
+    name: str
+    prompt: Any = UNSET
+    config: dict[str, Any] | UnsetType | None = UNSET
+    prompt_preview: str | UnsetType = UNSET
+    prompt_size_bytes: int | UnsetType = UNSET
+    version_description: str
+    version: int
+    created_at: Timestamp
+    updated_at: Timestamp
+    deleted: bool
+    is_latest: bool
+    latest_version: int
+    version_count: int
+    first_version_created_at: Timestamp
+    label: str | UnsetType = UNSET
+
+
+class PromptByName(PromptBase, kw_only=True):
+    """A prompt as a read by name shows it. `label` is there when it was fetched by label."""
+
+    labels: list[str]
+
+
+class PromptAnswer(PromptByName, kw_only=True):
+    """A prompt with its author, as writes answer with it."""
+
+    created_by: CreatedBy | None
+
+
+class PromptRow(PromptBase, kw_only=True):
+    """A prompt as a list shows it; `content` decides about `prompt` and `prompt_preview`."""
+
+    created_by: CreatedBy | None
+    all_labels: list[AllLabels]
+
+
+class PromptPage(msgspec.Struct):
+    count: int
+    next: str | None
+    previous: str | None
+    results: list[PromptRow]
+
+
+class LabelAnswer(msgspec.Struct):
+    name: str
+    version: int
+    created_by: CreatedBy | None
+    created_at: Timestamp
+
+
+class ResolvePrompt(msgspec.Struct):
+    prompt: PromptAnswer
+    versions: list[VersionLine]
+    has_more: bool
+    labels: list[LabelAnswer]

@@ -30,8 +30,9 @@ from api.repository import Loaded
 from domain.content import Content, Edit, check_path
 from domain.errors import Invalid, NotFound
 from domain.skills import Changes, File, FileEdits, Skill, find_file
-from projections import skills, versions
-from projections.versions import Version, etag_of
+from projections import skills
+from projections.encoding import etag_of
+from projections.versions import Version
 from store.ids import new_id
 
 READ = "llm_skill:read"
@@ -47,22 +48,9 @@ HEAVY = (
     50_000  # bytes of body above which a decision leaves the event loop: finding headings takes milliseconds
 )
 
-VERSION = Param("version", integer(1), "Which version; the latest when absent.", 1)
 SEARCH = Param("search", {"type": "string"}, "Part of the name or description, in any case.", "pdf")
-AUTHOR = Param("created_by_id", integer(), "Only skills whose latest version this user published.", 1)
-ORDER = Param(
-    "order_by",
-    {"type": "string", "enum": list(versions.ORDERS), "default": versions.DEFAULT_ORDER},
-    "Order of the list; ties are broken by id, descending.",
-    "name",
-)
-LIMIT = Param("limit", integer(1, default=artifacts.DEFAULT_LIMIT), "Page size; above 1000 is 1000.", 50)
-OFFSET = Param("offset", integer(0, default=0), "How many to pass over.", 0)
 BODY_OFFSET = Param("body_offset", integer(0), "Where the part of the body begins, in characters.", 0)
 BODY_LENGTH = Param("body_length", integer(1), "How many characters of the body to send.", 4000)
-VERSION_ID = Param("version_id", {"type": "string", "format": "uuid"}, "The same by its id; both must agree.")
-RESOLVE_LIMIT = Param("limit", integer(1, 100, 50), "How many versions to list.", 50)
-BEFORE = Param("before_version", integer(1), "Only versions below this one; excludes `offset`.", 10)
 BASE_VERSION = Param("base_version", integer(1), "Refuse with 409 unless this is the latest version.", 1)
 
 
@@ -77,25 +65,13 @@ class SkillsController(Controller):
         "/",
         operation_id="llm_skills_list",
         summary="List skills",
-        opt=route(READ, query=(SEARCH, AUTHOR, ORDER, LIMIT, OFFSET)),
+        opt=route(READ, query=(SEARCH, artifacts.AUTHOR, artifacts.ORDER, artifacts.LIMIT, artifacts.OFFSET)),
         responses=documented(400, 401, 403, 404, 429, 503),
     )
     async def list(self, request: Request[Any, Any, Any]) -> Response[schemas.SkillPage]:
         """The latest versions of all active skills of the project, without body and files."""
         query = query_of(request)
-        limit, offset = artifacts.page_bounds(query)
-        async with request.app.state.pool.connection() as conn:
-            count, rows = await versions.page(
-                conn,
-                project_of(request),
-                KIND,
-                search=query.text("search"),
-                author_id=query.integer("created_by_id"),
-                order=query.choice("order_by", versions.ORDERS) or versions.DEFAULT_ORDER,
-                limit=limit,
-                offset=offset,
-            )
-        links = artifacts.page_links(request, query, count, limit, offset)
+        count, rows, links = await artifacts.page(request, query, KIND)
         return artifacts.answer(request, artifacts.page_json(count, links, [skills.row(row) for row in rows]))
 
     @post(
@@ -115,7 +91,7 @@ class SkillsController(Controller):
         "/name/{skill_name:str}",
         operation_id="llm_skills_name_retrieve",
         summary="Get a skill",
-        opt=route(READ, query=(VERSION, BODY_OFFSET, BODY_LENGTH)),
+        opt=route(READ, query=(artifacts.VERSION, BODY_OFFSET, BODY_LENGTH)),
         responses=documented(400, 401, 403, 404, 429, 503),
     )
     async def retrieve(
@@ -268,7 +244,7 @@ class SkillsController(Controller):
         "/name/{skill_name:str}/files/{file_path:path}",
         operation_id="llm_skills_name_files_retrieve",
         summary="Get a file",
-        opt=route(READ, query=(VERSION,)),
+        opt=route(READ, query=(artifacts.VERSION,)),
         responses=documented(400, 401, 403, 404, 429, 503),
     )
     async def retrieve_file(
@@ -310,14 +286,25 @@ class SkillsController(Controller):
         "/resolve/name/{skill_name:str}",
         operation_id="llm_skills_resolve_name_retrieve",
         summary="Resolve a skill and its versions",
-        opt=route(READ, query=(VERSION, VERSION_ID, RESOLVE_LIMIT, OFFSET, BEFORE)),
+        opt=route(
+            READ,
+            query=(
+                artifacts.VERSION,
+                artifacts.VERSION_ID,
+                artifacts.RESOLVE_LIMIT,
+                artifacts.OFFSET,
+                artifacts.BEFORE,
+            ),
+        ),
         responses=documented(400, 401, 403, 404, 429, 503),
     )
     async def resolve(
         self, request: Request[Any, Any, Any], skill_name: FromPath[str]
     ) -> Response[schemas.ResolveSkill]:
         """A skill as `version` or `version_id` pick it, and one page of its versions, newest first."""
-        return artifacts.answer(request, await artifacts.resolve_json(request, KIND, skill_name, skills.full))
+        version, listed = await artifacts.resolve(request, KIND, skill_name)
+        body = artifacts.resolve_json(KIND, skills.full(version), listed, version.latest_version)
+        return artifacts.answer(request, body)
 
 
 def new_skill(data: schemas.CreateSkill) -> tuple[Skill, list[Content]]:
@@ -368,7 +355,7 @@ async def _run(
     request: Request[Any, Any, Any], body: bytes, execute: Callable[[Caller, Commands], Awaitable[Done]]
 ) -> Response[Any]:
     caller = caller_of(request, body)
-    return await run(request, caller, skills.full, KIND, lambda commands: execute(caller, commands))
+    return await run(request, caller, KIND, lambda commands: execute(caller, commands))
 
 
 async def _decide(size: int, decision: Callable[[], T]) -> T:

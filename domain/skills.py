@@ -22,7 +22,7 @@ from domain.content import (
 from domain.errors import FileExists, Invalid, NotFound
 from domain.events import Event, event
 from domain.outline import outline
-from domain.versioned import Versioned, VersionEvent
+from domain.versioned import Source, Versioned, VersionEvent
 
 MAX_DESCRIPTION = 1024
 MAX_LICENSE = 255
@@ -44,13 +44,6 @@ class FileRef(msgspec.Struct, frozen=True):
     @property
     def ref(self) -> Ref:
         return Ref(self.sha256, self.size)
-
-
-class Source(msgspec.Struct, frozen=True):
-    """The version that a duplicate was made from."""
-
-    stream_id: UUID
-    number: int
 
 
 @event

@@ -9,6 +9,13 @@ from domain.errors import VersionConflict
 from domain.events import Event
 
 
+class Source(msgspec.Struct, frozen=True):
+    """The version that a duplicate was made from."""
+
+    stream_id: UUID
+    number: int
+
+
 class VersionEvent(Event, frozen=True, kw_only=True):
     """An event that brings a new version: its ``number`` from 1, and its own ``version_id``."""
 

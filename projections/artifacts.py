@@ -10,10 +10,11 @@ from uuid import UUID
 
 import msgspec
 
-from domain.content import Content
+from domain.content import Content, Ref
 from domain.events import Event
+from domain.labels import LabelRemoved, LabelSet
 from domain.versioned import Versioned, VersionEvent
-from projections import names
+from projections import labels, names
 from store.statements import Row, SetStatement, Writes
 
 VERSION_ADDED = SetStatement(
@@ -36,12 +37,12 @@ CREATED = SetStatement(
     40,
     """
     INSERT INTO artifacts (stream_id, project_id, kind, name, created_position, created_at,
-                           latest_version, latest_id, latest_at, latest_by, details, outline)
+                           latest_version, latest_id, latest_at, latest_by, body, details, outline)
     SELECT new.stream_id, new.project_id, kind, name, position, recorded_at,
-           number, id, recorded_at, created_by, details, outline
+           number, id, recorded_at, created_by, body, details, outline
     FROM unnest(%s::uuid[], %s::int[], %s::bigint[], %s::text[], %s::text[], %s::int[], %s::uuid[], %s::bigint[],
-                %s::bytea[], %s::bytea[])
-        AS new (stream_id, stream_version, project_id, kind, name, number, id, created_by, details, outline)
+                %s::bytea[], %s::bytea[], %s::bytea[])
+        AS new (stream_id, stream_version, project_id, kind, name, number, id, created_by, body, details, outline)
     JOIN events ON events.stream_id = new.stream_id AND events.stream_version = new.stream_version
     """,
 )
@@ -51,9 +52,9 @@ ADVANCED = SetStatement(
     50,
     """
     UPDATE artifacts SET latest_version = number, latest_id = id, latest_at = recorded_at, latest_by = created_by,
-                         details = new.details, outline = new.outline
-    FROM unnest(%s::uuid[], %s::int[], %s::int[], %s::uuid[], %s::bigint[], %s::bytea[], %s::bytea[])
-        AS new (stream_id, stream_version, number, id, created_by, details, outline)
+                         body = new.body, details = new.details, outline = new.outline
+    FROM unnest(%s::uuid[], %s::int[], %s::int[], %s::uuid[], %s::bigint[], %s::bytea[], %s::bytea[], %s::bytea[])
+        AS new (stream_id, stream_version, number, id, created_by, body, details, outline)
     JOIN events ON events.stream_id = new.stream_id AND events.stream_version = new.stream_version
     WHERE artifacts.stream_id = new.stream_id
     """,
@@ -99,6 +100,9 @@ COUNTED = SetStatement(
 STATEMENTS = (
     names.RELEASE,
     names.CLAIM,
+    labels.ENDED,
+    labels.SET,
+    labels.ALL_ENDED,
     VERSION_ADDED,
     CREATED,
     ADVANCED,
@@ -132,6 +136,10 @@ class View(msgspec.Struct, frozen=True):
 class Kind(Protocol):
     """How one kind of artifact is seen by the read models."""
 
+    def needs(self, artifact: Versioned) -> Sequence[Ref]:
+        """The contents that ``view`` reads, by sha256, from the contents of the step."""
+        ...
+
     def view(self, step: Step) -> View: ...
 
 
@@ -155,6 +163,7 @@ def fold(steps: Sequence[Step], kinds: Mapping[str, Kind]) -> Folded:
     texts: dict[UUID, Row] = {}
     views: dict[UUID, View] = {}
     contents: dict[str, Content] = {}
+    pointers = labels.Pointers()
     for step in steps:
         artifact, event, project_id = step.artifact, step.event, step.project_id
         kind = artifact.KIND
@@ -170,18 +179,32 @@ def fold(steps: Sequence[Step], kinds: Mapping[str, Kind]) -> Folded:
             if event.number == 1:
                 rows[names.CLAIM].append((project_id, kind, artifact.name, stream))
                 rows[CREATED].append(
-                    (stream, version, project_id, kind, artifact.name, *latest, details, view.outline)
+                    (
+                        stream,
+                        version,
+                        project_id,
+                        kind,
+                        artifact.name,
+                        *latest,
+                        view.body,
+                        details,
+                        view.outline,
+                    )
                 )
                 rows[COUNTED].append((project_id, kind, 1))
             else:
-                advanced[stream] = (stream, version, *latest, details, view.outline)
+                advanced[stream] = (stream, version, *latest, view.body, details, view.outline)
             if view.text is not None:
                 texts[stream] = (stream, project_id, kind, artifact.name, search_fold(view.text))
+        elif isinstance(event, LabelSet | LabelRemoved):
+            pointers.follow(event, step.actor_id)
         elif artifact.archived:
+            rows[labels.ALL_ENDED].append((stream, version))
             rows[names.RELEASE].append((project_id, kind, artifact.name, stream))
             rows[ARCHIVED].append((stream, version))
             rows[TEXT_REMOVED].append((stream,))
             rows[COUNTED].append((project_id, kind, -1))
+    rows[labels.ENDED], rows[labels.SET] = pointers.ended, pointers.set
     rows[ADVANCED] = list(advanced.values())
     rows[TEXT_CHANGED] = list(texts.values())
     return Folded(

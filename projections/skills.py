@@ -3,12 +3,14 @@
 A representation is put together from JSON parts that are stored encoded; nothing is parsed to be read.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from domain.content import Content
+from domain.content import Content, Ref
 from domain.skills import FileRef, Skill, SkillCreated, SkillPublished
+from domain.versioned import Versioned
 from projections.artifacts import Step, View
 from projections.versions import Row, Version, standing
 
@@ -27,6 +29,9 @@ class Details(msgspec.Struct):
 
 class SkillKind:
     """Skills for the read models."""
+
+    def needs(self, artifact: Versioned) -> Sequence[Ref]:
+        return ()
 
     def view(self, step: Step) -> View:
         skill, event = step.artifact, step.event
@@ -82,17 +87,9 @@ def paged(version: Version, offset: int, length: int | None) -> bytes:
 
 
 def _skill(version: Version, body: bytes) -> bytes:
-    before, after = standing(
-        id=version.id,
-        number=version.number,
-        author=version.author,
-        created_at=version.created_at,
-        latest_version=version.latest_version,
-        first_at=version.first_at,
-    )
+    before, after = standing(version)
     parts = (
         before,
-        encode(version.name),
         b",",
         version.details[1:-1],
         body,
@@ -108,19 +105,11 @@ def _skill(version: Version, body: bytes) -> bytes:
 
 def row(item: Row) -> bytes:
     """A skill as a list shows it: without body and files."""
-    before, after = standing(
-        id=item.id,
-        number=item.latest_version,
-        author=item.author,
-        created_at=item.created_at,
-        latest_version=item.latest_version,
-        first_at=item.first_at,
-    )
+    before, after = standing(item)
     return b"".join(
         (
             b"{",
             before,
-            encode(item.name),
             b",",
             item.details[1:-1],
             b',"outline":',

@@ -1,8 +1,9 @@
 """Queries over artifacts and versions, and the JSON that answers them."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from hashlib import blake2b
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from itertools import product
 from typing import Any
 from uuid import UUID
 
@@ -10,26 +11,13 @@ import msgspec
 from psycopg import AsyncConnection
 
 from projections.artifacts import search_fold
+from projections.encoding import AUTHOR, JOIN_AUTHOR, author, timestamp
 
 Connection = AsyncConnection[Any]
 encode = msgspec.json.encode
 
 # A number that no version has: larger ones do not fit the column and mean the same.
 MAX_VERSION = 2**31 - 1
-
-
-class Author(msgspec.Struct, frozen=True):
-    """Who published a version, as the API page shows a user."""
-
-    id: int
-    uuid: UUID
-    distinct_id: str
-    first_name: str
-    last_name: str
-    email: str
-    is_email_verified: bool
-    hedgehog_config: None
-    role_at_organization: str
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -50,19 +38,24 @@ class Version(msgspec.Struct, frozen=True):
     details: bytes
     outline: bytes | None
     manifest: bytes | None
+    labels: list[str] | None
+    deleted: bool = False
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One version as a list shows it."""
+    """One version as a list shows it; ``body`` and ``labels`` (JSON) only when the page asked for them."""
 
     author: bytes
     name: str
     latest_version: int
     first_at: datetime
+    number: int
     id: UUID
     created_at: datetime
     details: bytes
     outline: bytes | None
+    body: bytes | None
+    labels: bytes | None
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -74,18 +67,18 @@ class Line(msgspec.Struct, frozen=True):
     author: bytes
 
 
-AUTHOR = """users.id, users.uuid, users.distinct_id, users.first_name, users.last_name, users.email,
-            users.is_email_verified, users.role_at_organization"""
-
-# An erased user is nobody.
-JOIN_AUTHOR = "LEFT JOIN users ON users.erased_at IS NULL AND users.id ="
-
 HEAD = "(SELECT coalesce(max(position), 0) FROM events)"
+
+# Skills have none, so that reading them costs nothing for it.
+LABELS = """CASE WHEN artifacts.kind = 'prompt' THEN ARRAY(
+    SELECT labels.name FROM labels
+    WHERE labels.stream_id = versions.stream_id AND labels.number = versions.number AND until_position IS NULL
+    ORDER BY labels.name) END"""
 
 VERSION = f"""
 artifacts.stream_id, artifacts.name, artifacts.latest_version, artifacts.created_at, {HEAD},
 versions.number, versions.id, versions.stream_version, versions.position, versions.created_at,
-body.bytes, details.bytes, outline.bytes, manifest.bytes, {AUTHOR}
+body.bytes, details.bytes, outline.bytes, manifest.bytes, {LABELS}, {AUTHOR}
 """
 
 JOIN_PARTS = f"""
@@ -105,6 +98,27 @@ LEFT JOIN versions ON versions.stream_id = artifacts.stream_id
                   AND versions.number = coalesce(%s, artifacts.latest_version)
 {JOIN_PARTS}
 WHERE active_names.project_id = %s AND active_names.kind = %s AND active_names.name = %s
+"""
+
+# active_names_pkey, artifacts_pkey, labels_now, versions_pkey, contents_pkey
+BY_LABEL = f"""
+SELECT {VERSION}
+FROM active_names
+JOIN artifacts ON artifacts.stream_id = active_names.stream_id
+LEFT JOIN labels AS wanted ON wanted.stream_id = artifacts.stream_id AND wanted.name = %s
+                          AND wanted.until_position IS NULL
+LEFT JOIN versions ON versions.stream_id = artifacts.stream_id AND versions.number = wanted.number
+{JOIN_PARTS}
+WHERE active_names.project_id = %s AND active_names.kind = %s AND active_names.name = %s
+"""
+
+# versions_pkey; archived lives too, for the answer to an archive
+LATEST = f"""
+SELECT {VERSION}
+FROM artifacts JOIN versions ON versions.stream_id = artifacts.stream_id
+                            AND versions.number = artifacts.latest_version
+{JOIN_PARTS}
+WHERE artifacts.stream_id = %s
 """
 
 # versions_by_event; archived lives too, for the answer to a repeated request
@@ -136,70 +150,108 @@ WHERE stream_id = %s AND number < %s ORDER BY number DESC LIMIT %s OFFSET %s
 
 # search_texts_trigrams for the text, the order's own index for the page; the rest is joined to the rows of the page only.
 LIST = """
-SELECT page.name, page.latest_version, page.created_at, page.latest_id, page.latest_at,
-       details.bytes, outline.bytes, {author}
-FROM (
-    SELECT * FROM artifacts WHERE {where} ORDER BY {order} LIMIT %(limit)s OFFSET %(offset)s
-) AS page
+SELECT page.name, page.latest_version, page.first_at, page.number, page.id, page.created_at,
+       details.bytes, outline.bytes, CASE WHEN %(body)s THEN body.bytes END,
+       CASE WHEN %(labels)s THEN convert_to(coalesce((
+           SELECT json_agg(json_build_object('name', labels.name, 'version', labels.number) ORDER BY labels.name)
+           FROM labels WHERE labels.stream_id = page.stream_id AND until_position IS NULL
+       ), '[]')::text, 'UTF8') END,
+       {author}
+FROM (SELECT {columns} FROM {tables} WHERE {where} ORDER BY {order}, id DESC LIMIT %(limit)s OFFSET %(offset)s) AS page
+JOIN contents AS body ON body.digest = page.body
 JOIN contents AS details ON details.digest = page.details
 LEFT JOIN contents AS outline ON outline.digest = page.outline
-{join_author} page.latest_by
-ORDER BY {order}
+{join_author} page.created_by
+ORDER BY page.{order}, page.id DESC
 """
+
+# Rows of the latest versions, and rows of the versions that a label points to.
+LATEST_COLUMNS = """artifacts.stream_id, artifacts.name, latest_version, artifacts.created_at AS first_at,
+    latest_version AS number, latest_id AS id, latest_at AS created_at, latest_by AS created_by, body, details, outline"""
+LABELED_COLUMNS = """artifacts.stream_id, artifacts.name, latest_version, artifacts.created_at AS first_at,
+    versions.number, versions.id, versions.created_at, versions.created_by, versions.body, versions.details,
+    versions.outline"""
+LATEST_TABLES = "artifacts"
+LABELED_TABLES = """artifacts
+    JOIN labels ON labels.stream_id = artifacts.stream_id AND labels.name = %(label)s AND until_position IS NULL
+    JOIN versions ON versions.stream_id = artifacts.stream_id AND versions.number = labels.number"""
 
 ACTIVE = (
     "artifacts.project_id = %(project)s AND artifacts.kind = %(kind)s AND artifacts.archived_position IS NULL"
 )
 AUTHORED = "artifacts.latest_by = %(author)s"
+LABELED_AUTHORED = "versions.created_by = %(author)s"
 FOUND = """artifacts.stream_id IN (
     SELECT stream_id FROM search_texts WHERE project_id = %(project)s AND kind = %(kind)s
        AND (search_texts.name LIKE %(like)s OR search_texts.text LIKE %(like)s))"""
 
+# Aliases of the page, which PostgreSQL takes for the columns behind them.
 COLUMNS = {
     "name": "name",
-    "created_at": "latest_at",
-    "updated_at": "latest_at",
-    "version": "latest_version",
+    "created_at": "created_at",
+    "updated_at": "created_at",
+    "version": "number",
     "latest_version": "latest_version",
     "version_count": "latest_version",
 }
 ORDERS = {
-    sign + field: f"{column} {direction}, latest_id DESC"
+    sign + field: f"{column} {direction}"
     for field, column in COLUMNS.items()
     for sign, direction in (("", "ASC"), ("-", "DESC"))
 }
 DEFAULT_ORDER = "-created_at"
 
 COUNT_ALL = "SELECT active FROM artifact_counts WHERE project_id = %(project)s AND kind = %(kind)s"
-COUNT = "SELECT count(*) FROM artifacts WHERE {where}"
-
-FILTERS = {
-    (authored, found): " AND ".join([ACTIVE, *([AUTHORED] if authored else []), *([FOUND] if found else [])])
-    for authored in (False, True)
-    for found in (False, True)
-}
-LISTS = {
-    (authored, found, order): LIST.format(where=where, order=by, author=AUTHOR, join_author=JOIN_AUTHOR)
-    for (authored, found), where in FILTERS.items()
-    for order, by in ORDERS.items()
-}
-COUNTS = {key: COUNT.format(where=where) if any(key) else COUNT_ALL for key, where in FILTERS.items()}
+COUNT = "SELECT count(*) FROM {tables} WHERE {where}"
 
 
-def author(columns: Sequence[Any]) -> bytes:
-    """The ``created_by`` of a row that ends in the AUTHOR columns, encoded; ``null`` for an erased user."""
-    id, uuid, distinct_id, first_name, last_name, email, verified, role = columns
-    if id is None:
-        return b"null"
-    return encode(Author(id, uuid, distinct_id, first_name, last_name, email, verified, None, role))
+class Filter(msgspec.Struct, frozen=True):
+    """Which conditions a list has."""
+
+    authored: bool
+    found: bool
+    labeled: bool
+
+    @property
+    def tables(self) -> str:
+        return LABELED_TABLES if self.labeled else LATEST_TABLES
+
+    @property
+    def where(self) -> str:
+        conditions = [ACTIVE]
+        if self.authored:
+            conditions.append(LABELED_AUTHORED if self.labeled else AUTHORED)
+        if self.found:
+            conditions.append(FOUND)
+        return " AND ".join(conditions)
+
+    def page_sql(self, order: str) -> str:
+        return LIST.format(
+            columns=LABELED_COLUMNS if self.labeled else LATEST_COLUMNS,
+            tables=self.tables,
+            where=self.where,
+            order=order,
+            author=AUTHOR,
+            join_author=JOIN_AUTHOR,
+        )
+
+    def count_sql(self) -> str:
+        if self.authored or self.found or self.labeled:
+            return COUNT.format(tables=self.tables, where=self.where)
+        return COUNT_ALL
+
+
+FILTERS = [Filter(*flags) for flags in product((False, True), repeat=3)]
+LISTS = {(key, order): key.page_sql(by) for key in FILTERS for order, by in ORDERS.items()}
+COUNTS = {key: key.count_sql() for key in FILTERS}
 
 
 def _version(row: tuple[Any, ...]) -> Version:
-    return Version(author(row[14:]), *row[:14])
+    return Version(author(row[15:]), *row[:15])
 
 
 def _row(row: tuple[Any, ...]) -> Row:
-    return Row(author(row[7:]), *row[:7])
+    return Row(author(row[10:]), *row[:10])
 
 
 async def by_name(
@@ -215,6 +267,25 @@ async def by_name(
     if row is None:
         return None
     return row[0], None if row[5] is None else _version(row)
+
+
+async def by_label(
+    conn: Connection, project_id: int, kind: str, name: str, label: str
+) -> tuple[UUID, Version | None] | None:
+    """The same for the version that a label points to; no version when the label is missing."""
+    if "\0" in name or "\0" in label:
+        return None
+    cursor = await conn.execute(BY_LABEL, (label, project_id, kind, name), binary=True)
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    return row[0], None if row[5] is None else _version(row)
+
+
+async def latest(conn: Connection, stream_id: UUID) -> Version | None:
+    """The latest version of a stream, of archived lives too."""
+    row = await (await conn.execute(LATEST, (stream_id,), binary=True)).fetchone()
+    return _version(row) if row else None
 
 
 async def by_event(conn: Connection, stream_id: UUID, stream_version: int) -> Version | None:
@@ -250,6 +321,14 @@ async def lines(
     return [Line(row[0], row[1], row[2], author(row[3:])) for row in rows[:limit]], len(rows) > limit
 
 
+@asynccontextmanager
+async def snapshot(conn: Connection) -> AsyncIterator[None]:
+    """Everything read inside is of one moment."""
+    async with conn.transaction():
+        await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        yield
+
+
 async def page(
     conn: Connection,
     project_id: int,
@@ -260,8 +339,11 @@ async def page(
     order: str,
     limit: int,
     offset: int,
+    label: str | None = None,
+    with_labels: bool = False,
+    with_body: bool = False,
 ) -> tuple[int, list[Row]]:
-    """How many active artifacts match, and one page of their latest versions."""
+    """How many active artifacts match, and one page of their latest versions, or of those that ``label`` points to."""
     params = {
         "project": project_id,
         "kind": kind,
@@ -269,13 +351,14 @@ async def page(
         "like": like(search_fold(search)) if search else None,
         "limit": limit,
         "offset": offset,
+        "label": label,
+        "labels": with_labels,
+        "body": with_body,
     }
-    key = (author_id is not None, bool(search))
-    async with conn.transaction():
-        # One snapshot for both, so that count and rows agree.
-        await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    key = Filter(author_id is not None, bool(search), label is not None)
+    async with snapshot(conn):
         counted = await (await conn.execute(COUNTS[key], params)).fetchone()
-        rows = await (await conn.execute(LISTS[(*key, order)], params, binary=True)).fetchall()
+        rows = await (await conn.execute(LISTS[(key, order)], params, binary=True)).fetchall()
     return counted[0] if counted else 0, [_row(row) for row in rows]
 
 
@@ -285,32 +368,19 @@ def like(text: str) -> str:
     return f"%{escaped}%"
 
 
-ETAG_BYTES = 16  # 128 bits: two representations never share one by chance
-
-
-def etag_of(body: bytes) -> bytes:
-    """The strong entity tag of a representation, quotes included."""
-    return b'"%b"' % blake2b(body, digest_size=ETAG_BYTES).hexdigest().encode()
-
-
-def timestamp(at: datetime) -> str:
-    """ISO 8601 in UTC with microseconds and ``Z``."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def standing(
-    *, id: UUID, number: int, author: bytes, created_at: datetime, latest_version: int, first_at: datetime
-) -> tuple[bytes, bytes]:
+def standing(item: Version | Row, *, with_author: bool = True, deleted: bool = False) -> tuple[bytes, bytes]:
     """The fields that every representation shares, as members of a JSON object: those before the parts, those after."""
-    at = timestamp(created_at)
-    before = f'"id":"{id}","name":'.encode()
+    number, latest_version = item.number, item.latest_version
+    at = timestamp(item.created_at)
+    before = f'"id":"{item.id}","name":'.encode() + encode(item.name)
+    by = b',"created_by":' + item.author if with_author else b""
     after = (
-        f'"version":{number},"created_by":'.encode()
-        + author
+        f'"version":{number}'.encode()
+        + by
         + (
-            f',"created_at":"{at}","updated_at":"{at}","deleted":false,'
+            f',"created_at":"{at}","updated_at":"{at}","deleted":{"true" if deleted else "false"},'
             f'"is_latest":{"true" if number == latest_version else "false"},"latest_version":{latest_version},'
-            f'"version_count":{latest_version},"first_version_created_at":"{timestamp(first_at)}"'
+            f'"version_count":{latest_version},"first_version_created_at":"{timestamp(item.first_at)}"'
         ).encode()
     )
     return before, after

@@ -5,13 +5,16 @@ from uuid import UUID
 
 from redis.asyncio import Redis
 
-from projections import skills, versions
+from projections import prompts, skills, versions
+from projections.encoding import etag_of
 from projections.redis_views import RedisViews, key_of, pack
-from projections.versions import etag_of
 from store.log import Connection, Recorded, head
 from workers.follower import Follower
 
-RENDERERS: Mapping[str, Callable[[versions.Version], bytes]] = {"skill": skills.full}
+RENDERERS: Mapping[str, Callable[[versions.Version], bytes]] = {
+    "skill": skills.full,
+    "prompt": prompts.by_name,
+}
 
 # artifacts_pkey
 NAMES = "SELECT DISTINCT project_id, kind, name FROM artifacts WHERE stream_id = ANY(%s)"

@@ -26,6 +26,7 @@ CREATE TABLE artifacts (
     latest_id         uuid        NOT NULL,
     latest_at         timestamptz NOT NULL,
     latest_by         bigint,
+    body              bytea       NOT NULL,
     details           bytea       NOT NULL,
     outline           bytea
 );
@@ -68,6 +69,21 @@ CREATE TABLE search_texts (
 -- fastupdate off: no insert pays for flushing the pending list of all before it (p99 20 instead of 49 ms at 32 writers).
 CREATE INDEX search_texts_trigrams ON search_texts
     USING gin (project_id, kind, name gin_trgm_ops, text gin_trgm_ops) WITH (fastupdate = off);
+
+-- Which version a label points to, from one position of the log to another; the present has no end.
+CREATE TABLE labels (
+    stream_id      uuid        NOT NULL,
+    name           text        COLLATE "C" NOT NULL,
+    number         integer     NOT NULL,
+    since_position bigint      NOT NULL,
+    until_position bigint,
+    set_at         timestamptz NOT NULL,
+    set_by         bigint,
+    PRIMARY KEY (stream_id, name, since_position)
+);
+-- At most one version a label, found by label (first index) or by version (second).
+CREATE UNIQUE INDEX labels_now ON labels (stream_id, name) WHERE until_position IS NULL;
+CREATE INDEX labels_of_version ON labels (stream_id, number) WHERE until_position IS NULL;
 
 -- How many active names a project has, so that the first page of a list does not count them.
 CREATE TABLE artifact_counts (

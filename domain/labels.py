@@ -1,0 +1,14 @@
+"""Labels: names of a stream's own that point to one of its versions, and may be moved."""
+
+from domain.events import Event
+
+
+class LabelSet(Event, frozen=True, kw_only=True):
+    """``label`` points to version ``number`` from here on."""
+
+    label: str
+    number: int
+
+
+class LabelRemoved(Event, frozen=True, kw_only=True):
+    label: str

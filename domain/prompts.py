@@ -1,0 +1,232 @@
+"""The prompt: text or any other JSON value, with a configuration and labels; its commands and its events."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Self
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from domain.content import MAX_CONTENT_BYTES, Content, Edit, Ref, apply_edits, too_big
+from domain.errors import Invalid, NotFound, VersionNotFound
+from domain.events import Event, event
+from domain.json_text import depth, indented, parse_edited
+from domain.labels import LabelRemoved, LabelSet
+from domain.versioned import Source, Versioned, VersionEvent
+
+MAX_PROMPT_DEPTH = 256
+MAX_CONFIG_BYTES = 100_000
+MAX_VERSION_DESCRIPTION = 400
+
+
+@event
+class PromptCreated(VersionEvent, frozen=True, kw_only=True):
+    """``prompt`` is the compact JSON of the value; ``config`` is JSON text, kept as it was written."""
+
+    TOPIC: ClassVar[str] = "prompt.created"
+
+    name: str
+    prompt: Ref
+    config: str | None = None
+    version_description: str = ""
+    source: Source | None = None
+
+
+@event
+class PromptPublished(VersionEvent, frozen=True, kw_only=True):
+    """Absent fields carry forward, but for the description of the version."""
+
+    TOPIC: ClassVar[str] = "prompt.published"
+
+    prompt: Ref | UnsetType = UNSET
+    config: str | UnsetType | None = UNSET
+    version_description: str = ""
+
+
+@event
+class PromptLabelSet(LabelSet, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "prompt.label_set"
+
+
+@event
+class PromptLabelRemoved(LabelRemoved, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "prompt.label_removed"
+
+
+@event
+class PromptArchived(Event, frozen=True, kw_only=True):
+    """Every version and label leaves all reads and the name is free again."""
+
+    TOPIC: ClassVar[str] = "prompt.archived"
+
+
+class PromptChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """What a publish asks for; ``prompt`` and ``config`` are compact JSON."""
+
+    prompt: bytes | UnsetType = UNSET
+    edits: tuple[Edit, ...] | UnsetType = UNSET
+    config: str | UnsetType | None = UNSET
+    version_description: str = ""
+
+
+class Prompt(Versioned, kw_only=True):
+    """One life of a prompt name, from its creation to its archive."""
+
+    KIND: ClassVar[str] = "prompt"
+
+    prompt: Ref = Ref("", 0)
+    config: str | None = None
+    version_description: str = ""
+    labels: dict[str, int] = {}
+
+    # Commands
+
+    @classmethod
+    def create(
+        cls,
+        *,
+        id: UUID,
+        version_id: UUID,
+        name: str,
+        prompt: bytes,
+        config: str | None = None,
+        version_description: str = "",
+    ) -> tuple[Self, list[Content]]:
+        """Version 1 of a new prompt. Raises Invalid or TooBig for a value that is nested too deeply or too large."""
+        content = Content.of(check_prompt(prompt))
+        new = cls(id=id)
+        new.trigger(
+            PromptCreated(
+                originator_id=id,
+                originator_version=1,
+                version_id=version_id,
+                name=name,
+                prompt=content.ref,
+                config=config,
+                version_description=version_description,
+            )
+        )
+        return new, [content]
+
+    def duplicate(self, *, id: UUID, version_id: UUID, name: str) -> "Prompt":
+        """Version 1 of ``name`` with the latest content and configuration of this prompt, without its labels."""
+        copy = Prompt(id=id)
+        copy.trigger(
+            PromptCreated(
+                originator_id=id,
+                originator_version=1,
+                version_id=version_id,
+                name=name,
+                prompt=self.prompt,
+                config=self.config,
+                source=Source(self.id, self.number),
+            )
+        )
+        return copy
+
+    def publish(
+        self, changes: PromptChanges, *, version_id: UUID, base_version: int, texts: Mapping[str, bytes]
+    ) -> list[Content]:
+        """The next version. ``texts`` holds the current prompt by sha256 when there are edits.
+
+        Raises VersionConflict, then EditFailed, TooBig or Invalid for a value or edits that do not fit.
+        """
+        self.check_base(base_version)
+        content: Content | None = None
+        if changes.edits:
+            content = Content.of(edited(texts[self.prompt.sha256], changes.edits))
+        elif changes.prompt is not UNSET:
+            content = Content.of(check_prompt(changes.prompt))
+        self.trigger(
+            PromptPublished(
+                originator_id=self.id,
+                originator_version=self.version + 1,
+                number=self.number + 1,
+                version_id=version_id,
+                prompt=UNSET if content is None else content.ref,
+                config=changes.config,
+                version_description=changes.version_description,
+            )
+        )
+        return [] if content is None else [content]
+
+    def set_label(self, label: str, number: int) -> bool:
+        """Point the label to a version; False when the label is new. Raises VersionNotFound."""
+        if not 1 <= number <= self.number:
+            newest = range(self.number, max(self.number - 20, 0), -1)
+            raise VersionNotFound(self.KIND, self.name, number, newest)
+        known = label in self.labels
+        if self.labels.get(label) != number:
+            self.trigger(
+                PromptLabelSet(
+                    originator_id=self.id, originator_version=self.version + 1, label=label, number=number
+                )
+            )
+        return known
+
+    def remove_label(self, label: str) -> None:
+        """Raises NotFound."""
+        if label not in self.labels:
+            raise no_label(self.KIND, self.name, label)
+        self.trigger(
+            PromptLabelRemoved(originator_id=self.id, originator_version=self.version + 1, label=label)
+        )
+
+    def archive(self) -> None:
+        self.trigger(PromptArchived(originator_id=self.id, originator_version=self.version + 1))
+
+    # Fold
+
+    def apply(self, event: Event) -> None:
+        match event:
+            case PromptPublished():
+                if event.prompt is not UNSET:
+                    self.prompt = event.prompt
+                if event.config is not UNSET:
+                    self.config = event.config
+                self.version_description = event.version_description
+            case PromptLabelSet():
+                self.labels = {**self.labels, event.label: event.number}
+            case PromptLabelRemoved():
+                self.labels = {label: number for label, number in self.labels.items() if label != event.label}
+            case PromptCreated():
+                self.name = event.name
+                self.prompt = event.prompt
+                self.config = event.config
+                self.version_description = event.version_description
+            case PromptArchived():
+                self.archived = True
+                self.labels = {}
+            case _:
+                raise ValueError(f"a prompt has no event {event.TOPIC}")
+
+
+def no_label(kind: str, name: str, label: str) -> NotFound:
+    return NotFound(f"The {kind} '{name}' has no label '{label}'.")
+
+
+def check_prompt(data: bytes) -> bytes:
+    """Compact JSON within the bounds. Raises TooBig, Invalid (max_depth)."""
+    if len(data) > MAX_CONTENT_BYTES:
+        raise too_big(MAX_CONTENT_BYTES, attr="prompt")
+    if depth(data) > MAX_PROMPT_DEPTH:
+        raise Invalid(f"Nest at most {MAX_PROMPT_DEPTH} levels.", code="max_depth", attr="prompt")
+    return data
+
+
+def edited(current: bytes, edits: tuple[Edit, ...]) -> bytes:
+    """Edits to a text work on it, those to any other value on its indented JSON, which must be JSON afterwards."""
+    last = len(edits) - 1
+    attr = f"edits__{last}__new"
+    if current[:1] == b'"':
+        data = msgspec.json.encode(apply_edits(msgspec.json.decode(current, type=str), edits, attr="edits"))
+    else:
+        # Indenting adds bytes that do not count, so the limit is checked on the compact form alone.
+        text = apply_edits(indented(current), edits, attr="edits", max_bytes=16 * MAX_CONTENT_BYTES)
+        data = parse_edited(text, attr=attr, edit_index=last)
+    try:
+        return check_prompt(data)
+    except Invalid as error:
+        error.attr = attr
+        error.extra["edit_index"] = last
+        raise

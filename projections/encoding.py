@@ -1,0 +1,52 @@
+"""Small pieces of JSON that all representations share: people, times, entity tags."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+encode = msgspec.json.encode
+
+AUTHOR = """users.id, users.uuid, users.distinct_id, users.first_name, users.last_name, users.email,
+            users.is_email_verified, users.role_at_organization"""
+
+# An erased user is nobody.
+JOIN_AUTHOR = "LEFT JOIN users ON users.erased_at IS NULL AND users.id ="
+
+
+ETAG_BYTES = 16  # 128 bits: two representations never share one by chance
+
+
+class Author(msgspec.Struct, frozen=True):
+    """Who published a version, as the API page shows a user."""
+
+    id: int
+    uuid: UUID
+    distinct_id: str
+    first_name: str
+    last_name: str
+    email: str
+    is_email_verified: bool
+    hedgehog_config: None
+    role_at_organization: str
+
+
+def author(columns: Sequence[Any]) -> bytes:
+    """The ``created_by`` of a row that ends in the AUTHOR columns, encoded; ``null`` for an erased user."""
+    id, uuid, distinct_id, first_name, last_name, email, verified, role = columns
+    if id is None:
+        return b"null"
+    return encode(Author(id, uuid, distinct_id, first_name, last_name, email, verified, None, role))
+
+
+def etag_of(body: bytes) -> bytes:
+    """The strong entity tag of a representation, quotes included."""
+    return b'"%b"' % blake2b(body, digest_size=ETAG_BYTES).hexdigest().encode()
+
+
+def timestamp(at: datetime) -> str:
+    """ISO 8601 in UTC with microseconds and ``Z``."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
