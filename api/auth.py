@@ -102,6 +102,19 @@ class Authenticator:
         await self.project(number)
         return _enter(principal, number)
 
+    def known_project(self, principal: Principal, project_id: str, token: str | None) -> int | None:
+        """The same without waiting; None when it is not known here, or not allowed: then the long way says why."""
+        allowed = principal.project_ids
+        if project_id != CURRENT:
+            number = int(project_id)
+        elif allowed is not None and len(allowed) == 1:
+            return allowed[0]
+        elif token is None or (found := self._tokens.get(token)) is None:
+            return None
+        else:
+            number = found
+        return number if allowed is None or number in allowed else None
+
     async def project(self, project_id: int) -> Project:
         """A project by its number. Raises NotFound."""
         project = self._projects.get(project_id)

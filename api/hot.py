@@ -1,18 +1,18 @@
-"""The short way of the hottest read: a GET of a latest version that this process has and knows to be true.
+"""The short way of the hottest read: a GET by name of a version that this process has and knows to be true.
 
-It answers exactly what the controller would, without routing, parsing or waiting; whatever is not plain, a query, an unknown
-key, a name that is not cached, goes on to the controller.
+It answers exactly what the controller would, without routing or waiting; whatever is not plain, an unknown key, a name that
+is not cached, another parameter, goes on to the controller.
 """
 
 import re
 from typing import Any
 
 from api.artifacts import READ_SCOPES
-from api.auth import CURRENT
 from api.gate import Gate
-from api.http import REVALIDATE, header, json_answer, send_answer
+from api.http import IMMUTABLE, REVALIDATE, header, json_answer, send_answer
 from api.metrics import Metrics
-from api.reader import Reader
+from api.query import parse_query
+from api.reader import Pick, Reader
 from domain.errors import Refused
 from domain.keys import allows
 
@@ -20,6 +20,10 @@ from domain.keys import allows
 PATH = re.compile(
     r"/api/(environments|projects)/([0-9]{1,18}|@current)/(llm_skills|llm_prompts)/name/([A-Za-z0-9_-]+)/?"
 )
+# What SDKs send; anything else may change the answer.
+PLAIN = {"token", "label", "version"}
+PICKS = {"label", "version"}
+NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
 
 class HotPath:
@@ -35,7 +39,7 @@ class HotPath:
         self._gate, self._reader, self._metrics = gate, reader, metrics
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and scope["method"] == "GET" and not scope["query_string"]:
+        if scope["type"] == "http" and scope["method"] == "GET":
             found = PATH.fullmatch(scope["path"])
             if found is not None and self._reader is not None and await self._answer(scope, send, found):
                 return
@@ -51,20 +55,43 @@ class HotPath:
             principal = gate.authenticator.known(header(scope["headers"], b"authorization"))
         except Refused:
             return False
-        if principal is None or project == CURRENT or not allows(principal.scopes, required):
+        if principal is None or not allows(principal.scopes, required):
             return False
-        number = int(project)
-        allowed = principal.project_ids
-        if allowed is not None and number not in allowed:
+        asked = _asked(scope["query_string"], kind)
+        if asked is None:
             return False
-        entry = reader.peek(number, kind, name)
-        # Last, because it counts the request.
-        if entry is None or not gate.limiter.admit_now(principal.key_id):
+        token, pick = asked
+        number = gate.authenticator.known_project(principal, project, token)
+        if number is None:
             return False
-        metrics.observe_cache("process", "hit")
+        entry = reader.peek(number, kind, name, pick)
+        if entry is None:
+            return False
         state = scope["state"]
         state["route"] = f"/api/{prefix}/{{project_id}}/{resource}/name/{{{kind}_name}}"
         state["project_id"], state["key_id"] = number, principal.key_id
+        # Last, because it counts the request.
+        if not gate.limiter.admit_now(principal.key_id):
+            return False
+        metrics.observe_cache("process", "hit")
         condition = header(scope["headers"], b"if-none-match")
-        await send_answer(send, json_answer(entry.body, condition, etag=entry.etag, cache_control=REVALIDATE))
+        control = IMMUTABLE if isinstance(pick, int) else REVALIDATE
+        await send_answer(send, json_answer(entry.body, condition, etag=entry.etag, cache_control=control))
         return True
+
+
+def _asked(query_string: bytes, kind: str) -> tuple[str | None, Pick] | None:
+    """The project token and the version that a query names; None when it asks for anything else."""
+    if not query_string:
+        return None, None
+    try:
+        query = parse_query(query_string)
+    except Refused:
+        return None
+    if not query.keys() <= PLAIN or len(query.keys() & PICKS) > 1:
+        return None
+    token = query.get("token")
+    if "version" in query:
+        number = query["version"]
+        return (token, int(number)) if NUMBER.fullmatch(number) else None
+    return token, query.get("label") if kind == "prompt" else None
