@@ -5,8 +5,11 @@ There is no timer: a lone write goes out at once, and under load the batch is wh
 
 import asyncio
 import logging
+import os
+import socket
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager, suppress
 from time import monotonic, perf_counter
 from typing import NamedTuple
 
@@ -22,7 +25,7 @@ logger = logging.getLogger(__name__)
 MAX_BATCH = 128  # commits; beyond it a batch's own latency grows faster than its throughput
 MAX_BATCH_BYTES = 4_000_000  # contents in one flush; keeps a heavy import from delaying everyone behind it
 MAX_QUEUE = 2_000  # commits that wait; at 1,000 a second that is two seconds of patience
-PATIENCE = 20.0  # seconds that a commit waits for a lost database before the caller hears of it
+PATIENCE = 20.0  # seconds that a commit waits for a lost or silent database before the caller hears of it
 
 Observer = Callable[[int, float], None]
 
@@ -91,24 +94,31 @@ class Appender:
         return await pending.answer
 
     async def _run(self) -> None:
-        while True:
-            batch = self._next_batch()
-            if not batch:
-                if self._closing:
+        batch: list[Pending] = []
+        try:
+            while True:
+                batch = self._next_batch()
+                if batch:
+                    await self._attempt(batch)
+                elif self._closing:
                     return
-                self._work.clear()
-                await self._work.wait()
-                continue
-            try:
-                await self._commit(batch)
-            except asyncio.CancelledError:
-                self._fail(batch, AppenderBusy("the service is stopping"))
-                raise
-            except Exception as error:
-                # The task outlives any batch; whoever waits hears of the failure, nobody waits for ever.
-                logger.exception("a batch of %d commits failed", len(batch))
-                self._fail(batch, error)
-                await self._drop_connection()
+                else:
+                    self._work.clear()
+                    await self._work.wait()
+        finally:
+            # Only a cancelled task gets here with work left; whoever waits must hear of it.
+            self._closing = True
+            self._fail([*batch, *self._queue], AppenderBusy("the service is stopping"))
+            self._queue.clear()
+
+    async def _attempt(self, batch: list[Pending]) -> None:
+        try:
+            await self._commit(batch)
+        except Exception as error:
+            # The task outlives any batch; whoever waits hears of the failure, nobody waits for ever.
+            logger.exception("a batch of %d commits failed", len(batch))
+            self._fail(batch, error)
+            await self._drop_connection()
 
     def _next_batch(self) -> list[Pending]:
         """What may be committed together: no two of the batch share a stream, a name or an idempotency key."""
@@ -134,7 +144,8 @@ class Appender:
         started = perf_counter()
         try:
             conn = await self._connection()
-            answers = await append(conn, [pending.commit for pending in batch])
+            with self._cut_when_silent(conn):
+                answers = await append(conn, [pending.commit for pending in batch])
         except OperationalError as error:
             await self._recover(batch, error)
             return
@@ -146,11 +157,12 @@ class Appender:
             else:
                 self._fail(batch, conflict(error) or error)
             return
-        if self._observe is not None:
-            self._observe(len(batch), perf_counter() - started)
+        # The answers first: they are true, whatever happens to the figures.
         for pending, answer in zip(batch, answers, strict=True):
             if not pending.answer.done():
                 pending.answer.set_result(answer)
+        if self._observe is not None:
+            self._observe(len(batch), perf_counter() - started)
 
     async def _recover(self, batch: list[Pending], error: OperationalError) -> None:
         """After a lost connection: find out which commits made it, and append only the others again."""
@@ -171,22 +183,45 @@ class Appender:
             try:
                 conn = await self._connection()
                 for pending in undecided:
-                    done = await find_committed(conn, pending.commit)
-                    if done is None:
-                        try:
-                            [done] = await append(conn, [pending.commit])
-                        except OperationalError:
-                            raise
-                        except psycopg.Error as refused:
-                            self._fail([pending], conflict(refused) or refused)
-                            continue
-                    if not pending.answer.done():
-                        pending.answer.set_result(done)
+                    with self._cut_when_silent(conn):
+                        await self._append_again(conn, pending)
             except OperationalError as again:
                 logger.warning(
                     "the database is still away: %s", str(again).splitlines()[0] if str(again) else again
                 )
             undecided = [pending for pending in undecided if not pending.answer.done()]
+
+    async def _append_again(self, conn: Connection, pending: Pending) -> None:
+        """Append a commit unless it is in the log already."""
+        done = await find_committed(conn, pending.commit)
+        if done is None:
+            try:
+                [done] = await append(conn, [pending.commit])
+            except OperationalError:
+                raise
+            except psycopg.Error as refused:
+                # A backend that outlived its connection may have been first, with this very commit.
+                conn = await self._connection()
+                done = await find_committed(conn, pending.commit)
+                if done is None:
+                    self._fail([pending], conflict(refused) or refused)
+                    return
+        if not pending.answer.done():
+            pending.answer.set_result(done)
+
+    @contextmanager
+    def _cut_when_silent(self, conn: Connection) -> Iterator[None]:
+        """End the connection when the server does not answer in time: then it fails as any lost one does."""
+
+        def cut() -> None:
+            with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(conn.fileno())) as copy:
+                copy.shutdown(socket.SHUT_RDWR)
+
+        timer = asyncio.get_running_loop().call_later(self._patience, cut)
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     async def _connection(self) -> Connection:
         if self._conn is None or self._conn.closed:

@@ -13,6 +13,7 @@ import msgspec
 import psycopg
 from eventsourcing.persistence import StoredEvent
 from psycopg import AsyncConnection
+from psycopg.pq import PipelineStatus
 
 from domain.content import Content
 from store.errors import AppendError, CommandRepeated, NameConflict, StreamConflict
@@ -150,8 +151,9 @@ def conflict(error: psycopg.Error) -> AppendError | None:
 async def append(conn: Connection, commits: Sequence[Commit]) -> list[Appended]:
     """Write all commits in one transaction, in order; return where each one stands.
 
-    Raises psycopg.errors.UniqueViolation (see ``conflict``), then nothing of any commit was written, and
-    psycopg.OperationalError when the connection fails, then it is unknown (see ``find_committed``).
+    ``conn`` is idle and in autocommit. Raises psycopg.errors.UniqueViolation (see ``conflict``), then nothing of any
+    commit was written, and psycopg.OperationalError when the connection fails, then it is unknown (see
+    ``find_committed``).
     """
     contents = {content.ref.sha256: content for commit in commits for content in commit.contents}
     events: list[tuple[Any, ...]] = []
@@ -185,17 +187,25 @@ async def append(conn: Connection, commits: Sequence[Commit]) -> list[Appended]:
                 )
             )
     async with conn.pipeline():
-        if contents:
-            # Before the lock, and by digest, so that two writers of the same contents cannot deadlock.
-            rows = [(contents[digest].ref.digest, contents[digest].data) for digest in sorted(contents)]
-            await conn.execute(INSERT_CONTENTS.sql, SetStatement.columns(rows))
-        await conn.execute(LOCK)
-        inserted = await conn.execute(INSERT_EVENTS, SetStatement.columns(events))
-        for statement, changed in merge([commit.writes for commit in commits]):
-            await conn.execute(statement.sql, SetStatement.columns(changed))
-        if commands:
-            await conn.execute(INSERT_COMMANDS, SetStatement.columns(commands))
-        await conn.execute(NOTIFY, (notification(events),))
+        try:
+            if contents:
+                # Before the lock, and by digest, so that two writers of the same contents cannot deadlock.
+                rows = [(contents[digest].ref.digest, contents[digest].data) for digest in sorted(contents)]
+                await conn.execute(INSERT_CONTENTS.sql, SetStatement.columns(rows))
+            await conn.execute(LOCK)
+            inserted = await conn.execute(INSERT_EVENTS, SetStatement.columns(events))
+            for statement, changed in merge([commit.writes for commit in commits]):
+                await conn.execute(statement.sql, SetStatement.columns(changed))
+            if commands:
+                await conn.execute(INSERT_COMMANDS, SetStatement.columns(commands))
+            await conn.execute(NOTIFY, (notification(events),))
+        except BaseException:
+            # Leaving the pipeline would commit what was sent so far: a value that cannot be sent, or a cancelled
+            # task, must not leave half a commit behind. Without its connection the server takes all of it back;
+            # what the server itself has refused, it has taken back already.
+            if conn.pgconn.pipeline_status != PipelineStatus.ABORTED:
+                await conn.close()
+            raise
     recorded = await inserted.fetchall()
     first, now = min(row[0] for row in recorded), recorded[0][1]
     answers = []
@@ -219,17 +229,16 @@ async def find_committed(conn: Connection, commit: Commit) -> Appended | None:
 
     Takes the order lock first: while the lost connection's transaction still runs, its fate is open.
     """
-    async with conn.transaction():
+    first_event = commit.events[0]
+    versions = [
+        event.originator_version
+        for event in commit.events
+        if event.originator_id == first_event.originator_id
+    ]
+    async with conn.pipeline():
         await conn.execute(LOCK)
-        first_event = commit.events[0]
-        versions = [
-            event.originator_version
-            for event in commit.events
-            if event.originator_id == first_event.originator_id
-        ]
-        row = await (
-            await conn.execute(SELECT_COMMITTED, (first_event.originator_id, versions, commit.command_id))
-        ).fetchone()
+        found = await conn.execute(SELECT_COMMITTED, (first_event.originator_id, versions, commit.command_id))
+    row = await found.fetchone()
     if row is None or row[0] is None:
         return None
     return Appended(row[0], row[0] + len(commit.events) - 1, row[2])

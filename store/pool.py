@@ -8,15 +8,18 @@ from psycopg_pool import AsyncConnectionPool
 type_row = tuple[Any, ...]
 Pool = AsyncConnectionPool[AsyncConnection[type_row]]
 
-# Every statement text is constant, so each is worth preparing at its first use.
-OPTIONS = {"autocommit": True, "prepare_threshold": 0}
+OPTIONS: dict[str, Any] = {
+    "autocommit": True,
+    # Every statement text is constant, so each is worth preparing at its first use.
+    "prepare_threshold": 0,
+    "connect_timeout": 5,  # seconds; whoever waits for a host that is gone has something better to do
+    "tcp_user_timeout": 10_000,  # milliseconds after which a peer that acknowledges nothing is gone
+}
 
 
 async def connect(dsn: str, *, application_name: str = "skald") -> AsyncConnection[type_row]:
     """One autocommit connection; the caller closes it. Raises psycopg.OperationalError."""
-    return await AsyncConnection.connect(
-        dsn, autocommit=True, prepare_threshold=0, application_name=application_name
-    )
+    return await AsyncConnection.connect(dsn, **OPTIONS, application_name=application_name)
 
 
 async def open_pool(dsn: str, *, size: int, timeout: float = 5.0) -> Pool:
@@ -31,7 +34,7 @@ async def open_pool(dsn: str, *, size: int, timeout: float = 5.0) -> Pool:
         timeout=timeout,
         max_waiting=size * 64,
         reconnect_timeout=0,
-        kwargs=dict(OPTIONS, application_name="skald-api"),
+        kwargs={**OPTIONS, "application_name": "skald-api"},
         open=False,
     )
     await pool.open()

@@ -1,0 +1,180 @@
+"""The log itself: an append is all or nothing, positions have no gaps, and what is written stays as it is."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from uuid import uuid4
+
+import msgspec
+import psycopg
+import pytest
+from psycopg import sql
+
+from store.errors import AppendError, CommandRepeated, NameConflict, StreamConflict
+from store.log import (
+    LOCK,
+    Commit,
+    Connection,
+    GapInLog,
+    append,
+    check_gapless,
+    conflict,
+    find_committed,
+    head,
+    notification,
+    read_after,
+    read_all,
+    read_stream,
+)
+from store.pool import connect
+from tests import invariants
+from tests.histories import created, published
+
+
+@pytest.fixture
+async def conn(fresh_database_url: str) -> AsyncIterator[Connection]:
+    conn = await connect(fresh_database_url)
+    yield conn
+    await conn.close()
+
+
+async def refusal(conn: Connection, *commits: Commit) -> AppendError | None:
+    with pytest.raises(psycopg.errors.UniqueViolation) as caught:
+        await append(conn, commits)
+    return conflict(caught.value)
+
+
+async def counts(conn: Connection) -> dict[str, int]:
+    tables = ("events", "contents", "commands", "active_names", "artifacts", "versions", "search_texts")
+    found = {}
+    for table in tables:
+        row = await (
+            await conn.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table)))
+        ).fetchone()
+        found[table] = row[0] if row else 0
+    return found
+
+
+async def test_commits_of_one_batch_stand_behind_each_other(
+    conn: Connection, fresh_database_url: str
+) -> None:
+    (one, first), (_, second) = created("one"), created("two", body="# Other\n")
+    answers = await append(conn, [first, second])
+    _, third = published(one)
+    answers += await append(conn, [third])
+    assert [(answer.first, answer.last) for answer in answers] == [(1, 1), (2, 2), (3, 3)]
+    assert answers[0].recorded_at == answers[1].recorded_at < answers[2].recorded_at
+    assert [event.position for event in await read_stream(conn, one.id)] == [1, 3]
+    assert [event.position for event in await read_stream(conn, one.id, after=1)] == [3]
+    assert [event.position for event in await read_after(conn, 1, limit=1)] == [2]
+    assert [len(batch) async for batch in read_all(conn, batch=2)] == [2, 1]
+    assert await head(conn) == 3
+    invariants.check(fresh_database_url)
+
+
+async def test_each_guard_has_an_error_of_its_own_and_the_connection_lives_on(
+    conn: Connection, fresh_database_url: str
+) -> None:
+    key_id = uuid4()
+    one, first = created("one", idempotency_key="k", key_id=key_id)
+    await append(conn, [first])
+    before = await counts(conn)
+    _, same_version = published(msgspec.structs.replace(one, version=0))
+    _, same_name = created("one", body="# Never stored\n")
+    _, same_key = created("two", body="# Nor this\n", idempotency_key="k", key_id=key_id)
+    assert isinstance(await refusal(conn, same_version), StreamConflict)
+    assert isinstance(await refusal(conn, same_name), NameConflict)
+    # The commands are the last rows that an append writes: everything before them goes, too.
+    assert isinstance(await refusal(conn, same_key), CommandRepeated)
+    assert await counts(conn) == before
+    _, other = created("other")
+    [answer] = await append(conn, [other])
+    assert answer.first == 2
+    invariants.check(fresh_database_url)
+
+
+async def test_one_commit_of_a_batch_takes_all_of_it_back(conn: Connection) -> None:
+    _, first = created("one")
+    _, second = created("two")
+    _, again = created("one")
+    assert isinstance(await refusal(conn, first, second, again), NameConflict)
+    assert not any((await counts(conn)).values())
+
+
+async def test_a_cancelled_append_leaves_nothing(conn: Connection, fresh_database_url: str) -> None:
+    mine = await connect(fresh_database_url)
+    async with conn.transaction():
+        await conn.execute(LOCK)
+        task = asyncio.create_task(append(mine, [created("one")[1]]))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    await mine.close()
+    async with conn.transaction():
+        await conn.execute(LOCK)
+        assert not any((await counts(conn)).values())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE events SET topic = topic",
+        "DELETE FROM events",
+        "TRUNCATE events",
+        "UPDATE contents SET bytes = bytes",
+        "TRUNCATE contents",
+    ],
+)
+async def test_the_database_refuses_to_change_what_is_written(conn: Connection, statement: str) -> None:
+    await append(conn, [created("one")[1]])
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="append-only"):
+        await conn.execute(statement.encode())
+
+
+async def test_the_fate_of_a_lost_commit_is_found_by_its_command(conn: Connection) -> None:
+    one, first = created("one")
+    _, second = published(one)
+    [answer] = await append(conn, [first])
+    assert await find_committed(conn, first) == answer
+    assert await find_committed(conn, second) is None
+    # Another commit stands where this one would.
+    assert await find_committed(conn, msgspec.structs.replace(first, command_id=uuid4())) is None
+
+
+async def test_the_clock_of_the_log_never_runs_backwards(conn: Connection) -> None:
+    [answer] = await append(conn, [created("one")[1]])
+    await conn.execute("ALTER TABLE events DISABLE TRIGGER events_append_only")
+    await conn.execute("UPDATE events SET recorded_at = recorded_at + interval '1 hour'")
+    [later] = await append(conn, [created("two")[1]])
+    assert (later.recorded_at - answer.recorded_at).total_seconds() == 3600
+
+
+async def test_a_gap_is_told(conn: Connection) -> None:
+    await append(conn, [created(f"skill-{n}")[1] for n in range(3)])
+    events = await read_after(conn, 0, limit=10)
+    check_gapless(events, 0)
+    with pytest.raises(GapInLog, match="expected position 2, found 3"):
+        check_gapless([events[0], events[2]], 0)
+    with pytest.raises(GapInLog):
+        check_gapless(events, 1)
+
+
+async def test_a_notification_names_position_and_streams(conn: Connection, fresh_database_url: str) -> None:
+    listener = await connect(fresh_database_url)
+    await listener.execute("LISTEN skald_log")
+    one, first = created("one")
+    await append(conn, [first])
+    notices = [notice.payload async for notice in listener.notifies(timeout=5, stop_after=1)]
+    assert notices == [f"1 1 {one.id.hex}"]
+    await listener.close()
+
+
+def test_a_notification_stays_below_the_limit_of_postgresql() -> None:
+    rows = [(uuid4(), 1, "t", b"", 1) for _ in range(1000)]
+    assert notification(rows) == " 1000"
+    assert len(notification(rows[:150])) < 7900
+
+
+async def test_a_notification_of_no_project_makes_listeners_look() -> None:
+    assert notification([(uuid4(), 1, "user.erased", b"", None)]) == " 1"

@@ -1,0 +1,106 @@
+"""A proxy between a test's connections and PostgreSQL, for faults at a chosen instant of the wire protocol."""
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+READY = b"Z\x00\x00\x00\x05I"  # ReadyForQuery, idle: the transaction before it is decided and durable
+
+
+class Proxy:
+    """``url`` leads through the proxy. Only UNIX sockets, so it needs the servers of the tests.
+
+    ``cut_after_commit`` makes the next answer that ends a transaction vanish together with its connection.
+    ``hold_and_cut`` makes the next request stay here while its client's connection is cut; ``release`` lets it go on
+    to the server, as packets do that were under way when a client was lost.
+    """
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.target = Path(str(conninfo_to_dict(url)["host"])) / ".s.PGSQL.5432"
+        self.folder = folder
+        self.url = make_conninfo(url, host=str(folder))
+        self.cut_after_commit = False
+        self.hold_and_cut = False
+        self.cuts = 0
+        self.connections = 0
+        self.held = asyncio.Event()
+        self._released = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def release(self) -> None:
+        self._released.set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        up_reader, up_writer = await asyncio.open_unix_connection(str(self.target))
+        tasks = {
+            asyncio.create_task(self._requests(reader, writer, up_writer)),
+            asyncio.create_task(self._answers(up_reader, writer)),
+        }
+        self._tasks |= tasks
+        try:
+            await asyncio.wait(tasks)
+        finally:
+            for end in (writer, up_writer):
+                end.close()
+
+    async def _requests(
+        self, reader: asyncio.StreamReader, client: asyncio.StreamWriter, server: asyncio.StreamWriter
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(1 << 20):
+                if self.hold_and_cut:
+                    self.hold_and_cut = False
+                    # All of it: the pipeline ends with Sync.
+                    while not data.endswith(b"S\x00\x00\x00\x04"):
+                        data += await reader.read(1 << 20)
+                    client.close()
+                    self.cuts += 1
+                    self.held.set()
+                    await self._released.wait()
+                    server.write(data)
+                    await server.drain()
+                    # The server must not notice that nobody waits.
+                    await asyncio.sleep(3600)
+                server.write(data)
+                await server.drain()
+            server.close()
+
+    async def _answers(self, server: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        withheld = b""
+        with contextlib.suppress(OSError):
+            while data := await server.read(1 << 20):
+                if self.cut_after_commit:
+                    withheld += data
+                    if withheld.endswith(READY):
+                        self.cut_after_commit = False
+                        self.cuts += 1
+                        client.close()
+                        return
+                    continue
+                client.write(data)
+                await client.drain()
+        client.close()
+
+    def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+
+@contextlib.asynccontextmanager
+async def proxy(url: str) -> AsyncIterator[Proxy]:
+    """A running proxy in front of the database at ``url``."""
+    folder = Path(tempfile.mkdtemp(prefix="skald-proxy-"))
+    through = Proxy(url, folder)
+    server = await asyncio.start_unix_server(through.serve, str(folder / ".s.PGSQL.5432"))
+    try:
+        yield through
+    finally:
+        server.close()
+        through.stop()
+        shutil.rmtree(folder)
