@@ -53,6 +53,15 @@ def decode(struct_type: type[T], raw: bytes, content_type: str | bytes | None) -
         raise ParseError("The JSON is nested too deeply.") from None
 
 
+class Nothing(msgspec.Struct):
+    """The body of a request that takes no field."""
+
+
+def ignore(raw: bytes, content_type: str | bytes | None) -> None:
+    """The body of a request that takes no field is a JSON object or empty, too. Raises what ``decode`` raises."""
+    decode(Nothing, raw, content_type)
+
+
 def check_content_type(content_type: str | bytes | None) -> None:
     """Raise UnsupportedMediaType unless it is JSON; parameters such as a charset are ignored (JSON is UTF-8)."""
     if isinstance(content_type, bytes):

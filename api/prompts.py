@@ -5,6 +5,7 @@ from typing import Any, cast, get_args
 
 import msgspec
 from litestar import Controller, Request, Response, delete, get, patch, post, put
+from litestar.openapi import ResponseSpec
 from litestar.params import FromPath
 from msgspec import UNSET
 
@@ -23,7 +24,7 @@ from api.commands import Caller, Commands, Done
 from api.documentation import Param, route
 from api.errors import documented
 from api.http import IMMUTABLE, REVALIDATE, Answer, json_answer, to_response
-from api.payload import decode
+from api.payload import decode, ignore
 from api.query import Query
 from api.reader import Pick
 from api.repository import Loaded
@@ -182,12 +183,13 @@ class PromptsController(Controller):
         summary="Archive a prompt",
         status_code=200,
         opt=route(WRITE),
-        responses=documented(400, 401, 403, 404, 409, 412, 422, 429, 503),
+        responses=documented(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503),
     )
     async def archive(
         self, request: Request[Any, Any, Any], prompt_name: FromPath[str], body: bytes
     ) -> Response[schemas.PromptAnswer]:
         """Every version and label leaves all reads at once, and the name is free again."""
+        ignore(body, header_of(request, b"content-type"))
 
         async def decide(loaded: Loaded[Prompt], prompt: Prompt) -> list[Content]:
             await _check_etag(request, loaded)
@@ -224,7 +226,10 @@ class PromptsController(Controller):
         operation_id="llm_prompts_name_labels_update",
         summary="Point a label to a version",
         opt=route(WRITE, body=schemas.SetLabel),
-        responses=documented(400, 401, 403, 404, 409, 413, 415, 429, 503),
+        responses={
+            201: ResponseSpec(schemas.LabelAnswer, generate_examples=False, description="The label is new."),
+            **documented(400, 401, 403, 404, 409, 413, 415, 429, 503),
+        },
     )
     async def set_label(
         self,

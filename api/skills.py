@@ -25,7 +25,7 @@ from api.commands import Caller, Commands, Done
 from api.documentation import Param, integer, route
 from api.errors import documented
 from api.http import IMMUTABLE, REVALIDATE
-from api.payload import decode
+from api.payload import decode, ignore
 from api.repository import Loaded
 from domain.content import Content, Edit, check_path
 from domain.errors import Invalid, NotFound
@@ -151,12 +151,13 @@ class SkillsController(Controller):
         summary="Archive a skill",
         status_code=204,
         opt=route(WRITE),
-        responses=documented(400, 401, 403, 404, 409, 412, 422, 429, 503),
+        responses=documented(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503),
     )
     async def archive(
         self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: bytes
     ) -> Response[None]:
         """Every version leaves all reads at once, and the name is free again."""
+        ignore(body, header_of(request, b"content-type"))
 
         async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
             await _check_etag(request, loaded)

@@ -215,25 +215,17 @@ class Skill(Versioned, kw_only=True):
         return copy
 
     def texts_for(self, changes: Changes) -> list[Ref]:
-        """The contents that ``publish`` has to read for these changes. Raises Invalid (file_not_found)."""
+        """The contents that ``publish`` has to read for these changes."""
         refs = [self.body] if changes.edits else []
-        for index, entry in enumerate(changes.file_edits or ()):
-            if entry.path not in self.files:
-                raise Invalid(
-                    f"The skill has no file '{entry.path}' to edit.",
-                    code="file_not_found",
-                    attr=f"file_edits__{index}__path",
-                    file_path=entry.path,
-                )
-            refs.append(self.files[entry.path].ref)
-        return refs
+        paths = [entry.path for entry in changes.file_edits or ()]
+        return refs + [self.files[path].ref for path in paths if path in self.files]
 
     def publish(
         self, changes: Changes, *, version_id: UUID, base_version: int, texts: Mapping[str, str]
     ) -> list[Content]:
         """The next version. ``texts`` holds what ``texts_for`` names, by sha256.
 
-        Raises VersionConflict, then EditFailed, TooBig or Invalid for edits that do not fit.
+        Raises VersionConflict, then the first of EditFailed, TooBig or Invalid in the order of the fields.
         """
         self.check_base(base_version)
         contents: list[Content] = []
@@ -258,7 +250,7 @@ class Skill(Versioned, kw_only=True):
             contents += stored
         edited = []
         for index, entry in enumerate(changes.file_edits or ()):
-            old = self.files[entry.path]
+            old = self._file_to_edit(entry.path, index)
             where = f"file_edits__{index}__edits"
             content = Content.of(
                 apply_edits(texts[old.sha256], entry.edits, attr=where, file_path=entry.path)
@@ -340,6 +332,16 @@ class Skill(Versioned, kw_only=True):
     def file(self, path: str) -> FileRef:
         """Raises NotFound with close paths."""
         return find_file(self.files, path, self.name)
+
+    def _file_to_edit(self, path: str, index: int) -> FileRef:
+        if path not in self.files:
+            raise Invalid(
+                f"The skill has no file '{path}' to edit.",
+                code="file_not_found",
+                attr=f"file_edits__{index}__path",
+                file_path=path,
+            )
+        return self.files[path]
 
     def _check_free(self, path: str, attr: str, others: Sequence[str] | Mapping[str, FileRef]) -> None:
         if path in others:

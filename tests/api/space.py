@@ -97,7 +97,7 @@ class Space:
         self.id = project.id
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app, client=(peer, 50_000)),
-            base_url=f"http://skald.test/api/projects/{project.id}",
+            base_url="http://skald.test",
             headers={"Authorization": f"Bearer {key}"},
         )
 
@@ -105,23 +105,29 @@ class Space:
         """The same project for a client that connects from ``peer``."""
         return Space(self.app, self.conn, self.project, self.user, self.key, peer=peer)
 
+    async def at(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """A request to ``path``, below the project unless it starts with a slash."""
+        address = path if path.startswith("/") else f"/api/projects/{self.id}/{path}"
+        return await self.client.request(method, address, **options)
+
     async def get(self, path: str, **options: Any) -> httpx.Response:
-        return await self.client.get(f"llm_skills/{path}", **options)
+        """GET below ``llm_skills/``."""
+        return await self.at("GET", f"llm_skills/{path}", **options)
 
     async def post(self, path: str = "", json: Any = None, **options: Any) -> httpx.Response:
-        return await self.client.post(f"llm_skills/{path}", json=json, **options)
+        return await self.at("POST", f"llm_skills/{path}", json=json, **options)
 
     async def patch(self, name: str, json: Any = None, **options: Any) -> httpx.Response:
-        return await self.client.patch(f"llm_skills/name/{name}", json=json, **options)
+        return await self.at("PATCH", f"llm_skills/name/{name}", json=json, **options)
 
     async def delete(self, path: str, **options: Any) -> httpx.Response:
-        return await self.client.delete(f"llm_skills/{path}", **options)
+        return await self.at("DELETE", f"llm_skills/{path}", **options)
 
     async def create(self, name: str = "pdf-forms", **fields: Any) -> dict[str, Any]:
         """A new skill, as answered."""
         return await self.ok(201, await self.post(json=skill(name, **fields)))
 
-    async def publish(self, name: str, base: int, **fields: Any) -> dict[str, Any]:
+    async def publish(self, name: str, base: int, /, **fields: Any) -> dict[str, Any]:
         """A new version, as answered."""
         return await self.ok(200, await self.patch(name, {"base_version": base, **fields}))
 
