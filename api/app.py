@@ -28,6 +28,7 @@ from api.observability import AccessLog, Observability
 from api.prompts import PromptsController
 from api.rate_limit import RateLimiter
 from api.reader import Reader, Renderers
+from api.reference import ReferenceController
 from api.repository import Repository
 from api.skills import SkillsController
 from api.tail import Tail
@@ -55,6 +56,19 @@ RESOURCES = (SkillsController, PromptsController)
 GC_THRESHOLD = (50_000, 20, 1000)
 
 
+def route_handlers() -> list[Any]:
+    """Everything that is served, at its address."""
+    return [
+        HealthController,
+        IdentityController,
+        ReferenceController,
+        *(
+            Router(path=f"/api/{prefix}/{{project_id:str}}", route_handlers=list(RESOURCES))
+            for prefix in ("environments", "projects")
+        ),
+    ]
+
+
 def create_app(config: ApiConfig) -> Observability:
     """The application; its lifespan opens what it needs and closes it again. All processes of a host share ``run_dir``."""
     set_up_logging()
@@ -74,14 +88,7 @@ def create_app(config: ApiConfig) -> Observability:
             yield
 
     litestar = Litestar(
-        route_handlers=[
-            HealthController,
-            IdentityController,
-            *(
-                Router(path=f"/api/{prefix}/{{project_id:str}}", route_handlers=list(RESOURCES))
-                for prefix in ("environments", "projects")
-            ),
-        ],
+        route_handlers=route_handlers(),
         lifespan=[lifespan],
         exception_handlers=EXCEPTION_HANDLERS,
         request_max_body_size=config.max_body_bytes,

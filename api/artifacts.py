@@ -36,7 +36,7 @@ DEFAULT_RESOLVE_LIMIT = 50
 
 
 VERSION = Param("version", integer(1), "Which version; the latest when absent.", 1)
-AUTHOR = Param("created_by_id", integer(), "Only those whose latest version this user published.", 1)
+AUTHOR = Param("created_by_id", integer(None), "Only those whose latest version this user published.", 1)
 ORDER = Param(
     "order_by",
     {"type": "string", "enum": list(versions.ORDERS), "default": versions.DEFAULT_ORDER},
@@ -273,7 +273,7 @@ async def page(
             project_of(request),
             kind,
             search=query.text("search"),
-            author_id=query.integer("created_by_id"),
+            author_id=query.integer("created_by_id", cut=True),
             order=query.choice("order_by", versions.ORDERS) or versions.DEFAULT_ORDER,
             limit=limit,
             offset=offset,

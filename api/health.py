@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 from litestar import Controller, Request, Response, get
 from litestar.enums import MediaType
+from litestar.openapi import ResponseSpec
 from psycopg import Error as DatabaseError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -103,7 +104,12 @@ class HealthController(Controller):
         """Answers without looking at anything else."""
         return to_response(json_answer(msgspec.json.encode(Alive())))
 
-    @get("/readyz", operation_id="readyz", summary="Can it serve?")
+    @get(
+        "/readyz",
+        operation_id="readyz",
+        summary="Can it serve?",
+        responses={503: ResponseSpec(Readiness, generate_examples=False, description="It cannot serve now.")},
+    )
     async def readyz(self, request: Request[Any, Any, Any]) -> Response[Readiness]:
         """200 when the database answers and is migrated, else 503. Without Redis it is 200 and `degraded`."""
         readiness = await request.app.state.health.readiness()

@@ -105,7 +105,10 @@ class SkillsController(Controller):
         number = version_number(query)
         try:
             if "body_offset" in query or "body_length" in query:
-                part = query.integer("body_offset", minimum=0), query.integer("body_length", minimum=1)
+                part = (
+                    query.integer("body_offset", minimum=0, cut=True),
+                    query.integer("body_length", minimum=1, cut=True),
+                )
                 version = await reader.version(project_id, KIND, skill_name, number)
                 body = skills.paged(version, part[0] or 0, part[1])
                 return artifacts.answer(request, body, cache_control=IMMUTABLE if number else REVALIDATE)
