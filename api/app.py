@@ -17,6 +17,7 @@ from api.auth import Authenticator
 from api.commands import Commands
 from api.config import ApiConfig
 from api.errors import EXCEPTION_HANDLERS
+from api.feed import FeedController
 from api.forwarded import TrustedProxies
 from api.gate import Gate
 from api.health import Health, HealthController
@@ -50,7 +51,7 @@ RENDERERS = {
     Skill.KIND: Renderers(read=skills.full, labeled=None, write=skills.full),
     Prompt.KIND: Renderers(read=prompts.by_name, labeled=prompts.by_label, write=prompts.full),
 }
-RESOURCES = (SkillsController, PromptsController)
+RESOURCES = (SkillsController, PromptsController, FeedController)
 
 # Young objects die with their request; a full collection of the rest costs milliseconds and finds nothing.
 GC_THRESHOLD = (50_000, 20, 1000)
@@ -86,6 +87,7 @@ def create_app(config: ApiConfig) -> Observability:
             gc.freeze()
             gc.set_threshold(*GC_THRESHOLD)
             yield
+            app.state.tail.end_waits()
 
     litestar = Litestar(
         route_handlers=route_handlers(),
@@ -111,7 +113,7 @@ async def wire(app: Litestar, config: ApiConfig, metrics: measuring.Metrics, sta
     redis = open_redis(config)
     if redis is not None:
         stack.push_async_callback(redis.aclose)
-    tail = Tail(config.database_url, marks)
+    tail = state.tail = Tail(config.database_url, marks)
     await tail.start()
     stack.push_async_callback(tail.close)
     appender = Appender(config.database_url, observe=metrics.observe_append)

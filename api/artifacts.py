@@ -225,7 +225,7 @@ def origin(request: Request[Any, Any, Any]) -> str:
     client = scope.get("client")
     proxies: TrustedProxies = request.app.state.trusted_proxies
     return proxies.origin(
-        scope["scheme"], host.decode("latin-1"), client[0] if client else None, scope["headers"]
+        scope["scheme"], host.decode("latin-1"), client[0] if client else None, list(scope["headers"])
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from litestar import Response
 
-from projections.versions import etag_of
+from projections.encoding import etag_of
 
 Header = tuple[bytes, bytes]
 

@@ -27,11 +27,35 @@ class Tail:
         self._marks = marks
         self.seen = 0
         self._task: asyncio.Task[None] | None = None
+        self._moved = asyncio.Event()
+        self.closing = False
 
     async def start(self) -> None:
         """Returns when the first look at the log is done. Raises psycopg.OperationalError."""
         conn = await self._open()
         self._task = asyncio.create_task(self._run(conn), name="tail")
+
+    async def wait_beyond(self, position: int, seconds: float) -> bool:
+        """Wait until something after ``position`` is in the log; False when the time is up or the process is closing."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while self.seen <= position and not self.closing:
+            moved = self._moved
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await moved.wait()
+            except TimeoutError:
+                return False
+        return not self.closing
+
+    def end_waits(self) -> None:
+        """The process is closing: nobody shall wait any longer."""
+        self.closing = True
+        self._moved.set()
+
+    def _move(self, position: int) -> None:
+        self.seen = position
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
 
     async def close(self) -> None:
         if self._task is not None:
@@ -90,7 +114,7 @@ class Tail:
         if position - int(count) != self.seen or not streams:
             return False
         self._marks.raise_to([Marks.slot(UUID(hex=stream)) for stream in streams], position)
-        self.seen = position
+        self._move(position)
         return True
 
     async def _catch_up(self, conn: Connection) -> None:
@@ -105,4 +129,4 @@ class Tail:
             # An erased person may stand in any representation.
             slots = {FLOOR if topic.startswith("user.") else Marks.slot(stream) for _, stream, topic in rows}
             self._marks.raise_to(slots, last)
-        self.seen = last
+        self._move(last)

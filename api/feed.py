@@ -1,0 +1,265 @@
+"""The feed: the events of a project in the order of the log, by page, by long poll and as a stream."""
+
+from collections.abc import AsyncIterator
+from time import monotonic
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from litestar import Controller, Request, Response, get
+from litestar.params import FromPath
+from litestar.response import Stream
+
+from api import artifacts
+from api.artifacts import header_of, project_of, query_of
+from api.documentation import Param, integer, route
+from api.errors import documented
+from api.gate import Gate
+from api.http import REVALIDATE, json_answer, matches, to_response
+from api.query import Query
+from api.tail import Tail
+from domain.errors import Invalid, NotFound, Refused
+from projections import feed
+from projections.cloudevents import RESOURCES, Cloudevent, cloudevent, schemas, topic_of, type_of
+from projections.encoding import etag_of
+from projections.feed import Item
+from store.pool import Pool
+
+READ = "event:read"
+
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1000
+MAX_WAIT = 30
+BATCH = 500  # events that a stream holds at a time: what a slow reader costs
+HEARTBEAT = 15.0  # seconds; proxies close what is silent for 30 and more
+
+JSON_BATCH = "application/cloudevents-batch+json"
+NDJSON = "application/x-ndjson"
+
+AFTER = Param("after", integer(0, default=0), "Only events after this position of the log.", 0)
+LIMIT = Param("limit", integer(1, default=DEFAULT_LIMIT), "Page size; above 1000 is 1000.", 100)
+TYPE = Param(
+    "type",
+    {"type": "string"},
+    "Only events of this type; several with commas between.",
+    "skald.skill.published.v1",
+)
+SUBJECT = Param(
+    "subject", {"type": "string"}, "Only events about this name, of all its lives.", "skill/pdf-forms"
+)
+WAIT = Param(
+    "wait", integer(0, MAX_WAIT, 0), "Seconds to wait for the first event when there is none yet.", 10
+)
+
+
+class EventPage(msgspec.Struct):
+    """``next`` is always there: the address to go on from, also when there is nothing yet."""
+
+    results: list[Cloudevent]
+    next: str
+    position: int
+
+
+_encoder = msgspec.json.Encoder()
+SCHEMAS = schemas()
+
+
+class FeedController(Controller):
+    """Needs the scope ``event:read``."""
+
+    path = "/events"
+    tags = ("events",)
+    guards = (artifacts.guard,)
+
+    @get(
+        "/",
+        operation_id="events_list",
+        summary="Read the event feed",
+        opt=route(READ, query=(AFTER, LIMIT, TYPE, SUBJECT, WAIT)),
+        responses=documented(400, 401, 403, 404, 429, 503),
+    )
+    async def list(self, request: Request[Any, Any, Any]) -> Response[EventPage]:
+        """Events after a position, strictly in order and complete. `position` is where to go on from.
+
+        `Accept: application/cloudevents-batch+json` gives the bare array, `application/x-ndjson` a line an event; both
+        tell the next address in a `Link` header.
+        """
+        query = query_of(request)
+        filters = Filters.of(query)
+        after = query.integer("after", minimum=0) or 0
+        limit = query.integer("limit", minimum=1, maximum=MAX_LIMIT, cut=True) or DEFAULT_LIMIT
+        wait = query.integer("wait", minimum=0, maximum=MAX_WAIT) or 0
+        items, complete = await wait_for_first(request, after, limit, filters, wait)
+        following = next_page(request, query, complete)
+        events = [cloudevent(item.recorded, item.kind, item.name) for item in items]
+        return _answer(request, events, following, complete)
+
+    @get(
+        "/stream",
+        operation_id="events_stream",
+        summary="Follow the event feed (Server-Sent Events)",
+        opt=route(READ, query=(AFTER, TYPE, SUBJECT)),
+        responses=documented(400, 401, 403, 404, 429, 503),
+    )
+    async def stream(self, request: Request[Any, Any, Any]) -> Stream:
+        """One message an event, `id` its position; resumes after `Last-Event-ID`, else after `after`.
+
+        A comment every 15 seconds keeps the connection open. It ends when the service stops or the key is revoked.
+        """
+        query = query_of(request)
+        filters = Filters.of(query)
+        after = last_event_id(header_of(request, b"last-event-id"))
+        if after is None:
+            after = query.integer("after", minimum=0) or 0
+        return Stream(
+            messages(request, after, filters),
+            media_type="text/event-stream",
+            headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+        )
+
+
+class Filters(msgspec.Struct, frozen=True):
+    """What a reader wants to see; None is everything."""
+
+    topics: tuple[str, ...] | None
+    subject: tuple[str, str] | None
+
+    @classmethod
+    def of(cls, query: Query) -> "Filters":
+        """Raises Invalid for a type that does not exist or a subject of another form."""
+        return cls(topics_of(query), subject_of(query))
+
+
+def topics_of(query: Query) -> tuple[str, ...] | None:
+    value = query.text("type")
+    if value is None:
+        return None
+    topics = []
+    for type_ in value.split(","):
+        topic = topic_of(type_.strip())
+        if topic is None:
+            raise Invalid(
+                f"There is no event type '{type_.strip()}'; {type_of('skill.created')} is one.", attr="type"
+            )
+        topics.append(topic)
+    return tuple(topics)
+
+
+def subject_of(query: Query) -> tuple[str, str] | None:
+    value = query.text("subject")
+    if value is None:
+        return None
+    kind, slash, name = value.partition("/")
+    if kind not in RESOURCES or not slash or not name:
+        raise Invalid("A subject is 'skill/' or 'prompt/' and a name.", attr="subject")
+    return kind, name
+
+
+def last_event_id(value: bytes | None) -> int | None:
+    """Raises Invalid unless it is a position."""
+    if not value:
+        return None
+    text = value.decode("latin-1")
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise Invalid("This must be the id of an event: its position.", attr="Last-Event-ID")
+    return int(text)
+
+
+async def read(
+    pool: Pool, project_id: int, after: int, limit: int, filters: Filters
+) -> tuple[list[Item], int]:
+    async with pool.connection() as conn:
+        return await feed.page(
+            conn, project_id, after=after, limit=limit, topics=filters.topics, subject=filters.subject
+        )
+
+
+async def wait_for_first(
+    request: Request[Any, Any, Any], after: int, limit: int, filters: Filters, seconds: float
+) -> tuple[list[Item], int]:
+    """A page as soon as there is an event for it, an empty one when the time is up."""
+    tail: Tail = request.app.state.tail
+    project_id, deadline = project_of(request), monotonic() + seconds
+    while True:
+        items, after = await read(request.app.state.pool, project_id, after, limit, filters)
+        if items or not await tail.wait_beyond(after, deadline - monotonic()):
+            return items, after
+
+
+def next_page(request: Request[Any, Any, Any], query: Query, after: int) -> str:
+    values = {**query.values, "after": str(after)}
+    return f"{artifacts.origin(request)}{artifacts.request_path(request)}?{urlencode(values)}"
+
+
+def _answer(
+    request: Request[Any, Any, Any], events: list[Cloudevent], following: str, complete: int
+) -> Response[Any]:
+    accepted = (header_of(request, b"accept") or b"").decode("latin-1")
+    link = (b"link", f'<{following}>; rel="next"'.encode())
+    if NDJSON in accepted:
+        return _as(request, b"".join(_encoder.encode(event) + b"\n" for event in events), NDJSON, link)
+    if JSON_BATCH in accepted:
+        return _as(request, _encoder.encode(events), JSON_BATCH, link)
+    body = _encoder.encode(EventPage(events, following, complete))
+    return to_response(json_answer(body, header_of(request, b"if-none-match"), extra=[link]))
+
+
+def _as(
+    request: Request[Any, Any, Any], body: bytes, media_type: str, link: tuple[bytes, bytes]
+) -> Response[Any]:
+    etag = etag_of(body)
+    headers = {"etag": etag.decode(), "cache-control": REVALIDATE.decode(), "link": link[1].decode()}
+    condition = header_of(request, b"if-none-match")
+    if condition is not None and matches(condition, etag):
+        return Response(b"", status_code=304, headers=headers, media_type=media_type)
+    return Response(body, headers=headers, media_type=media_type)
+
+
+async def messages(request: Request[Any, Any, Any], after: int, filters: Filters) -> AsyncIterator[bytes]:
+    """Messages of a stream; the next batch is read when the reader has taken the one before."""
+    state = request.app.state
+    tail: Tail = state.tail
+    gate: Gate = state.gate
+    credential = header_of(request, b"authorization")
+    project_id = project_of(request)
+    yield b"retry: 1000\n\n"
+    while not tail.closing:
+        try:
+            principal = await gate.authenticator.authenticate(credential)
+            await gate.authenticator.resolve_project(principal, str(project_id))
+        except Refused:
+            return
+        items, after = await read(state.pool, project_id, after, BATCH, filters)
+        if items:
+            yield b"".join(message(item) for item in items)
+        elif not await tail.wait_beyond(after, HEARTBEAT):
+            yield b": still here\n\n"
+
+
+def message(item: Item) -> bytes:
+    event = cloudevent(item.recorded, item.kind, item.name)
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (event.position, event.type.encode(), _encoder.encode(event))
+
+
+class EventSchemaController(Controller):
+    """What `dataschema` points to; no key is needed."""
+
+    path = "/schema/events"
+    tags = ("events",)
+
+    @get(
+        "/{type_name:str}",
+        operation_id="event_schema_retrieve",
+        summary="The JSON Schema of an event type",
+        responses=documented(404),
+    )
+    async def schema(
+        self, request: Request[Any, Any, Any], type_name: FromPath[str]
+    ) -> Response[dict[str, Any]]:
+        """Of the `data` of the events of this type."""
+        schema = SCHEMAS.get(type_name.removesuffix(".json"))
+        if schema is None:
+            raise NotFound(
+                f"There is no event type '{type_name.removesuffix('.json')}'.", suggestions=list(SCHEMAS)[:3]
+            )
+        return artifacts.answer(request, _encoder.encode(schema))

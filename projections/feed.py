@@ -1,0 +1,60 @@
+"""The events of one project in the order of the log, with the names that they are about."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from projections.versions import Connection
+from store.log import COLUMNS, Recorded
+
+# events_of_project, artifacts_lives (every life of the name), artifacts_pkey; the head is that of the same snapshot, so a reader who has seen all rows has seen up to it.
+PAGE = f"""
+SELECT head.position, page.*, artifacts.kind, artifacts.name
+FROM (SELECT coalesce(max(position), 0) AS position FROM events) AS head
+LEFT JOIN LATERAL (
+    SELECT {COLUMNS} FROM events
+    WHERE project_id = %(project)s AND position > %(after)s AND position <= head.position
+      AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s))
+      AND (%(name)s::text IS NULL OR stream_id IN (
+          SELECT stream_id FROM artifacts WHERE project_id = %(project)s AND kind = %(kind)s AND name = %(name)s))
+    ORDER BY position LIMIT %(limit)s
+) AS page ON true
+LEFT JOIN artifacts ON artifacts.stream_id = page.stream_id
+ORDER BY page.position
+"""
+
+
+class Item(msgspec.Struct, frozen=True):
+    """An event and what it is about."""
+
+    recorded: Recorded
+    kind: str
+    name: str
+
+
+async def page(
+    conn: Connection,
+    project_id: int,
+    *,
+    after: int,
+    limit: int,
+    topics: Sequence[str] | None = None,
+    subject: tuple[str, str] | None = None,
+) -> tuple[list[Item], int]:
+    """Up to ``limit`` events after a position, and the position up to which they are complete.
+
+    With fewer events than ``limit`` that is the end of the log, so that a filtered reader does not read it again.
+    """
+    kind, name = subject or (None, None)
+    params = {
+        "project": project_id,
+        "after": after,
+        "limit": limit,
+        "topics": None if topics is None else list(topics),
+        "kind": kind,
+        "name": name,
+    }
+    rows = await (await conn.execute(PAGE, params, binary=True)).fetchall()
+    items = [Item(Recorded(*row[1:12]), row[12], row[13]) for row in rows if row[1] is not None]
+    complete = items[-1].recorded.position if len(items) == limit else max(rows[0][0], after)
+    return items, complete
