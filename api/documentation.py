@@ -9,6 +9,9 @@ from typing import Any
 
 import msgspec
 
+# In ``Meta.extra_json_schema``: the keywords that the annotation's own rules would give, and the document leaves out.
+WITHOUT = "x-without"
+
 
 class Param(msgspec.Struct, frozen=True):
     """A query parameter or header; ``schema`` is JSON Schema."""

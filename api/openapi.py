@@ -11,6 +11,7 @@ import msgspec
 from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import ResponseSpec
+from litestar.response import ServerSentEvent, Stream
 from litestar.routes import HTTPRoute
 
 from api import documentation as docs
@@ -21,8 +22,7 @@ VERSION = "1.0.0"
 UNDOCUMENTED = "/api/projects/"
 REF = "#/components/schemas/{name}"
 JSON = "application/json"
-# A rule may take back a keyword of the schema by None.
-RETRACTABLE = ("minLength", "maxLength", "pattern")
+EVENT_STREAM = "text/event-stream"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 DESCRIPTION = """\
@@ -60,6 +60,7 @@ blame, nested with `__` as in `files__1__path`, or null).\
 TAGS = {
     "skills": "Skills: a SKILL.md body, metadata and bundled files, in versions.",
     "prompts": "Prompts: any JSON, in versions, with labels.",
+    "events": "What happened, in the order of the log.",
     "identity": "Who the key belongs to and where it may go.",
     "operations": "Probes and numbers for operators; no key is needed.",
 }
@@ -241,6 +242,11 @@ class Operation(msgspec.Struct, frozen=True):
     def writes(self) -> bool:
         return self.method != "GET"
 
+    @property
+    def conditional(self) -> bool:
+        """Whether its answer has an entity tag that ``If-None-Match`` may name."""
+        return self.secured and not self.writes and self.answer is not Stream
+
 
 def document(app: Litestar) -> dict[str, Any]:
     """The whole document. Raises ValueError when two operations share an id, or a parameter has no description."""
@@ -252,7 +258,9 @@ def document(app: Litestar) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas)
-    used = {tag for one in operations for tag in one.handler.tags or ()}
+    used = {tag for one in operations for tag in one.handler.resolve_tags()}
+    if unknown := used - TAGS.keys():
+        raise ValueError(f"tags without a description: {unknown}")
     return {
         "openapi": "3.1.0",
         "info": {
@@ -295,11 +303,21 @@ def _read(route: HTTPRoute, handler: HTTPRouteHandler, method: str) -> Operation
         operation_id = operation_id(handler, method, route.path_components)  # type: ignore[arg-type]
     if not operation_id:
         raise ValueError(f"{method} {route.path_format} has no operation id")
-    [answer] = get_args(handler.parsed_return_field.annotation)
+    answer = _answer_type(handler)
     # The documented address has the slash that clients of this API send.
     path = route.path_format
     slash = "/" if ("project_id" in path and not path.endswith("}")) or path.endswith("_name}") else ""
     return Operation(path + slash, method, handler, operation_id, answer, dict(handler.responses or {}))
+
+
+def _answer_type(handler: HTTPRouteHandler) -> Any:
+    """What is in ``Response[…]``; a stream stands for itself. Raises ValueError for anything else."""
+    annotation = handler.parsed_return_field.annotation
+    if annotation is Stream or annotation is ServerSentEvent:
+        return Stream
+    if len(found := get_args(annotation)) != 1:
+        raise ValueError(f"{handler} does not say what it answers: annotate it by Response[…]")
+    return found[0]
 
 
 def _operation(operation: Operation, schemas: "Schemas") -> dict[str, Any]:
@@ -310,7 +328,7 @@ def _operation(operation: Operation, schemas: "Schemas") -> dict[str, Any]:
         "operationId": operation.operation_id,
         "summary": handler.summary or description.partition("\n")[0].rstrip("."),
         "description": description,
-        "tags": list(handler.tags or ()),
+        "tags": handler.resolve_tags(),
     }
     scope = operation.opt.get("scope")
     if scope:
@@ -346,7 +364,7 @@ def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:
         yield param.documented()
     if not operation.secured:
         return
-    if not operation.writes:
+    if operation.conditional:
         yield docs.IF_NONE_MATCH.documented()
     if 412 in operation.errors:
         yield docs.IF_MATCH.documented()
@@ -357,7 +375,7 @@ def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:
 def _responses(operation: Operation, schemas: "Schemas") -> dict[int, dict[str, Any]]:
     status = operation.handler.status_code
     answers = {status: _success(operation, schemas)}
-    if operation.secured and not operation.writes:
+    if operation.conditional:
         headers = {**docs.ETAG, **docs.CACHE, **docs.REQUEST_ID}
         answers[304] = {"description": "The client has this representation already.", "headers": headers}
     if (
@@ -388,14 +406,15 @@ def _success(operation: Operation, schemas: "Schemas") -> dict[str, Any]:
         headers.update(docs.POSITION)
         if 422 in operation.errors:
             headers.update(docs.REPLAYED)
+    media_type = {str: CONTENT_TYPE.decode(), Stream: EVENT_STREAM}.get(operation.answer)
     has_body = operation.answer is not type(None)
-    if has_body and operation.answer is not str:
+    if has_body and media_type is None:
         headers.update(docs.ETAG)
         headers.update(docs.CACHE)
     shown: dict[str, Any] = {"description": "Done; there is no body.", "headers": headers}
-    if operation.answer is str:
-        shown["description"] = "Plain text."
-        shown["content"] = {CONTENT_TYPE.decode(): {"schema": {"type": "string"}}}
+    if media_type is not None:
+        shown["description"] = "Text, line by line."
+        shown["content"] = {media_type: {"schema": {"type": "string"}}}
     elif has_body:
         text = schemas.component(operation.answer).get("description", operation.handler.summary)
         shown["description"] = str(text).partition("\n")[0]
@@ -464,11 +483,10 @@ class Schemas:
 
 
 def _tidy(schema: Any) -> None:
-    """Keywords that a rule takes back go, at any depth."""
+    """Keywords that the document leaves out go, at any depth."""
     if isinstance(schema, dict):
-        for keyword in RETRACTABLE:
-            if keyword in schema and schema[keyword] is None:
-                del schema[keyword]
+        for keyword in schema.pop(docs.WITHOUT, ()):
+            schema.pop(keyword, None)
         for inner in schema.values():
             _tidy(inner)
     elif isinstance(schema, list):

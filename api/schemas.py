@@ -1,7 +1,7 @@
 """Bodies of requests and answers. Rules of requests are in the annotations; ``api.payload`` applies them in this order.
 
 The schemas that clients see must say the same as those rules. Where trimming makes a plain ``maxLength`` untrue, a
-pattern says it, and a keyword set to None takes back the one that the rule would give (see ``api.openapi``).
+pattern says it, and ``WITHOUT`` lists the keywords of the rule that the document leaves out.
 """
 
 from typing import Annotated, Any, ClassVar
@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from api.documentation import WITHOUT
 from domain import content, names, prompts, skills
 from domain.errors import Invalid, TooBig
 from domain.json_text import depth
@@ -66,7 +67,7 @@ Description = Annotated[
         description="What the skill does and when to use it; 1 to 1024 characters. White space around it is cut off.",
         examples=["Fill in PDF forms. Use when a form has to be completed."],
         extra={"trim": True},
-        extra_json_schema={"maxLength": None, "pattern": trimmed(one_line(skills.MAX_DESCRIPTION))},
+        extra_json_schema={WITHOUT: ["maxLength"], "pattern": trimmed(one_line(skills.MAX_DESCRIPTION))},
     ),
 ]
 Body = Annotated[
@@ -86,7 +87,10 @@ License = Annotated[
         description="At most 255 characters. White space around it is cut off.",
         examples=["MIT"],
         extra={"trim": True, "blank": True},
-        extra_json_schema={"maxLength": None, "pattern": trimmed(f"(?:{one_line(skills.MAX_LICENSE)})?")},
+        extra_json_schema={
+            WITHOUT: ["maxLength"],
+            "pattern": trimmed(f"(?:{one_line(skills.MAX_LICENSE)})?"),
+        },
     ),
 ]
 Compatibility = Annotated[
@@ -97,7 +101,7 @@ Compatibility = Annotated[
         examples=["Needs Python 3.11"],
         extra={"trim": True, "blank": True},
         extra_json_schema={
-            "maxLength": None,
+            WITHOUT: ["maxLength"],
             "pattern": trimmed(f"(?:{one_line(skills.MAX_COMPATIBILITY)})?"),
         },
     ),
@@ -123,7 +127,7 @@ FilePath = Annotated[
         extra_json_schema={
             "maxLength": content.MAX_PATH_LENGTH,
             "pattern": PATH,
-            "not": {"pattern": SKILL_MD},
+            "not": {"anyOf": [{"pattern": SKILL_MD}, {"pattern": f"^[{WHITE}]*$"}]},
         },
     ),
 ]
@@ -418,7 +422,7 @@ VersionDescription = Annotated[
         examples=["Shorter greeting"],
         extra={"trim": True, "blank": True},
         extra_json_schema={
-            "maxLength": None,
+            WITHOUT: ["maxLength"],
             "pattern": trimmed(f"(?:{one_line(prompts.MAX_VERSION_DESCRIPTION)})?"),
         },
     ),
