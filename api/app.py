@@ -17,7 +17,7 @@ from api.auth import Authenticator
 from api.commands import Commands
 from api.config import ApiConfig
 from api.errors import EXCEPTION_HANDLERS
-from api.feed import FeedController
+from api.feed import EventSchemaController, FeedController
 from api.forwarded import TrustedProxies
 from api.gate import Gate
 from api.health import Health, HealthController
@@ -63,6 +63,7 @@ def route_handlers() -> list[Any]:
         HealthController,
         IdentityController,
         ReferenceController,
+        EventSchemaController,
         *(
             Router(path=f"/api/{prefix}/{{project_id:str}}", route_handlers=list(RESOURCES))
             for prefix in ("environments", "projects")
