@@ -48,10 +48,14 @@ class Marks:
 
     def raise_to(self, slots: Iterable[int], position: int) -> None:
         """Raise each slot to ``position`` unless it is higher: the slower of two writers must not lower it."""
+        self.raise_each((slot, position) for slot in slots)
+
+    def raise_each(self, marks: Iterable[tuple[int, int]]) -> None:
+        """The same for slots with a position each."""
         if self._file is not None:
             fcntl.lockf(self._file, fcntl.LOCK_EX, 1, 0)
         try:
-            for slot in slots:
+            for slot, position in marks:
                 if self._slots[slot] < position:
                     self._slots[slot] = position
         finally:

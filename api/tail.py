@@ -111,9 +111,13 @@ class Tail:
         position = int(last)
         if position <= self.seen:
             return True
-        if position - int(count) != self.seen or not streams:
+        if position - int(count) != self.seen or len(streams) != int(count):
             return False
-        self._marks.raise_to([Marks.slot(UUID(hex=stream)) for stream in streams], position)
+        # Each stream to its own event: to the last of them all, what a writer has just kept would count as old.
+        first = position - len(streams) + 1
+        self._marks.raise_each(
+            (Marks.slot(UUID(hex=stream)), first + index) for index, stream in enumerate(streams)
+        )
         self._move(position)
         return True
 
@@ -127,6 +131,8 @@ class Tail:
             self._marks.raise_to([FLOOR], last)
         else:
             # An erased person may stand in any representation.
-            slots = {FLOOR if topic.startswith("user.") else Marks.slot(stream) for _, stream, topic in rows}
-            self._marks.raise_to(slots, last)
+            self._marks.raise_each(
+                (FLOOR if topic.startswith("user.") else Marks.slot(stream), position)
+                for position, stream, topic in rows
+            )
         self._move(last)

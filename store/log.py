@@ -113,7 +113,7 @@ INSERT INTO commands (key_id, idempotency_key, fingerprint, status, stream_id, s
 SELECT * FROM unnest(%s::uuid[], %s::text[], %s::bytea[], %s::smallint[], %s::uuid[], %s::int[])
 """
 
-# "<last position> <number of events> <stream id> …": a listener that knows the position before needs no query.
+# "<last position> <number of events> <stream of each event> …": whoever knows the position before needs no query.
 NOTIFY = f"SELECT pg_notify('{CHANNEL}', (SELECT max(position) FROM events)::text || %s)"
 
 COLUMNS = """position, stream_id, stream_version, topic, state, recorded_at, project_id, actor_id, key_id, command_id,
@@ -217,10 +217,13 @@ async def append(conn: Connection, commits: Sequence[Commit]) -> list[Appended]:
 
 
 def notification(events: Sequence[tuple[Any, ...]]) -> str:
-    """What follows the position in a notification; events of no project need a look at their topic, so name nothing."""
-    streams = {row[0].hex for row in events}
-    lookup = len(streams) > NOTIFY_MAX_STREAMS or any(row[4] is None for row in events)
-    named = [] if lookup else sorted(streams)
+    """What follows the position in a notification: how many events, and the stream of each in their order.
+
+    Events of no project need a look at their topic, so none is named then.
+    """
+    named = [row[0].hex for row in events]
+    if len(named) > NOTIFY_MAX_STREAMS or any(row[4] is None for row in events):
+        named = []
     return " ".join(["", str(len(events)), *named])
 
 

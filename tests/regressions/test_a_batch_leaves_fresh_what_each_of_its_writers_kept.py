@@ -1,0 +1,65 @@
+"""A notification of a batch marked all its streams as changed at its last position, so what the writers of the others had
+just kept, true at their own positions, counted as old: under load every publish loaded its stream again."""
+
+import asyncio
+from time import monotonic
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from api.marks import Marks
+from api.tail import Tail
+from store.log import append
+from store.pool import connect
+from tests.histories import created, published
+
+
+async def test_each_stream_is_marked_at_its_own_event(fresh_database_url: str) -> None:
+    marks = Marks()
+    tail = Tail(fresh_database_url, marks)
+    await tail.start()
+    conn = await connect(fresh_database_url)
+    (one, first), (two, second), (three, third) = created("one"), created("two"), created("three")
+
+    await append(conn, [first, second, third])
+    await seen(tail, 3)
+
+    assert [fresh_from(marks, skill.id, 3) for skill in (one, two, three)] == [1, 2, 3]
+
+    # Of two events of one stream in a batch the later one counts.
+    _, again = published(one)
+    await append(conn, [again, published(two)[1]])
+    await seen(tail, 5)
+
+    assert [fresh_from(marks, skill.id, 5) for skill in (one, two, three)] == [4, 5, 3]
+    await conn.close()
+    await tail.close()
+
+
+async def test_so_it_is_when_the_tail_has_to_look_itself(fresh_database_url: str) -> None:
+    marks = Marks()
+    tail = Tail(fresh_database_url, marks)
+    await tail.start()
+    conn = await connect(fresh_database_url)
+    # Events of no project name no stream in their notification.
+    (one, first), (two, second) = created("one"), created("two")
+
+    await append(conn, [replace(commit, project_id=None) for commit in (first, second)])
+    await seen(tail, 2)
+
+    assert [fresh_from(marks, skill.id, 2) for skill in (one, two)] == [1, 2]
+    await conn.close()
+    await tail.close()
+
+
+async def seen(tail: Tail, position: int) -> None:
+    deadline = monotonic() + 10
+    while tail.seen < position:
+        assert monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+def fresh_from(marks: Marks, stream: UUID, last: int) -> int:
+    """The first position whose snapshot of the stream counts as true."""
+    slot = Marks.slot(stream)
+    return next(position for position in range(last + 1) if marks.is_fresh(slot, position))
