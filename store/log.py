@@ -13,10 +13,10 @@ import msgspec
 import psycopg
 from eventsourcing.persistence import StoredEvent
 from psycopg import AsyncConnection
-from psycopg.pq import PipelineStatus
 
 from domain.content import Content
 from store.errors import AppendError, CommandRepeated, NameConflict, StreamConflict
+from store.flush import flush, read_bigint, read_timestamptz
 from store.statements import SetStatement, Writes, merge
 
 CHANNEL = "skald_log"
@@ -114,7 +114,7 @@ SELECT * FROM unnest(%s::uuid[], %s::text[], %s::bytea[], %s::smallint[], %s::uu
 """
 
 # "<last position> <number of events> <stream of each event> …": whoever knows the position before needs no query.
-NOTIFY = f"SELECT pg_notify('{CHANNEL}', (SELECT max(position) FROM events)::text || %s)"
+NOTIFY = f"SELECT pg_notify('{CHANNEL}', (SELECT max(position) FROM events)::text || %s::text)"
 
 COLUMNS = """position, stream_id, stream_version, topic, state, recorded_at, project_id, actor_id, key_id, command_id,
              correlation_id"""
@@ -186,33 +186,27 @@ async def append(conn: Connection, commits: Sequence[Commit]) -> list[Appended]:
                     last.originator_version,
                 )
             )
-    async with conn.pipeline():
-        try:
-            if contents:
-                # Before the lock, and by digest, so that two writers of the same contents cannot deadlock.
-                rows = [(contents[digest].ref.digest, contents[digest].data) for digest in sorted(contents)]
-                await conn.execute(INSERT_CONTENTS.sql, SetStatement.columns(rows))
-            await conn.execute(LOCK)
-            inserted = await conn.execute(INSERT_EVENTS, SetStatement.columns(events))
-            for statement, changed in merge([commit.writes for commit in commits]):
-                await conn.execute(statement.sql, SetStatement.columns(changed))
-            if commands:
-                await conn.execute(INSERT_COMMANDS, SetStatement.columns(commands))
-            await conn.execute(NOTIFY, (notification(events),))
-        except BaseException:
-            # Leaving the pipeline would commit what was sent so far: a value that cannot be sent, or a cancelled
-            # task, must not leave half a commit behind. Without its connection the server takes all of it back;
-            # what the server itself has refused, it has taken back already.
-            if conn.pgconn.pipeline_status != PipelineStatus.ABORTED:
-                await conn.close()
-            raise
-    recorded = await inserted.fetchall()
-    first, now = min(row[0] for row in recorded), recorded[0][1]
+    batch: list[tuple[str, Any]] = []
+    if contents:
+        # Before the lock, and by digest, so that two writers of the same contents cannot deadlock.
+        rows = [(contents[digest].ref.digest, contents[digest].data) for digest in sorted(contents)]
+        batch.append((INSERT_CONTENTS.sql, SetStatement.columns(rows)))
+    batch.append((LOCK, ()))
+    place = len(batch)
+    batch.append((INSERT_EVENTS, SetStatement.columns(events)))
+    for statement, changed in merge([commit.writes for commit in commits]):
+        batch.append((statement.sql, SetStatement.columns(changed)))
+    if commands:
+        batch.append((INSERT_COMMANDS, SetStatement.columns(commands)))
+    batch.append((NOTIFY, (notification(events),)))
+    inserted = (await flush(conn, batch))[place]
+    first = min(read_bigint(inserted.get_value(row, 0)) for row in range(inserted.ntuples))
+    now = read_timestamptz(inserted.get_value(0, 1))
     answers = []
     for commit in commits:
-        last = first + len(commit.events) - 1
-        answers.append(Appended(first, last, now))
-        first = last + 1
+        following = first + len(commit.events)
+        answers.append(Appended(first, following - 1, now))
+        first = following
     return answers
 
 

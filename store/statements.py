@@ -9,6 +9,7 @@ Row = tuple[Any, ...]
 class SetStatement:
     """One SQL statement that takes any number of rows at once, a column an array (``unnest(%s::uuid[], …)``).
 
+    Each placeholder names its type; ``store.flush`` knows which there are.
     ``rank`` orders the statements of one transaction; equal statements of several commits run as one.
     The SQL may join ``events`` on (stream_id, stream_version): the events of the commit are there before it runs.
     """
