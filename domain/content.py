@@ -100,11 +100,15 @@ def check_path(path: str) -> str:
 
 
 def check_tree(paths: Iterable[str], *, attr: str = "files") -> None:
-    """Normal paths that must fit in one folder tree. Raises Invalid that blames the first path that does not."""
+    """Normal paths that must fit in one folder tree. Raises Invalid that blames the first path that does not.
+
+    ``attr`` is the path of the list; empty when the caller puts it before.
+    """
+    prefix = f"{attr}__" if attr else ""
     files: set[str] = set()
     folders: set[str] = set()
     for index, path in enumerate(paths):
-        where = f"{attr}__{index}__path"
+        where = f"{prefix}{index}__path"
         if path in files:
             raise Invalid(f"The path '{path}' is given more than once.", code="duplicate_path", attr=where)
         parents = parent_folders(path)
