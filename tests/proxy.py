@@ -9,6 +9,7 @@ from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+SYNC = b"S\x00\x00\x00\x04"  # the end of a pipeline; psycopg sends a Flush behind it
 READY = b"Z\x00\x00\x00\x05I"  # ReadyForQuery, idle: the transaction before it is decided and durable
 
 
@@ -56,8 +57,7 @@ class Proxy:
             while data := await reader.read(1 << 20):
                 if self.hold_and_cut:
                     self.hold_and_cut = False
-                    # All of it: the pipeline ends with Sync.
-                    while not data.endswith(b"S\x00\x00\x00\x04"):
+                    while SYNC not in data[-16:]:
                         data += await reader.read(1 << 20)
                     client.close()
                     self.cuts += 1
@@ -87,9 +87,11 @@ class Proxy:
                 await client.drain()
         client.close()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0.01)
 
 
 @contextlib.asynccontextmanager
@@ -102,5 +104,5 @@ async def proxy(url: str) -> AsyncIterator[Proxy]:
         yield through
     finally:
         server.close()
-        through.stop()
+        await through.stop()
         shutil.rmtree(folder)
