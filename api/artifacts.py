@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 from uuid import UUID
 
@@ -22,7 +22,9 @@ from api.reader import Encoded, Reader
 from domain.errors import Invalid, NotFound, PreconditionFailed, VersionNotFound
 from projections import versions
 from projections.encoding import author
-from projections.versions import Line, Row, Version
+from projections.versions import Connection, Line, Row, Version
+
+T = TypeVar("T")
 
 # By the segment of the address: the kind, and the scope that reading it needs.
 READ_SCOPES = {"llm_skills": ("skill", "llm_skill:read"), "llm_prompts": ("prompt", "llm_prompt:read")}
@@ -53,7 +55,12 @@ BEFORE = Param("before_version", integer(1), "Only versions below this one; excl
 
 
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Lets a request with a fitting key into its project; handlers find both in the state of the scope."""
+    """Lets a request with a fitting key into its project; handlers find both in the state of the scope.
+
+    OPTIONS needs no key: it tells nothing but the methods of the address, and its handler is not ours.
+    """
+    if isinstance(connection, Request) and connection.method == "OPTIONS":
+        return
     gate: Gate = connection.app.state.gate
     project_id = connection.scope["path_params"]["project_id"]
     principal, number = await gate.enter_project(connection.scope, project_id, handler.opt["scope"])
@@ -284,11 +291,19 @@ async def page(
     return count, rows, page_links(request, query, count, limit, offset)
 
 
+async def nothing(conn: Connection, stream_id: UUID) -> None:
+    """For a kind that resolves to no more than a version and a page of versions."""
+
+
 async def resolve(
-    request: Request[Any, Any, Any], kind: str, name: str
-) -> tuple[Version, tuple[list[Line], bool]]:
+    request: Request[Any, Any, Any],
+    kind: str,
+    name: str,
+    more: Callable[[Connection, UUID], Awaitable[T]],
+) -> tuple[Version, tuple[list[Line], bool], T]:
     """One artifact as ``version`` and ``version_id`` pick it, and a page of its versions, whatever was picked.
 
+    ``more`` reads what else the kind has to say of the stream; all of it is of one moment.
     Raises Invalid, NotFound, VersionNotFound (also when the two picks disagree).
     """
     query, reader, project_id = query_of(request), services(request)[0], project_of(request)
@@ -311,7 +326,8 @@ async def resolve(
                 raise VersionNotFound(kind, name, version_id, available)
             version = await reader.version_in(conn, project_id, kind, name, found)
         lines = await versions.lines(conn, version.stream_id, before=before, limit=limit, offset=offset or 0)
-    return version, lines
+        rest = await more(conn, version.stream_id)
+    return version, lines, rest
 
 
 def resolve_json(
@@ -338,7 +354,8 @@ async def redirect_to_name(
 ) -> Response[Any]:
     """302 from the id of an active version to its name. Raises ``otherwise`` for everything else."""
     version_id = as_uuid(name)
-    if version_id is not None and not isinstance(otherwise, VersionNotFound):
+    # Only for a name that nothing has; a missing version or label of one that exists is missing.
+    if version_id is not None and "suggestions" in otherwise.extra:
         async with request.app.state.pool.connection() as conn:
             found = await versions.name_of_id(conn, project_of(request), kind, version_id)
         if found is not None:

@@ -1,0 +1,21 @@
+"""The guard asked the handler of OPTIONS, which Litestar adds by itself, for a scope: 500."""
+
+import pytest
+
+from tests.api.space import Space
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("llm_skills/", {"GET", "POST"}),
+        ("llm_skills/name/any", {"GET", "PATCH"}),
+        ("llm_skills/name/any/files/a/b", {"GET", "DELETE"}),
+        ("llm_prompts/name/any/labels/production", {"PUT", "DELETE"}),
+    ],
+)
+async def test_options_tells_the_methods_and_needs_no_key(space: Space, path: str, methods: set[str]) -> None:
+    answer = await space.at("OPTIONS", path, headers={"Authorization": ""})
+
+    assert answer.status_code == 204
+    assert methods <= set(answer.headers["allow"].split(", "))
