@@ -12,7 +12,7 @@ from domain.errors import Invalid, NotFound, VersionNotFound
 from domain.events import Event, event
 from domain.json_text import depth, indented, parse_edited
 from domain.labels import LabelRemoved, LabelSet
-from domain.versioned import Source, Versioned, VersionEvent
+from domain.versioned import Archived, Restored, Source, Versioned, VersionEvent
 
 MAX_PROMPT_DEPTH = 256
 MAX_CONFIG_BYTES = 100_000
@@ -41,6 +41,7 @@ class PromptPublished(VersionEvent, frozen=True, kw_only=True):
     prompt: Ref | UnsetType = UNSET
     config: str | UnsetType | None = UNSET
     version_description: str = ""
+    reverted_to: int | None = None
 
 
 @event
@@ -54,10 +55,13 @@ class PromptLabelRemoved(LabelRemoved, frozen=True, kw_only=True):
 
 
 @event
-class PromptArchived(Event, frozen=True, kw_only=True):
-    """Every version and label leaves all reads and the name is free again."""
-
+class PromptArchived(Archived, frozen=True, kw_only=True):
     TOPIC: ClassVar[str] = "prompt.archived"
+
+
+@event
+class PromptRestored(Restored, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "prompt.restored"
 
 
 class PromptChanges(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +81,6 @@ class Prompt(Versioned, kw_only=True):
     prompt: Ref = Ref("", 0)
     config: str | None = None
     version_description: str = ""
-    labels: dict[str, int] = {}
 
     # Commands
 
@@ -175,6 +178,27 @@ class Prompt(Versioned, kw_only=True):
     def archive(self) -> None:
         self.trigger(PromptArchived(originator_id=self.id, originator_version=self.version + 1))
 
+    def restore(self) -> None:
+        """Raises Invalid when it is not archived."""
+        if not self.archived:
+            raise Invalid(f"The prompt '{self.name}' is not archived.")
+        self.trigger(PromptRestored(originator_id=self.id, originator_version=self.version + 1))
+
+    def revert(self, old: "Prompt", *, version_id: UUID, base_version: int | None) -> None:
+        """A new version that is equal to ``old``, an earlier state of this prompt. Raises VersionConflict."""
+        self.check_base(base_version)
+        self.trigger(
+            PromptPublished(
+                originator_id=self.id,
+                originator_version=self.version + 1,
+                number=self.number + 1,
+                version_id=version_id,
+                prompt=old.prompt,
+                config=old.config,
+                reverted_to=old.number,
+            )
+        )
+
     # Fold
 
     def apply(self, event: Event) -> None:
@@ -194,9 +218,6 @@ class Prompt(Versioned, kw_only=True):
                 self.prompt = event.prompt
                 self.config = event.config
                 self.version_description = event.version_description
-            case PromptArchived():
-                self.archived = True
-                self.labels = {}
             case _:
                 raise ValueError(f"a prompt has no event {event.TOPIC}")
 

@@ -22,7 +22,7 @@ from domain.content import (
 from domain.errors import FileExists, Invalid, NotFound
 from domain.events import Event, event
 from domain.outline import outline
-from domain.versioned import Source, Versioned, VersionEvent
+from domain.versioned import Archived, Restored, Source, Versioned, VersionEvent
 
 MAX_DESCRIPTION = 1024
 MAX_LICENSE = 255
@@ -77,6 +77,7 @@ class SkillPublished(VersionEvent, frozen=True, kw_only=True):
     metadata: Metadata | UnsetType = UNSET
     files: tuple[FileRef, ...] | UnsetType = UNSET
     edited: tuple[FileRef, ...] = ()
+    reverted_to: int | None = None
 
 
 @event
@@ -102,10 +103,13 @@ class SkillFileRemoved(VersionEvent, frozen=True, kw_only=True):
 
 
 @event
-class SkillArchived(Event, frozen=True, kw_only=True):
-    """Every version leaves all reads and the name is free again."""
-
+class SkillArchived(Archived, frozen=True, kw_only=True):
     TOPIC: ClassVar[str] = "skill.archived"
+
+
+@event
+class SkillRestored(Restored, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "skill.restored"
 
 
 class File(msgspec.Struct, frozen=True):
@@ -329,6 +333,33 @@ class Skill(Versioned, kw_only=True):
     def archive(self) -> None:
         self.trigger(SkillArchived(originator_id=self.id, originator_version=self.version + 1))
 
+    def restore(self) -> None:
+        """Raises Invalid when it is not archived."""
+        if not self.archived:
+            raise Invalid(f"The skill '{self.name}' is not archived.")
+        self.trigger(SkillRestored(originator_id=self.id, originator_version=self.version + 1))
+
+    def revert(self, old: "Skill", *, version_id: UUID, base_version: int | None) -> None:
+        """A new version that is equal to ``old``, an earlier state of this skill. Raises VersionConflict."""
+        self.check_base(base_version)
+        self.trigger(
+            SkillPublished(
+                originator_id=self.id,
+                originator_version=self.version + 1,
+                number=self.number + 1,
+                version_id=version_id,
+                description=old.description,
+                body=old.body,
+                outline=old.outline,
+                license=old.license,
+                compatibility=old.compatibility,
+                allowed_tools=old.allowed_tools,
+                metadata=old.metadata,
+                files=tuple(old.files.values()),
+                reverted_to=old.number,
+            )
+        )
+
     def file(self, path: str) -> FileRef:
         """Raises NotFound with close paths."""
         return find_file(self.files, path, self.name)
@@ -388,8 +419,6 @@ class Skill(Versioned, kw_only=True):
                 self.allowed_tools = event.allowed_tools
                 self.metadata = event.metadata
                 self.files = _by_path(event.files)
-            case SkillArchived():
-                self.archived = True
             case _:
                 raise ValueError(f"a skill has no event {event.TOPIC}")
 

@@ -23,6 +23,14 @@ class VersionEvent(Event, frozen=True, kw_only=True):
     version_id: UUID
 
 
+class Archived(Event, frozen=True, kw_only=True):
+    """Every version and label leaves all reads and the name is free again."""
+
+
+class Restored(Event, frozen=True, kw_only=True):
+    """An archived stream has its name back, with all its versions and without labels."""
+
+
 class Versioned(msgspec.Struct, kw_only=True):
     """The folded state of one stream, and the decisions that may extend it.
 
@@ -38,6 +46,7 @@ class Versioned(msgspec.Struct, kw_only=True):
     number: int = 0
     version_id: UUID = UUID(int=0)
     archived: bool = False
+    labels: dict[str, int] = {}
     pending: tuple[Event, ...] = ()
 
     def fork(self) -> Self:
@@ -63,11 +72,17 @@ class Versioned(msgspec.Struct, kw_only=True):
         if isinstance(event, VersionEvent):
             self.number = event.number
             self.version_id = event.version_id
-        self.apply(event)
+        if isinstance(event, Archived):
+            self.archived = True
+            self.labels = {}
+        elif isinstance(event, Restored):
+            self.archived = False
+        else:
+            self.apply(event)
         self.version = event.originator_version
 
     def apply(self, event: Event) -> None:
-        """What the event means for this kind of stream."""
+        """What any other event means for this kind of stream."""
         raise NotImplementedError
 
     def trigger(self, event: Event) -> None:

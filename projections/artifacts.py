@@ -13,7 +13,7 @@ import msgspec
 from domain.content import Content, Ref
 from domain.events import Event
 from domain.labels import LabelRemoved, LabelSet
-from domain.versioned import Versioned, VersionEvent
+from domain.versioned import Archived, Restored, Versioned, VersionEvent
 from projections import labels, names
 from store.statements import Row, SetStatement, Writes
 
@@ -71,6 +71,12 @@ ARCHIVED = SetStatement(
     """,
 )
 
+RESTORED = SetStatement(
+    "artifacts.restore",
+    61,
+    "UPDATE artifacts SET archived_position = NULL, archived_at = NULL WHERE stream_id = ANY(%s::uuid[])",
+)
+
 TEXT_CHANGED = SetStatement(
     "search_texts.change",
     70,
@@ -100,6 +106,8 @@ COUNTED = SetStatement(
 STATEMENTS = (
     names.RELEASE,
     names.CLAIM,
+    names.SPAN_BEGUN,
+    names.SPAN_ENDED,
     labels.ENDED,
     labels.SET,
     labels.ALL_ENDED,
@@ -107,6 +115,7 @@ STATEMENTS = (
     CREATED,
     ADVANCED,
     ARCHIVED,
+    RESTORED,
     TEXT_CHANGED,
     TEXT_REMOVED,
     COUNTED,
@@ -124,13 +133,12 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class View(msgspec.Struct, frozen=True):
-    """What one kind contributes to the rows of a version. ``text`` is None when the search text has not changed."""
+    """What one kind contributes to the rows of a version."""
 
     body: bytes
     details: Content
     outline: bytes | None
     manifest: Content | None
-    text: str | None
 
 
 class Kind(Protocol):
@@ -141,6 +149,14 @@ class Kind(Protocol):
         ...
 
     def view(self, step: Step) -> View: ...
+
+    def text(self, step: Step) -> str:
+        """What a search finds it by, beside its name."""
+        ...
+
+    def text_changed(self, event: Event) -> bool:
+        """Whether a new version may have another text than the one before."""
+        ...
 
 
 def search_fold(text: str) -> str:
@@ -157,56 +173,109 @@ class Folded(msgspec.Struct, frozen=True):
 
 
 def fold(steps: Sequence[Step], kinds: Mapping[str, Kind]) -> Folded:
-    """Pure: nothing is read, nothing is written."""
-    rows: dict[SetStatement, list[Row]] = {statement: [] for statement in STATEMENTS}
-    advanced: dict[UUID, Row] = {}
-    texts: dict[UUID, Row] = {}
-    views: dict[UUID, View] = {}
-    contents: dict[str, Content] = {}
-    pointers = labels.Pointers()
+    """Pure: nothing is read, nothing is written.
+
+    Where several steps of a batch touch one row, the rows are those of their sum: the statements run once, in their order.
+    """
+    batch = _Batch()
     for step in steps:
-        artifact, event, project_id = step.artifact, step.event, step.project_id
-        kind = artifact.KIND
-        stream, version = event.originator_id, event.originator_version
+        batch.take(step, kinds[step.artifact.KIND])
+    return batch.folded()
+
+
+class _Batch:
+    """The rows of the steps so far."""
+
+    def __init__(self) -> None:
+        self.rows: dict[SetStatement, list[Row]] = {statement: [] for statement in STATEMENTS}
+        self.contents: dict[str, Content] = {}
+        self.views: dict[UUID, View] = {}
+        self.pointers = labels.Pointers()
+        # By stream, the last one counts; archived and restored exclude each other, and so do the two of a text.
+        self.advanced: dict[UUID, Row] = {}
+        self.archived: dict[UUID, Row] = {}
+        self.restored: dict[UUID, Row] = {}
+        self.texts: dict[UUID, Row] = {}
+        self.texts_removed: dict[UUID, Row] = {}
+        self.claims: dict[Row, UUID] = {}
+
+    def take(self, step: Step, kind: Kind) -> None:
+        event, stream = step.event, step.event.originator_id
         if isinstance(event, VersionEvent):
-            view = views[stream] = kinds[kind].view(step)
-            parts = [part for part in (view.details, view.manifest) if part is not None]
-            contents.update((part.ref.sha256, part) for part in parts)
-            details = view.details.ref.digest
-            manifest = view.manifest.ref.digest if view.manifest else None
-            latest = (event.number, event.version_id, step.actor_id)
-            rows[VERSION_ADDED].append((stream, version, *latest, view.body, details, view.outline, manifest))
-            if event.number == 1:
-                rows[names.CLAIM].append((project_id, kind, artifact.name, stream))
-                rows[CREATED].append(
-                    (
-                        stream,
-                        version,
-                        project_id,
-                        kind,
-                        artifact.name,
-                        *latest,
-                        view.body,
-                        details,
-                        view.outline,
-                    )
-                )
-                rows[COUNTED].append((project_id, kind, 1))
-            else:
-                advanced[stream] = (stream, version, *latest, view.body, details, view.outline)
-            if view.text is not None:
-                texts[stream] = (stream, project_id, kind, artifact.name, search_fold(view.text))
+            self._version(step, event, kind)
         elif isinstance(event, LabelSet | LabelRemoved):
-            pointers.follow(event, step.actor_id)
-        elif artifact.archived:
-            rows[labels.ALL_ENDED].append((stream, version))
-            rows[names.RELEASE].append((project_id, kind, artifact.name, stream))
-            rows[ARCHIVED].append((stream, version))
-            rows[TEXT_REMOVED].append((stream,))
-            rows[COUNTED].append((project_id, kind, -1))
-    rows[labels.ENDED], rows[labels.SET] = pointers.ended, pointers.set
-    rows[ADVANCED] = list(advanced.values())
-    rows[TEXT_CHANGED] = list(texts.values())
-    return Folded(
-        {statement: changed for statement, changed in rows.items() if changed}, list(contents.values()), views
-    )
+            self.pointers.follow(event, step.actor_id)
+        elif isinstance(event, Archived):
+            version = event.originator_version
+            self.pointers.end_all(stream, version)
+            self._release(step)
+            self.rows[names.SPAN_ENDED].append((stream, version))
+            self.archived[stream] = (stream, version)
+            self.restored.pop(stream, None)
+            self.texts.pop(stream, None)
+            self.texts_removed[stream] = (stream,)
+        elif isinstance(event, Restored):
+            self._claim(step)
+            self.restored[stream] = (stream,)
+            self.archived.pop(stream, None)
+            self._text(step, kind)
+
+    def _version(self, step: Step, event: VersionEvent, kind: Kind) -> None:
+        artifact, stream, version = step.artifact, event.originator_id, event.originator_version
+        view = self.views[stream] = kind.view(step)
+        self.contents.update(
+            (part.ref.sha256, part) for part in (view.details, view.manifest) if part is not None
+        )
+        details = view.details.ref.digest
+        manifest = view.manifest.ref.digest if view.manifest else None
+        head = (event.number, event.version_id, step.actor_id)
+        parts = (view.body, details, view.outline)
+        self.rows[VERSION_ADDED].append((stream, version, *head, *parts, manifest))
+        if event.number == 1:
+            self._claim(step)
+            self.rows[CREATED].append(
+                (stream, version, step.project_id, artifact.KIND, artifact.name, *head, *parts)
+            )
+        else:
+            self.advanced[stream] = (stream, version, *head, *parts)
+        if kind.text_changed(event):
+            self._text(step, kind)
+
+    def _claim(self, step: Step) -> None:
+        name, stream = _name(step), step.event.originator_id
+        self.claims[name] = stream
+        self.rows[names.SPAN_BEGUN].append((stream, step.event.originator_version, *name))
+        self.rows[COUNTED].append((*name[:2], 1))
+
+    def _release(self, step: Step) -> None:
+        name, stream = _name(step), step.event.originator_id
+        if self.claims.get(name) == stream:
+            del self.claims[name]
+        else:
+            self.rows[names.RELEASE].append((*name, stream))
+        self.rows[COUNTED].append((*name[:2], -1))
+
+    def _text(self, step: Step, kind: Kind) -> None:
+        stream = step.event.originator_id
+        self.texts[stream] = (stream, *_name(step), search_fold(kind.text(step)))
+        self.texts_removed.pop(stream, None)
+
+    def folded(self) -> Folded:
+        rows = self.rows
+        rows[names.CLAIM] = [(*name, stream) for name, stream in self.claims.items()]
+        rows[labels.ENDED], rows[labels.SET] = self.pointers.ended, self.pointers.set
+        rows[labels.ALL_ENDED] = self.pointers.all_ended
+        for statement, by_stream in (
+            (ADVANCED, self.advanced),
+            (ARCHIVED, self.archived),
+            (RESTORED, self.restored),
+            (TEXT_CHANGED, self.texts),
+            (TEXT_REMOVED, self.texts_removed),
+        ):
+            rows[statement] = list(by_stream.values())
+        writes = {statement: changed for statement, changed in rows.items() if changed}
+        return Folded(writes, list(self.contents.values()), self.views)
+
+
+def _name(step: Step) -> Row:
+    return (step.project_id, step.artifact.KIND, step.artifact.name)

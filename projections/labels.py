@@ -13,7 +13,7 @@ from store.statements import Row, SetStatement
 
 ENDED = SetStatement(
     "labels.end",
-    84,
+    83,
     """
     UPDATE labels SET until_position = position
     FROM unnest(%s::uuid[], %s::text[], %s::int[]) AS new (stream_id, name, stream_version)
@@ -37,7 +37,7 @@ SET = SetStatement(
 
 ALL_ENDED = SetStatement(
     "labels.end_all",
-    86,
+    84,
     """
     UPDATE labels SET until_position = position
     FROM unnest(%s::uuid[], %s::int[]) AS new (stream_id, stream_version)
@@ -53,6 +53,14 @@ FROM labels {JOIN_AUTHOR} set_by
 WHERE stream_id = %s AND until_position IS NULL ORDER BY labels.name
 """
 
+# labels_pkey
+AT = f"""
+SELECT labels.name, number, set_at, since_position, {AUTHOR}
+FROM labels {JOIN_AUTHOR} set_by
+WHERE stream_id = %s AND labels.name = %s AND since_position <= %s
+ORDER BY since_position DESC LIMIT 1
+"""
+
 
 class Pointers:
     """The rows that label events bring: of several moves of one label in a batch, each but the last has its end."""
@@ -60,15 +68,31 @@ class Pointers:
     def __init__(self) -> None:
         self.ended: list[Row] = []
         self.set: list[Row] = []
+        self.all_ended: list[Row] = []
         self._open: dict[tuple[UUID, str], int | None] = {}
+        self._streams: set[UUID] = set()
+
+    def end_all(self, stream: UUID, version: int) -> None:
+        """The archive of a stream ends its labels: those of this batch here, earlier ones by their statement."""
+        for key, place in self._open.items():
+            if key[0] == stream and place is not None:
+                self._end(place, version)
+                self._open[key] = None
+        if stream not in self._streams:
+            self._streams.add(stream)
+            self.all_ended.append((stream, version))
+
+    def _end(self, place: int, version: int) -> None:
+        stream, name, number, since, _, set_by = self.set[place]
+        self.set[place] = (stream, name, number, since, version, set_by)
 
     def follow(self, event: LabelSet | LabelRemoved, actor_id: int | None) -> None:
         key = (event.originator_id, event.label)
-        if key not in self._open:
+        before = self._open.get(key)
+        if before is not None:
+            self._end(before, event.originator_version)
+        elif key not in self._open and event.originator_id not in self._streams:
             self.ended.append((*key, event.originator_version))
-        elif (before := self._open[key]) is not None:
-            stream, name, number, since, _, set_by = self.set[before]
-            self.set[before] = (stream, name, number, since, event.originator_version, set_by)
         self._open[key] = None
         if isinstance(event, LabelSet):
             self._open[key] = len(self.set)
@@ -89,6 +113,14 @@ async def of_stream(conn: AsyncConnection[Any], stream_id: UUID) -> list[Label]:
     """The labels that a stream has now, by name."""
     rows = await (await conn.execute(ALL, (stream_id,), binary=True)).fetchall()
     return [Label(author(row[4:]), *row[:4]) for row in rows]
+
+
+async def at(conn: AsyncConnection[Any], stream_id: UUID, name: str, position: int) -> Label:
+    """Where a label pointed at a position of the log, at which it is known to have pointed somewhere."""
+    row = await (await conn.execute(AT, (stream_id, name, position), binary=True)).fetchone()
+    if row is None:
+        raise LookupError(f"{stream_id} had no label {name} at {position}")
+    return Label(author(row[4:]), *row[:4])
 
 
 def label_json(label: Label) -> bytes:

@@ -1,4 +1,4 @@
-"""Which stream holds a name now: ``active_names``."""
+"""Which stream holds a name: ``active_names`` now, ``name_spans`` at any position of the log."""
 
 from typing import Any
 from uuid import UUID
@@ -24,6 +24,35 @@ CLAIM = SetStatement(
     """
     INSERT INTO active_names (project_id, kind, name, stream_id)
     SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::uuid[])
+    """,
+)
+
+SPAN_BEGUN = SetStatement(
+    "name_spans.begin",
+    21,
+    """
+    INSERT INTO name_spans (stream_id, project_id, kind, name, since_position)
+    SELECT new.stream_id, new.project_id, kind, name, position
+    FROM unnest(%s::uuid[], %s::int[], %s::bigint[], %s::text[], %s::text[])
+        AS new (stream_id, stream_version, project_id, kind, name)
+    JOIN events ON events.stream_id = new.stream_id AND events.stream_version = new.stream_version
+    """,
+)
+
+SPAN_ENDED = SetStatement(
+    "name_spans.end",
+    22,
+    """
+    UPDATE name_spans SET until_position = ended.position
+    FROM (
+        SELECT open.stream_id, open.since_position, min(events.position) AS position
+        FROM unnest(%s::uuid[], %s::int[]) AS new (stream_id, stream_version)
+        JOIN events ON events.stream_id = new.stream_id AND events.stream_version = new.stream_version
+        JOIN name_spans AS open ON open.stream_id = new.stream_id AND open.until_position IS NULL
+                               AND open.since_position < events.position
+        GROUP BY open.stream_id, open.since_position
+    ) AS ended
+    WHERE name_spans.stream_id = ended.stream_id AND name_spans.since_position = ended.since_position
     """,
 )
 

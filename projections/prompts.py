@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from domain.content import Content, Ref
+from domain.events import Event
 from domain.prompts import Prompt, PromptCreated, PromptPublished
 from domain.versioned import Versioned
 from projections.artifacts import Step, View
@@ -37,11 +38,8 @@ class PromptKind:
         return (_prompt(artifact).prompt,)
 
     def view(self, step: Step) -> View:
-        prompt, event = _prompt(step.artifact), step.event
+        prompt = _prompt(step.artifact)
         text = text_of(step.contents[prompt.prompt.sha256])
-        changed = isinstance(event, PromptCreated) or (
-            isinstance(event, PromptPublished) and event.prompt is not msgspec.UNSET
-        )
         details = Details(
             msgspec.Raw((prompt.config or "null").encode()),
             prompt.version_description,
@@ -53,7 +51,14 @@ class PromptKind:
             details=Content.of(encode(details)),
             outline=None,
             manifest=None,
-            text=text if changed else None,
+        )
+
+    def text(self, step: Step) -> str:
+        return text_of(step.contents[_prompt(step.artifact).prompt.sha256])
+
+    def text_changed(self, event: Event) -> bool:
+        return isinstance(event, PromptCreated) or (
+            isinstance(event, PromptPublished) and event.prompt is not msgspec.UNSET
         )
 
 

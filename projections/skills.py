@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from domain.content import Content, Ref
+from domain.events import Event
 from domain.skills import FileRef, Skill, SkillCreated, SkillPublished
 from domain.versioned import Versioned
 from projections.artifacts import Step, View
@@ -34,18 +35,27 @@ class SkillKind:
         return ()
 
     def view(self, step: Step) -> View:
-        skill, event = step.artifact, step.event
-        assert isinstance(skill, Skill)
-        described = isinstance(event, SkillCreated) or (
-            isinstance(event, SkillPublished) and event.description is not msgspec.UNSET
-        )
+        skill = _skill_of(step.artifact)
         return View(
             body=skill.body.digest,
             details=details(skill),
             outline=skill.outline.digest,
             manifest=manifest(skill),
-            text=skill.description if described else None,
         )
+
+    def text(self, step: Step) -> str:
+        return _skill_of(step.artifact).description
+
+    def text_changed(self, event: Event) -> bool:
+        return isinstance(event, SkillCreated) or (
+            isinstance(event, SkillPublished) and event.description is not msgspec.UNSET
+        )
+
+
+def _skill_of(artifact: Versioned) -> Skill:
+    if not isinstance(artifact, Skill):
+        raise TypeError(f"{type(artifact)} is no skill")
+    return artifact
 
 
 def details(skill: Skill) -> Content:
