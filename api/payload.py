@@ -13,7 +13,6 @@ A field's rules stand in its annotation and are the same that the OpenAPI docume
 Nothing is coerced: a bool is no integer, nor is 1.0. Unknown fields are ignored.
 """
 
-import json
 import re
 from collections.abc import Callable
 from typing import Any, Never, TypeVar
@@ -23,6 +22,7 @@ from msgspec import inspect
 
 from api.errors import ParseError, UnsupportedMediaType
 from domain.errors import Invalid, Refused, TooBig
+from domain.json_text import parse
 
 T = TypeVar("T")
 
@@ -35,9 +35,12 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 _checks: dict[type[Any], Check] = {}
 
 
-def decode(struct_type: type[T], raw: bytes, content_type: str | bytes | None) -> T:
+def decode(
+    struct_type: type[T], raw: bytes, content_type: str | bytes | None, *, any_number: bool = False
+) -> T:
     """The body as an instance of ``struct_type``.
 
+    ``any_number``: numbers beyond a double are taken, and seen as infinite, because the caller keeps them as written.
     Raises UnsupportedMediaType, ParseError (no JSON object) or Invalid for the first bad field. An empty body is ``{}``,
     whatever its type says.
     """
@@ -45,7 +48,7 @@ def decode(struct_type: type[T], raw: bytes, content_type: str | bytes | None) -
         return _check_of(struct_type)({}, False)
     check_content_type(content_type)
     try:
-        value, suspect = _parse(raw)
+        value, suspect = _parse(raw, any_number)
         if type(value) is not dict:
             raise ParseError("Send a JSON object.")
         return _check_of(struct_type)(value, suspect)
@@ -74,29 +77,20 @@ def check_content_type(content_type: str | bytes | None) -> None:
         raise UnsupportedMediaType(f"Send the body as application/json, {sent}.")
 
 
-def _parse(raw: bytes) -> tuple[Any, bool]:
+def _parse(raw: bytes, any_number: bool) -> tuple[Any, bool]:
     """The JSON value, and whether its texts have to be looked through."""
     try:
         # In JSON text a NUL can only stand as this escape; where it is absent no text needs a look.
         return msgspec.json.decode(raw), b"\\u0000" in raw
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        value = _with_surrogates(raw)
-        if value is MISSING:
+        # msgspec takes lone surrogates and large numbers for broken JSON.
+        try:
+            value = parse(raw)
+        except ValueError:
+            value = MISSING
+        if value is MISSING or not (any_number or _bad_text(value) is not None):
             raise ParseError(f"The body is no valid JSON: {error}.") from None
         return value, True
-
-
-def _with_surrogates(raw: bytes) -> Any:
-    """The value, when a lone surrogate is all that is wrong with it: msgspec takes that for broken JSON."""
-    try:
-        value = json.loads(raw.decode(), parse_constant=_refuse_constant)
-    except ValueError:
-        return MISSING
-    return value if _bad_text(value) is not None else MISSING
-
-
-def _refuse_constant(name: str) -> Never:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _bad_text(value: Any) -> str | None:

@@ -109,7 +109,7 @@ class PromptsController(Controller):
     )
     async def create(self, request: Request[Any, Any, Any], body: bytes) -> Response[schemas.PromptAnswer]:
         """Version 1 of a new prompt."""
-        data = decode(schemas.CreatePrompt, body, header_of(request, b"content-type"))
+        data = decode(schemas.CreatePrompt, body, header_of(request, b"content-type"), any_number=True)
         sent = msgspec.json.decode(body, type=Sent)
         prompt, contents = Prompt.create(
             id=new_id(),
@@ -161,7 +161,7 @@ class PromptsController(Controller):
         self, request: Request[Any, Any, Any], prompt_name: FromPath[str], body: bytes
     ) -> Response[schemas.PromptAnswer]:
         """`base_version` must be the latest version; `If-Match` with its entity tag says the same."""
-        data = decode(schemas.PublishPrompt, body, header_of(request, b"content-type"))
+        data = decode(schemas.PublishPrompt, body, header_of(request, b"content-type"), any_number=True)
         changes = changes_of(data, body)
         base = base_version(request, data.base_version, required=True)
         reader = services(request)[0]
@@ -228,7 +228,7 @@ class PromptsController(Controller):
         opt=route(WRITE, body=schemas.SetLabel),
         responses={
             201: ResponseSpec(schemas.LabelAnswer, generate_examples=False, description="The label is new."),
-            **documented(400, 401, 403, 404, 409, 413, 415, 429, 503),
+            **documented(400, 401, 403, 404, 409, 412, 413, 415, 429, 503),
         },
     )
     async def set_label(
@@ -243,18 +243,15 @@ class PromptsController(Controller):
         name = _label_name(label_name)
         known = False
 
-        async def decide(_: Loaded[Prompt], prompt: Prompt) -> list[Content]:
+        async def decide(loaded: Loaded[Prompt], prompt: Prompt) -> list[Content]:
             nonlocal known
+            await _check_etag(request, loaded)
             known = prompt.set_label(name, data.version)
             return []
 
-        done = await services(request)[1].change(caller_of(request), Prompt, prompt_name, decide)
+        done = await services(request)[1].change(_label_caller(request), Prompt, prompt_name, decide)
         async with request.app.state.pool.connection() as conn:
-            found = next(
-                (one for one in await labels.of_stream(conn, done.stream_id) if one.name == name), None
-            )
-        if found is None:
-            raise NotFound(f"The label '{name}' was removed again at the same moment.")
+            found = await labels.at(conn, done.stream_id, name, done.position)
         headers = [(b"x-event-position", b"%d" % found.position)]
         return to_response(json_answer(labels.label_json(found), status=200 if known else 201, extra=headers))
 
@@ -264,7 +261,7 @@ class PromptsController(Controller):
         summary="Remove a label",
         status_code=204,
         opt=route(WRITE),
-        responses=documented(400, 401, 403, 404, 409, 429, 503),
+        responses=documented(400, 401, 403, 404, 409, 412, 429, 503),
     )
     async def remove_label(
         self, request: Request[Any, Any, Any], prompt_name: FromPath[str], label_name: FromPath[str]
@@ -272,11 +269,14 @@ class PromptsController(Controller):
         """The version stays."""
         name = _label_name(label_name)
 
-        async def decide(_: Loaded[Prompt], prompt: Prompt) -> list[Content]:
+        async def decide(loaded: Loaded[Prompt], prompt: Prompt) -> list[Content]:
+            await _check_etag(request, loaded)
             prompt.remove_label(name)
             return []
 
-        done = await services(request)[1].change(caller_of(request), Prompt, prompt_name, decide, status=204)
+        done = await services(request)[1].change(
+            _label_caller(request), Prompt, prompt_name, decide, status=204
+        )
         return to_response(Answer(204, [(b"x-event-position", b"%d" % done.position)], b""))
 
     @get(
@@ -299,9 +299,7 @@ class PromptsController(Controller):
         self, request: Request[Any, Any, Any], prompt_name: FromPath[str]
     ) -> Response[schemas.ResolvePrompt]:
         """A prompt as `version` or `version_id` pick it, one page of its versions, newest first, and its labels."""
-        version, listed = await artifacts.resolve(request, KIND, prompt_name)
-        async with request.app.state.pool.connection() as conn:
-            found = await labels.of_stream(conn, version.stream_id)
+        version, listed, found = await artifacts.resolve(request, KIND, prompt_name, labels.of_stream)
         rest = b',"labels":[' + b",".join(labels.label_json(label) for label in found) + b"]"
         return artifacts.answer(
             request, artifacts.resolve_json(KIND, prompts.full(version), listed, version.latest_version, rest)
@@ -332,6 +330,11 @@ def changes_of(data: schemas.PublishPrompt, body: bytes) -> PromptChanges:
         config=compact(sent.config).decode() if isinstance(config, dict) else config,
         version_description=data.version_description or "",
     )
+
+
+def _label_caller(request: Request[Any, Any, Any]) -> Caller:
+    """Setting and removing a label may be repeated as it is, so an ``Idempotency-Key`` changes nothing."""
+    return msgspec.structs.replace(caller_of(request), idempotency_key=None)
 
 
 def _label_name(label: str) -> str:

@@ -306,7 +306,7 @@ class SkillsController(Controller):
         self, request: Request[Any, Any, Any], skill_name: FromPath[str]
     ) -> Response[schemas.ResolveSkill]:
         """A skill as `version` or `version_id` pick it, and one page of its versions, newest first."""
-        version, listed = await artifacts.resolve(request, KIND, skill_name)
+        version, listed, _ = await artifacts.resolve(request, KIND, skill_name, artifacts.nothing)
         body = artifacts.resolve_json(KIND, skills.full(version), listed, version.latest_version)
         return artifacts.answer(request, body)
 

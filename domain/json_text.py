@@ -1,26 +1,58 @@
 """JSON kept as it was written: numbers to the last digit, keys in their order, only the white space between is lost."""
 
+import json
 import re
-from typing import Any
+from itertools import accumulate
+from typing import Any, Never
 
 import msgspec
 
 from domain.errors import Invalid
 
-# Strings first, so that what looks like white space or a bracket inside of one is left alone.
-TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[ \t\r\n]+', re.DOTALL)
-BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+# Strings first, so that what looks like white space or a bracket inside of one is left alone. Unrolled: a text of a
+# megabyte is one match of a few steps, not one step a character.
+STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
+STRINGS = re.compile(STRING, re.DOTALL)
+TOKENS = re.compile(STRING + rb'|[^" \t\r\n]+', re.DOTALL)
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+
+OPENING, CLOSING = b"[{", b"]}"
+NO_BRACKETS = bytes(set(range(256)) - set(OPENING + CLOSING))
+STEPS = [1 if byte in OPENING else -1 for byte in range(256)]
+
+
+def parse(raw: bytes) -> Any:
+    """The value of JSON, numbers of any size included, which become infinite. Raises ValueError, RecursionError."""
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        try:
+            # Takes lone surrogates, too: callers look for those.
+            return json.loads(raw.decode(), parse_constant=_refuse, parse_int=_integer)
+        except ValueError:
+            raise ValueError(str(error)) from None
+
+
+def _integer(digits: str) -> int | float:
+    try:
+        return int(digits)
+    except ValueError:  # more digits than Python reads
+        return float(digits)
+
+
+def _refuse(name: str) -> Never:
+    raise ValueError(f"{name} is no JSON")
 
 
 def compact(raw: bytes) -> bytes:
     """Valid JSON without white space between its tokens, and with every text in its shortest form (no ``\\u00e9``)."""
-    return TOKENS.sub(_token, raw)
+    dense = b"".join(TOKENS.findall(raw))
+    return STRINGS.sub(_shortest, dense) if b"\\" in dense else dense
 
 
-def _token(found: "re.Match[bytes]") -> bytes:
+def _shortest(found: "re.Match[bytes]") -> bytes:
     token = found[0]
-    if token[:1] != b'"':
-        return b""
     return token if b"\\" not in token else msgspec.json.encode(msgspec.json.decode(token))
 
 
@@ -31,27 +63,28 @@ def indented(data: bytes) -> str:
 
 def depth(data: bytes) -> int:
     """How deep valid JSON is nested; 0 for a value that is no array or object."""
-    deepest = level = 0
-    for found in BRACKETS.finditer(data):
-        token = found[0]
-        if token in b"[{":
-            level += 1
-            deepest = max(deepest, level)
-        elif token in b"]}":
-            level -= 1
-    return deepest
+    brackets = STRINGS.sub(b"", data).translate(None, NO_BRACKETS)
+    return max(accumulate(map(STEPS.__getitem__, brackets)), default=0)
 
 
 def parse_edited(text: str, *, attr: str, **where: Any) -> bytes:
     """Edited JSON text in compact form. Raises Invalid unless it is one JSON value that could have been sent so."""
     raw = text.encode()
     try:
-        value = msgspec.json.decode(raw)
-    except (msgspec.MsgspecError, RecursionError) as error:
+        value = parse(raw)
+    except (ValueError, RecursionError) as error:
         raise Invalid(f"After the edits the prompt is no valid JSON: {error}.", attr=attr, **where) from None
     if value is None:
         raise Invalid("After the edits the prompt is null.", code="null", attr=attr, **where)
-    if b"\\u0000" in raw and "\0" in _texts(value):
+    texts = _texts(value) if b"\\u" in raw else ""
+    if SURROGATE.search(texts):
+        raise Invalid(
+            "Lone surrogates are not allowed: they stand for no character.",
+            code="surrogate_characters_not_allowed",
+            attr=attr,
+            **where,
+        )
+    if "\0" in texts:
         raise Invalid(
             "Null characters are not allowed.", code="null_characters_not_allowed", attr=attr, **where
         )
@@ -71,4 +104,4 @@ def _texts(value: object) -> str:
             level.extend(item.values())
         elif isinstance(item, list):
             level.extend(item)
-    return "".join(found)
+    return " ".join(found)
