@@ -26,6 +26,7 @@ from api.identity import IdentityController
 from api.logs import set_up_logging
 from api.marks import Marks
 from api.observability import AccessLog, Observability
+from api.options import Options
 from api.prompts import PromptsController
 from api.rate_limit import RateLimiter
 from api.reader import Reader, Renderers
@@ -73,7 +74,7 @@ def route_handlers() -> list[Any]:
 
 def create_app(config: ApiConfig) -> Observability:
     """The application; its lifespan opens what it needs and closes it again. All processes of a host share ``run_dir``."""
-    set_up_logging()
+    set_up_logging(config.log_level)
     config.run_dir.mkdir(parents=True, exist_ok=True)
     metrics = measuring.open_metrics(config.run_dir / "metrics")
     hot: HotPath | None = None
@@ -98,7 +99,7 @@ def create_app(config: ApiConfig) -> Observability:
         openapi_config=None,
         logging_config=None,
     )
-    hot = HotPath(litestar)
+    hot = HotPath(Options(litestar))
     return Observability(hot, metrics=metrics, log=AccessLog() if config.access_log else None)
 
 

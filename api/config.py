@@ -34,5 +34,7 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
     # Seconds that a request waits for Redis before it goes on without.
     redis_timeout: float = 0.1
 
+    # debug, info, warning or error: what of this process's own messages goes to stderr.
+    log_level: str = "info"
     # One JSON line a request on stdout.
     access_log: bool = True

@@ -46,10 +46,10 @@ class JsonFormatter(logging.Formatter):
             return ascii(line)
 
 
-def set_up_logging(level: int = logging.INFO) -> None:
-    """Send all logging of this process to stderr as JSON lines; replaces what was set up before."""
+def set_up_logging(level: str = "info") -> None:
+    """Send all logging of this process from ``level`` on to stderr as JSON lines; replaces what was set up before."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level)
+    root.setLevel(level.upper())

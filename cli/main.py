@@ -53,9 +53,11 @@ def serve(
 @data_dir_option
 def worker(data_dir: Path | None) -> None:
     """Run the followers of the log alone, beside API processes of this or other hosts."""
+    from api.logs import set_up_logging
     from workers.main import run
 
     settings = settings_with(data_dir=data_dir)
+    set_up_logging(settings.log_level)
     database_url, redis_url = settings.database_url, settings.redis_url
     if not database_url:
         running = DataFolder(settings.data_dir).running()
