@@ -74,6 +74,7 @@ PATH_PARAMETERS: dict[str, tuple[str, dict[str, Any], Any]] = {
     "skill_name": ("The name of an active skill.", {"type": "string"}, "pdf-forms"),
     "prompt_name": ("The name of an active prompt; case counts.", {"type": "string"}, "support-answer"),
     "label_name": ("Lower-case letters, digits, `.`, `_` and `-`.", {"type": "string"}, "production"),
+    "type_name": ("The name of an event type.", {"type": "string"}, "skald.skill.published.v1"),
     "file_path": (
         "The path of a file: the rest of the address. Its slashes may be sent raw or as `%2F`.",
         {"type": "string", "minLength": 1},
@@ -474,11 +475,13 @@ class Schemas:
             components[struct.__name__].update(getattr(struct, "HINTS", {}))
         self.components: dict[str, Any] = {**components, **_error_schemas()}
 
-    def reference(self, struct: type[Any]) -> dict[str, Any]:
-        return self._references[struct]
+    def reference(self, kind: Any) -> dict[str, Any]:
+        """A reference to a Struct, the schema itself of anything else."""
+        return self._references.get(kind) or msgspec.json.schema(kind)
 
-    def component(self, struct: type[Any]) -> dict[str, Any]:
-        found: dict[str, Any] = self.components[struct.__name__]
+    def component(self, kind: Any) -> dict[str, Any]:
+        """The schema of a Struct; nothing for anything else."""
+        found: dict[str, Any] = self.components[kind.__name__] if kind in self._references else {}
         return found
 
 

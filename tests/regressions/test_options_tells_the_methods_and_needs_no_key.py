@@ -1,4 +1,4 @@
-"""The guard asked the handler of OPTIONS, which Litestar adds by itself, for a scope: 500."""
+"""OPTIONS was 500, for the handler that Litestar adds has no scope to ask for; and it knew but one of several methods."""
 
 import pytest
 
