@@ -1,20 +1,24 @@
 """Commits as the API makes them, for tests that write to the log directly, and random histories of them."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
+
 from domain.content import Content, Edit
+from domain.prompts import Prompt, PromptChanges
 from domain.skills import Changes, File, FileEdits, Skill
 from domain.versioned import Versioned
 from projections import artifacts
 from projections.artifacts import Kind, Step
+from projections.prompts import PromptKind
 from projections.skills import SkillKind
 from store.log import Commit, Idempotency
 from store.mapper import to_stored
 
-KINDS: dict[str, Kind] = {Skill.KIND: SkillKind()}
+KINDS: dict[str, Kind] = {Skill.KIND: SkillKind(), Prompt.KIND: PromptKind()}
 
 
 def commit_of(
@@ -26,10 +30,11 @@ def commit_of(
     idempotency_key: str | None = None,
     key_id: UUID | None = None,
     correlation_id: str | None = None,
+    known: Mapping[str, bytes] | None = None,
 ) -> Commit:
-    """The pending events of ``artifact`` with their read-model rows."""
+    """The pending events of ``artifact`` with their read-model rows. ``known`` has contents stored earlier, by sha256."""
     events = artifact.collect_events()
-    data = {content.ref.sha256: content.data for content in contents}
+    data = {**(known or {}), **{content.ref.sha256: content.data for content in contents}}
     folded = artifacts.fold([Step(artifact, event, project_id, actor_id, data) for event in events], KINDS)
     claims: list[Any] = [(project_id, artifact.KIND, artifact.name)]
     if idempotency_key is not None:
@@ -71,37 +76,75 @@ class History:
 
     def __init__(self, seed: int, *, names: int = 6, projects: Sequence[int] = (1, 2)) -> None:
         self._random = random.Random(seed)
-        self._names = [f"skill-{number}" for number in range(names)]
+        self._names = [f"name-{number}" for number in range(names)]
         self._projects = projects
-        self._skills: dict[tuple[int, str], Skill] = {}
-        self._texts: dict[str, str] = {}
+        self._active: dict[tuple[int, str, str], Skill | Prompt] = {}
+        self._archived: dict[tuple[int, str, str], Skill | Prompt] = {}
+        self._data: dict[str, bytes] = {}
 
     def next(self) -> Commit:
         """One more commit; append it before the next one is asked for."""
-        rng = self._random
-        key = rng.choice(self._projects), rng.choice(self._names)
-        actor = rng.choice((None, 7, 8))
-        skill = self._skills.get(key)
-        if skill is None:
-            sources = [known for (project, _), known in self._skills.items() if project == key[0]]
-            if sources and rng.random() < 0.3:
-                skill = rng.choice(sources).duplicate(id=uuid4(), version_id=uuid4(), name=key[1])
-                contents: list[Content] = []
+        while True:
+            rng = self._random
+            kind = rng.choice((Skill.KIND, Skill.KIND, Prompt.KIND))
+            key = rng.choice(self._projects), kind, rng.choice(self._names)
+            known = self._active.get(key)
+            artifact: Skill | Prompt
+            if known is None:
+                artifact, contents = self._new(key)
             else:
-                files = [File(f"f{n}.txt", self._text()) for n in range(rng.randrange(3))]
-                skill, contents = new_skill(key[1], body=self._text(), description=self._text(), files=files)
+                artifact = known.fork()
+                contents = (
+                    self._change_skill(artifact)
+                    if isinstance(artifact, Skill)
+                    else self._change_prompt(artifact)
+                )
+            if artifact.pending:
+                break
+        self._data.update((content.ref.sha256, content.data) for content in contents)
+        if artifact.archived:
+            del self._active[key]
+            self._archived[key] = artifact
         else:
-            skill = skill.fork()
-            contents = self._change(skill)
-        for content in contents:
-            self._texts[content.ref.sha256] = content.data.decode()
-        if skill.archived:
-            del self._skills[key]
-        else:
-            self._skills[key] = skill
-        return commit_of(skill, contents, project_id=key[0], actor_id=actor)
+            self._active[key] = artifact
+        return commit_of(
+            artifact, contents, project_id=key[0], actor_id=rng.choice((None, 7, 8)), known=self._data
+        )
 
-    def _change(self, skill: Skill) -> list[Content]:
+    def _new(self, key: tuple[int, str, str]) -> tuple[Skill | Prompt, list[Content]]:
+        rng, (project, kind, name) = self._random, key
+        ids: dict[str, Any] = {"id": uuid4(), "version_id": uuid4(), "name": name}
+        sources = [known for place, known in self._active.items() if place[:2] == (project, kind)]
+        old = self._archived.get(key)
+        chosen = rng.random()
+        if old is not None and chosen < 0.4:
+            old = old.fork()
+            old.restore()
+            return old, []
+        if sources and chosen < 0.6:
+            return rng.choice(sources).duplicate(**ids), []
+        if kind == Prompt.KIND:
+            return Prompt.create(**ids, prompt=self._value(), config=rng.choice((None, '{"t":1}')))
+        files = [File(f"f{n}.txt", self._text()) for n in range(rng.randrange(3))]
+        return Skill.create(**ids, body=self._text(), description=self._text(), files=files)
+
+    def _change_prompt(self, prompt: Prompt) -> list[Content]:
+        rng = self._random
+        chosen = rng.choice(("publish", "publish", "config", "label", "label", "unlabel", "archive"))
+        if chosen == "archive":
+            prompt.archive()
+        elif chosen == "label":
+            prompt.set_label(rng.choice(("production", "staging")), rng.randint(1, prompt.number))
+        elif chosen == "unlabel" and prompt.labels:
+            prompt.remove_label(rng.choice(sorted(prompt.labels)))
+        else:
+            changes = (
+                PromptChanges(config="null") if chosen == "config" else PromptChanges(prompt=self._value())
+            )
+            return prompt.publish(changes, version_id=uuid4(), base_version=prompt.number, texts=self._data)
+        return []
+
+    def _change_skill(self, skill: Skill) -> list[Content]:
         rng = self._random
         version_id, paths = uuid4(), sorted(skill.files)
         chosen = rng.choice(("publish", "publish", "edit", "add", "rename", "remove", "archive"))
@@ -120,12 +163,20 @@ class History:
             skill.remove_file(rng.choice(paths), version_id=version_id, base_version=None)
             return []
         changes = Changes(body=self._text(), metadata={"n": rng.random()}, description=self._text())
+        texts = {sha256: data.decode() for sha256, data in self._data.items()}
         if chosen == "edit":
-            body = self._texts[skill.body.sha256]
-            changes = Changes(edits=(Edit(body, body + self._text()),))
-            if paths and (old := self._texts[skill.files[paths[0]].sha256]):
+            body = texts[skill.body.sha256]
+            changes = Changes(edits=(Edit(body, body[:200] + self._text()),))
+            if paths and (old := texts[skill.files[paths[0]].sha256]):
                 changes = Changes(file_edits=(FileEdits(paths[0], (Edit(old, self._text()),)),))
-        return skill.publish(changes, version_id=version_id, base_version=skill.number, texts=self._texts)
+        return skill.publish(changes, version_id=version_id, base_version=skill.number, texts=texts)
 
     def _text(self) -> str:
         return f"# Title {self._random.randrange(50)}\n\nStraße {self._random.randrange(10**6)}\n"
+
+    def _value(self) -> bytes:
+        """A prompt: a text or a chat, as compact JSON."""
+        text = self._text()
+        return msgspec.json.encode(
+            text if self._random.random() < 0.5 else [{"role": "user", "content": text}]
+        )

@@ -2,7 +2,7 @@
 
 Each function looks through a psycopg connection and raises AssertionError with what it found; ``check`` runs them all in
 one snapshot, so it may be called while the service writes. The read models are compared with a fold that is written
-here once more, in plain Python on the aggregates: it shares no SQL and no row code with the projections.
+here once more, in plain Python on the aggregates: it shares no SQL with the projections.
 """
 
 import hashlib
@@ -11,19 +11,27 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import msgspec
 import psycopg
 from psycopg import IsolationLevel
 
 from domain.events import EVENT_TYPES
+from domain.labels import LabelRemoved, LabelSet
+from domain.prompts import Prompt
 from domain.skills import Skill
 from domain.versioned import Versioned, VersionEvent
-from projections import skills
+from projections.artifacts import Kind, Step
+from projections.prompts import PromptKind
+from projections.skills import SkillKind
 from store.mapper import decode
 
 Connection = psycopg.Connection[Any]
 Rows = set[tuple[Any, ...]]
 
-AGGREGATES: Mapping[str, type[Versioned]] = {Skill.KIND: Skill}
+Name = tuple[int, str, str]
+
+AGGREGATES: Mapping[str, type[Versioned]] = {Skill.KIND: Skill, Prompt.KIND: Prompt}
+KINDS: Mapping[str, Kind] = {Skill.KIND: SkillKind(), Prompt.KIND: PromptKind()}
 
 
 class Acknowledged(NamedTuple):
@@ -147,23 +155,29 @@ def acknowledged_writes_are_present(conn: Connection, acknowledged: Iterable[Ack
 
 QUERIES = {
     "active_names": "SELECT project_id, kind, name, stream_id FROM active_names",
+    "name_spans": "SELECT stream_id, project_id, kind, name, since_position, until_position FROM name_spans",
     "artifacts": """SELECT stream_id, project_id, kind, name, created_position, created_at, archived_position,
-                           archived_at, latest_version, latest_id, latest_at, latest_by, details, outline
+                           archived_at, latest_version, latest_id, latest_at, latest_by, body, details, outline
                     FROM artifacts""",
     "versions": """SELECT stream_id, number, id, stream_version, position, created_at, created_by, body, details,
                           outline, manifest FROM versions""",
     "search_texts": "SELECT stream_id, project_id, kind, name, text FROM search_texts",
+    "labels": "SELECT stream_id, name, number, since_position, until_position, set_at, set_by FROM labels",
     "artifact_counts": "SELECT project_id, kind, active FROM artifact_counts WHERE active <> 0",
 }
 
 
 def fold(conn: Connection) -> dict[str, Rows]:
     """The rows of each read model as the log has them."""
+    contents = {
+        digest.hex(): data for digest, data in conn.execute("SELECT digest, bytes FROM contents").fetchall()
+    }
     aggregates: dict[UUID, Versioned] = {}
-    tables: dict[str, Rows] = {table: set() for table in QUERIES}
-    names: dict[tuple[int, str, str], UUID] = {}
+    names: dict[Name, UUID] = {}
+    spans: list[list[Any]] = []
     artifacts: dict[UUID, list[Any]] = {}
-    counts: Counter[tuple[int, str]] = Counter()
+    labels: list[list[Any]] = []
+    versions: Rows = set()
     events = conn.execute(
         """SELECT position, stream_id, stream_version, topic, state, recorded_at, project_id, actor_id
            FROM events ORDER BY position"""
@@ -175,39 +189,60 @@ def fold(conn: Connection) -> dict[str, Rows]:
         event = decode(topic, state)
         assert (event.originator_id, event.originator_version) == (stream, version), f"{position}: {event}"
         artifact = aggregates.setdefault(stream, cls(id=stream))
+        was_archived = artifact.archived
         artifact.evolve(event)
-        kind, name = artifact.KIND, artifact.name
+        name: Name = (project, artifact.KIND, artifact.name)
         if isinstance(event, VersionEvent):
-            assert isinstance(artifact, Skill)
-            details, outline = skills.details(artifact).ref.digest, artifact.outline.digest
-            latest = [artifact.number, event.version_id, at, actor, details, outline]
+            view = KINDS[artifact.KIND].view(Step(artifact, event, project, actor, contents))
+            body, details, outline = view.body, view.details.ref.digest, view.outline
+            manifest = view.manifest.ref.digest if view.manifest else None
+            latest = [artifact.number, event.version_id, at, actor, body, details, outline]
             if version == 1:
-                assert (project, kind, name) not in names, f"{position}: the name {name} was given away twice"
-                names[project, kind, name] = stream
-                counts[project, kind] += 1
-                artifacts[stream] = [stream, project, kind, name, position, at, None, None, *latest]
+                artifacts[stream] = [stream, *name, position, at, None, None, *latest]
             else:
                 artifacts[stream][8:] = latest
-            body, manifest = artifact.body.digest, skills.manifest(artifact).ref.digest
-            parts = [body, details, outline, manifest]
-            tables["versions"].add(
-                (stream, artifact.number, event.version_id, version, position, at, actor, *parts)
-            )
-        elif artifact.archived:
-            assert names.pop((project, kind, name), None) == stream, f"{position}: {name} was not its name"
-            counts[project, kind] -= 1
+            head = (stream, artifact.number, event.version_id, version, position, at, actor)
+            versions.add((*head, body, details, outline, manifest))
+        if isinstance(event, LabelSet | LabelRemoved):
+            _end(labels, position, stream, event.label)
+        if isinstance(event, LabelSet):
+            labels.append([stream, event.label, event.number, position, None, at, actor])
+        if version == 1 or (was_archived and not artifact.archived):
+            assert name not in names, f"{position}: the name {name} was given away twice"
+            names[name] = stream
+            spans.append([stream, *name, position, None])
+            artifacts[stream][6:8] = [None, None]
+        elif artifact.archived and not was_archived:
+            assert names.pop(name, None) == stream, f"{position}: {name} was not its name"
             artifacts[stream][6:8] = [position, at]
-    tables["active_names"] = {(*name, stream) for name, stream in names.items()}
-    tables["artifacts"] = {tuple(row) for row in artifacts.values()}
-    tables["search_texts"] = {
-        (stream, project, kind, name, _text(aggregates[stream]))
-        for (project, kind, name), stream in names.items()
+            spans = [[*row[:5], row[5] or position] if row[0] == stream else row for row in spans]
+            _end(labels, position, stream)
+    counts = Counter((project, kind) for project, kind, _ in names)
+    return {
+        "active_names": {(*name, stream) for name, stream in names.items()},
+        "name_spans": {tuple(row) for row in spans},
+        "artifacts": {tuple(row) for row in artifacts.values()},
+        "versions": versions,
+        "search_texts": {
+            (stream, *name, _text(aggregates[stream], contents)) for name, stream in names.items()
+        },
+        "labels": {tuple(row) for row in labels},
+        "artifact_counts": {(*key, active) for key, active in counts.items()},
     }
-    tables["artifact_counts"] = {(*key, active) for key, active in counts.items() if active}
-    return tables
 
 
-def _text(artifact: Versioned) -> str:
+def _end(labels: list[list[Any]], position: int, stream: UUID, label: str | None = None) -> None:
+    """The label, or all of the stream, point nowhere from here on."""
+    for row in labels:
+        if row[0] == stream and row[4] is None and label in (None, row[1]):
+            row[4] = position
+
+
+def _text(artifact: Versioned, contents: Mapping[str, bytes]) -> str:
+    if isinstance(artifact, Prompt):
+        data = contents[artifact.prompt.sha256]
+        value = msgspec.json.decode(data)
+        return (value if isinstance(value, str) else data.decode()).casefold()
     assert isinstance(artifact, Skill)
     return artifact.description.casefold()
 

@@ -1,0 +1,196 @@
+"""All read models once more, from the log alone, beside the live ones: the proof that these are what the events say.
+
+The rows are folded by the code that an append runs, and written by the same statements into tables of the schema
+``rebuild``, to which ``search_path`` leads them. Writers are never held up: most of the log is folded in batches first,
+then one snapshot brings its last events and the live tables of the same moment.
+"""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+import msgspec
+from psycopg import sql
+
+from domain.prompts import Prompt
+from domain.skills import Skill
+from domain.versioned import Versioned
+from projections import contents
+from projections.artifacts import Kind, Step, fold
+from projections.prompts import PromptKind
+from projections.skills import SkillKind
+from store.log import Connection, Recorded, check_gapless, head, read_after
+from store.mapper import decode
+from store.pool import connect
+from store.statements import SetStatement, merge
+
+AGGREGATES: Mapping[str, type[Versioned]] = {Skill.KIND: Skill, Prompt.KIND: Prompt}
+KINDS: Mapping[str, Kind] = {Skill.KIND: SkillKind(), Prompt.KIND: PromptKind()}
+
+# The tables that projections.artifacts.STATEMENTS write.
+TABLES = (
+    "active_names",
+    "name_spans",
+    "artifacts",
+    "versions",
+    "search_texts",
+    "labels",
+    "artifact_counts",
+)
+
+SCHEMA = "rebuild"
+BATCH = 1_000  # events; the rows of one batch are in memory at once
+SAMPLE = 5  # rows of each kind of difference that a report shows
+REBUILD_LOCK = 7_203_017  # of two rebuilds the second is refused: they would share the schema
+
+MAKE = """
+DROP SCHEMA IF EXISTS rebuild CASCADE;
+CREATE SCHEMA rebuild;
+"""
+COPY_SHAPE = "CREATE TABLE {copy} (LIKE {live} INCLUDING ALL)"
+
+# contents_pkey
+MISSING = """
+SELECT digest FROM unnest(%s::bytea[]) AS part (digest)
+WHERE NOT EXISTS (SELECT 1 FROM contents WHERE contents.digest = part.digest)
+"""
+
+DIFFERENCE = """
+SELECT count(*) OVER (), row_to_json(extra)::text FROM (TABLE {one} EXCEPT ALL TABLE {other}) AS extra LIMIT {limit}
+"""
+
+
+class RebuildRunning(Exception):
+    """Another rebuild works on this database; wait until it ends."""
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """Rows by which a table is not what the log says: how many, and the first few of them as JSON."""
+
+    table: str
+    only_live: int
+    only_rebuilt: int
+    live: tuple[str, ...] = ()
+    rebuilt: tuple[str, ...] = ()
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a rebuild found. ``missing_parts`` are rendered parts (SHA-256, hex) that no content row holds."""
+
+    position: int
+    events: int
+    streams: int
+    differences: tuple[Difference, ...]
+    missing_parts: tuple[str, ...]
+
+    @property
+    def equal(self) -> bool:
+        return not self.differences and not self.missing_parts
+
+
+async def rebuild(dsn: str) -> Report:
+    """Fold the whole log into new tables, compare them row by row with the live ones, drop them again.
+
+    The live tables are only read, and the service may go on writing. Raises RebuildRunning, store.log.GapInLog and
+    whatever folding a damaged event raises: a rebuild never skips.
+    """
+    conn = await connect(dsn, application_name="skald-rebuild")
+    async with conn:
+        locked = await (await conn.execute("SELECT pg_try_advisory_lock(%s)", (REBUILD_LOCK,))).fetchone()
+        if not locked or not locked[0]:
+            raise RebuildRunning("another rebuild is running on this database")
+        await _make_tables(conn)
+        try:
+            builder = Builder(conn)
+            await builder.run(await head(conn))
+            async with conn.transaction():
+                # From here on, log and live tables stand still for us, and only for us.
+                await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                await builder.run(await head(conn))
+                differences = [await _compare(conn, table) for table in TABLES]
+            return Report(
+                position=builder.position,
+                events=builder.events,
+                streams=len(builder.aggregates),
+                differences=tuple(found for found in differences if found is not None),
+                missing_parts=tuple(sorted(digest.hex() for digest in builder.missing)),
+            )
+        finally:
+            if not conn.closed:
+                await conn.execute("DROP SCHEMA rebuild CASCADE")
+
+
+class Builder:
+    """Folds the log from position 0 on; the states of all streams stay in memory."""
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+        self.position = 0
+        self.events = 0
+        self.aggregates: dict[UUID, Versioned] = {}
+        self.missing: set[bytes] = set()
+
+    async def run(self, until: int) -> None:
+        """Take in the events up to position ``until``."""
+        while self.position < until:
+            events = await read_after(self._conn, self.position, limit=min(BATCH, until - self.position))
+            check_gapless(events, self.position)
+            async with self._conn.transaction():
+                await self._take(events)
+            self.position = events[-1].position
+
+    async def _take(self, events: Sequence[Recorded]) -> None:
+        steps = [self._step(event) for event in events if _kind_of(event) in AGGREGATES]
+        needed = {ref for step in steps for ref in KINDS[step.artifact.KIND].needs(step.artifact)}
+        read = await contents.read(self._conn, {ref.digest for ref in needed})
+        data = {ref.sha256: read[ref.digest] for ref in needed}
+        folded = fold([msgspec.structs.replace(step, contents=data) for step in steps], KINDS)
+        for statement, rows in merge([folded.writes]):
+            await self._conn.execute(statement.sql.encode(), SetStatement.columns(rows))
+        parts = [part.ref.digest for part in folded.parts]
+        missing = await (await self._conn.execute(MISSING, (parts,), binary=True)).fetchall()
+        self.missing.update(row[0] for row in missing)
+        self.events += len(steps)
+
+    def _step(self, recorded: Recorded) -> Step:
+        """The event with the state right after it; later ones get copies of their own."""
+        event = decode(recorded.topic, recorded.state)
+        before = self.aggregates.get(recorded.stream_id)
+        state = before.fork() if before else AGGREGATES[_kind_of(recorded)](id=recorded.stream_id)
+        state.evolve(event)
+        self.aggregates[recorded.stream_id] = state
+        if recorded.project_id is None:
+            raise ValueError(f"event {recorded.position} ({recorded.topic}) belongs to no project")
+        return Step(state, event, recorded.project_id, recorded.actor_id, {})
+
+
+def _kind_of(event: Recorded) -> str:
+    return event.topic.partition(".")[0]
+
+
+async def _make_tables(conn: Connection) -> None:
+    await conn.execute(MAKE.encode(), prepare=False)
+    for table in TABLES:
+        shape = sql.SQL(COPY_SHAPE).format(
+            copy=sql.Identifier(SCHEMA, table), live=sql.Identifier("public", table)
+        )
+        await conn.execute(shape, prepare=False)
+    await conn.execute("SET search_path = rebuild, public")
+
+
+async def _compare(conn: Connection, table: str) -> Difference | None:
+    """How the live table differs from the rebuilt one, None when it does not."""
+    live, rebuilt = sql.Identifier("public", table), sql.Identifier(SCHEMA, table)
+    sides = []
+    for one, other in ((live, rebuilt), (rebuilt, live)):
+        query = sql.SQL(DIFFERENCE).format(one=one, other=other, limit=sql.Literal(SAMPLE))
+        sides.append(await (await conn.execute(query, prepare=False)).fetchall())
+    extra, lacking = sides
+    if not extra and not lacking:
+        return None
+    return Difference(
+        table=table,
+        only_live=extra[0][0] if extra else 0,
+        only_rebuilt=lacking[0][0] if lacking else 0,
+        live=tuple(row[1] for row in extra),
+        rebuilt=tuple(row[1] for row in lacking),
+    )
