@@ -1,6 +1,8 @@
 """What the controllers of skills and prompts share: who calls, conditional and repeated requests, how they are answered."""
 
+import re
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -22,12 +24,19 @@ from api.reader import Encoded, Reader
 from domain.errors import Invalid, NotFound, PreconditionFailed, VersionNotFound
 from projections import versions
 from projections.encoding import author
-from projections.versions import Connection, Line, Row, Version
+from projections.moments import PRESENT, Moment
+from projections.past import Past, position_at
+from projections.versions import Connection, Line, Pick, Row, Version, Wanted
+from store.log import head
 
 T = TypeVar("T")
 
 # By the segment of the address: the kind, and the scope that reading it needs.
 READ_SCOPES = {"llm_skills": ("skill", "llm_skill:read"), "llm_prompts": ("prompt", "llm_prompt:read")}
+
+INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
 
 MAX_IDEMPOTENCY_KEY = 255
 MAX_LIMIT = 1000
@@ -51,16 +60,21 @@ VERSION_ID = Param("version_id", {"type": "string", "format": "uuid"}, "The same
 RESOLVE_LIMIT = Param(
     "limit", integer(1, MAX_RESOLVE_LIMIT, DEFAULT_RESOLVE_LIMIT), "How many versions to list.", 50
 )
+POSITION = Param(
+    "position", integer(0), "As it was when the log ended at this position; excludes `as_of`.", 1
+)
+AS_OF = Param(
+    "as_of",
+    {"type": "string", "format": "date-time"},
+    "As it was at this RFC 3339 instant; excludes `position`.",
+    "2026-03-03T09:30:00Z",
+)
+PAST = (POSITION, AS_OF)
 BEFORE = Param("before_version", integer(1), "Only versions below this one; excludes `offset`.", 10)
 
 
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Lets a request with a fitting key into its project; handlers find both in the state of the scope.
-
-    OPTIONS needs no key: it tells nothing but the methods of the address, and its handler is not ours.
-    """
-    if isinstance(connection, Request) and connection.method == "OPTIONS":
-        return
+    """Lets a request with a fitting key into its project; handlers find both in the state of the scope."""
     gate: Gate = connection.app.state.gate
     project_id = connection.scope["path_params"]["project_id"]
     principal, number = await gate.enter_project(connection.scope, project_id, handler.opt["scope"])
@@ -274,24 +288,69 @@ async def page(
 ) -> tuple[int, list[Row], tuple[str | None, str | None]]:
     """The rows of a list as the query asks for them: the count of all, one page, the links to its neighbours."""
     limit, offset = page_bounds(query)
+    wanted = Wanted(
+        search=query.text("search"),
+        author_id=query.integer("created_by_id", cut=True),
+        order=query.choice("order_by", versions.ORDERS) or versions.DEFAULT_ORDER,
+        limit=limit,
+        offset=offset,
+        label=label,
+        with_labels=with_labels,
+        with_body=with_body,
+    )
     async with request.app.state.pool.connection() as conn:
-        count, rows = await versions.page(
-            conn,
-            project_of(request),
-            kind,
-            search=query.text("search"),
-            author_id=query.integer("created_by_id", cut=True),
-            order=query.choice("order_by", versions.ORDERS) or versions.DEFAULT_ORDER,
-            limit=limit,
-            offset=offset,
-            label=label,
-            with_labels=with_labels,
-            with_body=with_body,
-        )
+        moment = await moment_of(conn, query)
+        count, rows = await moment.page(conn, project_of(request), kind, wanted)
     return count, rows, page_links(request, query, count, limit, offset)
 
 
-async def nothing(conn: Connection, stream_id: UUID) -> None:
+async def moment_of(conn: Connection, query: Query) -> Moment:
+    """The present, or the past that ``position`` or ``as_of`` names. Raises Invalid."""
+    position = query.integer("position", minimum=0)
+    instant = query.text("as_of")
+    if position is None and instant is None:
+        return PRESENT
+    if position is not None and instant is not None:
+        raise Invalid("Send position or as_of, not both.")
+    if position is None:
+        return Past(await position_at(conn, parse_instant(instant or "")))
+    end = await head(conn)
+    if position > end:
+        raise Invalid(f"The log ends at position {end} now.", code="max_value", attr="position")
+    return Past(position)
+
+
+def parse_instant(text: str) -> datetime:
+    """An RFC 3339 instant. Raises Invalid."""
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None or not INSTANT.fullmatch(text):
+        raise Invalid("This must be an RFC 3339 instant, such as 2026-03-03T09:30:00Z.", attr="as_of")
+    return instant
+
+
+async def version(
+    request: Request[Any, Any, Any], query: Query, kind: str, name: str, pick: Pick = None
+) -> Version:
+    """A version at the moment that the query names. Raises NotFound, VersionNotFound, Invalid."""
+    async with request.app.state.pool.connection() as conn:
+        moment = await moment_of(conn, query)
+        return await services(request)[0].version_in(conn, project_of(request), kind, name, pick, moment)
+
+
+def picked_answer(request: Request[Any, Any, Any], query: Query, body: bytes) -> Response[Any]:
+    """What is named by its version or position stays as it is; what an instant names may still be written now."""
+    fixed = "version" in query or "position" in query
+    return answer(request, body, cache_control=IMMUTABLE if fixed else REVALIDATE)
+
+
+def is_past(query: Query) -> bool:
+    return "position" in query or "as_of" in query
+
+
+async def nothing(conn: Connection, stream_id: UUID, moment: Moment) -> None:
     """For a kind that resolves to no more than a version and a page of versions."""
 
 
@@ -299,7 +358,7 @@ async def resolve(
     request: Request[Any, Any, Any],
     kind: str,
     name: str,
-    more: Callable[[Connection, UUID], Awaitable[T]],
+    more: Callable[[Connection, UUID, Moment], Awaitable[T]],
 ) -> tuple[Version, tuple[list[Line], bool], T]:
     """One artifact as ``version`` and ``version_id`` pick it, and a page of its versions, whatever was picked.
 
@@ -318,15 +377,16 @@ async def resolve(
     if offset is not None and before is not None:
         raise Invalid("Send offset or before_version, not both.")
     async with request.app.state.pool.connection() as conn, versions.snapshot(conn):
-        version = await reader.version_in(conn, project_id, kind, name, number)
+        moment = await moment_of(conn, query)
+        version = await reader.version_in(conn, project_id, kind, name, number, moment)
         if version_id is not None and version.id != version_id:
-            found = await versions.number_of_id(conn, version.stream_id, version_id)
+            found = await moment.number_of_id(conn, version.stream_id, version_id)
             if found is None or number is not None:
-                available = await versions.newest_numbers(conn, version.stream_id)
+                available = await moment.newest_numbers(conn, version.stream_id)
                 raise VersionNotFound(kind, name, version_id, available)
-            version = await reader.version_in(conn, project_id, kind, name, found)
-        lines = await versions.lines(conn, version.stream_id, before=before, limit=limit, offset=offset or 0)
-        rest = await more(conn, version.stream_id)
+            version = await reader.version_in(conn, project_id, kind, name, found, moment)
+        lines = await moment.lines(conn, version.stream_id, before=before, limit=limit, offset=offset or 0)
+        rest = await more(conn, version.stream_id, moment)
     return version, lines, rest
 
 

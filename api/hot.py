@@ -12,9 +12,10 @@ from api.gate import Gate
 from api.http import IMMUTABLE, REVALIDATE, header, json_answer, send_answer
 from api.metrics import Metrics
 from api.query import parse_query
-from api.reader import Pick, Reader
+from api.reader import Reader
 from domain.errors import Refused
 from domain.keys import allows
+from projections.versions import Pick
 
 # Names that need no decoding; the templates are those of the routes.
 PATH = re.compile(

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Any, cast, get_args
+from uuid import UUID
 
 import msgspec
 from litestar import Controller, Request, Response, delete, get, patch, post, put
@@ -23,10 +24,9 @@ from api.artifacts import (
 from api.commands import Caller, Commands, Done
 from api.documentation import Param, route
 from api.errors import documented
-from api.http import IMMUTABLE, REVALIDATE, Answer, json_answer, to_response
+from api.http import Answer, json_answer, to_response
 from api.payload import decode, ignore
 from api.query import Query
-from api.reader import Pick
 from api.repository import Loaded
 from domain.content import Content, Edit
 from domain.errors import Invalid, NotFound
@@ -35,7 +35,10 @@ from domain.names import MAX_LABEL, check_label
 from domain.prompts import Prompt, PromptChanges
 from projections import labels, prompts
 from projections.encoding import etag_of
+from projections.labels import Label
+from projections.moments import Moment
 from projections.prompts import Show
+from projections.versions import Connection, Pick
 from store.ids import new_id
 
 READ = "llm_prompt:read"
@@ -85,6 +88,7 @@ class PromptsController(Controller):
                 artifacts.ORDER,
                 artifacts.LIMIT,
                 artifacts.OFFSET,
+                *artifacts.PAST,
             ),
         ),
         responses=documented(400, 401, 403, 404, 429, 503),
@@ -125,7 +129,7 @@ class PromptsController(Controller):
         "/name/{prompt_name:str}",
         operation_id="llm_prompts_name_retrieve",
         summary="Get a prompt",
-        opt=route(READ, query=(artifacts.VERSION, LABEL, CONTENT)),
+        opt=route(READ, query=(artifacts.VERSION, LABEL, CONTENT, *artifacts.PAST)),
         responses=documented(400, 401, 403, 404, 429, 503),
     )
     async def retrieve(
@@ -141,10 +145,9 @@ class PromptsController(Controller):
             raise Invalid("Send version or label, not both.")
         pick: Pick = number if label is None else label
         try:
-            if show != "full":
-                version = await reader.version(project_id, KIND, prompt_name, pick)
-                body = prompts.partial(version, show, label)
-                return artifacts.answer(request, body, cache_control=IMMUTABLE if number else REVALIDATE)
+            if show != "full" or artifacts.is_past(query):
+                version = await artifacts.version(request, query, KIND, prompt_name, pick)
+                return artifacts.picked_answer(request, query, prompts.shown(version, show, label))
             entry = await reader.get(project_id, KIND, prompt_name, pick)
         except NotFound as error:
             return await artifacts.redirect_to_name(request, KIND, prompt_name, error)
@@ -291,6 +294,7 @@ class PromptsController(Controller):
                 artifacts.RESOLVE_LIMIT,
                 artifacts.OFFSET,
                 artifacts.BEFORE,
+                *artifacts.PAST,
             ),
         ),
         responses=documented(400, 401, 403, 404, 429, 503),
@@ -299,11 +303,15 @@ class PromptsController(Controller):
         self, request: Request[Any, Any, Any], prompt_name: FromPath[str]
     ) -> Response[schemas.ResolvePrompt]:
         """A prompt as `version` or `version_id` pick it, one page of its versions, newest first, and its labels."""
-        version, listed, found = await artifacts.resolve(request, KIND, prompt_name, labels.of_stream)
+        version, listed, found = await artifacts.resolve(request, KIND, prompt_name, labels_then)
         rest = b',"labels":[' + b",".join(labels.label_json(label) for label in found) + b"]"
         return artifacts.answer(
             request, artifacts.resolve_json(KIND, prompts.full(version), listed, version.latest_version, rest)
         )
+
+
+async def labels_then(conn: Connection, stream_id: UUID, moment: Moment) -> list[Label]:
+    return await moment.labels(conn, stream_id)
 
 
 def show_of(query: Query) -> Show:

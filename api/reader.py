@@ -7,10 +7,11 @@ from api.lru import LRU
 from api.marks import Marks
 from domain.errors import NotFound, VersionNotFound
 from domain.prompts import no_label
-from projections import contents, names, versions
+from projections import contents, names
 from projections.encoding import etag_of
+from projections.moments import PRESENT, Moment
 from projections.redis_views import RedisViews
-from projections.versions import Connection, Version
+from projections.versions import Connection, Pick, Version
 from store.pool import Pool
 
 ENTRY_OVERHEAD = 600  # bytes of Python objects around an entry
@@ -25,8 +26,6 @@ class Encoded(NamedTuple):
     as_of: int
 
 
-# A version by number, by label, or None for the latest.
-Pick = int | str | None
 Render = Callable[[Version], bytes]
 Key = tuple[int, str, str, Pick]
 
@@ -107,20 +106,23 @@ class Reader:
 
     @staticmethod
     async def version_in(
-        conn: Connection, project_id: int, kind: str, name: str, pick: Pick = None
+        conn: Connection,
+        project_id: int,
+        kind: str,
+        name: str,
+        pick: Pick = None,
+        moment: Moment = PRESENT,
     ) -> Version:
-        """The same on a connection, so within its snapshot."""
-        if isinstance(pick, str):
-            found = await versions.by_label(conn, project_id, kind, name, pick)
-        else:
-            found = await versions.by_name(conn, project_id, kind, name, pick)
+        """The same on a connection, so within its snapshot, and at any moment."""
+        found = await moment.find(conn, project_id, kind, name, pick)
         if found is None:
-            raise unknown(kind, name, await names.close_names(conn, project_id, kind, name))
+            close = await names.close_names(conn, project_id, kind, name) if moment is PRESENT else []
+            raise unknown(kind, name, close)
         stream_id, version = found
         if version is None and isinstance(pick, str):
             raise no_label(kind, name, pick)
         if version is None:
-            available = await versions.newest_numbers(conn, stream_id)
+            available = await moment.newest_numbers(conn, stream_id)
             raise VersionNotFound(kind, name, pick, available)
         return version
 

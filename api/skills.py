@@ -24,7 +24,6 @@ from api.artifacts import (
 from api.commands import Caller, Commands, Done
 from api.documentation import Param, integer, route
 from api.errors import documented
-from api.http import IMMUTABLE, REVALIDATE
 from api.payload import decode, ignore
 from api.repository import Loaded
 from domain.content import Content, Edit, check_path
@@ -65,7 +64,17 @@ class SkillsController(Controller):
         "/",
         operation_id="llm_skills_list",
         summary="List skills",
-        opt=route(READ, query=(SEARCH, artifacts.AUTHOR, artifacts.ORDER, artifacts.LIMIT, artifacts.OFFSET)),
+        opt=route(
+            READ,
+            query=(
+                SEARCH,
+                artifacts.AUTHOR,
+                artifacts.ORDER,
+                artifacts.LIMIT,
+                artifacts.OFFSET,
+                *artifacts.PAST,
+            ),
+        ),
         responses=documented(400, 401, 403, 404, 429, 503),
     )
     async def list(self, request: Request[Any, Any, Any]) -> Response[schemas.SkillPage]:
@@ -91,7 +100,7 @@ class SkillsController(Controller):
         "/name/{skill_name:str}",
         operation_id="llm_skills_name_retrieve",
         summary="Get a skill",
-        opt=route(READ, query=(artifacts.VERSION, BODY_OFFSET, BODY_LENGTH)),
+        opt=route(READ, query=(artifacts.VERSION, BODY_OFFSET, BODY_LENGTH, *artifacts.PAST)),
         responses=documented(400, 401, 403, 404, 429, 503),
     )
     async def retrieve(
@@ -109,9 +118,11 @@ class SkillsController(Controller):
                     query.integer("body_offset", minimum=0, cut=True),
                     query.integer("body_length", minimum=1, cut=True),
                 )
-                version = await reader.version(project_id, KIND, skill_name, number)
-                body = skills.paged(version, part[0] or 0, part[1])
-                return artifacts.answer(request, body, cache_control=IMMUTABLE if number else REVALIDATE)
+                version = await artifacts.version(request, query, KIND, skill_name, number)
+                return artifacts.picked_answer(request, query, skills.paged(version, part[0] or 0, part[1]))
+            if artifacts.is_past(query):
+                version = await artifacts.version(request, query, KIND, skill_name, number)
+                return artifacts.picked_answer(request, query, skills.full(version))
             entry = await reader.get(project_id, KIND, skill_name, number)
         except NotFound as error:
             return await artifacts.redirect_to_name(request, KIND, skill_name, error)
@@ -248,19 +259,17 @@ class SkillsController(Controller):
         "/name/{skill_name:str}/files/{file_path:path}",
         operation_id="llm_skills_name_files_retrieve",
         summary="Get a file",
-        opt=route(READ, query=(artifacts.VERSION,)),
+        opt=route(READ, query=(artifacts.VERSION, *artifacts.PAST)),
         responses=documented(400, 401, 403, 404, 429, 503),
     )
     async def retrieve_file(
         self, request: Request[Any, Any, Any], skill_name: FromPath[str], file_path: FromPath[str]
     ) -> Response[schemas.FileAnswer]:
         """The content of one file of the latest or of one version."""
-        number = version_number(query_of(request))
-        path = _file_path(request)
-        reader = services(request)[0]
-        version = await reader.version(project_of(request), KIND, skill_name, number)
-        body = await _file_json(request, version, path)
-        return artifacts.answer(request, body, cache_control=IMMUTABLE if number else REVALIDATE)
+        query = query_of(request)
+        number, path = version_number(query), _file_path(request)
+        version = await artifacts.version(request, query, KIND, skill_name, number)
+        return artifacts.picked_answer(request, query, await _file_json(request, version, path))
 
     @delete(
         "/name/{skill_name:str}/files/{file_path:path}",
@@ -298,6 +307,7 @@ class SkillsController(Controller):
                 artifacts.RESOLVE_LIMIT,
                 artifacts.OFFSET,
                 artifacts.BEFORE,
+                *artifacts.PAST,
             ),
         ),
         responses=documented(400, 401, 403, 404, 429, 503),

@@ -109,10 +109,14 @@ class Label(msgspec.Struct, frozen=True):
     position: int
 
 
+def label_of(row: tuple[Any, ...]) -> Label:
+    return Label(author(row[4:]), *row[:4])
+
+
 async def of_stream(conn: AsyncConnection[Any], stream_id: UUID) -> list[Label]:
     """The labels that a stream has now, by name."""
     rows = await (await conn.execute(ALL, (stream_id,), binary=True)).fetchall()
-    return [Label(author(row[4:]), *row[:4]) for row in rows]
+    return [label_of(row) for row in rows]
 
 
 async def at(conn: AsyncConnection[Any], stream_id: UUID, name: str, position: int) -> Label:

@@ -87,8 +87,8 @@ def by_label(version: Version, label: str) -> bytes:
     return _one(version, "full", with_author=False, label=label)
 
 
-def partial(version: Version, show: Show, label: str | None) -> bytes:
-    """A read by name with ``content=preview`` or ``none``."""
+def shown(version: Version, show: Show, label: str | None) -> bytes:
+    """A read by name with any ``content``, by label or not."""
     return _one(version, show, with_author=False, label=label)
 
 
@@ -120,3 +120,8 @@ def _content(details: Details, body: bytes | None, show: Show, *, with_size: boo
         parts.append(b'"prompt_size_bytes":%d,' % details.size)
     parts += [b'"version_description":', encode(details.version_description), b","]
     return b"".join(parts)
+
+
+def text_of_row(item: Row) -> str:
+    """What a search finds a listed prompt by, beside its name; needs its body."""
+    return text_of(item.body or b"")

@@ -134,3 +134,8 @@ def row(item: Row) -> bytes:
 def file_json(file: FileRef, content: bytes) -> bytes:
     """The answer to a read of one file."""
     return encode({"path": file.path, "content": content.decode(), "content_type": file.content_type})
+
+
+def text_of_row(item: Row) -> str:
+    """What a search finds a listed skill by, beside its name."""
+    return msgspec.json.decode(item.details, type=Details).description

@@ -58,6 +58,23 @@ class Row(msgspec.Struct, frozen=True):
     labels: bytes | None
 
 
+# A version by number, by label, or None for the latest.
+Pick = int | str | None
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What a list is asked for: conditions (None: any), order, page, and which columns it needs."""
+
+    search: str | None
+    author_id: int | None
+    order: str
+    limit: int
+    offset: int
+    label: str | None = None
+    with_labels: bool = False
+    with_body: bool = False
+
+
 class Line(msgspec.Struct, frozen=True):
     """One version as a history of versions shows it."""
 
@@ -183,7 +200,7 @@ AUTHORED = "artifacts.latest_by = %(author)s"
 LABELED_AUTHORED = "versions.created_by = %(author)s"
 FOUND = """artifacts.stream_id IN (
     SELECT stream_id FROM search_texts WHERE project_id = %(project)s AND kind = %(kind)s
-       AND (search_texts.name LIKE %(like)s OR search_texts.text LIKE %(like)s))"""
+       AND (search_texts.name ILIKE %(like)s OR search_texts.text LIKE %(like)s))"""
 
 # Aliases of the page, which PostgreSQL takes for the columns behind them.
 COLUMNS = {
@@ -246,11 +263,15 @@ LISTS = {(key, order): key.page_sql(by) for key in FILTERS for order, by in ORDE
 COUNTS = {key: key.count_sql() for key in FILTERS}
 
 
-def _version(row: tuple[Any, ...]) -> Version:
+def version_of(row: tuple[Any, ...]) -> Version:
     return Version(author(row[15:]), *row[:15])
 
 
-def _row(row: tuple[Any, ...]) -> Row:
+def line_of(row: tuple[Any, ...]) -> Line:
+    return Line(row[0], row[1], row[2], author(row[3:]))
+
+
+def row_of(row: tuple[Any, ...]) -> Row:
     return Row(author(row[10:]), *row[:10])
 
 
@@ -266,7 +287,7 @@ async def by_name(
     row = await cursor.fetchone()
     if row is None:
         return None
-    return row[0], None if row[5] is None else _version(row)
+    return row[0], None if row[5] is None else version_of(row)
 
 
 async def by_label(
@@ -279,19 +300,19 @@ async def by_label(
     row = await cursor.fetchone()
     if row is None:
         return None
-    return row[0], None if row[5] is None else _version(row)
+    return row[0], None if row[5] is None else version_of(row)
 
 
 async def latest(conn: Connection, stream_id: UUID) -> Version | None:
     """The latest version of a stream, of archived lives too."""
     row = await (await conn.execute(LATEST, (stream_id,), binary=True)).fetchone()
-    return _version(row) if row else None
+    return version_of(row) if row else None
 
 
 async def by_event(conn: Connection, stream_id: UUID, stream_version: int) -> Version | None:
     """The version that an event brought, of archived lives too."""
     row = await (await conn.execute(BY_EVENT, (stream_id, stream_version), binary=True)).fetchone()
-    return _version(row) if row else None
+    return version_of(row) if row else None
 
 
 async def name_of_id(conn: Connection, project_id: int, kind: str, version_id: UUID) -> str | None:
@@ -318,7 +339,7 @@ async def lines(
     below = MAX_VERSION if before is None else min(before, MAX_VERSION)
     cursor = await conn.execute(LINES, (stream_id, below, limit + 1, offset), binary=True)
     rows = await cursor.fetchall()
-    return [Line(row[0], row[1], row[2], author(row[3:])) for row in rows[:limit]], len(rows) > limit
+    return [line_of(row) for row in rows[:limit]], len(rows) > limit
 
 
 @asynccontextmanager
@@ -333,33 +354,25 @@ async def page(
     conn: Connection,
     project_id: int,
     kind: str,
-    *,
-    search: str | None,
-    author_id: int | None,
-    order: str,
-    limit: int,
-    offset: int,
-    label: str | None = None,
-    with_labels: bool = False,
-    with_body: bool = False,
+    wanted: Wanted,
 ) -> tuple[int, list[Row]]:
     """How many active artifacts match, and one page of their latest versions, or of those that ``label`` points to."""
     params = {
         "project": project_id,
         "kind": kind,
-        "author": author_id,
-        "like": like(search_fold(search)) if search else None,
-        "limit": limit,
-        "offset": offset,
-        "label": label,
-        "labels": with_labels,
-        "body": with_body,
+        "author": wanted.author_id,
+        "like": None if wanted.search is None else like(search_fold(wanted.search)),
+        "limit": wanted.limit,
+        "offset": wanted.offset,
+        "label": wanted.label,
+        "labels": wanted.with_labels,
+        "body": wanted.with_body,
     }
-    key = Filter(author_id is not None, bool(search), label is not None)
+    key = Filter(wanted.author_id is not None, wanted.search is not None, wanted.label is not None)
     async with snapshot(conn):
         counted = await (await conn.execute(COUNTS[key], params)).fetchone()
-        rows = await (await conn.execute(LISTS[(key, order)], params, binary=True)).fetchall()
-    return counted[0] if counted else 0, [_row(row) for row in rows]
+        rows = await (await conn.execute(LISTS[(key, wanted.order)], params, binary=True)).fetchall()
+    return counted[0] if counted else 0, [row_of(row) for row in rows]
 
 
 def like(text: str) -> str:

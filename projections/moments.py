@@ -1,0 +1,73 @@
+"""The read models at a moment: now, or when the log ended at an earlier position. Both answer the same questions."""
+
+from typing import Protocol
+from uuid import UUID
+
+from projections import labels, versions
+from projections.labels import Label
+from projections.versions import Connection, Line, Pick, Row, Version, Wanted
+
+
+class Moment(Protocol):
+    """Questions that every read by name or list comes down to."""
+
+    async def find(
+        self, conn: Connection, project_id: int, kind: str, name: str, pick: Pick = None
+    ) -> tuple[UUID, Version | None] | None:
+        """The stream that held the name and the picked version of it; None for a name that nothing held."""
+        ...
+
+    async def newest_numbers(self, conn: Connection, stream_id: UUID) -> list[int]:
+        """The newest 20 version numbers, newest first."""
+        ...
+
+    async def number_of_id(self, conn: Connection, stream_id: UUID, version_id: UUID) -> int | None: ...
+
+    async def lines(
+        self, conn: Connection, stream_id: UUID, *, before: int | None, limit: int, offset: int
+    ) -> tuple[list[Line], bool]:
+        """Versions newest first, and whether there are more after them."""
+        ...
+
+    async def labels(self, conn: Connection, stream_id: UUID) -> list[Label]:
+        """The labels of a stream by name."""
+        ...
+
+    async def page(
+        self, conn: Connection, project_id: int, kind: str, wanted: Wanted
+    ) -> tuple[int, list[Row]]:
+        """How many artifacts match, and one page of them."""
+        ...
+
+
+class Present:
+    """The read models as they are."""
+
+    async def find(
+        self, conn: Connection, project_id: int, kind: str, name: str, pick: Pick = None
+    ) -> tuple[UUID, Version | None] | None:
+        if isinstance(pick, str):
+            return await versions.by_label(conn, project_id, kind, name, pick)
+        return await versions.by_name(conn, project_id, kind, name, pick)
+
+    async def newest_numbers(self, conn: Connection, stream_id: UUID) -> list[int]:
+        return await versions.newest_numbers(conn, stream_id)
+
+    async def number_of_id(self, conn: Connection, stream_id: UUID, version_id: UUID) -> int | None:
+        return await versions.number_of_id(conn, stream_id, version_id)
+
+    async def lines(
+        self, conn: Connection, stream_id: UUID, *, before: int | None, limit: int, offset: int
+    ) -> tuple[list[Line], bool]:
+        return await versions.lines(conn, stream_id, before=before, limit=limit, offset=offset)
+
+    async def labels(self, conn: Connection, stream_id: UUID) -> list[Label]:
+        return await labels.of_stream(conn, stream_id)
+
+    async def page(
+        self, conn: Connection, project_id: int, kind: str, wanted: Wanted
+    ) -> tuple[int, list[Row]]:
+        return await versions.page(conn, project_id, kind, wanted)
+
+
+PRESENT = Present()
