@@ -33,7 +33,7 @@ def decode(topic: str, state: bytes) -> Event:
     if cls is None:
         raise MapperDeserialisationError(f"no event type has the topic {topic!r}")
     try:
-        if cls.SCHEMA > 1 and (shape := _shapes.decode(state).schema) < cls.SCHEMA:
+        if cls.SCHEMA > 1 and (shape := _shapes.decode(state).schema) != cls.SCHEMA:
             return _upcast(cls, state, shape)
         decoder = _decoders.get(cls)
         if decoder is None:
@@ -44,9 +44,14 @@ def decode(topic: str, state: bytes) -> Event:
 
 
 def _upcast(cls: type[Event], state: bytes, shape: int) -> Event:
+    if shape > cls.SCHEMA:
+        raise MapperDeserialisationError(f"{cls.TOPIC}: shape {shape} is of a newer release")
     fields: dict[str, Any] = msgspec.json.decode(state)
     while shape < cls.SCHEMA:
-        fields = cls.UPCASTERS[shape](fields)
+        try:
+            fields = cls.UPCASTERS[shape](fields)
+        except Exception as error:
+            raise MapperDeserialisationError(f"{cls.TOPIC}: no shape {shape}: {error!r}") from error
         shape += 1
     return msgspec.convert(fields, cls, str_keys=True)
 
