@@ -320,8 +320,11 @@ def show_of(query: Query) -> Show:
 
 
 def label_of(query: Query) -> str | None:
-    """A label to read by; one that no label can have is as good as missing. Raises Invalid when it is too long."""
-    return query.text("label", max_length=MAX_LABEL)
+    """A label to read by. Raises Invalid when it is too long.
+
+    What no label can be, white space alone too, is looked for as it is: a missing label is never the latest version.
+    """
+    return query.text("label", max_length=MAX_LABEL, trim=False)
 
 
 def changes_of(data: schemas.PublishPrompt, body: bytes) -> PromptChanges:

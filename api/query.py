@@ -50,9 +50,11 @@ class Query:
     def __contains__(self, name: str) -> bool:
         return name in self.values
 
-    def text(self, name: str, *, max_length: int | None = None) -> str | None:
-        """A trimmed text; None when absent or blank."""
-        value = self.values.get(name, "").strip()
+    def text(self, name: str, *, max_length: int | None = None, trim: bool = True) -> str | None:
+        """A text without white space around it; None when nothing is left."""
+        value = self.values.get(name, "")
+        if trim:
+            value = value.strip()
         if max_length is not None and len(value) > max_length:
             raise Invalid(f"Use at most {max_length} characters.", code="max_length", attr=name)
         return value or None

@@ -10,6 +10,7 @@ from api.config import ApiConfig
 from store import identity
 from store.log import Connection
 from store.pool import connect
+from tests.api.prompt_space import PromptSpace
 from tests.api.space import Asgi, NewSpace, Space, open_space, running
 
 
@@ -71,3 +72,9 @@ async def new_space(app: Asgi, conn: Connection) -> AsyncIterator[NewSpace]:
 async def space(new_space: Callable[..., Awaitable[Space]]) -> Space:
     """An empty project, and a client whose key may write skills in it."""
     return await new_space()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def prompts(new_space: Callable[..., Awaitable[Space]]) -> PromptSpace:
+    """An empty project, and a client whose key may write prompts in it."""
+    return PromptSpace(await new_space(scopes=("llm_prompt:write",)))
