@@ -10,6 +10,7 @@ from benchmarks import get, publish
 from benchmarks.plan import Plan
 from benchmarks.report import Table, circumstances, markdown, show
 from benchmarks.stage import Stage, stage
+from benchmarks.usage import Usage
 from cli.settings import default_workers
 
 TABLES: dict[str, Callable[[Stage, Plan], Table]] = {"publish": publish.run, "get": get.run}
@@ -40,7 +41,9 @@ def main() -> None:
         with psycopg.connect(on.database_url) as connection:
             postgres = f"{connection.info.server_version // 10000}.{connection.info.server_version % 10000}"
         for name in given.table or TABLES:
+            before = Usage.now()
             table = TABLES[name](on, plan)
+            table.notes.append(before.since())
             tables.append(table)
             if not given.markdown:
                 show(table, console)

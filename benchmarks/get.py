@@ -19,10 +19,10 @@ def run(on: Stage, plan: Plan) -> Table:
         title="GET by name, cached: one API process against a raw ASGI application under the same server",
         head=("connections", "Skald/s", "p50 ms", "p99 ms", "CPU µs", "generator", "floor/s", "floor p50 ms",
               "floor p99 ms", "floor CPU µs", "floor generator", "ratio", "CPU ratio"),
-        notes=(
+        notes=[
             "Skald checks key, scope and project, counts, measures and logs each request.",
             "CPU µs: CPU time of the server a request. CPU ratio: the floor's over Skald's.",
-        ),
+        ],
     )  # fmt: skip
     with service(on, workers=1) as server:
         fixed = prepare(on, server)

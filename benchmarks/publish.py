@@ -20,10 +20,10 @@ def run(on: Stage, plan: Plan) -> Table:
         title=f"Publish: HTTP service, {plan.workers} API processes, against Application.save in threads",
         head=("clients", "Skald/s", "p50 ms", "p99 ms", "API µs", "database µs", "generator", "peer/s", "peer p50 ms",
               "peer p99 ms", "ratio"),
-        notes=(
+        notes=[
             "µs: CPU time a publish. generator: the share of one core that the client process took.",
             "The peer writes the event alone, without HTTP, contents and read models.",
-        ),
+        ],
     )  # fmt: skip
     with service(on, workers=plan.workers) as server:
         create(on, server, max(CLIENTS))

@@ -15,7 +15,7 @@ LIBRARIES = ("granian", "litestar", "psycopg", "eventsourcing", "msgspec", "uvlo
 class Table(msgspec.Struct, kw_only=True):
     title: str
     head: tuple[str, ...]
-    notes: tuple[str, ...] = ()
+    notes: list[str]
     rows: list[tuple[str, ...]] = []
 
     def add(self, *cells: str) -> None:
