@@ -11,6 +11,7 @@ import msgspec
 
 # In ``Meta.extra_json_schema``: the keywords that the annotation's own rules would give, and the document leaves out.
 WITHOUT = "x-without"
+NO_NUL = r"^[^\x00]*$"
 
 
 class Param(msgspec.Struct, frozen=True):
@@ -23,12 +24,13 @@ class Param(msgspec.Struct, frozen=True):
     where: str = "query"
 
     def documented(self) -> dict[str, Any]:
-        """As OpenAPI has it. An empty query parameter counts as absent."""
+        """As OpenAPI has it. An empty query parameter counts as absent, and no text may hold a NUL."""
+        plain = self.schema.get("type") == "string" and not self.schema.keys() & {"enum", "format", "pattern"}
         shown: dict[str, Any] = {
             "name": self.name,
             "in": self.where,
             "description": self.description,
-            "schema": self.schema,
+            "schema": {**self.schema, "pattern": NO_NUL} if plain and self.where == "query" else self.schema,
         }
         if self.where == "query":
             shown["allowEmptyValue"] = True

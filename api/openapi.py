@@ -339,13 +339,18 @@ def _operation(operation: Operation, schemas: "Schemas") -> dict[str, Any]:
         shown["parameters"] = parameters
     if body := operation.opt.get("body"):
         shown["requestBody"] = {
-            "required": bool(schemas.component(body).get("required")),
+            "required": _is_needed(schemas.component(body)),
             "content": {JSON: _content(body, schemas)},
         }
     shown["responses"] = {
         str(status): answer for status, answer in sorted(_responses(operation, schemas).items())
     }
     return shown
+
+
+def _is_needed(body: dict[str, Any]) -> bool:
+    """Whether no body, which counts as ``{}``, would be refused for what it lacks."""
+    return bool(body.get("required")) or any("anyOf" in part for part in body.get("allOf", ()))
 
 
 def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:

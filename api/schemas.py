@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from api.documentation import WITHOUT
+from api.documentation import NO_NUL, WITHOUT
 from domain import content, names, prompts, skills
 from domain.errors import Invalid, TooBig
 from domain.json_text import depth
@@ -19,7 +19,6 @@ from domain.json_text import depth
 
 # What ``str.strip`` and ``str.isspace`` take for white space: written out, because every dialect has its own ``\s``.
 WHITE = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-NO_NUL = r"^[^\x00]*$"
 NOT_BLANK = rf"^[^\x00]*[^\x00{WHITE}][^\x00]*$"
 
 
