@@ -59,9 +59,9 @@ SPAN_ENDED = SetStatement(
 # active_names_pkey
 HOLDER = "SELECT stream_id FROM active_names WHERE project_id = %s AND kind = %s AND name = %s"
 
-# search_texts_trigrams; % is the similarity operator of pg_trgm
+# search_texts_trigrams, which knows a project only as bigint; % is the similarity operator of pg_trgm
 CLOSE = """
-SELECT name FROM search_texts WHERE project_id = %(project)s AND kind = %(kind)s AND name %% %(name)s
+SELECT name FROM search_texts WHERE project_id = %(project)s::bigint AND kind = %(kind)s AND name %% %(name)s
 ORDER BY similarity(name, %(name)s) DESC, name LIMIT 3
 """
 

@@ -199,7 +199,7 @@ ACTIVE = (
 AUTHORED = "artifacts.latest_by = %(author)s"
 LABELED_AUTHORED = "versions.created_by = %(author)s"
 FOUND = """artifacts.stream_id IN (
-    SELECT stream_id FROM search_texts WHERE project_id = %(project)s AND kind = %(kind)s
+    SELECT stream_id FROM search_texts WHERE project_id = %(project)s::bigint AND kind = %(kind)s
        AND (search_texts.name ILIKE %(like)s OR search_texts.text LIKE %(like)s))"""
 
 # Aliases of the page, which PostgreSQL takes for the columns behind them.

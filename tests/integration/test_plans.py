@@ -1,0 +1,188 @@
+"""Reads cost the same in a project of 1,000 skills and in one of 20,000: every plan goes by an index."""
+
+import os
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import psycopg
+import pytest
+
+from api import repository
+from projections import names, versions
+from projections.versions import LISTS, ORDERS, Filter, like
+from store import log
+from tests.servers import Addresses, address_of
+
+SMALL, LARGE = 1_000, 20_000
+PROJECT = 1
+OTHERS = range(2, 22)  # with a thousand skills each
+
+# Tables that may be read as a whole: they hold a handful of rows here, and are looked up by key where they hold many.
+TINY = {"users", "organizations", "snapshots", "labels", "artifact_counts"}
+
+# Suggestions for a name that is not there compare it with every name that shares enough trigrams with it, and here all do.
+MAY_GROW = {"close names"}
+
+# Skills number %(first)s to %(last)s of a project, each with two versions, as appends would have left them.
+FILL = """
+WITH numbers AS MATERIALIZED (
+    SELECT n, md5(%(project)s || '-' || n) AS hash, (SELECT coalesce(max(position), 0) FROM events) AS head,
+           timestamptz '2030-01-01' + n * interval '1 second' AS at
+    FROM generate_series(%(first)s::int, %(last)s::int) AS n
+), skills AS MATERIALIZED (
+    SELECT n, hash::uuid AS stream_id, md5(hash || 'one')::uuid AS first_id, md5(hash || 'two')::uuid AS second_id,
+           head + 2 * (n - %(first)s) AS before, at, 'skill-' || substr(hash, 1, 12) AS name, hash,
+           sha256(('body' || hash)::bytea) AS body, sha256(('details' || hash)::bytea) AS details
+    FROM numbers
+), stored AS (
+    INSERT INTO contents SELECT sha256((part || hash)::bytea), (part || hash)::bytea
+    FROM skills, unnest(ARRAY['body', 'details']) AS part
+), events AS (
+    INSERT INTO events (position, stream_id, stream_version, topic, state, recorded_at, project_id, command_id)
+    SELECT before + v, stream_id, v, 'skill.published', '{}', at, %(project)s, gen_random_uuid()
+    FROM skills, generate_series(1, 2) AS v
+), versions AS (
+    INSERT INTO versions (stream_id, number, id, stream_version, position, created_at, created_by, body, details)
+    SELECT stream_id, v, CASE v WHEN 1 THEN first_id ELSE second_id END, v, before + v, at, n %% 50, body, details
+    FROM skills, generate_series(1, 2) AS v
+), names AS (
+    INSERT INTO active_names SELECT %(project)s, 'skill', name, stream_id FROM skills
+), spans AS (
+    INSERT INTO name_spans SELECT stream_id, %(project)s, 'skill', name, before + 1 FROM skills
+), texts AS (
+    INSERT INTO search_texts
+    SELECT stream_id, %(project)s, 'skill', name, 'what skill ' || hash || ' does' FROM skills
+), counts AS (
+    INSERT INTO artifact_counts SELECT %(project)s, 'skill', count(*) FROM skills
+    ON CONFLICT (project_id, kind) DO UPDATE SET active = artifact_counts.active + excluded.active
+)
+INSERT INTO artifacts (stream_id, project_id, kind, name, created_position, created_at, latest_version, latest_id,
+                       latest_at, latest_by, body, details)
+SELECT stream_id, %(project)s, 'skill', name, before + 1, at, 2, second_id, at, n %% 50, body, details FROM skills
+"""
+
+
+TRIGRAMS = "SELECT indexdef FROM pg_indexes WHERE indexname = 'search_texts_trigrams'"
+
+
+class Read(NamedTuple):
+    """A query of the service with the values of a typical call."""
+
+    sql: str
+    values: Any
+
+
+class Cost(NamedTuple):
+    buffers: int
+    scanned: frozenset[str]
+    plan: str
+
+
+Costs = dict[tuple[str, str], Cost]
+
+
+def reads(conn: psycopg.Connection[Any]) -> dict[str, Read]:
+    row = conn.execute(
+        "SELECT stream_id, name, latest_id FROM artifacts WHERE project_id = 1 ORDER BY latest_at LIMIT 1"
+    ).fetchone()
+    assert row is not None
+    stream, name, version_id = row
+    bare = {"project": PROJECT, "kind": "skill", "author": None, "like": None, "label": None}
+    page = {**bare, "limit": 100, "offset": 0, "labels": False, "body": False}
+    everything = Filter(authored=False, found=False, labeled=False)
+    found = Filter(authored=False, found=True, labeled=False)
+    mine = Filter(authored=True, found=False, labeled=False)
+    by_name, by_text = like(name[6:14]), like(f"what skill {name[6:18]}")
+    return {
+        **{f"list by {order}": Read(LISTS[everything, order], page) for order in ORDERS},
+        "search by name": Read(LISTS[found, versions.DEFAULT_ORDER], {**page, "like": by_name}),
+        "search by description": Read(LISTS[found, versions.DEFAULT_ORDER], {**page, "like": by_text}),
+        "search by three characters": Read(LISTS[found, "name"], {**page, "like": like("zzz")}),
+        "count of a search": Read(versions.COUNTS[found], {**bare, "like": by_name}),
+        "count": Read(versions.COUNTS[everything], bare),
+        "list by author": Read(LISTS[mine, versions.DEFAULT_ORDER], {**page, "author": 7, "limit": 20}),
+        "get latest": Read(versions.BY_NAME, (None, PROJECT, "skill", name)),
+        "get a version": Read(versions.BY_NAME, (1, PROJECT, "skill", name)),
+        "get by event": Read(versions.BY_EVENT, (stream, 1)),
+        "name of an id": Read(versions.NAME_OF_ID, (version_id, PROJECT, "skill")),
+        "number of an id": Read(versions.NUMBER_OF_ID, (version_id, stream)),
+        "newest numbers": Read(versions.NEWEST_NUMBERS, (stream,)),
+        "resolve": Read(versions.LINES, (stream, versions.MAX_VERSION, 51, 0)),
+        "holder of a name": Read(names.HOLDER, (PROJECT, "skill", name)),
+        "close names": Read(names.CLOSE, {"project": PROJECT, "kind": "skill", "name": name[:-1] + "x"}),
+        "load": Read(repository.FIND, ("s", PROJECT, "skill", name)),
+        "stream": Read(log.SELECT_STREAM, (stream, 0)),
+        "follow": Read(log.SELECT_AFTER, (100, 500)),
+        "head": Read(log.SELECT_HEAD, ()),
+    }
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+def cost(conn: psycopg.Connection[Any], read: Read) -> Cost:
+    """What one execution touches, the second one, when nothing has to be looked up for the plan any more."""
+    found: Cost | None = None
+    for _ in range(2):
+        explain = b"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) " + read.sql.encode()
+        row = conn.execute(explain, read.values).fetchone()
+        assert row is not None
+        plan = row[0][0]["Plan"]
+        scanned = {node["Relation Name"] for node in nodes(plan) if node["Node Type"] == "Seq Scan"}
+        lines = [
+            f"{node['Node Type']} {node.get('Index Name', node.get('Relation Name', ''))} {node['Actual Rows']}"
+            for node in nodes(plan)
+        ]
+        found = Cost(
+            plan["Shared Hit Blocks"] + plan["Shared Read Blocks"],
+            frozenset(scanned - TINY),
+            "\n".join(lines),
+        )
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def costs(shared_servers: Addresses, migrated_template: str) -> Iterator[tuple[Costs, Costs]]:
+    """The cost of every read at both sizes, planned for its values and planned for any."""
+    name = f"plans_{os.getpid()}"
+    with psycopg.connect(shared_servers.database_url, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {migrated_template}".encode())
+        with psycopg.connect(address_of(shared_servers.database_url, name), autocommit=True) as conn:
+            measured = []
+            [(index,)] = conn.execute(TRIGRAMS).fetchall()
+            for first, last in ((1, SMALL), (SMALL + 1, LARGE)):
+                # Built in one go: row by row it takes longer than all the rest.
+                conn.execute("DROP INDEX search_texts_trigrams")
+                for project in OTHERS if first == 1 else ():
+                    conn.execute(FILL, {"project": project, "first": 1, "last": SMALL})
+                conn.execute(FILL, {"project": PROJECT, "first": first, "last": last})
+                conn.execute(index)
+                conn.execute("VACUUM ANALYZE")
+                wanted = reads(conn)
+                conn.prepare_threshold = None
+                at_size: Costs = {}
+                for mode in ("force_custom_plan", "force_generic_plan"):
+                    conn.execute(f"SET plan_cache_mode = {mode}".encode())
+                    at_size.update({(title, mode): cost(conn, read) for title, read in wanted.items()})
+                measured.append(at_size)
+        yield measured[0], measured[1]
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def test_no_table_is_read_as_a_whole(costs: tuple[Costs, Costs]) -> None:
+    scans = {key: found.scanned for key, found in costs[1].items() if found.scanned}
+    assert not scans, "\n\n".join(f"{key}\n{costs[1][key].plan}" for key in scans)
+
+
+def test_the_cost_does_not_grow_with_the_project(costs: tuple[Costs, Costs]) -> None:
+    small, large = costs
+    grown = {
+        key for key in small if key[0] not in MAY_GROW and large[key].buffers > 1.5 * small[key].buffers + 30
+    }
+    assert not grown, "\n\n".join(
+        f"{key}: {small[key].buffers} buffers, then {large[key].buffers}\n{large[key].plan}" for key in grown
+    )
