@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import queue
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -17,6 +19,7 @@ class Proxy:
     """``url`` leads through the proxy. Only UNIX sockets, so it needs the servers of the tests.
 
     ``cut_after_commit`` makes the next answer that ends a transaction vanish together with its connection.
+    ``withhold_answer`` makes the next answer to an append stay here: committed, and nobody knows.
     ``hold_and_cut`` makes the next request stay here while its client's connection is cut; ``release`` lets it go on
     to the server, as packets do that were under way when a client was lost.
     """
@@ -26,6 +29,8 @@ class Proxy:
         self.folder = folder
         self.url = make_conninfo(url, host=str(folder))
         self.cut_after_commit = False
+        self.withhold_answer = False
+        self.withheld = threading.Event()
         self.hold_and_cut = False
         self.cuts = 0
         self.connections = 0
@@ -83,6 +88,12 @@ class Proxy:
                         client.close()
                         return
                     continue
+                if self.withhold_answer and b"INSERT 0 " in data:
+                    self.withhold_answer = False
+                    while not data.endswith(READY):
+                        data += await server.read(1 << 20)
+                    self.withheld.set()
+                    await asyncio.sleep(3600)
                 client.write(data)
                 await client.drain()
         client.close()
@@ -92,6 +103,27 @@ class Proxy:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.sleep(0.01)
+
+
+@contextlib.contextmanager
+def proxy_in_a_thread(url: str) -> Iterator[Proxy]:
+    """The same for tests that block, such as those that start processes; use its flags and events, nothing else."""
+    ready: queue.Queue[Proxy] = queue.Queue()
+    loop = asyncio.new_event_loop()
+    ended = asyncio.Event()
+
+    async def run() -> None:
+        async with proxy(url) as through:
+            ready.put(through)
+            await ended.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(run()), name="proxy", daemon=True)
+    thread.start()
+    try:
+        yield ready.get(timeout=10)
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join(10)
 
 
 @contextlib.asynccontextmanager
