@@ -6,6 +6,7 @@ request needs, a skill, a prompt, its current version, is made for it first, so 
 
 import itertools
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -53,8 +54,9 @@ config = schemathesis.Config.from_dict(
         },
     }
 )
+# Schemathesis works on it, so it gets one of its own.
 schema = schemathesis.openapi.from_dict(
-    document(Litestar(route_handlers=route_handlers(), openapi_config=None)), config=config
+    deepcopy(document(Litestar(route_handlers=route_handlers(), openapi_config=None))), config=config
 )
 # Query parameters of which only one may be given.
 EXCLUSIVE = (
@@ -67,6 +69,7 @@ FILE = "scripts/fill.py"
 FITTING_BODY: dict[str, Any] = {"base_version": 1, "version": 1, "old_path": FILE}
 FITTING_QUERY: dict[str, Any] = {
     "wait": 0,
+    "position": 1,
     "type": "skald.skill.published.v1",
     "subject": "skill/pdf-forms",
 }
@@ -83,6 +86,9 @@ class Stage:
         self.project_id = service.make_project().id
         self.key = service.make_key(["*"], [self.project_id])
         self.client = service.client(self.key, self.project_id)
+        # Reads share them; every write has its own.
+        self.known_skill = self.skill()
+        self.known_prompt = self.prompt()
 
     def close(self) -> None:
         self.client.close()
@@ -98,15 +104,18 @@ class Stage:
                     case.query.pop(other, None)
             case.query.update({name: value for name, value in FITTING_QUERY.items() if name in case.query})
         if not _negative(case, "body") and isinstance(case.body, dict):
-            if case.operation.method == "patch":
-                case.body.setdefault("base_version", 1)
-            case.body.update({name: value for name, value in FITTING_BODY.items() if name in case.body})
+            known = {name: value for name, value in FITTING_BODY.items() if name in case.body}
+            # A new object: the one of an example belongs to the document.
+            case.body = {**case.body, **known}
+        based = isinstance(case.body, dict) and "base_version" in case.body
+        if case.operation.method == "patch" and not based:
+            case.headers["If-Match"] = "*"
 
     def _path(self, case: Case[Any]) -> dict[str, str]:
         makers: dict[str, Callable[[], str]] = {
             "project_id": lambda: str(self.project_id),
-            "skill_name": self.skill,
-            "prompt_name": self.prompt,
+            "skill_name": lambda: self.known_skill if case.method == "GET" else self.skill(),
+            "prompt_name": lambda: self.known_prompt if case.method == "GET" else self.prompt(),
             "file_path": lambda: FILE,
             "label_name": lambda: "production",
         }
