@@ -1,0 +1,106 @@
+"""Tools of npm @posthog/cli, unmodified, for every endpoint that we have.
+
+Each call starts Node and its catalogue of tools, some three seconds of CPU, so every tool is called once.
+"""
+
+from typing import Any
+
+import pytest
+
+from tests.clients.conftest import Cli, Home
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def test_prompt_tools(cli: Cli, home: Home) -> None:
+    given = {"name": "Agent_1", "prompt": "Grüße\n", "config": {"t": 1.5}, "version_description": "first"}
+    created = cli.call("llma-prompt-create", given)
+    assert {key: created[key] for key in given} == given
+
+    base: dict[str, Any] = {"prompt_name": "Agent_1"}
+    change = {
+        "edits": [{"old": "Grüße", "new": "Hello"}],
+        "config": None,
+        "base_version": 1,
+        "version_description": "second",
+    }
+    second = cli.call("llma-prompt-update", {**base, **change})
+    assert (second["version"], second["prompt"], second["config"]) == (2, "Hello\n", None)
+    assert second["version_description"] == "second"
+
+    label = cli.call("llma-prompt-label-set", {**base, "label_name": "live", "version": 1})
+    assert (label["name"], label["version"]) == ("live", 1)
+    found = cli.call("llma-prompt-get", {**base, "label": "live", "content": "full"})
+    assert (found["prompt"], found["label"]) == ("Grüße\n", "live")
+
+    copy = cli.call("llma-prompt-duplicate", {**base, "new_name": "Copy"})
+    assert (copy["name"], copy["version"], copy["prompt"]) == ("Copy", 1, "Hello\n")
+    # Without a project in the environment it asks which one the key opens.
+    listed = cli.call("llma-prompt-list", {"search": "agent"}, with_project=False)
+    assert [row["name"] for row in listed["results"]] == ["Agent_1"]
+
+    cli.call("llma-prompt-label-delete", {**base, "label_name": "live"})
+    with home.http() as http:
+        assert http.get("llm_prompts/name/Agent_1?label=live").status_code == 404
+
+
+def test_skill_tools(cli: Cli, home: Home) -> None:
+    spaced = "a b/ü c.txt"
+    given = {
+        "name": "pdf-forms",
+        "description": "Fill in forms.",
+        "body": "# Forms\n\nRead.\n",
+        "license": "MIT",
+        "compatibility": "any",
+        "allowed_tools": ["Bash(git log:*)"],
+        "metadata": {"team": "docs"},
+        "files": [{"path": spaced, "content": "spaced"}],
+    }
+    created = cli.call("skill-create", given)
+    assert created["files"][0]["path"] == spaced
+
+    skill: dict[str, Any] = {"skill_name": "pdf-forms"}
+    changes = {
+        "edits": [{"old": "Read.", "new": "Read it."}],
+        "file_edits": [{"path": spaced, "edits": [{"old": "spaced", "new": "edited"}]}],
+        "base_version": 1,
+    }
+    updated = cli.call("skill-update", {**skill, **changes})
+    assert (updated["version"], updated["body"]) == (2, "# Forms\n\nRead it.\n")
+    shown = cli.call("skill-get", {**skill, "body_offset": 2, "body_length": 5})
+    assert (shown["body"], shown["version"]) == ("Forms", 2)
+    assert cli.call("skill-duplicate", {**skill, "new_name": "copy"})["name"] == "copy"
+    assert [row["name"] for row in cli.call("skill-list", {"search": "FORMS"})["results"]] == [
+        "copy",
+        "pdf-forms",
+    ]
+    cli.call("skill-archive", skill)
+    with home.http() as http:
+        assert http.get("llm_skills/name/pdf-forms").status_code == 404
+
+
+def test_skill_file_tools(cli: Cli, home: Home) -> None:
+    with home.http() as http:
+        body = {"name": "pdf-forms", "description": "Fill in forms.", "body": "# Forms"}
+        http.post("llm_skills/", json=body).raise_for_status()
+
+    skill: dict[str, Any] = {"skill_name": "pdf-forms"}
+    path = "scripts/deep/my file #1 50%.py"
+    file = {"path": path, "content": "print()\n", "content_type": "text/x-python"}
+    assert cli.call("skill-file-create", {**skill, **file})["version"] == 2
+    assert cli.call("skill-file-get", {**skill, "file_path": path, "version": 2}) == file
+    paths = {"old_path": path, "new_path": "scripts/plain name.py"}
+    assert cli.call("skill-file-rename", {**skill, **paths})["files"][0]["path"] == "scripts/plain name.py"
+    removed = cli.call(
+        "skill-file-delete", {**skill, "file_path": "scripts/plain name.py", "base_version": 3}
+    )
+    assert (removed["version"], removed["files"]) == (4, [])
+
+
+def test_refusals_reach_the_user(cli: Cli, home: Home) -> None:
+    home.prompt("agent", "one")
+
+    assert "There is no prompt named 'agnt'" in cli.fail("llma-prompt-get", {"prompt_name": "agnt"})
+    given = {"prompt_name": "agent", "prompt": "x", "base_version": 5}
+    denied = cli.fail("llma-prompt-update", given, key=home.other_key("llm_prompt:read"))
+    assert "llm_prompt:write" in denied
