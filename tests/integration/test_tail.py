@@ -1,0 +1,137 @@
+"""The end of the log as an API process sees it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from api import tail as tailing
+from api.marks import FLOOR, Marks
+from api.tail import Tail
+from store import identity
+from store.appender import Appender
+from store.pool import connect
+from tests.histories import created
+
+
+@asynccontextmanager
+async def following(url: str) -> AsyncIterator[tuple[Marks, Tail]]:
+    marks = Marks()
+    tail = Tail(url, marks)
+    await tail.start()
+    try:
+        yield marks, tail
+    finally:
+        await tail.close()
+
+
+async def until(condition: Callable[[], bool], what: str, timeout: float = 5) -> None:
+    try:
+        async with asyncio.timeout(timeout):
+            while not condition():
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        raise AssertionError(f"not within {timeout} s: {what}") from None
+
+
+async def write(url: str, *names: str) -> list[int]:
+    """Append skills as another host would; the slots of their streams."""
+    appender = Appender(url)
+    await appender.start()
+    made = [created(name) for name in names]
+    await asyncio.gather(*(appender.append(commit) for _, commit in made))
+    await appender.close()
+    return [Marks.slot(skill.id) for skill, _ in made]
+
+
+async def test_writes_of_others_are_marked(fresh_database_url: str) -> None:
+    async with following(fresh_database_url) as (marks, tail):
+        assert marks.healthy
+        slots = await write(fresh_database_url, "a", "b", "c")
+        await until(lambda: tail.seen == 3, "it has seen all")
+        assert not any(marks.is_fresh(slot, 0) for slot in slots)
+        assert all(marks.is_fresh(slot, 3) for slot in slots)
+        assert marks.is_fresh(FLOOR, 0)
+
+
+async def test_what_is_older_than_its_start_is_distrusted(fresh_database_url: str) -> None:
+    await write(fresh_database_url, "a")
+    async with following(fresh_database_url) as (marks, _):
+        assert not marks.is_fresh(Marks.slot(uuid4()), 0)
+        assert marks.is_fresh(Marks.slot(uuid4()), 1)
+
+
+async def test_without_its_connection_nothing_counts_until_it_is_back(fresh_database_url: str) -> None:
+    async with following(fresh_database_url) as (marks, tail), await connect(fresh_database_url) as conn:
+        slot = Marks.slot(uuid4())
+        assert marks.is_fresh(slot, 0)
+        # Nobody may come back until we say so.
+        await conn.execute("SET lock_timeout = '5s'")
+        database = (await (await conn.execute("SELECT current_database()")).fetchone() or ("",))[0]
+        with psycopg.connect(fresh_database_url, dbname="postgres", autocommit=True) as admin:
+            admin.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false".encode())
+            await conn.execute(
+                """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                   WHERE application_name = 'skald-tail' AND datname = current_database()"""
+            )
+            await until(lambda: not marks.healthy, "the loss is noticed", 1)
+            assert not marks.is_fresh(slot, 100)
+            await asyncio.sleep(0.2)
+            assert not marks.is_fresh(slot, 100)
+            admin.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true".encode())
+        slots = await write(fresh_database_url, "meanwhile")
+        await until(lambda: marks.healthy and tail.seen == 1, "it is back")
+        assert not marks.is_fresh(slots[0], 0)
+        assert marks.is_fresh(slots[0], 1)
+
+
+async def test_a_gap_in_the_notifications_is_read_from_the_log(fresh_database_url: str) -> None:
+    async with following(fresh_database_url) as (marks, tail), await connect(fresh_database_url) as conn:
+        stream = uuid4()
+        # Two events of which no notification tells, as if it were lost.
+        await conn.execute(
+            """INSERT INTO events (position, stream_id, stream_version, topic, state, recorded_at, command_id)
+               SELECT n, %s, n, 'skill.published', '{}', now(), gen_random_uuid() FROM generate_series(1, 2) AS n""",
+            (stream,),
+        )
+        await write(fresh_database_url, "later")
+        await until(lambda: tail.seen == 3, "it has seen all")
+        assert not marks.is_fresh(Marks.slot(stream), 1)
+
+
+async def test_the_poll_finds_what_nobody_told(fresh_database_url: str) -> None:
+    async with following(fresh_database_url) as (marks, tail), await connect(fresh_database_url) as conn:
+        stream = uuid4()
+        await conn.execute(
+            """INSERT INTO events (position, stream_id, stream_version, topic, state, recorded_at, command_id)
+               VALUES (1, %s, 1, 'skill.archived', '{}', now(), gen_random_uuid())""",
+            (stream,),
+        )
+        await until(lambda: tail.seen == 1, "the poll has found it", 3)
+        assert not marks.is_fresh(Marks.slot(stream), 0)
+
+
+async def test_an_erased_person_empties_the_caches(fresh_database_url: str) -> None:
+    async with following(fresh_database_url) as (marks, tail), await connect(fresh_database_url) as conn:
+        await identity.create_user(conn, email="ada@example.com")
+        await identity.erase_user(conn, "ada@example.com")
+        await until(lambda: tail.seen == 1, "it has seen the erasure")
+        assert not marks.is_fresh(Marks.slot(uuid4()), 0)
+        assert marks.is_fresh(Marks.slot(uuid4()), 1)
+
+
+async def test_far_behind_it_marks_everything_at_once(
+    fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tailing, "CATCH_UP", 2)
+    marks = Marks()
+    tail = Tail(fresh_database_url, marks)
+    await write(fresh_database_url, "a", "b", "c", "d")
+    async with await connect(fresh_database_url) as conn:
+        await tail._catch_up(conn)
+    assert tail.seen == 4
+    marks.heard()
+    assert not marks.is_fresh(Marks.slot(uuid4()), 3)
