@@ -14,6 +14,7 @@ import projections
 import store
 from api import metrics as measuring
 from api.auth import Authenticator
+from api.closing import when_told_to_end
 from api.commands import Commands
 from api.config import ApiConfig
 from api.errors import EXCEPTION_HANDLERS
@@ -88,7 +89,8 @@ def create_app(config: ApiConfig) -> Observability:
             gc.collect()
             gc.freeze()
             gc.set_threshold(*GC_THRESHOLD)
-            yield
+            with when_told_to_end(app.state.tail.end_waits):
+                yield
             app.state.tail.end_waits()
 
     litestar = Litestar(
@@ -129,6 +131,7 @@ async def wire(app: Litestar, config: ApiConfig, metrics: measuring.Metrics, sta
     )
     limiter.start()
     stack.push_async_callback(limiter.close)
+    state.heartbeat = config.heartbeat
     state.trusted_proxies = TrustedProxies(config.trusted_proxies)
     state.gate = Gate(Authenticator(pool, marks), limiter)
     state.health = Health(pool=pool, redis=redis, migrations=MIGRATIONS, metrics=metrics)

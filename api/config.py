@@ -34,6 +34,9 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
     # Seconds that a request waits for Redis before it goes on without.
     redis_timeout: float = 0.1
 
+    # Seconds of silence after which a stream of events shows that it lives: proxies close what is silent for 30 and more.
+    heartbeat: float = 15.0
+
     # debug, info, warning or error: what of this process's own messages goes to stderr.
     log_level: str = "info"
     # One JSON line a request on stdout.

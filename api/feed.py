@@ -1,11 +1,14 @@
 """The feed: the events of a project in the order of the log, by page, by long poll and as a stream."""
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from time import monotonic
 from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
+import psycopg
 from litestar import Controller, Request, Response, get
 from litestar.params import FromPath
 from litestar.response import Stream
@@ -17,13 +20,16 @@ from api.errors import documented
 from api.gate import Gate
 from api.http import REVALIDATE, json_answer, matches, to_response
 from api.query import Query
+from api.stream import EndlessStream
 from api.tail import Tail
 from domain.errors import Invalid, NotFound, Refused
 from projections import feed
-from projections.cloudevents import RESOURCES, Cloudevent, cloudevent, schemas, topic_of, type_of
+from projections.cloudevents import RESOURCES, Cloudevent, cloudevent_json, schemas, topic_of, type_of
 from projections.encoding import etag_of
 from projections.feed import Item
 from store.pool import Pool
+
+logger = logging.getLogger(__name__)
 
 READ = "event:read"
 
@@ -31,7 +37,6 @@ DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
 MAX_WAIT = 30
 BATCH = 500  # events that a stream holds at a time: what a slow reader costs
-HEARTBEAT = 15.0  # seconds; proxies close what is silent for 30 and more
 
 JSON_BATCH = "application/cloudevents-batch+json"
 NDJSON = "application/x-ndjson"
@@ -91,7 +96,8 @@ class FeedController(Controller):
         wait = query.integer("wait", minimum=0, maximum=MAX_WAIT) or 0
         items, complete = await wait_for_first(request, after, limit, filters, wait)
         following = next_page(request, query, complete)
-        events = [cloudevent(item.recorded, item.kind, item.name) for item in items]
+        origin = artifacts.origin(request)
+        events = [cloudevent_json(item.recorded, item.kind, item.name, origin) for item in items]
         return _answer(request, events, following, complete)
 
     @get(
@@ -104,15 +110,16 @@ class FeedController(Controller):
     async def stream(self, request: Request[Any, Any, Any]) -> Stream:
         """One message an event, `id` its position; resumes after `Last-Event-ID`, else after `after`.
 
-        A comment every 15 seconds keeps the connection open. It ends when the service stops or the key is revoked.
+        A comment now and then keeps the connection open. It ends when the service stops or the key is revoked.
         """
         query = query_of(request)
         filters = Filters.of(query)
         after = last_event_id(header_of(request, b"last-event-id"))
         if after is None:
             after = query.integer("after", minimum=0) or 0
-        return Stream(
+        return EndlessStream(
             messages(request, after, filters),
+            request.app.state.tail,
             media_type="text/event-stream",
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )
@@ -150,7 +157,7 @@ def subject_of(query: Query) -> tuple[str, str] | None:
     if value is None:
         return None
     kind, slash, name = value.partition("/")
-    if kind not in RESOURCES or not slash or not name:
+    if kind not in RESOURCES or not slash or not name or "\0" in name:
         raise Invalid("A subject is 'skill/' or 'prompt/' and a name.", attr="subject")
     return kind, name
 
@@ -192,15 +199,18 @@ def next_page(request: Request[Any, Any, Any], query: Query, after: int) -> str:
 
 
 def _answer(
-    request: Request[Any, Any, Any], events: list[Cloudevent], following: str, complete: int
+    request: Request[Any, Any, Any], events: list[bytes], following: str, complete: int
 ) -> Response[Any]:
     accepted = (header_of(request, b"accept") or b"").decode("latin-1")
     link = (b"link", f'<{following}>; rel="next"'.encode())
     if NDJSON in accepted:
-        return _as(request, b"".join(_encoder.encode(event) + b"\n" for event in events), NDJSON, link)
+        return _as(request, b"".join(event + b"\n" for event in events), NDJSON, link)
+    results = b"[" + b",".join(events) + b"]"
     if JSON_BATCH in accepted:
-        return _as(request, _encoder.encode(events), JSON_BATCH, link)
-    body = _encoder.encode(EventPage(events, following, complete))
+        return _as(request, results, JSON_BATCH, link)
+    body = b"".join(
+        (b'{"results":', results, b',"next":', _encoder.encode(following), b',"position":%d}' % complete)
+    )
     return to_response(json_answer(body, header_of(request, b"if-none-match"), extra=[link]))
 
 
@@ -219,26 +229,39 @@ async def messages(request: Request[Any, Any, Any], after: int, filters: Filters
     """Messages of a stream; the next batch is read when the reader has taken the one before."""
     state = request.app.state
     tail: Tail = state.tail
-    gate: Gate = state.gate
-    credential = header_of(request, b"authorization")
-    project_id = project_of(request)
+    project_id, origin = project_of(request), artifacts.origin(request)
     yield b"retry: 1000\n\n"
     while not tail.closing:
         try:
-            principal = await gate.authenticator.authenticate(credential)
-            await gate.authenticator.resolve_project(principal, str(project_id))
-        except Refused:
+            # A reader that leaves cancels what it waits for, and a query that is cancelled costs its connection.
+            items, after = await asyncio.shield(
+                asyncio.ensure_future(_next_batch(request, project_id, after, filters))
+            )
+        except (Refused, psycopg.OperationalError) as error:
+            # The reader asks again, and then hears why.
+            if not isinstance(error, Refused):
+                logger.warning("a stream of events ends: %s", str(error).strip() or type(error).__name__)
             return
-        items, after = await read(state.pool, project_id, after, BATCH, filters)
         if items:
-            yield b"".join(message(item) for item in items)
-        elif not await tail.wait_beyond(after, HEARTBEAT):
+            yield b"".join(message(item, origin) for item in items)
+        elif not await tail.wait_beyond(after, state.heartbeat) and not tail.closing:
             yield b": still here\n\n"
 
 
-def message(item: Item) -> bytes:
-    event = cloudevent(item.recorded, item.kind, item.name)
-    return b"id: %d\nevent: %b\ndata: %b\n\n" % (event.position, event.type.encode(), _encoder.encode(event))
+async def _next_batch(
+    request: Request[Any, Any, Any], project_id: int, after: int, filters: Filters
+) -> tuple[list[Item], int]:
+    """Raises Refused when the key is no longer let in."""
+    gate: Gate = request.app.state.gate
+    principal = await gate.authenticator.authenticate(header_of(request, b"authorization"))
+    await gate.authenticator.resolve_project(principal, str(project_id))
+    return await read(request.app.state.pool, project_id, after, BATCH, filters)
+
+
+def message(item: Item, origin: str) -> bytes:
+    recorded = item.recorded
+    event = cloudevent_json(recorded, item.kind, item.name, origin)
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (recorded.position, type_of(recorded.topic).encode(), event)
 
 
 class EventSchemaController(Controller):

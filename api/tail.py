@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from uuid import UUID
 
 import psycopg
 
 from api.marks import FLOOR, Marks
+from domain.keys import UserErased
+from domain.maintenance import ReadModelsReplaced
 from store.log import CHANNEL, Connection, head
 from store.pool import connect
 
@@ -17,6 +20,9 @@ CATCH_UP = 10_000  # events; above it one raised floor is cheaper than marking e
 
 # events_pkey
 SELECT = "SELECT position, stream_id, topic FROM events WHERE position > %s ORDER BY position LIMIT %s"
+
+# An erased person may stand in any representation, and replaced tables may have had anything in them.
+EVERYWHERE = {UserErased.TOPIC, ReadModelsReplaced.TOPIC}
 
 
 class Tail:
@@ -29,6 +35,8 @@ class Tail:
         self._task: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
         self.closing = False
+        # Called once when the process is closing.
+        self.on_closing: set[Callable[[], object]] = set()
 
     async def start(self) -> None:
         """Returns when the first look at the log is done. Raises psycopg.OperationalError."""
@@ -51,6 +59,8 @@ class Tail:
         """The process is closing: nobody shall wait any longer."""
         self.closing = True
         self._moved.set()
+        while self.on_closing:
+            self.on_closing.pop()()
 
     def _move(self, position: int) -> None:
         self.seen = position
@@ -130,9 +140,8 @@ class Tail:
             last = await head(conn)
             self._marks.raise_to([FLOOR], last)
         else:
-            # An erased person may stand in any representation.
             self._marks.raise_each(
-                (FLOOR if topic.startswith("user.") else Marks.slot(stream), position)
+                (FLOOR if topic in EVERYWHERE else Marks.slot(stream), position)
                 for position, stream, topic in rows
             )
         self._move(last)

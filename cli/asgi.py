@@ -35,5 +35,6 @@ def api_config(settings: Settings) -> ApiConfig:
         trusted_proxies=settings.trusted_proxies,
         cache_bytes=settings.cache_bytes,
         pool_size=settings.pool_size,
+        heartbeat=settings.stream_heartbeat,
         log_level=settings.log_level,
     )

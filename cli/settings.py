@@ -24,6 +24,7 @@ MASK = "****"
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Count = Annotated[int, Meta(ge=1, le=1024)]
+Seconds = Annotated[float, Meta(gt=0)]
 Amount = Annotated[int, Meta(ge=0, le=2**53)]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -65,6 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: tuple[str, ...] = ()
     cache_bytes: Amount = 64 * 1024 * 1024
     pool_size: Count = 8
+    stream_heartbeat: Seconds = 15.0
     log_level: LogLevel = "info"
     postgres_bin: Path | None = None
     valkey_bin: Path | None = None
@@ -121,6 +123,7 @@ MEANINGS: dict[str, str] = {
     "trusted_proxies": "Addresses or networks, comma-separated, whose X-Forwarded-* headers count. None by default.",
     "cache_bytes": "Memory for encoded answers in each API process; 0 switches the cache off.",
     "pool_size": "Database connections of each API process; more only queue inside PostgreSQL.",
+    "stream_heartbeat": "Seconds of silence after which an event stream sends a comment; proxies close silent ones.",
     "log_level": "debug, info, warning or error.",
     "postgres_bin": "Folder with postgres and initdb. Unset: the installed wheel, then the system's.",
     "valkey_bin": "The valkey-server or redis-server file. Unset: the installed wheel, then the system's.",

@@ -3,6 +3,8 @@
 Contents are not in an event: it holds digests and sizes, and links to where the content is read.
 """
 
+import re
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -12,11 +14,15 @@ from domain.labels import LabelSet
 from domain.versioned import VersionEvent
 from projections.encoding import timestamp
 from store.log import Recorded
-from store.mapper import decode
+from store.mapper import decode, encode
 
-SOURCE = "/api/projects/{project_id}"
 RESOURCES = {"skill": "llm_skills", "prompt": "llm_prompts"}
 ENVELOPE = ("originator_id", "originator_version")
+
+# How the state of an event begins; what is behind it are its other fields.
+BEGINNING = re.compile(
+    rb'\{(?:"schema":(?P<shape>[0-9]+),)?"originator_id":"[^"]+","originator_version":[0-9]+(?:,"number":(?P<number>[0-9]+))?'
+)
 
 
 class Cloudevent(msgspec.Struct, omit_defaults=True):
@@ -29,13 +35,33 @@ class Cloudevent(msgspec.Struct, omit_defaults=True):
     subject: str
     time: str
     datacontenttype: str
-    dataschema: str
     position: int
     data: dict[str, Any]
+    dataschema: str | None = None
     actor: int | None = None
     keyid: str | None = None
     commandid: str | None = None
     correlationid: str | None = None
+
+
+class _Shape(msgspec.Struct, frozen=True):
+    """What all events of one topic share. ``number`` is the schema version as states have it."""
+
+    type: str
+    path: str
+    number: bytes
+    named: bool
+    versioned: bool
+    labelled: bool
+
+
+class _Numbered(msgspec.Struct):
+    number: int
+
+
+_events = msgspec.json.Decoder(Cloudevent)
+_numbers = msgspec.json.Decoder(_Numbered)
+_text = msgspec.json.Encoder().encode
 
 
 def type_of(topic: str) -> str:
@@ -44,8 +70,8 @@ def type_of(topic: str) -> str:
 
 
 def topic_of(type_: str) -> str | None:
-    """The topic behind a type, None for a type that does not exist."""
-    return next((topic for topic in EVENT_TYPES if type_of(topic) == type_), None)
+    """The topic behind a type of a project's feed, None for a type that does not exist there."""
+    return next((topic for topic in _topics() if type_of(topic) == type_), None)
 
 
 def schema_path(topic: str) -> str:
@@ -57,54 +83,74 @@ def subject_of(kind: str, name: str) -> str:
     return f"{kind}/{name}"
 
 
-def cloudevent(recorded: Recorded, kind: str, name: str) -> Cloudevent:
+def cloudevent(recorded: Recorded, kind: str, name: str, origin: str = "") -> Cloudevent:
     """The CloudEvent of a recorded event of a skill or prompt that has (or had) the name."""
-    event = decode(recorded.topic, recorded.state)
-    source = SOURCE.format(project_id=recorded.project_id)
-    return Cloudevent(
-        specversion="1.0",
-        id=str(recorded.position),
-        source=source,
-        type=type_of(recorded.topic),
-        subject=subject_of(kind, name),
-        time=timestamp(recorded.recorded_at),
-        datacontenttype="application/json",
-        dataschema=schema_path(recorded.topic),
-        position=recorded.position,
-        data=data_of(event, source, kind, name),
-        actor=recorded.actor_id,
-        keyid=None if recorded.key_id is None else str(recorded.key_id),
-        commandid=str(recorded.command_id),
-        correlationid=recorded.correlation_id,
-    )
+    return _events.decode(cloudevent_json(recorded, kind, name, origin))
 
 
-def data_of(event: Event, source: str, kind: str, name: str) -> dict[str, Any]:
-    """The fields of the event, the stream that it belongs to, and links to what it is about."""
-    fields: dict[str, Any] = msgspec.to_builtins(event, str_keys=True)
-    for field in ENVELOPE:
-        del fields[field]
+def cloudevent_json(recorded: Recorded, kind: str, name: str, origin: str = "") -> bytes:
+    """The same as it is sent. The fields are copied as they stand in the log: a feed decodes nothing.
+
+    ``origin`` is scheme and host of this service; without it ``dataschema``, which must be absolute, is left out.
+    """
+    shape, state = _shape(recorded.topic), recorded.state
+    begun = BEGINNING.match(state)
+    if begun is None or (begun["shape"] or b"1") != shape.number:
+        # Written in an earlier shape of the type.
+        state = encode(decode(recorded.topic, state))
+        begun = BEGINNING.match(state)
+    if begun is None:
+        raise ValueError(f"the event at position {recorded.position} does not begin as one")
+    position, source = recorded.position, f"/api/projects/{recorded.project_id}"
+    # Names need no escapes, neither in JSON nor in an address.
+    parts = [
+        f'{{"specversion":"1.0","id":"{position}","source":"{source}","type":"{shape.type}",'
+        f'"subject":"{kind}/{name}","time":"{timestamp(recorded.recorded_at)}",'
+        f'"datacontenttype":"application/json","position":{position}'
+    ]
+    if origin:
+        parts.append(f',"dataschema":{_text(origin + shape.path).decode()}')
+    if recorded.actor_id is not None:
+        parts.append(f',"actor":{recorded.actor_id}')
+    if recorded.key_id is not None:
+        parts.append(f',"keyid":"{recorded.key_id}"')
+    parts.append(f',"commandid":"{recorded.command_id}"')
+    if recorded.correlation_id is not None:
+        parts.append(f',"correlationid":{_text(recorded.correlation_id).decode()}')
+    parts.append(f',"data":{{"stream_id":"{recorded.stream_id}","stream_version":{recorded.stream_version}')
+    if not shape.named:
+        parts.append(f',"name":"{name}"')
     here = f"{source}/{RESOURCES[kind]}/name/{name}/"
-    links = {"self": here}
-    if isinstance(event, VersionEvent | LabelSet):
-        links["version"] = f"{here}?version={event.number}"
-    return {
-        "name": name,
-        "stream_id": str(event.originator_id),
-        "stream_version": event.originator_version,
-        **({"number": 1} if isinstance(event, VersionEvent) else {}),
-        **fields,
-        "links": links,
-    }
+    links = f',"links":{{"self":"{here}"'
+    if shape.versioned:
+        number = int(begun["number"] or 1)
+        parts.append(f',"number":{number}')
+        links += f',"version":"{here}?version={number}"'
+    elif shape.labelled:
+        links += f',"version":"{here}?version={_numbers.decode(state).number}"'
+    return b"".join(("".join(parts).encode(), state[begun.end() : -1], links.encode(), b"}}}"))
+
+
+@cache
+def _shape(topic: str) -> _Shape:
+    cls = EVENT_TYPES[topic]
+    return _Shape(
+        type=type_of(topic),
+        path=schema_path(topic),
+        number=b"%d" % cls.SCHEMA,
+        named="name" in cls.__struct_fields__,
+        versioned=issubclass(cls, VersionEvent),
+        labelled=issubclass(cls, LabelSet),
+    )
 
 
 def schemas() -> dict[str, dict[str, Any]]:
     """The JSON Schema of ``data`` for each type of a project's feed."""
-    found = {}
-    for topic, cls in EVENT_TYPES.items():
-        if topic.partition(".")[0] in RESOURCES:
-            found[type_of(topic)] = _schema(cls)
-    return found
+    return {type_of(topic): _schema(EVENT_TYPES[topic]) for topic in _topics()}
+
+
+def _topics() -> list[str]:
+    return [topic for topic in EVENT_TYPES if topic.partition(".")[0] in RESOURCES]
 
 
 def _schema(cls: type[Event]) -> dict[str, Any]:
@@ -117,7 +163,8 @@ def _schema(cls: type[Event]) -> dict[str, Any]:
         **{key: value for key, value in schema["properties"].items() if key not in ENVELOPE},
         "links": {"type": "object", "additionalProperties": {"type": "string"}},
     }
-    required = [key for key in schema.get("required", []) if key not in ENVELOPE]
+    numbered = ["number"] if issubclass(cls, VersionEvent) else []
+    required = [key for key in schema.get("required", []) if key not in (*ENVELOPE, "name", *numbered)]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"/schema/events/{type_of(cls.TOPIC)}.json",
@@ -125,6 +172,6 @@ def _schema(cls: type[Event]) -> dict[str, Any]:
         "description": (cls.__doc__ or "").strip(),
         "type": "object",
         "properties": properties,
-        "required": ["name", "stream_id", "stream_version", *required, "links"],
+        "required": ["name", "stream_id", "stream_version", *numbered, *required, "links"],
         "$defs": components,
     }

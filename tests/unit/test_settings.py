@@ -31,6 +31,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "SKALD_TRUSTED_PROXIES": "10.0.0.0/8, ::1",
         "SKALD_CACHE_BYTES": "0",
         "SKALD_POOL_SIZE": "2",
+        "SKALD_STREAM_HEARTBEAT": "0.5",
         "SKALD_LOG_LEVEL": "debug",
         "SKALD_POSTGRES_BIN": "/opt/pg/bin",
         "SKALD_VALKEY_BIN": "/opt/valkey-server",

@@ -1,0 +1,71 @@
+"""Answers without an end: they end when the reader leaves, when they have nothing to say, and when the process closes."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from litestar.response import Stream
+
+from api.tail import Tail
+
+# Seconds that a reader has, when the process closes, to take what is on its way to it.
+PATIENCE = 2.0
+
+
+class EndlessStream(Stream):
+    """A stream of bytes that does not hold up the end of the process, even with a reader that has stopped reading.
+
+    A chunk is asked for when the one before is in the hands of the connection, so a slow reader costs two.
+    """
+
+    def __init__(
+        self, chunks: AsyncIterator[bytes], tail: Tail, *, media_type: str, headers: Mapping[str, str]
+    ) -> None:
+        super().__init__(chunks, media_type=media_type, headers=dict(headers))
+        self._tail = tail
+
+    def to_asgi_response(self, *args: Any, **options: Any) -> Any:
+        return _Ending(super().to_asgi_response(*args, **options), self._tail)
+
+
+class _Ending:
+    """An ASGI response whose connection is cut when it is still there some time after the process began to close.
+
+    The server waits until everything is sent, and ASGI has no word for giving up a connection.
+    """
+
+    def __init__(self, response: Any, tail: Tail) -> None:
+        self._response = response
+        self._tail = tail
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        loop, client = asyncio.get_running_loop(), scope.get("client")
+
+        def cut_later() -> None:
+            loop.call_later(PATIENCE, cut, client)
+
+        self._tail.on_closing.add(cut_later)
+        try:
+            await self._response(scope, receive, send)
+        finally:
+            self._tail.on_closing.discard(cut_later)
+
+
+def cut(client: tuple[str, int | str] | None) -> None:
+    """Cut this process's connection with a client, if there is one."""
+    folder = Path("/proc/self/fd")
+    if client is None or not folder.exists():
+        return
+    for entry in folder.iterdir():
+        with suppress(OSError):
+            if not entry.readlink().name.startswith("socket:"):
+                continue
+            with socket.socket(fileno=os.dup(int(entry.name))) as connection:
+                address = connection.getpeername()
+                # A server may give the port as text; peers of UNIX sockets have none.
+                if len(address) > 1 and (address[0], str(address[1])) == (client[0], str(client[1])):
+                    connection.shutdown(socket.SHUT_RDWR)
