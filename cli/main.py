@@ -9,9 +9,11 @@ from pathlib import Path
 import click
 import psycopg
 
+from cli.backup import backup, restore
 from cli.database import database
 from cli.errors import Failure
 from cli.folder import DataFolder
+from cli.history import export_log, import_log, replay, verify
 from cli.identity import key, project, user
 from cli.options import as_json as json_option
 from cli.options import common, settings_with
@@ -58,21 +60,32 @@ def worker(data_dir: Path | None) -> None:
 
     settings = settings_with(data_dir=data_dir)
     set_up_logging(settings.log_level)
-    database_url, redis_url = settings.database_url, settings.redis_url
+    database_url, redis_url, secret_key = settings.database_url, settings.redis_url, settings.secret_key
     if not database_url:
-        running = DataFolder(settings.data_dir).running()
+        folder = DataFolder(settings.data_dir)
+        running = folder.running()
         if not running:
             raise Failure(
                 f"no database: set SKALD_DATABASE_URL, or start `skald serve` on the data folder {settings.data_dir}"
             )
         database_url, redis_url = running.database_url, redis_url or running.redis_url
+        secret_key = secret_key or folder.secret_key()
 
     async def until_told() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        await run(database_url=database_url, redis_url=redis_url, stop=stop, ready=lambda: None)
+        await run(
+            database_url=database_url,
+            redis_url=redis_url,
+            stop=stop,
+            ready=lambda: None,
+            stream_maxlen=settings.stream_maxlen,
+            stream_replay=settings.stream_replay,
+            secret_keys=secret_key,
+            webhook_allow_private=settings.webhook_allow_private,
+        )
 
     import uvloop
 
@@ -109,6 +122,8 @@ def config(data_dir: Path | None, as_json: bool) -> None:
 skald.add_command(project)
 skald.add_command(user)
 skald.add_command(key)
+for command in (replay, verify, export_log, import_log, backup, restore):
+    skald.add_command(command)
 
 
 def main() -> None:

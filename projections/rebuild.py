@@ -1,16 +1,20 @@
 """All read models once more, from the log alone, beside the live ones: the proof that these are what the events say.
 
+``rebuild`` proves it and leaves the live tables alone; ``replay`` puts the new tables in their place.
+
 The rows are folded by the code that an append runs, and written by the same statements into tables of the schema
 ``rebuild``, to which ``search_path`` leads them. Writers are never held up: most of the log is folded in batches first,
 then one snapshot brings its last events and the live tables of the same moment.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 import msgspec
 from psycopg import sql
 
+from domain.maintenance import ReadModelsReplaced
 from domain.prompts import Prompt
 from domain.skills import Skill
 from domain.versioned import Versioned
@@ -18,8 +22,9 @@ from projections import contents
 from projections.artifacts import Kind, Step, fold
 from projections.prompts import PromptKind
 from projections.skills import SkillKind
-from store.log import Connection, Recorded, check_gapless, head, read_after
-from store.mapper import decode
+from store.ids import new_id
+from store.log import LOCK, Commit, Connection, Recorded, append_within, check_gapless, head, read_after
+from store.mapper import decode, to_stored
 from store.pool import connect
 from store.statements import SetStatement, merge
 
@@ -37,6 +42,9 @@ TABLES = (
     "artifact_counts",
 )
 
+# Called after each batch with the position reached and the last one.
+Progress = Callable[[int, int], None]
+
 SCHEMA = "rebuild"
 BATCH = 1_000  # events; the rows of one batch are in memory at once
 SAMPLE = 5  # rows of each kind of difference that a report shows
@@ -53,6 +61,8 @@ MISSING = """
 SELECT digest FROM unnest(%s::bytea[]) AS part (digest)
 WHERE NOT EXISTS (SELECT 1 FROM contents WHERE contents.digest = part.digest)
 """
+
+INDEXES = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = %s AND tablename = %s"
 
 DIFFERENCE = """
 SELECT count(*) OVER (), row_to_json(extra)::text FROM (TABLE {one} EXCEPT ALL TABLE {other}) AS extra LIMIT {limit}
@@ -87,12 +97,41 @@ class Report(msgspec.Struct, frozen=True):
         return not self.differences and not self.missing_parts
 
 
-async def rebuild(dsn: str) -> Report:
+async def rebuild(dsn: str, *, progress: Progress | None = None) -> Report:
     """Fold the whole log into new tables, compare them row by row with the live ones, drop them again.
 
     The live tables are only read, and the service may go on writing. Raises RebuildRunning, store.log.GapInLog and
     whatever folding a damaged event raises: a rebuild never skips.
     """
+    async with _workplace(dsn) as conn:
+        builder = Builder(conn, TABLES, progress)
+        await builder.run(await head(conn))
+        return await _report(conn, builder)
+
+
+async def replay(
+    dsn: str, *, only: str | None = None, progress: Progress | None = None, announce: bool = True
+) -> Report:
+    """The same, and then the new tables (or the one named by ``only``) take the place of the live ones.
+
+    The service goes on; for the moment of the swap, writers and readers wait. An interrupted replay leaves the live
+    tables as they were and can be run again. When there was any difference, an event tells every cache to distrust what
+    it holds (``announce``). Raises what ``rebuild`` raises, and ValueError for a table that does not exist.
+    """
+    if only is not None and only not in TABLES:
+        raise ValueError(f"there is no read model {only!r}; they are {', '.join(TABLES)}")
+    tables = TABLES if only is None else (only,)
+    async with _workplace(dsn) as conn:
+        builder = Builder(conn, tables, progress)
+        await builder.run(await head(conn))
+        report = await _report(conn, builder)
+        await _swap(conn, builder, announce=announce and not report.equal)
+        return report
+
+
+@asynccontextmanager
+async def _workplace(dsn: str) -> AsyncIterator[Connection]:
+    """A connection that writes to empty tables of the schema ``rebuild``, dropped at the end."""
     conn = await connect(dsn, application_name="skald-rebuild")
     async with conn:
         locked = await (await conn.execute("SELECT pg_try_advisory_lock(%s)", (REBUILD_LOCK,))).fetchone()
@@ -100,30 +139,77 @@ async def rebuild(dsn: str) -> Report:
             raise RebuildRunning("another rebuild is running on this database")
         await _make_tables(conn)
         try:
-            builder = Builder(conn)
-            await builder.run(await head(conn))
-            async with conn.transaction():
-                # From here on, log and live tables stand still for us, and only for us.
-                await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-                await builder.run(await head(conn))
-                differences = [await _compare(conn, table) for table in TABLES]
-            return Report(
-                position=builder.position,
-                events=builder.events,
-                streams=len(builder.aggregates),
-                differences=tuple(found for found in differences if found is not None),
-                missing_parts=tuple(sorted(digest.hex() for digest in builder.missing)),
-            )
+            yield conn
         finally:
             if not conn.closed:
                 await conn.execute("DROP SCHEMA rebuild CASCADE")
 
 
+async def _report(conn: Connection, builder: "Builder") -> Report:
+    """Catch up, then compare, both in one snapshot."""
+    async with conn.transaction():
+        # From here on, log and live tables stand still for us, and only for us.
+        await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        await builder.run(await head(conn))
+        differences = [await _compare(conn, table) for table in builder.tables]
+    return Report(
+        position=builder.position,
+        events=builder.events,
+        streams=len(builder.aggregates),
+        differences=tuple(found for found in differences if found is not None),
+        missing_parts=tuple(sorted(digest.hex() for digest in builder.missing)),
+    )
+
+
+async def _swap(conn: Connection, builder: "Builder", *, announce: bool) -> None:
+    async with conn.transaction():
+        # Writers wait from here on, so these are the last events that the new tables lack.
+        await conn.execute(LOCK)
+        await builder.run(await head(conn))
+        for table in builder.tables:
+            await _take_place(conn, table)
+        if announce:
+            await _record(conn, builder)
+
+
+async def _take_place(conn: Connection, table: str) -> None:
+    """Put the new table where the live one is, with the names of its indexes, and drop the live one."""
+    names = await _index_names(conn, "public", table)
+    await conn.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier("public", table)), prepare=False)
+    renames = await _index_names(conn, SCHEMA, table)
+    for shape, old in renames.items():
+        if (new := names.get(shape)) and new != old:
+            rename = sql.SQL("ALTER INDEX {} RENAME TO {}").format(
+                sql.Identifier(SCHEMA, old), sql.Identifier(new)
+            )
+            await conn.execute(rename, prepare=False)
+    move = sql.SQL("ALTER TABLE {} SET SCHEMA public").format(sql.Identifier(SCHEMA, table))
+    await conn.execute(move, prepare=False)
+
+
+async def _index_names(conn: Connection, schema: str, table: str) -> dict[str, str]:
+    """The indexes of a table by their definition without names."""
+    rows = await (await conn.execute(INDEXES, (schema, table))).fetchall()
+    return {
+        shape.partition(" USING ")[2] + (" unique" if " UNIQUE " in shape else ""): name
+        for name, shape in rows
+    }
+
+
+async def _record(conn: Connection, builder: "Builder") -> None:
+    """An event that says so: every cache follows the log, and must not trust what it read from the old tables."""
+    stream = new_id()
+    happened = ReadModelsReplaced(originator_id=stream, originator_version=1, tables=builder.tables)
+    await append_within(conn, Commit(events=(to_stored(happened),), command_id=new_id()))
+
+
 class Builder:
     """Folds the log from position 0 on; the states of all streams stay in memory."""
 
-    def __init__(self, conn: Connection) -> None:
+    def __init__(self, conn: Connection, tables: Sequence[str], progress: "Progress | None" = None) -> None:
         self._conn = conn
+        self._progress = progress
+        self.tables = tuple(tables)
         self.position = 0
         self.events = 0
         self.aggregates: dict[UUID, Versioned] = {}
@@ -137,6 +223,8 @@ class Builder:
             async with self._conn.transaction():
                 await self._take(events)
             self.position = events[-1].position
+            if self._progress is not None:
+                self._progress(self.position, until)
 
     async def _take(self, events: Sequence[Recorded]) -> None:
         steps = [self._step(event) for event in events if _kind_of(event) in AGGREGATES]
@@ -145,6 +233,8 @@ class Builder:
         data = {ref.sha256: read[ref.digest] for ref in needed}
         folded = fold([msgspec.structs.replace(step, contents=data) for step in steps], KINDS)
         for statement, rows in merge([folded.writes]):
+            if statement.name.partition(".")[0] not in self.tables:
+                continue
             await self._conn.execute(statement.sql.encode(), SetStatement.columns(rows))
         parts = [part.ref.digest for part in folded.parts]
         missing = await (await self._conn.execute(MISSING, (parts,), binary=True)).fetchall()

@@ -123,6 +123,7 @@ COLUMNS = """position, stream_id, stream_version, topic, state, recorded_at, pro
 SELECT_STREAM = (
     f"SELECT {COLUMNS} FROM events WHERE stream_id = %s AND stream_version > %s ORDER BY stream_version"
 )
+SELECT_STREAM_PART = f"{SELECT_STREAM} LIMIT %s"
 
 # events_pkey
 SELECT_AFTER = f"SELECT {COLUMNS} FROM events WHERE position > %s ORDER BY position LIMIT %s"
@@ -156,23 +157,9 @@ async def append(conn: Connection, commits: Sequence[Commit]) -> list[Appended]:
     ``find_committed``).
     """
     contents = {content.ref.sha256: content for commit in commits for content in commit.contents}
-    events: list[tuple[Any, ...]] = []
+    events = [row for commit in commits for row in rows_of(commit)]
     commands: list[tuple[Any, ...]] = []
     for commit in commits:
-        for event in commit.events:
-            events.append(
-                (
-                    event.originator_id,
-                    event.originator_version,
-                    event.topic,
-                    event.state,
-                    commit.project_id,
-                    commit.actor_id,
-                    commit.key_id,
-                    commit.command_id,
-                    commit.correlation_id,
-                )
-            )
         if commit.idempotency is not None:
             last = commit.events[-1]
             mine = commit.idempotency
@@ -210,6 +197,32 @@ async def append(conn: Connection, commits: Sequence[Commit]) -> list[Appended]:
     return answers
 
 
+async def append_within(conn: Connection, commit: Commit) -> None:
+    """Append the events of a commit, and nothing else of it, in the transaction that is open on ``conn``."""
+    events = rows_of(commit)
+    await conn.execute(LOCK)
+    await conn.execute(INSERT_EVENTS, SetStatement.columns(events))
+    await conn.execute(NOTIFY, (notification(events),))
+
+
+def rows_of(commit: Commit) -> list[tuple[Any, ...]]:
+    """The events of a commit as ``INSERT_EVENTS`` takes them."""
+    return [
+        (
+            event.originator_id,
+            event.originator_version,
+            event.topic,
+            event.state,
+            commit.project_id,
+            commit.actor_id,
+            commit.key_id,
+            commit.command_id,
+            commit.correlation_id,
+        )
+        for event in commit.events
+    ]
+
+
 def notification(events: Sequence[tuple[Any, ...]]) -> str:
     """What follows the position in a notification: how many events, and the stream of each in their order.
 
@@ -241,9 +254,15 @@ async def find_committed(conn: Connection, commit: Commit) -> Appended | None:
     return Appended(row[0], row[0] + len(commit.events) - 1, row[2])
 
 
-async def read_stream(conn: Connection, stream_id: UUID, *, after: int = 0) -> list[Recorded]:
-    """The events of one stream with a version above ``after``, in order."""
-    rows = await (await conn.execute(SELECT_STREAM, (stream_id, after), binary=True)).fetchall()
+async def read_stream(
+    conn: Connection, stream_id: UUID, *, after: int = 0, limit: int | None = None
+) -> list[Recorded]:
+    """The events of one stream with a version above ``after``, in order, up to ``limit`` (None: all)."""
+    if limit is None:
+        cursor = await conn.execute(SELECT_STREAM, (stream_id, after), binary=True)
+    else:
+        cursor = await conn.execute(SELECT_STREAM_PART, (stream_id, after, limit), binary=True)
+    rows = await cursor.fetchall()
     return [Recorded(*row) for row in rows]
 
 

@@ -198,6 +198,14 @@ def fresh_database_url(shared_servers: Addresses, migrated_template: str) -> Ite
 
 
 @pytest.fixture
+def migrated_copy(shared_servers: Addresses, migrated_template: str) -> Iterator[str]:
+    """One more migrated database for one test."""
+    name = _create(shared_servers, template=migrated_template)
+    yield address_of(shared_servers.database_url, name)
+    _drop(shared_servers, name)
+
+
+@pytest.fixture
 def empty_database_url(shared_servers: Addresses) -> Iterator[str]:
     """A database without any table for one test."""
     name = _create(shared_servers)

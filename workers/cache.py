@@ -5,6 +5,8 @@ from uuid import UUID
 
 from redis.asyncio import Redis
 
+from domain.keys import UserErased
+from domain.maintenance import ReadModelsReplaced
 from projections import prompts, skills, versions
 from projections.encoding import etag_of
 from projections.redis_views import RedisViews, key_of, pack
@@ -15,6 +17,9 @@ RENDERERS: Mapping[str, Callable[[versions.Version], bytes]] = {
     "skill": skills.full,
     "prompt": prompts.by_name,
 }
+
+# An erased person may stand in any value, and replaced tables may have had anything in them.
+EVERYWHERE = {UserErased.TOPIC, ReadModelsReplaced.TOPIC}
 
 # artifacts_pkey
 NAMES = "SELECT DISTINCT project_id, kind, name FROM artifacts WHERE stream_id = ANY(%s)"
@@ -42,7 +47,7 @@ class CacheFollower(Follower):
 
     async def handle(self, conn: Connection, after: int, events: Sequence[Recorded]) -> int:
         last = events[-1].position
-        if any(event.topic == "user.erased" for event in events):
+        if any(event.topic in EVERYWHERE for event in events):
             await self._views.forget_all()
             return await self.begin(conn)
         values = [await self._value(conn, *name) for name in await self._names(conn, events)]
@@ -63,9 +68,10 @@ class CacheFollower(Follower):
             else await self.begin(conn)
         )
 
-    async def idle(self, conn: Connection, position: int) -> None:
+    async def idle(self, conn: Connection, position: int) -> int:
         if await self._views.checkpoint() is None:
             await self._views.apply(None, position, [])
+        return position
 
     async def _names(self, conn: Connection, events: Sequence[Recorded]) -> list[tuple[int, str, str]]:
         streams = list({event.stream_id for event in events if event.project_id is not None})

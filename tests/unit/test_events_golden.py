@@ -17,6 +17,7 @@ from eventsourcing.persistence import MapperDeserialisationError, StoredEvent
 from domain.content import Ref
 from domain.events import EVENT_TYPES, Event, event
 from domain.keys import KeyCreated, KeyRevoked, UserErased
+from domain.maintenance import ReadModelsReplaced
 from domain.prompts import (
     PromptArchived,
     PromptCreated,
@@ -128,6 +129,7 @@ EXPECTED: dict[str, Event] = {
     ),
     "key.created.1.sparse": KeyCreated(**first(), user_id=7, scopes=("*",)),
     "key.revoked.1": KeyRevoked(**first(2)),
+    "models.replaced.1": ReadModelsReplaced(**first(), tables=("artifacts", "labels")),
     "user.erased.1": UserErased(**first(), user_id=7),
 }
 
