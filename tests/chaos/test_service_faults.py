@@ -6,6 +6,7 @@ request has happened once, every answer was true when it was given, and the log 
 
 import asyncio
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
@@ -36,7 +37,9 @@ class World:
     """A service of two API processes with its followers, on servers of its own."""
 
     def __init__(self, stack: ExitStack) -> None:
-        self.servers = stack.enter_context(EmbeddedServers(make_folder()))
+        folder = make_folder()
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        self.servers = stack.enter_context(EmbeddedServers(folder))
         asyncio.run(migrate(self.servers.database_url))
         self.service = Service(self.servers.database_url, self.servers.redis_url, workers=2, followers=True)
         stack.callback(self.service.close)

@@ -1,0 +1,197 @@
+"""The follower that feeds the shared cache: from the log, in its order, whatever happens to either server."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+from redis.asyncio import Redis
+
+from projections import redis_views
+from projections.redis_views import RedisViews
+from store import identity
+from store.appender import Appender
+from store.log import Commit
+from store.pool import connect
+from tests.histories import commit_of, created, published
+from workers import cache
+from workers.cache import CacheFollower
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator["Redis"]:
+    client: Redis = Redis.from_url(redis_url)
+    await client.flushdb()
+    yield client
+    await client.aclose()
+
+
+class World:
+    """A follower at work, an appender, and a reader of what the follower wrote."""
+
+    def __init__(self, url: str, redis: "Redis") -> None:
+        self.url = url
+        self.redis = redis
+        self.views = RedisViews(redis)
+        self.appender = Appender(url)
+        self.head = 0
+
+    async def write(self, *commits: Commit) -> None:
+        for commit in commits:
+            self.head = (await self.appender.append(commit)).last
+
+    async def caught_up(self) -> None:
+        async def done() -> bool:
+            return await self.views.checkpoint() == self.head
+
+        await until(done, f"the checkpoint is at {self.head}")
+
+    async def version(self, name: str) -> int | None:
+        view = await self.views.get(1, "skill", name)
+        return None if view is None else msgspec.json.decode(view.body)["version"]
+
+
+async def until(condition: Callable[[], Awaitable[bool]], what: str, timeout: float = 10) -> None:
+    try:
+        async with asyncio.timeout(timeout):
+            while not await condition():
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise AssertionError(f"not within {timeout} s: {what}") from None
+
+
+@asynccontextmanager
+async def at_work(redis: "Redis", url: str, followers: int = 1) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    tasks = [asyncio.create_task(CacheFollower(redis).run(url, stop)) for _ in range(followers)]
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.wait_for(asyncio.gather(*tasks), 15)
+
+
+@pytest.fixture
+async def world(fresh_database_url: str, redis: "Redis") -> AsyncIterator[World]:
+    world = World(fresh_database_url, redis)
+    await world.appender.start()
+    async with at_work(redis, fresh_database_url):
+        await world.caught_up()
+        yield world
+    await world.appender.close()
+
+
+async def test_it_writes_the_latest_version_of_what_changes(world: World) -> None:
+    one, first = created("one")
+    _, second = published(one)
+    _, other = created("two")
+    await world.write(first, second, other)
+    await world.caught_up()
+    assert (await world.version("one"), await world.version("two")) == (2, 1)
+
+
+async def test_an_archived_name_is_not_found_and_its_next_life_is(world: World) -> None:
+    one, first = created("one")
+    await world.write(first)
+    await world.caught_up()
+    one.archive()
+    await world.write(commit_of(one))
+    await world.caught_up()
+    assert await world.version("one") is None
+    again, first = created("one", body="# Again\n")
+    await world.write(first)
+    await world.caught_up()
+    view = await world.views.get(1, "skill", "one")
+    assert view is not None
+    assert view.stream_id == again.id
+
+
+async def test_a_flushed_redis_fills_again(world: World) -> None:
+    one, first = created("one")
+    await world.write(first)
+    await world.caught_up()
+    await world.redis.flushdb()
+    _, second = published(one)
+    await world.write(second)
+    await world.caught_up()
+    # What changed before the flush comes back when it is read or changes; nothing old is there.
+    assert await world.version("one") in (None, 2)
+    await world.redis.flushdb()
+    await world.caught_up()
+
+
+async def test_an_older_snapshot_is_brought_up_to_date(world: World) -> None:
+    one, first = created("one")
+    await world.write(first)
+    await world.caught_up()
+    saved: dict[Any, Any] = {key: await world.redis.dump(key) for key in await world.redis.keys()}
+    one, second = published(one)
+    await world.write(second, created("two")[1])
+    await world.caught_up()
+    await world.redis.flushdb()
+    for key, dumped in saved.items():
+        await world.redis.restore(key, 0, dumped, replace=True)
+    assert await world.version("one") == 1
+    await world.write(created("three")[1])
+    await world.caught_up()
+    assert [await world.version(name) for name in ("one", "two", "three")] == [2, 1, 1]
+
+
+async def test_an_erased_person_leaves_nothing_behind(world: World) -> None:
+    await world.write(created("one")[1])
+    await world.caught_up()
+    async with await connect(world.url) as conn:
+        await identity.create_user(conn, email="ada@example.com")
+        await identity.erase_user(conn, "ada@example.com")
+    world.head += 1
+    await world.caught_up()
+    assert await world.redis.keys() == [redis_views.CHECKPOINT.encode()]
+
+
+async def test_its_connection_may_be_killed(world: World) -> None:
+    for n in range(3):
+        with psycopg.connect(world.url) as conn:
+            conn.execute(
+                """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                   WHERE application_name = 'skald-cache' AND datname = current_database()"""
+            )
+        await world.write(created(f"skill-{n}")[1])
+    await world.caught_up()
+    assert [await world.version(f"skill-{n}") for n in range(3)] == [1, 1, 1]
+
+
+async def test_one_of_two_leads(world: World) -> None:
+    async with at_work(world.redis, world.url, followers=2):
+        await world.write(*(created(f"skill-{n}")[1] for n in range(20)))
+        await world.caught_up()
+        with psycopg.connect(world.url) as conn:
+            held = conn.execute(
+                """SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2
+                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+            ).fetchone()
+        assert held == (1,)
+
+
+async def test_a_poison_event_is_parked_and_the_rest_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = cache.RENDERERS["skill"]
+
+    def render(version: Any) -> bytes:
+        if version.name == "poison":
+            raise ValueError("cannot be rendered")
+        return full(version)
+
+    monkeypatch.setattr(cache, "RENDERERS", {"skill": render})
+    commits = [created(name)[1] for name in ("before", "poison", "after")]
+    await asyncio.gather(*map(world.appender.append, commits))
+    world.head = 3
+    await world.caught_up()
+    assert [await world.version(name) for name in ("before", "poison", "after")] == [1, None, 1]
+    with psycopg.connect(world.url) as conn:
+        rows = conn.execute("SELECT follower, position, error FROM dead_letters").fetchall()
+    assert [row[0] for row in rows] == ["cache"]
+    assert "cannot be rendered" in rows[0][2]

@@ -1,0 +1,170 @@
+"""The shared cache: an older value never replaces a newer one, and nothing in it claims to be true for longer than it is."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from redis.asyncio import Redis
+
+from projections import redis_views
+from projections.redis_views import RedisViews, key_of, pack
+from tests.servers import StartServers
+
+STREAM = uuid4()
+TAG = b'"' + b"a" * 32 + b'"'
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator["Redis"]:
+    client: Redis = Redis.from_url(redis_url)
+    await client.flushdb()
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def views(redis: "Redis") -> RedisViews:
+    return RedisViews(redis)
+
+
+def value(position: int, body: bytes = b"{}", name: str = "x", stream: UUID = STREAM) -> tuple[str, bytes]:
+    return key_of(1, "skill", name), pack(position, stream, TAG if body else b"", body)
+
+
+async def offer(views: RedisViews, as_of: int, body: bytes, name: str = "x") -> None:
+    views.offer(1, "skill", name, STREAM, as_of, TAG, body)
+    await asyncio.gather(*views._offers)
+
+
+async def found(views: RedisViews, name: str = "x") -> tuple[bytes, int] | None:
+    view = await views.get(1, "skill", name)
+    return None if view is None else (view.body, view.as_of)
+
+
+def is_away(views: RedisViews) -> bool:
+    return not views.available
+
+
+async def test_a_value_is_true_up_to_the_checkpoint(views: RedisViews) -> None:
+    assert await views.apply(None, 5, [value(4, b"four")])
+    view = await views.get(1, "skill", "x")
+    assert view == (STREAM, TAG, b"four", 5)
+    assert await views.apply(5, 9, [])
+    assert await found(views) == (b"four", 9)
+    assert await found(views, "unknown") is None
+
+
+async def test_a_value_may_be_newer_than_the_checkpoint(views: RedisViews) -> None:
+    assert await views.apply(None, 5, [value(8, b"eight")])
+    assert await found(views) == (b"eight", 8)
+
+
+async def test_nothing_is_taken_before_the_follower_has_begun(views: RedisViews) -> None:
+    await offer(views, 5, b"five")
+    assert await found(views) is None
+    await views.apply(None, 5, [])
+    await offer(views, 5, b"five")
+    assert await found(views) == (b"five", 5)
+
+
+async def test_an_offer_of_before_an_applied_event_is_refused(views: RedisViews) -> None:
+    await views.apply(None, 5, [])
+    # A reader has read at 5; the event at 6 is applied; only now the reader's value arrives.
+    await views.apply(5, 6, [value(6, b"six")])
+    await offer(views, 5, b"five")
+    assert await found(views) == (b"six", 6)
+    # Nor may it come back under a name that the event did not touch: nobody knows that it did not.
+    await offer(views, 5, b"five", name="y")
+    assert await found(views, "y") is None
+
+
+async def test_the_newer_of_two_offers_stays(views: RedisViews) -> None:
+    await views.apply(None, 5, [])
+    await offer(views, 8, b"eight")
+    await offer(views, 7, b"seven")
+    assert await found(views) == (b"eight", 8)
+
+
+async def test_an_archive_leaves_nothing_to_be_found(views: RedisViews) -> None:
+    await views.apply(None, 5, [value(5, b"five")])
+    await views.apply(5, 6, [value(6, b"")])
+    assert await found(views) is None
+    await offer(views, 5, b"five")
+    assert await found(views) is None
+
+
+async def test_two_followers_cannot_both_go_on(views: RedisViews) -> None:
+    assert await views.apply(None, 5, [])
+    assert await views.apply(5, 6, [value(6, b"six")])
+    assert not await views.apply(5, 6, [value(6, b"other")])
+    assert not await views.apply(None, 1, [])
+    assert await found(views) == (b"six", 6)
+    assert await views.checkpoint() == 6
+
+
+async def test_a_flushed_redis_has_nothing_and_takes_nothing(views: RedisViews, redis: "Redis") -> None:
+    await views.apply(None, 5, [value(5)])
+    await redis.flushdb()
+    assert await found(views) is None
+    await offer(views, 9, b"nine")
+    assert await found(views) is None
+    assert not await views.apply(5, 6, [value(6)])
+    assert await views.checkpoint() is None
+
+
+async def test_an_older_snapshot_claims_no_more_than_it_knew(views: RedisViews, redis: "Redis") -> None:
+    await views.apply(None, 5, [value(5, b"five")])
+    saved: dict[Any, Any] = {key: await redis.dump(key) for key in await redis.keys()}
+    await views.apply(5, 6, [value(6, b"six")])
+    for key, dumped in saved.items():
+        await redis.restore(key, 0, dumped, replace=True)
+    assert await found(views) == (b"five", 5)
+    # The follower notices, because the checkpoint is not where it left it, and goes on from there.
+    assert not await views.apply(6, 7, [])
+    assert await views.apply(5, 6, [value(6, b"six")])
+    assert await found(views) == (b"six", 6)
+
+
+async def test_all_is_forgotten_and_nothing_else(views: RedisViews, redis: "Redis") -> None:
+    await redis.set("another", "thing")
+    await views.apply(None, 5, [value(5, name=f"n{n}") for n in range(50)])
+    await views.forget_all()
+    assert await redis.keys() == [b"another"]
+    await offer(views, 5, b"five")
+    assert await found(views) is None
+
+
+async def test_values_do_not_stay_for_ever(views: RedisViews, redis: "Redis") -> None:
+    await views.apply(None, 5, [value(5)])
+    await offer(views, 6, b"six", name="y")
+    assert 0 < await redis.ttl(value(5)[0]) <= redis_views.TTL
+    assert 0 < await redis.ttl(value(5, name="y")[0]) <= redis_views.TTL
+    assert await redis.ttl(redis_views.CHECKPOINT) == -1
+
+
+async def test_without_redis_reads_do_not_wait(
+    private_servers: StartServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_views, "RETRY", 0.1)
+    servers = private_servers(database=False)
+    assert servers.valkey is not None
+    client: Redis = Redis.from_url(
+        servers.redis_url, socket_timeout=0.2, socket_connect_timeout=0.2, retry=None
+    )
+    views = RedisViews(client)
+    await views.apply(None, 5, [value(5, b"five")])
+    servers.valkey.stop()
+    assert await found(views) is None
+    assert is_away(views)
+    views.offer(1, "skill", "x", STREAM, 9, TAG, b"nine")
+    assert not views._offers
+    servers.valkey.start()
+    await asyncio.sleep(0.15)
+    assert not is_away(views)
+    await found(views)
+    await asyncio.sleep(0.15)
+    await views.apply(await views.checkpoint(), 6, [value(6, b"six")])
+    assert await found(views) == (b"six", 6)
+    await client.aclose()

@@ -1,0 +1,170 @@
+"""Events to read-model rows: pure, and the same whether steps come one by one or by the thousand."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from domain.prompts import Prompt
+from domain.skills import Changes, Skill
+from projections import artifacts, labels, names
+from projections.artifacts import Step, fold
+from store.statements import SetStatement, merge
+from tests.histories import KINDS, new_skill
+
+
+class Life:
+    """An artifact and the steps that led to it."""
+
+    def __init__(self, artifact: Any, contents: Any = ()) -> None:
+        self.artifact = artifact
+        self.data = {content.ref.sha256: content.data for content in contents}
+        self.steps: list[Step] = []
+        self.note()
+
+    def note(self) -> "Life":
+        for event in self.artifact.collect_events():
+            self.steps.append(Step(self.artifact.fork(), event, 1, 7, self.data))
+        return self
+
+    def publish(self, body: str = "# B\n", **changes: Any) -> "Life":
+        self.artifact.publish(
+            Changes(body=body, **changes), version_id=uuid4(), base_version=self.artifact.number, texts={}
+        )
+        return self.note()
+
+    def archive(self) -> "Life":
+        self.artifact.archive()
+        return self.note()
+
+    def restore(self) -> "Life":
+        self.artifact.restore()
+        return self.note()
+
+
+def skill(name: str = "one", **fields: Any) -> Life:
+    return Life(*new_skill(name, **fields))
+
+
+def prompt(name: str = "one", text: bytes = b'"Hello"') -> Life:
+    return Life(*Prompt.create(id=uuid4(), version_id=uuid4(), name=name, prompt=text))
+
+
+def rows(*lives: Life) -> dict[SetStatement, Any]:
+    return dict(fold([step for life in lives for step in life.steps], KINDS).writes)
+
+
+def test_nothing_comes_of_nothing() -> None:
+    folded = fold([], KINDS)
+    assert (folded.writes, folded.parts, folded.views) == ({}, [], {})
+
+
+def test_a_first_version_claims_its_name_and_counts() -> None:
+    life = skill(description="Straße")
+    written, id = rows(life), life.artifact.id
+    assert written[names.CLAIM] == [(1, "skill", "one", id)]
+    assert written[artifacts.COUNTED] == [(1, "skill", 1)]
+    assert written[artifacts.TEXT_CHANGED] == [(id, 1, "skill", "one", "strasse")]
+    [created] = written[artifacts.CREATED]
+    assert created[:8] == (id, 1, 1, "skill", "one", 1, life.artifact.version_id, 7)
+    assert len(written[artifacts.VERSION_ADDED]) == 1
+    assert artifacts.ADVANCED not in written
+
+
+def test_the_parts_that_rows_point_to_come_with_them() -> None:
+    life = skill()
+    folded = fold(life.steps, KINDS)
+    [version] = folded.writes[artifacts.VERSION_ADDED]
+    stored = {part.ref.digest for part in folded.parts} | {bytes.fromhex(digest) for digest in life.data}
+    assert {digest for digest in version[5:] if digest is not None} <= stored
+
+
+def test_a_publish_that_leaves_the_description_leaves_the_text_alone() -> None:
+    life = skill()
+    del life.steps[:]
+    assert artifacts.TEXT_CHANGED not in rows(life.publish())
+    assert artifacts.TEXT_CHANGED in rows(life.publish(description="Other"))
+
+
+def test_of_several_versions_the_last_is_the_latest() -> None:
+    life = skill().publish().publish().publish()
+    written = rows(life)
+    assert [row[2] for row in written[artifacts.VERSION_ADDED]] == [1, 2, 3, 4]
+    [advanced] = written[artifacts.ADVANCED]
+    assert advanced[:3] == (life.artifact.id, 4, 4)
+
+
+def test_a_life_that_ends_in_its_batch_holds_no_name() -> None:
+    written = rows(skill().archive())
+    assert names.CLAIM not in written
+    assert names.RELEASE not in written
+    assert sum(row[2] for row in written[artifacts.COUNTED]) == 0
+    assert artifacts.TEXT_CHANGED not in written
+
+
+def test_a_name_that_is_given_away_again_in_its_batch_has_its_last_holder() -> None:
+    before, between, after = skill(), skill(), skill()
+    del before.steps[:]
+    before.archive()
+    between.archive()
+    written = rows(before, between, after)
+    assert written[names.RELEASE] == [(1, "skill", "one", before.artifact.id)]
+    assert written[names.CLAIM] == [(1, "skill", "one", after.artifact.id)]
+
+
+def test_an_archive_and_its_restore_cancel_out() -> None:
+    life = skill()
+    del life.steps[:]
+    written = rows(life.archive().restore())
+    assert artifacts.ARCHIVED not in written
+    assert artifacts.TEXT_REMOVED not in written
+    assert written[names.RELEASE] == written[names.CLAIM] == [(1, "skill", "one", life.artifact.id)]
+    assert sum(row[2] for row in written[artifacts.COUNTED]) == 0
+
+
+def test_kinds_do_not_share_names() -> None:
+    written = rows(skill("same"), prompt("same"))
+    assert {row[:3] for row in written[names.CLAIM]} == {(1, "skill", "same"), (1, "prompt", "same")}
+
+
+def test_a_prompt_is_found_by_its_text_and_a_chat_by_its_json() -> None:
+    texts = rows(prompt(text=b'"HELLO"'), prompt("two", b'[{"role":"user"}]'))[artifacts.TEXT_CHANGED]
+    assert [row[4] for row in texts] == ["hello", '[{"role":"user"}]']
+
+
+def test_a_label_that_moves_twice_in_a_batch_leaves_two_rows() -> None:
+    life = prompt()
+    for _ in range(2):
+        life.artifact.set_label("production", 1)
+        life.artifact.remove_label("production")
+    life.artifact.set_label("production", 1)
+    written = rows(life.note())
+    # Name, number, since and until as versions of the stream.
+    assert [row[1:5] for row in written[labels.SET]] == [
+        ("production", 1, 2, 3),
+        ("production", 1, 4, 5),
+        ("production", 1, 6, None),
+    ]
+
+
+def test_statements_run_in_their_order_once_each() -> None:
+    one, two = skill("one"), skill("two").publish()
+    parts = [fold(life.steps, KINDS).writes for life in (one, two)]
+    merged = merge(parts)
+    ranks = [statement.rank for statement, _ in merged]
+    assert ranks == sorted(ranks)
+    assert len({statement for statement, _ in merged}) == len(merged)
+    assert len(dict(merged)[artifacts.VERSION_ADDED]) == 3
+
+
+def test_no_two_statements_share_a_rank_or_a_name() -> None:
+    assert len({statement.rank for statement in artifacts.STATEMENTS}) == len(artifacts.STATEMENTS)
+    assert len({statement.name for statement in artifacts.STATEMENTS}) == len(artifacts.STATEMENTS)
+
+
+def test_the_fold_changes_none_of_its_steps() -> None:
+    life = skill().publish()
+    before = [(step.artifact.version, step.event.originator_version) for step in life.steps]
+    fold(life.steps, KINDS)
+    fold(life.steps, KINDS)
+    assert [(step.artifact.version, step.event.originator_version) for step in life.steps] == before
+    assert isinstance(life.artifact, Skill)
+    assert isinstance(life.artifact.id, UUID)
