@@ -1,6 +1,7 @@
 """Random commands against a small model in memory and the real service; every read of both must agree."""
 
 import contextlib
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -19,15 +20,10 @@ from domain.outline import outline
 from tests.invariants import check
 from tests.service import MakeService, Service
 
-NAMES = st.sampled_from(["ant", "bee", "cat", "bee-2"])
+NAMES = st.sampled_from(["ant", "bee", "ant", "bee", "bee-2"])
 PATHS = st.sampled_from(["a", "a/b", "a/b/c", "b", "A", "b.txt"])
-TEXTS = st.text("ab#\r\n é😀", max_size=12)
+TEXTS = st.text("abcdef#\r\n é😀", max_size=12)
 BODIES = TEXTS.filter(lambda text: bool(text.strip()))
-EDITS = st.lists(
-    st.fixed_dictionaries({"old": st.sampled_from(["a", "b", "ab", "aa", "é", "\r\n", "#"]), "new": TEXTS}),
-    min_size=1,
-    max_size=3,
-)
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "description": st.sampled_from(["Eats ANTS", "100% bees", "snake_case", "é"]),
     "license": st.sampled_from(["", "MIT"]),
@@ -37,8 +33,12 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
         st.sampled_from("kl"), st.one_of(st.none(), st.integers(), st.text('é"', max_size=2))
     ),
 }
-FILES = st.lists(st.tuples(PATHS, TEXTS), max_size=4)
-BASES = st.sampled_from(["none", "right", "right", "low", "high"])
+# Most lists of files fit in one tree, some do not.
+TREES = st.dictionaries(st.sampled_from(["a/b", "a/c", "b", "A", "b.txt"]), TEXTS, max_size=4).map(
+    lambda files: list(files.items())
+)
+FILES = st.one_of(TREES, TREES, TREES, st.lists(st.tuples(PATHS, TEXTS), max_size=4))
+BASES = st.sampled_from(["none", "right", "right", "right", "low", "high"])
 
 Refusal = tuple[int, str, str | None, dict[str, Any]]
 
@@ -138,6 +138,17 @@ class Model:
             raise No(400, "path_conflict", attr)
 
 
+def edits_of(text: str) -> st.SearchStrategy[list[dict[str, str]]]:
+    """Edits of which many fit: they replace parts of the text, and sometimes of what is not there."""
+    parts = sorted(
+        {text[start:end] for start in range(len(text)) for end in (start + 1, start + 2, start + 5)}
+    )
+    old = st.one_of(
+        st.sampled_from(parts or ["a"]), st.sampled_from(parts or ["b"]), st.sampled_from(["a", "\r\n"])
+    )
+    return st.lists(st.fixed_dictionaries({"old": old, "new": TEXTS}), min_size=1, max_size=2)
+
+
 def edited(text: str, edits: list[dict[str, str]], attr: str, **where: Any) -> str:
     for index, edit in enumerate(edits):
         parts = text.split(edit["old"])
@@ -153,6 +164,12 @@ def fits(paths: list[str]) -> bool:
     return len(set(paths)) == len(paths) and not any(
         other.startswith(f"{path}/") for path in paths for other in paths
     )
+
+
+def new_version(fields: dict[str, Any]) -> dict[str, Any]:
+    """A version with the defaults of the fields that were not sent."""
+    defaults = {"description": "d", "license": "", "compatibility": "", "allowed_tools": [], "metadata": {}}
+    return {**defaults, **fields}
 
 
 class SkillsMachine(RuleBasedStateMachine):
@@ -171,6 +188,14 @@ class SkillsMachine(RuleBasedStateMachine):
         self.writer, self.reader = (
             self.stack.enter_context(self.service.client(project_id=project_id)) for _ in range(2)
         )
+
+        # Most commands find something to change, so the names are taken from the start.
+        for name in ("ant", "bee"):
+            files = [("a/b", "one two"), ("b", "abc")]
+            sent = {"name": name, "description": "d", "body": "# abc", "files": listed(files)}
+            version = new_version({"body": "# abc", "files": dict(files)})
+            answer = self.command("POST", "", sent, 201, partial(self.model.create, name, version))
+            self.done(name, answer)
 
     def teardown(self) -> None:
         if hasattr(self, "reader"):
@@ -210,6 +235,9 @@ class SkillsMachine(RuleBasedStateMachine):
         version["id"] = answer.json()["id"]
         self.same(name, len(self.model.skills[name]), answer.json())
         self.compare(name)
+        for path, content in version["files"].items():
+            shown = self.read(f"name/{name}/files/{path}")
+            assert (shown.status_code, shown.json()["content"]) == (200, content)
 
     def base(self, name: str, choice: str) -> int | None:
         current = len(self.model.skills.get(name, [])) or 3
@@ -218,8 +246,7 @@ class SkillsMachine(RuleBasedStateMachine):
     @rule(name=NAMES, body=BODIES, fields=st.fixed_dictionaries({}, optional=FIELDS), files=FILES)
     def create(self, name: str, body: str, fields: dict[str, Any], files: list[tuple[str, str]]) -> None:
         sent = {"name": name, "description": "d", "body": body, **fields, "files": listed(files)}
-        version = {"description": "d", "license": "", "compatibility": "", "allowed_tools": [], "metadata": {},
-                   "body": body, **fields, "files": dict(files)}  # fmt: skip
+        version = new_version({"body": body, **fields, "files": dict(files)})
 
         def decide() -> None:
             if not fits([path for path, _ in files]):
@@ -229,28 +256,35 @@ class SkillsMachine(RuleBasedStateMachine):
         self.done(name, self.command("POST", "", sent, 201, decide))
 
     @rule(
+        data=st.data(),
         name=NAMES,
         base=BASES.filter(lambda choice: choice != "none"),
         fields=st.fixed_dictionaries({}, optional=FIELDS),
-        body=st.one_of(st.none(), BODIES, EDITS),
-        files=st.one_of(
-            st.none(),
-            FILES,
-            st.lists(st.tuples(PATHS, EDITS), min_size=1, max_size=2, unique_by=lambda entry: entry[0]),
-        ),
     )
-    def publish(self, name: str, base: str, fields: dict[str, Any], body: Any, files: Any) -> None:
+    def publish(self, data: st.DataObject, name: str, base: str, fields: dict[str, Any]) -> None:
         number = self.base(name, base)
         assert number is not None
+        absent: dict[str, Any] = {"body": "a", "files": {}}
+        old = self.model.skills[name][-1] if name in self.model.skills else absent
         sent, changes = dict(fields), dict(fields)
-        if body is not None:
-            key = "body" if isinstance(body, str) else "edits"
-            sent[key] = changes[key] = body
-        if files and isinstance(files[0][1], list):
-            changes["file_edits"] = files
-            sent["file_edits"] = [{"path": path, "edits": edits} for path, edits in files]
-        elif files is not None:
-            changes["files"], sent["files"] = files, listed(files)
+        match data.draw(st.sampled_from(["", "body", "edits"])):
+            case "body":
+                sent["body"] = changes["body"] = data.draw(BODIES)
+            case "edits":
+                sent["edits"] = changes["edits"] = data.draw(edits_of(old["body"]))
+        files: list[tuple[str, Any]] = []
+        match data.draw(st.sampled_from(["file_edits", "files", "", "file_edits"])):
+            case "files":
+                files = changes["files"] = data.draw(FILES)
+                sent["files"] = listed(files)
+            case "file_edits":
+                known = sorted(old["files"]) or ["a"]
+                wanted = st.one_of(st.sampled_from(known), st.sampled_from(known), PATHS)
+                paths = data.draw(st.lists(wanted, min_size=1, max_size=2, unique=True))
+                changes["file_edits"] = [
+                    (path, data.draw(edits_of(old["files"].get(path, "a")))) for path in paths
+                ]
+                sent["file_edits"] = [{"path": path, "edits": edits} for path, edits in changes["file_edits"]]
 
         def decide() -> None:
             if "files" in changes and not fits([path for path, _ in files]):
@@ -276,24 +310,30 @@ class SkillsMachine(RuleBasedStateMachine):
         )
         self.done(name, answer)
 
-    @rule(name=NAMES, base=BASES, old=PATHS, new=PATHS)
-    def rename_file(self, name: str, base: str, old: str, new: str) -> None:
-        number = self.base(name, base)
+    def some_path(self, data: st.DataObject, name: str) -> str:
+        """A path that the skill mostly has."""
+        known = sorted(self.model.skills[name][-1]["files"]) if name in self.model.skills else []
+        return data.draw(st.one_of(st.sampled_from(known or ["a"]), st.sampled_from(known or ["b"]), PATHS))
+
+    @rule(data=st.data(), name=NAMES, base=BASES, new=PATHS)
+    def rename_file(self, data: st.DataObject, name: str, base: str, new: str) -> None:
+        number, old = self.base(name, base), self.some_path(data, name)
         sent = {"old_path": old, "new_path": new} | ({} if number is None else {"base_version": number})
         answer = self.command(
             "POST", f"name/{name}/files-rename", sent, 200, lambda: self.model.rename(name, number, old, new)
         )
         self.done(name, answer)
 
-    @rule(name=NAMES, base=BASES, path=PATHS)
-    def remove_file(self, name: str, base: str, path: str) -> None:
-        number = self.base(name, base)
+    @rule(data=st.data(), name=NAMES, base=BASES)
+    def remove_file(self, data: st.DataObject, name: str, base: str) -> None:
+        number, path = self.base(name, base), self.some_path(data, name)
         query = "" if number is None else f"?base_version={number}"
         address = f"name/{name}/files/{path}{query}"
         self.done(
             name, self.command("DELETE", address, None, 200, lambda: self.model.remove(name, number, path))
         )
 
+    @precondition(lambda self: len(self.model.skills) > 1)
     @rule(name=NAMES)
     def archive(self, name: str) -> None:
         old = self.model.skills.get(name)
@@ -426,7 +466,7 @@ def test_the_service_does_what_the_model_does(make_service: MakeService, fresh_d
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=25,
+            max_examples=35,
             stateful_step_count=40,
             deadline=None,
             database=None,
