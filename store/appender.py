@@ -149,13 +149,15 @@ class Appender:
         except OperationalError as error:
             await self._recover(batch, error)
             return
-        except psycopg.Error as error:
+        except Exception as error:
             # One commit is to blame and the transaction took none of them: each for itself now.
             if len(batch) > 1:
                 for pending in batch:
-                    await self._commit([pending])
-            else:
-                self._fail(batch, conflict(error) or error)
+                    await self._attempt([pending])
+                return
+            if not isinstance(error, psycopg.Error):
+                raise
+            self._fail(batch, conflict(error) or error)
             return
         # The answers first: they are true, whatever happens to the figures.
         for pending, answer in zip(batch, answers, strict=True):
@@ -199,12 +201,13 @@ class Appender:
                 [done] = await append(conn, [pending.commit])
             except OperationalError:
                 raise
-            except psycopg.Error as refused:
+            except Exception as refused:
                 # A backend that outlived its connection may have been first, with this very commit.
                 conn = await self._connection()
                 done = await find_committed(conn, pending.commit)
                 if done is None:
-                    self._fail([pending], conflict(refused) or refused)
+                    known = conflict(refused) if isinstance(refused, psycopg.Error) else None
+                    self._fail([pending], known or refused)
                     return
         if not pending.answer.done():
             pending.answer.set_result(done)

@@ -104,8 +104,10 @@ async def flush(conn: AsyncConnection[Any], batch: Sequence[tuple[str, Iterable[
     try:
         return await _attempt(conn, sending)
     except psycopg.errors.InvalidSqlStatementName:
-        # psycopg drops all prepared statements of a connection after a rollback and after some DDL.
+        # psycopg drops all prepared statements of a connection after a rollback and after some DDL. What the first
+        # attempt has prepared since would be in the way of the second.
         _prepared.pop(conn, None)
+        await conn.execute("DEALLOCATE ALL", prepare=False)
         return await _attempt(conn, sending)
 
 
