@@ -23,6 +23,15 @@ LEFT JOIN artifacts ON artifacts.stream_id = page.stream_id
 ORDER BY page.position
 """
 
+# artifacts_pkey
+SUBJECTS = "SELECT stream_id, kind, name FROM artifacts WHERE stream_id = ANY(%s)"
+
+# events_pkey, artifacts_pkey
+ONE = f"""
+SELECT {COLUMNS}, artifacts.kind, artifacts.name
+FROM (SELECT * FROM events WHERE project_id = %s AND position = %s) AS event JOIN artifacts USING (stream_id)
+"""
+
 
 class Item(msgspec.Struct, frozen=True):
     """An event and what it is about."""
@@ -58,3 +67,19 @@ async def page(
     items = [Item(Recorded(*row[1:12]), row[12], row[13]) for row in rows if row[1] is not None]
     complete = items[-1].recorded.position if len(items) == limit else max(rows[0][0], after)
     return items, complete
+
+
+async def items(conn: Connection, events: Sequence[Recorded]) -> list[Item]:
+    """The events that belong to the feed of a project, with their names; the others (keys, users) are left out."""
+    streams = list({event.stream_id for event in events if event.project_id is not None})
+    if not streams:
+        return []
+    rows = await (await conn.execute(SUBJECTS, (streams,), binary=True)).fetchall()
+    subjects = {stream_id: (kind, name) for stream_id, kind, name in rows}
+    return [Item(event, *subjects[event.stream_id]) for event in events if event.stream_id in subjects]
+
+
+async def one(conn: Connection, project_id: int, position: int) -> Item | None:
+    """The event at a position, None when it is not in the feed of the project."""
+    row = await (await conn.execute(ONE, (project_id, position), binary=True)).fetchone()
+    return row and Item(Recorded(*row[:11]), row[11], row[12])

@@ -30,18 +30,10 @@ PARKED = "SELECT 1 FROM dead_letters WHERE follower = %s AND stream_id = %s LIMI
 PARK = "INSERT INTO dead_letters (follower, position, stream_id, error) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING"
 
 
-class Follower(ABC):
-    """One consumer of the log. Subclasses keep their checkpoint with their effect; ``run`` does the rest."""
+class Leader(ABC):
+    """A task that runs in one process at a time, on a connection that holds its lock."""
 
     name: str
-
-    @abstractmethod
-    async def begin(self, conn: Connection) -> int:
-        """The position to go on from."""
-
-    @abstractmethod
-    async def handle(self, conn: Connection, after: int, events: Sequence[Recorded]) -> int:
-        """Take in the events that follow ``after`` and return the new checkpoint."""
 
     async def run(self, dsn: str, stop: asyncio.Event) -> None:
         """Follow until ``stop`` is set; lost connections are opened again, errors are retried with growing pauses."""
@@ -76,6 +68,22 @@ class Follower(ABC):
             await _sleep(stop, 1.0)
         return False
 
+    @abstractmethod
+    async def _follow(self, conn: Connection, stop: asyncio.Event) -> None:
+        """Do the work until ``stop`` is set or the connection is lost, and with it the lock."""
+
+
+class Follower(Leader):
+    """One consumer of the log. Subclasses keep their checkpoint with their effect; ``run`` does the rest."""
+
+    @abstractmethod
+    async def begin(self, conn: Connection) -> int:
+        """The position to go on from."""
+
+    @abstractmethod
+    async def handle(self, conn: Connection, after: int, events: Sequence[Recorded]) -> int:
+        """Take in the events that follow ``after`` and return the new checkpoint."""
+
     async def _follow(self, conn: Connection, stop: asyncio.Event) -> None:
         await conn.execute(f"LISTEN {CHANNEL}")
         position = await self.begin(conn)
@@ -88,7 +96,9 @@ class Follower(ABC):
                 position = await self._take(conn, position, events)
                 await conn.execute(RECORD, (self.name, position))
                 continue
-            await self.idle(conn, position)
+            if (moved := await self.idle(conn, position)) != position:
+                position = moved
+                continue
             async for _ in conn.notifies(timeout=POLL, stop_after=1):
                 pass
 
@@ -122,8 +132,9 @@ class Follower(ABC):
     async def skip(self, conn: Connection, after: int, event: Recorded) -> int:
         """Move the checkpoint over a parked event and return it."""
 
-    async def idle(self, conn: Connection, position: int) -> None:
-        """Called when there is nothing to read, before waiting."""
+    async def idle(self, conn: Connection, position: int) -> int:
+        """Called when there is nothing to read, before waiting; returns the checkpoint, moved when its store was emptied."""
+        return position
 
 
 async def _sleep(stop: asyncio.Event, seconds: float) -> None:

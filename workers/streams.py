@@ -1,0 +1,105 @@
+"""Publishes the feed of each project to Redis Streams."""
+
+import logging
+from collections.abc import Sequence
+from time import monotonic
+from typing import Literal
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from projections import feed
+from projections.cloudevents import cloudevent
+from projections.feed import Item
+from projections.redis_streams import Entry, RedisStreams
+from store.log import Connection, Recorded, head
+from workers.follower import Follower
+
+logger = logging.getLogger(__name__)
+
+Replay = Literal["0", "head"]
+
+HEAL_EVERY = 60.0  # seconds between two republications because of a lost stream
+
+# events_of_project. What is older than the newest events of its project would be trimmed away again.
+START = """
+SELECT coalesce(min(position), 0) FROM (
+    SELECT coalesce((SELECT position FROM events WHERE project_id = projects.id
+                     ORDER BY position DESC OFFSET %s LIMIT 1), 0) AS position
+    FROM projects WHERE EXISTS (SELECT FROM events WHERE project_id = projects.id)
+) AS starts
+"""
+
+_encoder = msgspec.json.Encoder()
+
+
+class StreamsFollower(Follower):
+    """Its checkpoint lives in Redis with the entries.
+
+    ``maxlen``: entries to keep of each stream, 0 for all. ``replay``: where an empty Redis begins: ``0``, the oldest events
+    that ``maxlen`` keeps, or ``head``, the next event.
+    """
+
+    name = "streams"
+
+    def __init__(self, redis: Redis, *, maxlen: int = 10_000, replay: Replay = "0") -> None:
+        self._streams = RedisStreams(redis, maxlen=maxlen, whole=replay == "0")
+        self._maxlen = maxlen
+        self._replay = replay
+        self._healed = -HEAL_EVERY
+
+    async def begin(self, conn: Connection) -> int:
+        at = await self._streams.checkpoint()
+        end = await head(conn)
+        if at is not None and at <= end:
+            return at
+        if at is not None:
+            # Filled by another database, or this one was restored from a backup.
+            logger.warning("the streams in Redis are ahead of the log, publishing them anew")
+            await self._streams.forget_all()
+        start = end if self._replay == "head" else await self._start(conn)
+        if await self._streams.apply(None, start, []) is None:
+            return await self.begin(conn)
+        return start
+
+    async def handle(self, conn: Connection, after: int, events: Sequence[Recorded]) -> int:
+        entries = [_entry(item) for item in await feed.items(conn, events)]
+        last = events[-1].position
+        refused = await self._streams.apply(after, last, entries)
+        if refused is None:
+            # Flushed, restored, or a stream was evicted: go on from what Redis says now.
+            if await self._streams.checkpoint() == after:
+                await self._heal()
+            return await self.begin(conn)
+        return last
+
+    async def skip(self, conn: Connection, after: int, event: Recorded) -> int:
+        moved = await self._streams.apply(after, event.position, [])
+        return event.position if moved is not None else await self.begin(conn)
+
+    async def idle(self, conn: Connection, position: int) -> int:
+        return position if await self._streams.checkpoint() == position else await self.begin(conn)
+
+    async def _heal(self) -> None:
+        """Publish again what is missing. Raises RedisError when that has just been done: it would not end."""
+        if monotonic() - self._healed < HEAL_EVERY:
+            raise RedisError(
+                "streams are evicted from Redis; give it more memory, or evict only what expires"
+            )
+        self._healed = monotonic()
+        logger.warning("a stream has been lost from Redis, publishing again what is missing")
+        await self._streams.forget_checkpoint()
+
+    async def _start(self, conn: Connection) -> int:
+        if self._maxlen == 0:
+            return 0
+        row = await (await conn.execute(START, (self._maxlen,))).fetchone()
+        return int(row[0]) if row else 0
+
+
+def _entry(item: Item) -> Entry:
+    event = cloudevent(item.recorded, item.kind, item.name)
+    project_id = item.recorded.project_id
+    assert project_id is not None
+    return Entry(project_id, event.position, _encoder.encode(event), event.type, event.subject)
