@@ -37,6 +37,11 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
     # Seconds of silence after which a stream of events shows that it lives: proxies close what is silent for 30 and more.
     heartbeat: float = 15.0
 
+    # What the secrets of webhooks are sealed by in the database; without one, webhooks cannot be made.
+    secret_keys: tuple[str, ...] = ()
+    # Whether webhooks may be at private and loopback addresses.
+    webhook_allow_private: bool = False
+
     # debug, info, warning or error: what of this process's own messages goes to stderr.
     log_level: str = "info"
     # One JSON line a request on stdout.

@@ -37,4 +37,6 @@ def api_config(settings: Settings) -> ApiConfig:
         pool_size=settings.pool_size,
         heartbeat=settings.stream_heartbeat,
         log_level=settings.log_level,
+        secret_keys=settings.secret_key,
+        webhook_allow_private=settings.webhook_allow_private,
     )

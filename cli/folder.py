@@ -5,6 +5,7 @@
 ``servers.json``  the addresses of the running servers, for other commands; gone when they stop
 ``runtime-dir``   names the folder of the sockets when it is outside, for a start after a crash to remove
 ``first-key``     the key made at the first start
+``secret-key``    what seals the secrets of webhooks in the embedded database
 """
 
 import contextlib
@@ -63,6 +64,23 @@ class DataFolder:
     @property
     def first_key(self) -> Path:
         return self.path / "first-key"
+
+    def secret_key(self) -> tuple[str, ...]:
+        """What seals secrets in this folder's database; nothing when it has not been made."""
+        try:
+            return (self._secret_key.read_text().strip(),)
+        except FileNotFoundError:
+            return ()
+
+    def ensure_secret_key(self) -> tuple[str, ...]:
+        """The same, made when it is missing. Call this under the folder's lock."""
+        if not self._secret_key.exists():
+            write_private(self._secret_key, f"{secrets.token_hex(32)}\n")
+        return self.secret_key()
+
+    @property
+    def _secret_key(self) -> Path:
+        return self.path / "secret-key"
 
     def __enter__(self) -> Self:
         self.hold()

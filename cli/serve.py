@@ -70,7 +70,12 @@ class Service:
         )
         self.folder.announce(Running(pid=os.getpid(), database_url=database_url, redis_url=redis_url))
 
-        processes = Processes(self.settings, database_url, redis_url, servers.runtime_dir / "api")
+        secret_key = self.settings.secret_key
+        if not secret_key and self.settings.database_url is None:
+            secret_key = self.folder.ensure_secret_key()
+        processes = Processes(
+            self.settings, database_url, redis_url, servers.runtime_dir / "api", secret_key=secret_key
+        )
         stack.callback(processes.stop)
         parts = [Part("the API", processes.start_api)]
         if self._followers:
@@ -116,11 +121,24 @@ class Service:
 class Processes:
     """The API processes (under one master) and the followers."""
 
-    def __init__(self, settings: Settings, database_url: str, redis_url: str, run_dir: Path) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database_url: str,
+        redis_url: str,
+        run_dir: Path,
+        *,
+        secret_key: tuple[str, ...] = (),
+    ) -> None:
         run_dir.mkdir(mode=0o700)
         # Only these settings, not all variables of ours: the children see what was decided here.
         shown = {name: text for name, text in os.environ.items() if not name.startswith("SKALD_")}
-        given = {"database_url": database_url, "redis_url": redis_url, "run_dir": run_dir}
+        given = {
+            "database_url": database_url,
+            "redis_url": redis_url,
+            "run_dir": run_dir,
+            "secret_key": secret_key,
+        }
         self._env = {**shown, **Settings.from_env(settings.to_env(), **given).to_env()}
         self._api: Child | None = None
         self._worker: Child | None = None

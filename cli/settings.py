@@ -18,6 +18,7 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from cli.errors import Failure
+from domain.webhooks import SHORTEST_KEY
 
 PREFIX = "SKALD_"
 MASK = "****"
@@ -27,6 +28,7 @@ Count = Annotated[int, Meta(ge=1, le=1024)]
 Seconds = Annotated[float, Meta(gt=0)]
 Amount = Annotated[int, Meta(ge=0, le=2**53)]
 LogLevel = Literal["debug", "info", "warning", "error"]
+StreamReplay = Literal["0", "head"]
 
 
 class SettingError(Failure):
@@ -68,6 +70,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pool_size: Count = 8
     stream_heartbeat: Seconds = 15.0
     log_level: LogLevel = "info"
+    stream_maxlen: Amount = 10_000
+    stream_replay: StreamReplay = "0"
+    secret_key: tuple[str, ...] = ()
+    webhook_allow_private: bool = False
     postgres_bin: Path | None = None
     valkey_bin: Path | None = None
     run_dir: Path | None = None
@@ -92,7 +98,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         for name in self.__struct_fields__:
             value = getattr(self, name)
             if value is not None:
-                env[variable(name)] = ",".join(value) if isinstance(value, tuple) else str(value)
+                env[variable(name)] = _text(value)
         return env
 
     def shown(self) -> list[Shown]:
@@ -102,7 +108,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             Shown(
                 name=name,
                 variable=variable(name),
-                value=_display(getattr(self, name)),
+                value=MASK if name == "secret_key" and self.secret_key else _display(getattr(self, name)),
                 default=_display(getattr(defaults, name)),
                 meaning=MEANINGS[name],
             )
@@ -125,6 +131,11 @@ MEANINGS: dict[str, str] = {
     "pool_size": "Database connections of each API process; more only queue inside PostgreSQL.",
     "stream_heartbeat": "Seconds of silence after which an event stream sends a comment; proxies close silent ones.",
     "log_level": "debug, info, warning or error.",
+    "stream_maxlen": "Events to keep in the Redis Stream of each project, about; 0 keeps all. 10,000 take some 10 MB.",
+    "stream_replay": "Where an emptied Redis is filled again from: 0 (all that stream_maxlen keeps) or head (new events only).",
+    "secret_key": "Seals the secrets of webhooks in the database: 32 characters or more, the same on all hosts. Several with "
+    "commas between: the first one seals, all open. Unset: `skald serve` makes one for an embedded database.",
+    "webhook_allow_private": "1 lets webhooks call private and loopback addresses, too: for tests and closed networks.",
     "postgres_bin": "Folder with postgres and initdb. Unset: the installed wheel, then the system's.",
     "valkey_bin": "The valkey-server or redis-server file. Unset: the installed wheel, then the system's.",
     "run_dir": "Folder the API processes of one host share; `skald serve` makes a fresh one at each start.",
@@ -164,7 +175,7 @@ def _parse(name: str, kind: Any, text: str) -> Any:
         reason = reason.replace("Expected `int`, got `str`", "it is no whole number").replace(
             "Expected `int`", "it must be"
         )
-        secret = name in ("database_url", "redis_url")
+        secret = name in ("database_url", "redis_url", "secret_key")
         shown = "" if secret else f"={text!r}"
         raise SettingError(f"{variable(name)}{shown} cannot be used: {reason}. {MEANINGS[name]}") from None
 
@@ -189,17 +200,30 @@ def _proxies(text: str) -> tuple[str, ...]:
     )
 
 
+def _secret_keys(text: str) -> tuple[str, ...]:
+    keys = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not keys or any(len(key) < SHORTEST_KEY for key in keys):
+        raise ValueError(f"a key has at least {SHORTEST_KEY} characters; openssl rand -hex 32 makes one")
+    return keys
+
+
 _SPECIAL: dict[str, Any] = {
     "database_url": _database_url,
     "redis_url": _redis_url,
     "trusted_proxies": _proxies,
+    "secret_key": _secret_keys,
 }
+
+
+def _text(value: object) -> str:
+    """A value as ``from_env`` reads it."""
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def _display(value: object) -> str | None:
     if value is None:
         return None
-    if isinstance(value, tuple):
-        return ",".join(value)
-    text = str(value)
+    text = _text(value)
     return masked(text) if "://" in text or "password=" in text else text

@@ -36,6 +36,7 @@ T = TypeVar("T")
 
 READY_WITHIN = 60.0  # seconds; imports on a busy machine
 STOP_WITHIN = 20.0
+SECRET_KEY = "the tests seal what they sign with"
 WRITE = ("llm_skill:write", "llm_prompt:write")
 
 _numbers = itertools.count(1)
@@ -77,6 +78,7 @@ class Service:
             "SKALD_WORKERS": str(workers),
             "SKALD_RATE_LIMIT_PER_MINUTE": "0",
             "SKALD_RATE_LIMIT_PER_HOUR": "0",
+            "SKALD_SECRET_KEY": SECRET_KEY,
             **(settings or {}),
         }
         self._children: list[Child] = []

@@ -1,29 +1,52 @@
 """All followers of one worker process."""
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 
 from redis.asyncio import Redis
 
+from store.sealing import sealer_of
 from workers.cache import CacheFollower
-from workers.follower import Follower
+from workers.follower import Leader
+from workers.streams import Replay, StreamsFollower
 from workers.sweep import Sweeper
+from workers.webhooks import Options, WebhookFollower
+
+logger = logging.getLogger(__name__)
 
 REDIS_TIMEOUT = 5.0  # seconds; a follower can wait, a request cannot
 
 
 async def run(
-    *, database_url: str, redis_url: str | None, stop: asyncio.Event, ready: Callable[[], None]
+    *,
+    database_url: str,
+    redis_url: str | None,
+    stop: asyncio.Event,
+    ready: Callable[[], None],
+    stream_maxlen: int = 10_000,
+    stream_replay: Replay = "0",
+    secret_keys: Sequence[str] = (),
+    webhook_allow_private: bool = False,
 ) -> None:
     """Run until ``stop`` is set. ``ready`` is called once they are started.
 
+    Streams need Redis; webhooks need ``secret_keys``, by which their secrets are sealed.
     Raises store.log.GapInLog, which no append can cause: then the log has been damaged and nothing may go on.
     """
-    followers: list[Follower] = []
+    followers: list[Leader] = []
     redis = None
     if redis_url is not None:
         redis = Redis.from_url(redis_url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT)
-        followers.append(CacheFollower(redis))
+        followers += [
+            CacheFollower(redis),
+            StreamsFollower(redis, maxlen=stream_maxlen, replay=stream_replay),
+        ]
+    sealer = sealer_of(secret_keys)
+    if sealer is None:
+        logger.warning("webhooks are not delivered: there is no SKALD_SECRET_KEY to open their secrets by")
+    else:
+        followers.append(WebhookFollower(database_url, sealer, Options(allow_private=webhook_allow_private)))
     try:
         async with asyncio.TaskGroup() as group:
             for follower in followers:

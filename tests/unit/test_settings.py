@@ -33,6 +33,10 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "SKALD_POOL_SIZE": "2",
         "SKALD_STREAM_HEARTBEAT": "0.5",
         "SKALD_LOG_LEVEL": "debug",
+        "SKALD_STREAM_MAXLEN": "0",
+        "SKALD_STREAM_REPLAY": "head",
+        "SKALD_SECRET_KEY": f"{'a' * 32}, {'b' * 64}",
+        "SKALD_WEBHOOK_ALLOW_PRIVATE": "1",
         "SKALD_POSTGRES_BIN": "/opt/pg/bin",
         "SKALD_VALKEY_BIN": "/opt/valkey-server",
         "SKALD_RUN_DIR": "/run/skald",
@@ -41,6 +45,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
     assert set(env) == {variable(name) for name in Settings.__struct_fields__}
     assert settings.trusted_proxies == ("10.0.0.0/8", "::1/128")
     assert settings.data_dir == Path("/srv/skald")
+    assert settings.secret_key == ("a" * 32, "b" * 64)
+    assert settings.webhook_allow_private is True
     assert Settings.from_env(settings.to_env()) == settings
 
 
@@ -66,6 +72,10 @@ def test_an_empty_variable_counts_as_unset() -> None:
         ("SKALD_MAX_BODY_BYTES", "32MiB"),
         ("SKALD_TRUSTED_PROXIES", "proxy.example"),
         ("SKALD_LOG_LEVEL", "loud"),
+        ("SKALD_STREAM_MAXLEN", "-1"),
+        ("SKALD_STREAM_REPLAY", "7"),
+        ("SKALD_SECRET_KEY", "short"),
+        ("SKALD_WEBHOOK_ALLOW_PRIVATE", "perhaps"),
         ("SKALD_REDIS_URL", "cache:6379"),
         ("SKALD_DATABASE_URL", "mysql://db"),
     ],
@@ -73,6 +83,15 @@ def test_an_empty_variable_counts_as_unset() -> None:
 def test_a_bad_value_is_refused_by_the_name_of_its_variable(name: str, text: str) -> None:
     with pytest.raises(SettingError, match=name):
         Settings.from_env({name: text})
+
+
+def test_the_secret_key_is_shown_nowhere() -> None:
+    key = "k" * 40
+    shown = {row.name: row for row in Settings.from_env({"SKALD_SECRET_KEY": key}).shown()}
+    assert (shown["secret_key"].value, shown["secret_key"].default) == ("****", "")
+    with pytest.raises(SettingError) as refused:
+        Settings.from_env({"SKALD_SECRET_KEY": key[:20]})
+    assert "kkk" not in str(refused.value)
 
 
 def test_a_refused_address_is_not_repeated_because_it_may_hold_a_password() -> None:

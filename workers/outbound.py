@@ -1,0 +1,108 @@
+"""HTTP to addresses that others have chosen: only to public ones, without redirects, proxies or patience.
+
+A name is resolved here and the connection goes to the very address that was checked, so a name cannot mean a public address
+when it is checked and a private one when it is used. TLS still speaks of the name.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Iterable
+from typing import Any
+
+import httpcore
+import httpx
+
+from domain.webhooks import Address, as_address, is_public
+
+MAX_CONNECTIONS = 256
+MAX_IDLE = 64
+KEEP_IDLE = 30.0  # seconds
+
+
+class Forbidden(httpcore.ConnectError):
+    """The host has no address that may be called."""
+
+
+class CheckedBackend(httpcore.AsyncNetworkBackend):
+    """Connects to checked addresses only."""
+
+    def __init__(self, *, allow_private: bool) -> None:
+        self._allow_private = allow_private
+        self._inner = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        last: httpcore.ConnectError | None = None
+        for address in await self._addresses(host, port):
+            try:
+                stream = await self._inner.connect_tcp(
+                    str(address), port, timeout, local_address, socket_options
+                )
+            except httpcore.ConnectError as error:
+                last = error
+                continue
+            if not self._may(_peer(stream)):
+                await stream.aclose()
+                raise Forbidden("the connection went to an address that may not be called")
+            return stream
+        raise last or Forbidden(f"{host} has no address that may be called")
+
+    async def connect_unix_socket(self, *args: Any, **options: Any) -> httpcore.AsyncNetworkStream:
+        raise Forbidden("no unix sockets")
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def _addresses(self, host: str, port: int) -> list[Address]:
+        """What the host means, as far as it may be called. Raises httpcore.ConnectError when nothing is left."""
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise httpcore.ConnectError(f"the host name cannot be resolved: {error}") from error
+        addresses = dict.fromkeys(as_address(str(entry[4][0])) for entry in found)
+        allowed = [address for address in addresses if address is not None and self._may(address)]
+        if not allowed:
+            raise Forbidden("private, loopback, link-local and multicast addresses are not called")
+        return allowed
+
+    def _may(self, address: Address | None) -> bool:
+        return self._allow_private or (address is not None and is_public(address))
+
+
+class CheckedTransport(httpx.AsyncHTTPTransport):
+    """httpx takes no network backend, so the pool that it made is replaced by one that has ours."""
+
+    def __init__(self, *, allow_private: bool, verify: ssl.SSLContext | None = None) -> None:
+        context = verify or ssl.create_default_context()
+        super().__init__(verify=context, trust_env=False)
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=MAX_CONNECTIONS,
+            max_keepalive_connections=MAX_IDLE,
+            keepalive_expiry=KEEP_IDLE,
+            network_backend=CheckedBackend(allow_private=allow_private),
+        )
+
+
+def open_client(*, allow_private: bool, verify: ssl.SSLContext | None = None) -> httpx.AsyncClient:
+    """A client for endpoints of others; time-outs are up to the caller. ``allow_private`` switches the checks off."""
+    return httpx.AsyncClient(
+        transport=CheckedTransport(allow_private=allow_private, verify=verify),
+        trust_env=False,
+        follow_redirects=False,
+        timeout=httpx.Timeout(None),
+        # Answers are looked at as far as they came, and never unpacked.
+        headers={"user-agent": "Skald-Webhooks/1", "accept": "*/*", "accept-encoding": "identity"},
+    )
+
+
+def _peer(stream: httpcore.AsyncNetworkStream) -> Address | None:
+    found = stream.get_extra_info("server_addr")
+    return as_address(str(found[0])) if found else None

@@ -1,0 +1,361 @@
+"""Tells endpoints of a project's events by HTTP: at least once, in the order of each subject, with a stable id.
+
+Each endpoint is a task of its own with its own position in the log, so none waits for another. The task writes a delivery
+for every event that passes the filters, in one transaction with the position; then it sends what is pending, the first of each
+subject, several subjects at a time. A delivery stays pending until its outcome is written, so a crash repeats it.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+import httpx
+import msgspec
+import psycopg
+from standardwebhooks import Webhook as Signer
+
+from domain.webhooks import Schedule, matches
+from projections import feed
+from projections.cloudevents import cloudevent, subject_of, topic_of, type_of
+from store import webhooks as store
+from store.log import CHANNEL, Connection, head
+from store.pool import Pool, open_pool
+from store.sealing import CannotOpen, Sealer
+from store.webhooks import Attempt, Delivery, Moved, Replay, Webhook
+from workers.follower import POLL, RECORD, Leader
+from workers.outbound import open_client
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/cloudevents+json"
+MAX_PENDING = 1000  # of one endpoint; beyond it the log is the better queue
+BATCH = 500
+PER_ENDPOINT = 4  # subjects that are sent at the same time
+AT_ONCE = 256  # requests of all endpoints together
+POOL = 4
+POOL_TIMEOUT = 30.0  # seconds
+RETRY = 1.0  # seconds after the database failed an endpoint's task; doubled each time up to
+MAX_RETRY = 30.0
+IDLE = 60.0  # seconds after which an endpoint looks by itself
+SWEEP_EVERY = 600.0
+GONE = 410
+
+SELECT_PROJECTS = "SELECT DISTINCT project_id FROM events WHERE position > %s AND project_id IS NOT NULL"
+
+_encoder = msgspec.json.Encoder()
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How endpoints are called. ``timeout``: seconds for one attempt as a whole, from name to answer."""
+
+    schedule: Schedule = Schedule()
+    timeout: float = 10.0
+    allow_private: bool = False
+
+
+class WebhookFollower(Leader):
+    """All endpoints; the lag that it reports is that of noticing, not of sending."""
+
+    name = "webhooks"
+
+    def __init__(self, database_url: str, sealer: Sealer, options: Options | None = None) -> None:
+        self._dsn = database_url
+        self._sealer = sealer
+        self._options = options or Options()
+
+    async def _follow(self, conn: Connection, stop: asyncio.Event) -> None:
+        pool = await open_pool(self._dsn, size=POOL, timeout=POOL_TIMEOUT)
+        client = open_client(allow_private=self._options.allow_private)
+        sender = Sender(pool, client, self._sealer, self._options)
+        running: dict[UUID, Endpoint] = {}
+        try:
+            await self._tend(conn, stop, running, sender)
+        finally:
+            await asyncio.gather(*(endpoint.end() for endpoint in running.values()))
+            await client.aclose()
+            await pool.close()
+
+    async def _tend(
+        self, conn: Connection, stop: asyncio.Event, running: "dict[UUID, Endpoint]", sender: "Sender"
+    ) -> None:
+        await conn.execute(f"LISTEN {CHANNEL}")
+        await conn.execute(f"LISTEN {store.CHANNEL}")
+        seen, swept = await head(conn), -SWEEP_EVERY
+        await conn.execute(RECORD, (self.name, seen))
+        changed: set[UUID] = set()
+        while not stop.is_set():
+            wanted = await store.enabled(conn)
+            for webhook_id in running.keys() - wanted.keys():
+                await running.pop(webhook_id).end()
+            for webhook_id in wanted.keys() - running.keys():
+                running[webhook_id] = Endpoint(webhook_id, sender)
+            if (end := await head(conn)) > seen:
+                rows = await (await conn.execute(SELECT_PROJECTS, (seen,))).fetchall()
+                projects = {row[0] for row in rows}
+                changed |= {webhook_id for webhook_id, project_id in wanted.items() if project_id in projects}
+                seen = end
+                await conn.execute(RECORD, (self.name, seen))
+            for webhook_id in changed & running.keys():
+                running[webhook_id].wake()
+            if monotonic() - swept >= SWEEP_EVERY:
+                await store.sweep(conn)
+                swept = monotonic()
+            changed = set()
+            async for notice in conn.notifies(timeout=POLL, stop_after=1):
+                if notice.channel == store.CHANNEL:
+                    changed.add(UUID(notice.payload))
+
+
+class Endpoint:
+    """The task of one webhook, from its making until ``end``."""
+
+    def __init__(self, webhook_id: UUID, sender: "Sender") -> None:
+        self.id = webhook_id
+        self._sender = sender
+        self._news = asyncio.Event()
+        self._in_flight: dict[str, asyncio.Task[None]] = {}
+        self._task = asyncio.create_task(self._run(), name=f"webhook-{webhook_id}")
+
+    def wake(self) -> None:
+        """There may be something new: an event, a change, a delivery to repeat."""
+        self._news.set()
+
+    async def end(self) -> None:
+        """Stop at once; what is under way is repeated later."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        pause = RETRY
+        while True:
+            started = monotonic()
+            try:
+                await self._serve()
+            except (psycopg.Error, OSError) as error:
+                logger.warning(
+                    "webhook %s has to wait: %s",
+                    self.id,
+                    (str(error) or type(error).__name__).splitlines()[0],
+                )
+            except Exception:
+                logger.exception("webhook %s has to wait", self.id)
+            finally:
+                await self._drop()
+            pause = RETRY if monotonic() - started > MAX_RETRY else min(pause * 2, MAX_RETRY)
+            await asyncio.sleep(pause)
+
+    async def _serve(self) -> None:
+        """Take in and send for ever. Raises what a send raised, which is never the endpoint's fault."""
+        while True:
+            self._news.clear()
+            for task in [task for task in self._in_flight.values() if task.done()]:
+                task.result()
+            self._in_flight = {key: task for key, task in self._in_flight.items() if not task.done()}
+            wait = await self._round()
+            waiting: list[Coroutine[Any, Any, Any]] = [self._news.wait()]
+            news = asyncio.create_task(waiting[0])
+            try:
+                await asyncio.wait(
+                    {news, *self._in_flight.values()}, timeout=wait, return_when=asyncio.FIRST_COMPLETED
+                )
+            finally:
+                news.cancel()
+
+    async def _round(self) -> float:
+        """Start what can be started; in how many seconds there is more to do by itself."""
+        async with self._sender.pool.connection() as conn:
+            webhook = await store.load(conn, self.id)
+            if webhook is None or not webhook.enabled:
+                return IDLE
+            more = await take_in(conn, webhook)
+            heads = await store.heads(conn, self.id)
+        rest = IDLE
+        for delivery, wait in heads:
+            if delivery.subject in self._in_flight:
+                continue
+            if wait > 0:
+                rest = min(rest, wait)
+                break
+            if len(self._in_flight) == PER_ENDPOINT:
+                break
+            self._in_flight[delivery.subject] = asyncio.create_task(self._sender.send(webhook, delivery))
+        # With room for more deliveries go on at once; without, the next finished one brings us back.
+        return 0.0 if more else rest
+
+    async def _drop(self) -> None:
+        for task in self._in_flight.values():
+            task.cancel()
+        await asyncio.gather(*self._in_flight.values(), return_exceptions=True)
+        self._in_flight.clear()
+
+
+async def take_in(conn: Connection, webhook: Webhook) -> bool:
+    """Write the next deliveries of a webhook, of the log or of a replay; whether there are more to write now."""
+    room = MAX_PENDING - webhook.pending
+    if room <= 0:
+        return False
+    replay = await store.next_replay(conn, webhook.id)
+    try:
+        if replay is not None:
+            await _take_page(conn, webhook, min(room, BATCH), replay.position, replay)
+            return True
+        position = await _take_page(conn, webhook, min(room, BATCH), webhook.position, None)
+    except Moved:
+        return True
+    return position < await head(conn)
+
+
+async def _take_page(
+    conn: Connection, webhook: Webhook, limit: int, after: int, replay: Replay | None
+) -> int:
+    topics = [topic for type_ in webhook.types if (topic := topic_of(type_)) is not None]
+    items, complete = await feed.page(
+        conn, webhook.project_id, after=after, limit=limit, topics=topics if webhook.types else None
+    )
+    last = complete if replay is None else replay.last_position
+    events = [
+        (item.recorded.position, subject, type_)
+        for item in items
+        if item.recorded.position <= last
+        and matches(
+            webhook.types,
+            webhook.names,
+            type_ := type_of(item.recorded.topic),
+            subject := subject_of(item.kind, item.name),
+        )
+    ]
+    if complete > after or replay is not None:
+        # A replay of what lies beyond the log ends where the log does.
+        position = last if replay is not None and len(items) < limit else min(complete, last)
+        await store.take_in(conn, webhook, events, position, replay)
+    return complete
+
+
+class Sender:
+    """Makes attempts and writes down what came of them; shared by all endpoints."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        client: httpx.AsyncClient,
+        sealer: Sealer,
+        options: Options,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.pool = pool
+        self._client = client
+        self._sealer = sealer
+        self._options = options
+        self._chance = chance
+        self._places = asyncio.Semaphore(AT_ONCE)
+
+    async def send(self, webhook: Webhook, delivery: Delivery) -> None:
+        """One attempt, and its consequences."""
+        async with self._places:
+            async with self.pool.connection() as conn:
+                item = await feed.one(conn, webhook.project_id, delivery.position)
+                sealed = await store.sealed_secrets(conn, webhook.id)
+            try:
+                if item is None:
+                    raise LookupError("the event is not in the feed of this project")
+                body = _encoder.encode(cloudevent(item.recorded, item.kind, item.name))
+                secrets = [self._sealer.open(one) for one in sealed]
+            except CannotOpen as error:
+                # Everything waits until the right key is there; no endpoint has failed.
+                raise OSError(str(error)) from error
+            except Exception as error:
+                logger.exception("event %d cannot be delivered to webhook %s", delivery.position, webhook.id)
+                attempt = Attempt(
+                    started_at=datetime.now(UTC), duration_ms=0, error=f"cannot be sent: {error}"
+                )
+                await self._record(delivery, attempt, status="failed")
+                return
+            attempt = await self._attempt(webhook.url, f"evt_{delivery.position}", body, secrets)
+        await self._conclude(delivery, attempt)
+
+    async def _attempt(self, url: str, message_id: str, body: bytes, secrets: list[str]) -> Attempt:
+        started, clock = datetime.now(UTC), monotonic()
+        text = body.decode()
+        signatures = [Signer(secret).sign(message_id, started, text) for secret in secrets]
+        headers = {
+            "content-type": MEDIA_TYPE,
+            "webhook-id": message_id,
+            "webhook-timestamp": str(int(started.timestamp())),
+            "webhook-signature": " ".join(signatures),
+        }
+        status: int | None = None
+        kept = b""
+        error: str | None = None
+        retry_after: float | None = None
+        try:
+            async with (
+                asyncio.timeout(self._options.timeout),
+                self._client.stream("POST", url, content=body, headers=headers) as answer,
+            ):
+                status = answer.status_code
+                retry_after = _seconds(answer.headers.get("retry-after"))
+                if not answer.is_success:
+                    error = f"answered {status}"
+                    if answer.is_redirect:
+                        error += "; redirects are not followed"
+                async for part in answer.aiter_raw(store.KEEP_ANSWER):
+                    kept += part
+                    if len(kept) >= store.KEEP_ANSWER:
+                        break
+        except TimeoutError:
+            # The status decides: a receiver that has said 2xx has the event, however slowly the rest of its answer comes.
+            if status is None:
+                error = f"no answer within {self._options.timeout:g} s"
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as failure:
+            if status is None:
+                error = f"{type(failure).__name__}: {failure}"[:500]
+        return Attempt(
+            started_at=started,
+            duration_ms=round((monotonic() - clock) * 1000),
+            status=status,
+            body=kept[: store.KEEP_ANSWER] if status is not None else None,
+            error=error,
+            retry_after=retry_after,
+        )
+
+    async def _conclude(self, delivery: Delivery, attempt: Attempt) -> None:
+        schedule = self._options.schedule
+        if attempt.error is None:
+            await self._record(delivery, attempt, status="delivered")
+            return
+        if attempt.status == GONE:
+            await self._record(delivery, attempt, status="failed")
+            await self._disable(delivery.webhook_id, "The endpoint answered 410 Gone.")
+            return
+        first = delivery.first_at or attempt.started_at
+        gives_up = schedule.gives_up(attempt.started_at - first)
+        pause = schedule.pause(delivery.attempts + 1, self._chance())
+        if attempt.retry_after is not None:
+            pause = max(pause, min(attempt.retry_after, schedule.max_pause))
+        since = await self._record(delivery, attempt, status="failed" if gives_up else "pending", pause=pause)
+        if since is not None and schedule.gives_up(attempt.started_at - since):
+            await self._disable(
+                delivery.webhook_id,
+                f"Every attempt since {since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ} has failed; the last one: {attempt.error}.",
+            )
+
+    async def _record(
+        self, delivery: Delivery, attempt: Attempt, *, status: store.Status, pause: float = 0.0
+    ) -> datetime | None:
+        async with self.pool.connection() as conn:
+            return await store.record(conn, delivery, attempt, status=status, pause=pause)
+
+    async def _disable(self, webhook_id: UUID, reason: str) -> None:
+        logger.warning("webhook %s is switched off: %s", webhook_id, reason)
+        async with self.pool.connection() as conn:
+            await store.disable(conn, webhook_id, reason)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """A ``Retry-After`` in seconds; its form as a date is rare, and the schedule is good enough then."""
+    return float(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else None
