@@ -42,11 +42,12 @@ def matches_strongly(condition: bytes, etag: bytes) -> bool:
 
 
 def header(headers: Iterable[Header], name: bytes) -> bytes | None:
-    """The first header of that lower-case name in an ASGI scope."""
+    """The header of that lower-case name in an ASGI scope; several of one name are a list, as RFC 9110 has it."""
+    found: bytes | None = None
     for key, value in headers:
         if key == name:
-            return value
-    return None
+            found = value if found is None else b"%b, %b" % (found, value)
+    return found
 
 
 def json_answer(

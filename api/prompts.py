@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from litestar import Controller, Request, Response, delete, get, patch, post, put
 from litestar.openapi import ResponseSpec
-from litestar.params import FromPath
+from litestar.params import FromPath, RawBody
 from msgspec import UNSET
 
 from api import artifacts, schemas
@@ -111,7 +111,7 @@ class PromptsController(Controller):
         opt=route(WRITE, body=schemas.CreatePrompt),
         responses=documented(400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
     )
-    async def create(self, request: Request[Any, Any, Any], body: bytes) -> Response[schemas.PromptAnswer]:
+    async def create(self, request: Request[Any, Any, Any], body: RawBody) -> Response[schemas.PromptAnswer]:
         """Version 1 of a new prompt."""
         data = decode(schemas.CreatePrompt, body, header_of(request, b"content-type"), any_number=True)
         sent = msgspec.json.decode(body, type=Sent)
@@ -161,7 +161,7 @@ class PromptsController(Controller):
         responses=documented(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503),
     )
     async def publish(
-        self, request: Request[Any, Any, Any], prompt_name: FromPath[str], body: bytes
+        self, request: Request[Any, Any, Any], prompt_name: FromPath[str], body: RawBody
     ) -> Response[schemas.PromptAnswer]:
         """`base_version` must be the latest version; `If-Match` with its entity tag says the same."""
         data = decode(schemas.PublishPrompt, body, header_of(request, b"content-type"), any_number=True)
@@ -189,7 +189,7 @@ class PromptsController(Controller):
         responses=documented(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503),
     )
     async def archive(
-        self, request: Request[Any, Any, Any], prompt_name: FromPath[str], body: bytes
+        self, request: Request[Any, Any, Any], prompt_name: FromPath[str], body: RawBody
     ) -> Response[schemas.PromptAnswer]:
         """Every version and label leaves all reads at once, and the name is free again."""
         ignore(body, header_of(request, b"content-type"))
@@ -211,7 +211,7 @@ class PromptsController(Controller):
         responses=documented(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503),
     )
     async def duplicate(
-        self, request: Request[Any, Any, Any], prompt_name: FromPath[str], body: bytes
+        self, request: Request[Any, Any, Any], prompt_name: FromPath[str], body: RawBody
     ) -> Response[schemas.PromptAnswer]:
         """Version 1 of `new_name` with the latest text and configuration of this prompt, without its labels."""
         data = decode(schemas.DuplicatePrompt, body, header_of(request, b"content-type"))
@@ -239,7 +239,7 @@ class PromptsController(Controller):
         request: Request[Any, Any, Any],
         prompt_name: FromPath[str],
         label_name: FromPath[str],
-        body: bytes,
+        body: RawBody,
     ) -> Response[schemas.LabelAnswer]:
         """201 for a label that the prompt did not have, 200 for one that it had."""
         data = decode(schemas.SetLabel, body, header_of(request, b"content-type"))

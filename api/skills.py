@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from litestar import Controller, Request, Response, delete, get, patch, post
-from litestar.params import FromPath
+from litestar.params import FromPath, RawBody
 from msgspec import UNSET
 
 from api import artifacts, schemas
@@ -90,7 +90,7 @@ class SkillsController(Controller):
         opt=route(WRITE, body=schemas.CreateSkill),
         responses=documented(400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
     )
-    async def create(self, request: Request[Any, Any, Any], body: bytes) -> Response[schemas.SkillAnswer]:
+    async def create(self, request: Request[Any, Any, Any], body: RawBody) -> Response[schemas.SkillAnswer]:
         """Version 1 of a new skill."""
         data = decode(schemas.CreateSkill, body, header_of(request, b"content-type"))
         skill, contents = await _decide(len(data.body), lambda: new_skill(data))
@@ -136,7 +136,7 @@ class SkillsController(Controller):
         responses=documented(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503),
     )
     async def publish(
-        self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: bytes
+        self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: RawBody
     ) -> Response[schemas.SkillAnswer]:
         """`base_version` must be the latest version; `If-Match` with its entity tag says the same."""
         data = decode(schemas.PublishSkill, body, header_of(request, b"content-type"))
@@ -168,7 +168,7 @@ class SkillsController(Controller):
         responses=documented(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503),
     )
     async def archive(
-        self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: bytes
+        self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: RawBody
     ) -> Response[None]:
         """Every version leaves all reads at once, and the name is free again."""
         ignore(body, header_of(request, b"content-type"))
@@ -192,7 +192,7 @@ class SkillsController(Controller):
         responses=documented(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503),
     )
     async def duplicate(
-        self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: bytes
+        self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: RawBody
     ) -> Response[schemas.SkillAnswer]:
         """Version 1 of `new_name` with the latest content and files of this skill."""
         data = decode(schemas.DuplicateSkill, body, header_of(request, b"content-type"))
@@ -214,7 +214,7 @@ class SkillsController(Controller):
         responses=documented(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503),
     )
     async def add_file(
-        self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: bytes
+        self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: RawBody
     ) -> Response[schemas.SkillAnswer]:
         """A new version with one more file."""
         data = decode(schemas.AddFile, body, header_of(request, b"content-type"))
@@ -240,7 +240,7 @@ class SkillsController(Controller):
         responses=documented(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503),
     )
     async def rename_file(
-        self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: bytes
+        self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: RawBody
     ) -> Response[schemas.SkillAnswer]:
         """A new version with one file at another path."""
         data = decode(schemas.RenameFile, body, header_of(request, b"content-type"))
