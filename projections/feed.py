@@ -28,8 +28,9 @@ SUBJECTS = "SELECT stream_id, kind, name FROM artifacts WHERE stream_id = ANY(%s
 
 # events_pkey, artifacts_pkey
 ONE = f"""
-SELECT {COLUMNS}, artifacts.kind, artifacts.name
-FROM (SELECT * FROM events WHERE project_id = %s AND position = %s) AS event JOIN artifacts USING (stream_id)
+SELECT event.*, artifacts.kind, artifacts.name
+FROM (SELECT {COLUMNS} FROM events WHERE position = %s AND project_id = %s) AS event
+JOIN artifacts ON artifacts.stream_id = event.stream_id
 """
 
 
@@ -81,5 +82,5 @@ async def items(conn: Connection, events: Sequence[Recorded]) -> list[Item]:
 
 async def one(conn: Connection, project_id: int, position: int) -> Item | None:
     """The event at a position, None when it is not in the feed of the project."""
-    row = await (await conn.execute(ONE, (project_id, position), binary=True)).fetchone()
+    row = await (await conn.execute(ONE, (position, project_id), binary=True)).fetchone()
     return row and Item(Recorded(*row[:11]), row[11], row[12])
