@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 import projections
 import store
 from api import metrics as measuring
+from api.audit import AuditController
 from api.auth import Authenticator
 from api.closing import when_told_to_end
 from api.commands import Commands
@@ -22,6 +23,7 @@ from api.feed import EventSchemaController, FeedController
 from api.forwarded import TrustedProxies
 from api.gate import Gate
 from api.health import Health, HealthController
+from api.history import PromptHistoryController, SkillHistoryController
 from api.hot import HotPath
 from api.identity import IdentityController
 from api.logs import set_up_logging
@@ -53,7 +55,14 @@ RENDERERS = {
     Skill.KIND: Renderers(read=skills.full, labeled=None, write=skills.full),
     Prompt.KIND: Renderers(read=prompts.by_name, labeled=prompts.by_label, write=prompts.full),
 }
-RESOURCES = (SkillsController, PromptsController, FeedController)
+RESOURCES = (
+    SkillsController,
+    SkillHistoryController,
+    PromptsController,
+    PromptHistoryController,
+    FeedController,
+    AuditController,
+)
 
 # Young objects die with their request; a full collection of the rest costs milliseconds and finds nothing.
 GC_THRESHOLD = (50_000, 20, 1000)

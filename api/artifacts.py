@@ -320,14 +320,14 @@ async def moment_of(conn: Connection, query: Query) -> Moment:
     return Past(position)
 
 
-def parse_instant(text: str) -> datetime:
-    """An RFC 3339 instant. Raises Invalid."""
+def parse_instant(text: str, attr: str = "as_of") -> datetime:
+    """An RFC 3339 instant. Raises Invalid that blames ``attr``."""
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
         instant = None
     if instant is None or instant.tzinfo is None or not INSTANT.fullmatch(text):
-        raise Invalid("This must be an RFC 3339 instant, such as 2026-03-03T09:30:00Z.", attr="as_of")
+        raise Invalid("This must be an RFC 3339 instant, such as 2026-03-03T09:30:00Z.", attr=attr)
     return instant
 
 

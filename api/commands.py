@@ -16,8 +16,9 @@ from api.marks import Marks
 from api.reader import Reader, unknown
 from api.repository import Loaded, Repository
 from domain.content import Content
-from domain.errors import NameTaken, Refused, Unavailable
-from domain.versioned import Versioned
+from domain.errors import NameTaken, NotFound, Refused, Unavailable
+from domain.events import EVENT_TYPES, Event
+from domain.versioned import Archived, Restored, Versioned
 from projections import artifacts, names, versions
 from projections.artifacts import Kind, Step, View
 from projections.versions import Version
@@ -30,7 +31,7 @@ from store.pool import Pool
 
 # commands_once, events_stream
 SELECT_COMMAND = """
-SELECT fingerprint, status, commands.stream_id, commands.stream_version, position
+SELECT fingerprint, status, commands.stream_id, commands.stream_version, position, topic
 FROM commands JOIN events ON events.stream_id = commands.stream_id
                          AND events.stream_version = commands.stream_version
 WHERE commands.key_id = %s AND idempotency_key = %s
@@ -136,6 +137,37 @@ class Commands:
                     await asyncio.sleep(min(0.001 * attempt, 0.05))
         raise Unavailable("Too many others are changing this at the same time; try again shortly.")
 
+    async def restore(self, caller: Caller, cls: type[A], name: str, version_id: UUID | None = None) -> Done:
+        """Give an archived life its name back: the one that has the version ``version_id``, else the last archived one.
+
+        Raises NameTaken when the name is held, also by whoever was faster, and NotFound when there is no such life.
+        """
+        async with self._names.hold((caller.project_id, cls.KIND, name)):
+            for attempt in range(MAX_ATTEMPTS):
+                loaded = await self._archived(caller.project_id, cls, name, version_id)
+                fork = loaded.aggregate.fork()
+                try:
+                    if fork.archived:
+                        fork.restore()
+                        return await self._append(caller, fork, [], 200, loaded)
+                except NameConflict:
+                    raise NameTaken(cls.KIND, name) from None
+                except StreamConflict:
+                    pass
+                # Another process restored this life, and may have archived it again: look who holds the name now.
+                await asyncio.sleep(min(0.001 * attempt, 0.05))
+        raise Unavailable("Too many others are changing this at the same time; try again shortly.")
+
+    async def _archived(self, project_id: int, cls: type[A], name: str, version_id: UUID | None) -> Loaded[A]:
+        async with self._pool.connection() as conn:
+            if await names.holder(conn, project_id, cls.KIND, name) is not None:
+                raise NameTaken(cls.KIND, name)
+        loaded = await self._repository.find_archived(project_id, cls, name, version_id)
+        if loaded is None:
+            which = "" if version_id is None else f" with a version {version_id}"
+            raise NotFound(f"There is no archived {cls.KIND} named '{name}'{which} in this project.")
+        return loaded
+
     async def find(self, project_id: int, cls: type[A], name: str, *, cached: bool = True) -> Loaded[A]:
         """The active aggregate that holds ``name``. Raises NotFound with close names."""
         loaded = await self._repository.find(project_id, cls, name, cached=cached)
@@ -163,17 +195,12 @@ class Commands:
             row = await cursor.fetchone()
             if row is None:
                 return None
-            fingerprint, status, stream_id, stream_version, position = row
+            fingerprint, status, stream_id, stream_version, position, topic = row
             if fingerprint != caller.fingerprint:
                 raise IdempotencyKeyReused(
                     "This Idempotency-Key came with another request before; use a new key for a new request."
                 )
-            version = await versions.by_event(conn, stream_id, stream_version)
-            if version is not None:
-                # As it was answered: then this version was the latest, and no label pointed to it.
-                version = msgspec.structs.replace(version, latest_version=version.number, labels=[])
-            else:
-                version = await self._archived(conn, stream_id)
+            version = await self._left_by(conn, stream_id, stream_version, EVENT_TYPES[topic])
         return Done(status, position, version, replayed=True)
 
     async def _append(
@@ -224,16 +251,20 @@ class Commands:
         version = None
         if view is not None:
             version = await self._version(caller, artifact, view, appended, first_at)
-        elif artifact.archived:
+        elif isinstance(events[-1], Archived | Restored):
             async with self._pool.connection() as conn:
-                version = await self._archived(conn, artifact.id)
+                version = await self._left_by(conn, artifact.id, artifact.version, type(events[-1]))
         return Done(status, appended.last, version, stream_id=artifact.id)
 
     @staticmethod
-    async def _archived(conn: Connection, stream_id: UUID) -> Version | None:
-        """The last version of an archived stream, as the answer to its archive shows it."""
-        version = await versions.latest(conn, stream_id)
-        return version and msgspec.structs.replace(version, deleted=True, labels=[])
+    async def _left_by(
+        conn: Connection, stream_id: UUID, stream_version: int, event: type[Event]
+    ) -> Version | None:
+        """What an event left behind, whatever came later: then the version was the latest, and no label pointed to it."""
+        version = await versions.at_event(conn, stream_id, stream_version)
+        return version and msgspec.structs.replace(
+            version, latest_version=version.number, labels=[], deleted=issubclass(event, Archived)
+        )
 
     async def _version(
         self, caller: Caller, artifact: Versioned, view: View, appended: Appended, first_at: datetime

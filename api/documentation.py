@@ -48,10 +48,17 @@ def integer(
 
 
 def route(
-    scope: str, *, query: tuple[Param, ...] = (), body: type[msgspec.Struct] | None = None
+    scope: str,
+    *,
+    query: tuple[Param, ...] = (),
+    body: type[msgspec.Struct] | None = None,
+    media: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """The ``opt`` of a route handler: the scope that its guard requires, and what the document adds."""
-    return {"scope": scope, "query": query, "body": body}
+    """The ``opt`` of a route handler: the scope that its guard requires, and what the document adds.
+
+    ``media`` are the types of text that it may answer with instead of JSON.
+    """
+    return {"scope": scope, "query": query, "body": body, "media": media}
 
 
 # Headers of requests ---------------------------------------------------------------------------------------------

@@ -61,6 +61,7 @@ TAGS = {
     "skills": "Skills: a SKILL.md body, metadata and bundled files, in versions.",
     "prompts": "Prompts: any JSON, in versions, with labels.",
     "events": "What happened, in the order of the log.",
+    "history": "What a name went through: events, differences, authors of lines; and the way back.",
     "identity": "Who the key belongs to and where it may go.",
     "operations": "Probes and numbers for operators; no key is needed.",
 }
@@ -425,6 +426,8 @@ def _success(operation: Operation, schemas: "Schemas") -> dict[str, Any]:
         text = schemas.component(operation.answer).get("description", operation.handler.summary)
         shown["description"] = str(text).partition("\n")[0]
         shown["content"] = {JSON: _content(operation.answer, schemas)}
+        for other in operation.opt.get("media", ()):
+            shown["content"][other] = {"schema": {"type": "string"}}
     return shown
 
 

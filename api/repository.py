@@ -28,6 +28,16 @@ LEFT JOIN snapshots ON snapshots.stream_id = active_names.stream_id AND snapshot
 WHERE active_names.project_id = %s AND active_names.kind = %s AND active_names.name = %s
 """
 
+# artifacts_lives, versions_id, snapshots_pkey
+FIND_ARCHIVED = """
+SELECT artifacts.stream_id, artifacts.created_at, (SELECT coalesce(max(position), 0) FROM events), snapshots.state
+FROM artifacts
+LEFT JOIN snapshots ON snapshots.stream_id = artifacts.stream_id AND snapshots.schema = %s
+WHERE project_id = %s AND kind = %s AND name = %s AND archived_position IS NOT NULL
+  AND (%s::uuid IS NULL OR artifacts.stream_id = (SELECT stream_id FROM versions WHERE id = %s))
+ORDER BY archived_position DESC LIMIT 1
+"""
+
 SAVE_SNAPSHOT = """
 INSERT INTO snapshots (stream_id, stream_version, schema, state) VALUES (%s, %s, %s, %s)
 ON CONFLICT (stream_id) DO UPDATE
@@ -75,6 +85,20 @@ class Repository:
         loaded = Loaded(aggregate, first_at, as_of)
         self._cache.put(key, loaded)
         return loaded
+
+    async def find_archived(
+        self, project_id: int, cls: type[A], name: str, version_id: UUID | None = None
+    ) -> Loaded[A] | None:
+        """The archived life of a name that has the version, else the one that was archived last; None without one."""
+        if "\0" in name:
+            return None
+        async with self._pool.connection() as conn:
+            params = (schema_of(cls), project_id, cls.KIND, name, version_id, version_id)
+            row = await (await conn.execute(FIND_ARCHIVED, params, binary=True)).fetchone()
+            if row is None:
+                return None
+            stream_id, first_at, as_of, state = row
+            return Loaded(await self._load(conn, cls, stream_id, None, state), first_at, as_of)
 
     def keep(self, project_id: int, aggregate: Versioned, first_at: datetime, as_of: int) -> None:
         """Remember an aggregate whose events have just been appended."""

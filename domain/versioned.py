@@ -81,6 +81,10 @@ class Versioned(msgspec.Struct, kw_only=True):
             self.apply(event)
         self.version = event.originator_version
 
+    def restore(self) -> None:
+        """Take the name back after an archive. Raises Invalid when it is not archived."""
+        raise NotImplementedError
+
     def apply(self, event: Event) -> None:
         """What any other event means for this kind of stream."""
         raise NotImplementedError

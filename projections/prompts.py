@@ -100,9 +100,9 @@ def _one(version: Version, show: Show, *, with_author: bool, label: str | None =
     return b"".join((b"{", before, b",", content, after, labels, named, b"}"))
 
 
-def row(item: Row, show: Show, label: str | None) -> bytes:
+def row(item: Row, show: Show, label: str | None, *, deleted: bool = False) -> bytes:
     """A prompt as a list shows it; ``label`` when the list is of the versions that it points to."""
-    before, after = standing(item)
+    before, after = standing(item, deleted=deleted)
     content = _content(_details.decode(item.details), item.body, show, with_size=True)
     named = b',"label":' + encode(label) if label is not None else b""
     return b"".join(

@@ -113,9 +113,9 @@ def _skill(version: Version, body: bytes) -> bytes:
     return b"{" + b"".join(parts) + b"}"
 
 
-def row(item: Row) -> bytes:
+def row(item: Row, *, deleted: bool = False) -> bytes:
     """A skill as a list shows it: without body and files."""
-    before, after = standing(item)
+    before, after = standing(item, deleted=deleted)
     return b"".join(
         (
             b"{",

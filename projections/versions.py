@@ -129,21 +129,13 @@ LEFT JOIN versions ON versions.stream_id = artifacts.stream_id AND versions.numb
 WHERE active_names.project_id = %s AND active_names.kind = %s AND active_names.name = %s
 """
 
-# versions_pkey; archived lives too, for the answer to an archive
-LATEST = f"""
-SELECT {VERSION}
-FROM artifacts JOIN versions ON versions.stream_id = artifacts.stream_id
-                            AND versions.number = artifacts.latest_version
-{JOIN_PARTS}
-WHERE artifacts.stream_id = %s
-"""
-
-# versions_by_event; archived lives too, for the answer to a repeated request
+# versions_by_event; archived lives too, for the answers to an archive and to a repeated request
 BY_EVENT = f"""
 SELECT {VERSION}
 FROM versions JOIN artifacts ON artifacts.stream_id = versions.stream_id
 {JOIN_PARTS}
-WHERE versions.stream_id = %s AND versions.stream_version = %s
+WHERE versions.stream_id = %s AND versions.stream_version <= %s
+ORDER BY versions.stream_version DESC LIMIT 1
 """
 
 # versions_id
@@ -303,14 +295,8 @@ async def by_label(
     return row[0], None if row[5] is None else version_of(row)
 
 
-async def latest(conn: Connection, stream_id: UUID) -> Version | None:
-    """The latest version of a stream, of archived lives too."""
-    row = await (await conn.execute(LATEST, (stream_id,), binary=True)).fetchone()
-    return version_of(row) if row else None
-
-
-async def by_event(conn: Connection, stream_id: UUID, stream_version: int) -> Version | None:
-    """The version that an event brought, of archived lives too."""
+async def at_event(conn: Connection, stream_id: UUID, stream_version: int) -> Version | None:
+    """The version that was the latest after an event, of archived lives too."""
     row = await (await conn.execute(BY_EVENT, (stream_id, stream_version), binary=True)).fetchone()
     return version_of(row) if row else None
 

@@ -1,0 +1,193 @@
+"""The whole log of a project for those who audit it: what was done to its names, and the life of the keys that open it.
+
+Events are shown with ids alone, whoever they are about: what a person is called is no part of the log.
+"""
+
+import csv
+import io
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from domain.events import EVENT_TYPES, Event
+from domain.keys import KeyCreated
+from domain.versioned import VersionEvent
+from projections.cloudevents import ENVELOPE, RESOURCES, subject_of, type_of
+from projections.encoding import timestamp
+from projections.past import position_at
+from projections.versions import Connection
+from store.log import Recorded, head
+from store.mapper import decode
+
+KEY = "key"
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)  # no event is older
+KEY_TOPICS = ("key.created", "key.revoked")
+
+ENVELOPE_COLUMNS = """events.position, events.stream_id, events.stream_version, events.topic, events.state,
+    events.recorded_at, events.project_id, events.actor_id, events.key_id, events.command_id, events.correlation_id"""
+
+# events_of_project for either half (events of keys have no project), artifacts_lives, artifacts_pkey, keys_pkey
+PAGE = f"""
+SELECT * FROM (
+    (SELECT {ENVELOPE_COLUMNS}, artifacts.kind, artifacts.name
+     FROM events LEFT JOIN artifacts ON artifacts.stream_id = events.stream_id
+     WHERE events.project_id = %(project)s AND position > %(after)s AND position <= %(upto)s
+       AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s))
+       AND (%(actor)s::bigint IS NULL OR actor_id = %(actor)s)
+       AND (%(key)s::uuid IS NULL OR key_id = %(key)s)
+       AND (%(kind)s::text IS NULL OR events.stream_id IN (
+           SELECT stream_id FROM artifacts
+           WHERE project_id = %(project)s AND kind = %(kind)s AND name = %(name)s))
+     ORDER BY position LIMIT %(limit)s)
+    UNION ALL
+    (SELECT {ENVELOPE_COLUMNS}, NULL, NULL
+     FROM events JOIN keys ON keys.id = events.stream_id
+     WHERE events.project_id IS NULL AND position > %(after)s AND position <= %(upto)s
+       AND topic = ANY(%(key_topics)s)
+       AND (keys.project_ids IS NULL OR %(project)s = ANY(keys.project_ids))
+       AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s))
+       AND (%(actor)s::bigint IS NULL OR actor_id = %(actor)s)
+       AND (%(key)s::uuid IS NULL OR key_id = %(key)s OR events.stream_id = %(key)s)
+       AND (%(kind)s::text IS NULL OR (%(kind)s = 'key' AND events.stream_id::text = %(name)s))
+     ORDER BY position LIMIT %(limit)s)
+) AS entries
+ORDER BY position LIMIT %(limit)s
+"""
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What an auditor asks for; None is everything. ``subject`` is a kind (``key`` too) and a name or id."""
+
+    topics: Sequence[str] | None = None
+    actor: int | None = None
+    key: UUID | None = None
+    subject: tuple[str, str] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One event, ids only. ``data`` has its own fields: digests of contents, never contents."""
+
+    position: int
+    time: str
+    type: str
+    subject: str
+    version: int | None
+    actor: int | None
+    key_id: UUID | None
+    request_id: str | None
+    command_id: UUID
+    stream_id: UUID
+    stream_version: int
+    data: dict[str, Any]
+
+
+def topic_of(type_: str) -> str | None:
+    """The topic behind a type that an audit knows, None for any other."""
+    return next((topic for topic in EVENT_TYPES if type_of(topic) == type_ and _audited(topic)), None)
+
+
+def _audited(topic: str) -> bool:
+    return topic in KEY_TOPICS or topic.partition(".")[0] in RESOURCES
+
+
+async def bounds(conn: Connection, wanted: Wanted) -> tuple[int, int]:
+    """The positions that the time from ``since`` to ``until``, both included, lies between: above the first, up to the second."""
+    after, upto = 0, await head(conn)
+    if wanted.since is not None and wanted.since > BEGINNING:
+        after = await position_at(conn, wanted.since - timedelta(microseconds=1))
+    if wanted.until is not None:
+        upto = min(upto, await position_at(conn, wanted.until))
+    return after, upto
+
+
+async def page(
+    conn: Connection, project_id: int, wanted: Wanted, *, after: int, upto: int, limit: int
+) -> tuple[list[Entry], int]:
+    """Up to ``limit`` entries after a position, and the position up to which they are complete."""
+    kind, name = wanted.subject or (None, None)
+    params = {
+        "project": project_id,
+        "after": after,
+        "upto": upto,
+        "limit": limit,
+        "topics": None if wanted.topics is None else list(wanted.topics),
+        "key_topics": list(KEY_TOPICS),
+        "actor": wanted.actor,
+        "key": wanted.key,
+        "kind": kind,
+        "name": name,
+    }
+    rows = await (await conn.execute(PAGE, params, binary=True)).fetchall()
+    entries = [entry(Recorded(*row[:11]), project_id, row[11], row[12]) for row in rows]
+    return entries, entries[-1].position if len(entries) == limit else max(upto, after)
+
+
+def entry(recorded: Recorded, project_id: int, kind: str | None, name: str | None) -> Entry:
+    """``kind`` and ``name`` are None for what has no name, as keys: its subject is its id."""
+    event = decode(recorded.topic, recorded.state)
+    kind = kind or recorded.topic.partition(".")[0]
+    return Entry(
+        position=recorded.position,
+        time=timestamp(recorded.recorded_at),
+        type=type_of(recorded.topic),
+        subject=subject_of(kind, name or str(recorded.stream_id)),
+        version=event.number if isinstance(event, VersionEvent) else None,
+        actor=recorded.actor_id,
+        key_id=recorded.key_id,
+        request_id=recorded.correlation_id,
+        command_id=recorded.command_id,
+        stream_id=recorded.stream_id,
+        stream_version=recorded.stream_version,
+        data=data_of(event, project_id),
+    )
+
+
+def data_of(event: Event, project_id: int) -> dict[str, Any]:
+    """The fields of an event. Of the projects that a key opens, this one is told and no other."""
+    fields: dict[str, Any] = msgspec.to_builtins(event, str_keys=True)
+    if isinstance(event, KeyCreated) and event.project_ids is not None:
+        fields["project_ids"] = [project_id]
+    return {name: value for name, value in fields.items() if name not in ENVELOPE}
+
+
+# As files -------------------------------------------------------------------------------------------------------
+
+_encoder = msgspec.json.Encoder()
+
+# What a spreadsheet takes for a formula, or may after it has dropped what is before.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+def ndjson(entries: Collection[Entry]) -> bytes:
+    return b"".join(_encoder.encode(one) + b"\n" for one in entries)
+
+
+def csv_header() -> bytes:
+    return _csv([Entry.__struct_fields__])
+
+
+def csv_lines(entries: Collection[Entry]) -> bytes:
+    return _csv([cells(one) for one in entries])
+
+
+def cells(one: Entry) -> list[str]:
+    """An entry as the cells of a line; its data as JSON."""
+    values = [getattr(one, field) for field in Entry.__struct_fields__[:-1]]
+    texts = ["" if value is None else str(value) for value in values]
+    return [safe(text) for text in (*texts, _encoder.encode(one.data).decode())]
+
+
+def safe(text: str) -> str:
+    """A cell that no spreadsheet executes: what looks like a formula begins with an apostrophe."""
+    return f"'{text}" if text.lstrip(" ").startswith(FORMULA) else text
+
+
+def _csv(rows: Collection[Sequence[str]]) -> bytes:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\r\n").writerows(rows)
+    return out.getvalue().encode()

@@ -1,0 +1,138 @@
+"""What one event changed: the difference between the states before and after it, in names, sizes and digests. Pure."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+import msgspec
+
+from domain.content import Ref
+from domain.events import Event
+from domain.prompts import Prompt, PromptCreated, PromptPublished
+from domain.skills import FileRef, Skill, SkillCreated, SkillFileRenamed, SkillPublished
+from domain.versioned import Versioned
+
+# The fields that can change from version to version, and which of them is the content.
+FIELDS: Mapping[type[Versioned], tuple[str, ...]] = {
+    Skill: ("name", "description", "body", "license", "compatibility", "allowed_tools", "metadata"),
+    Prompt: ("name", "prompt", "config", "version_description"),
+}
+CONTENT: Mapping[type[Versioned], str] = {Skill: "body", Prompt: "prompt"}
+
+
+class ContentChange(msgspec.Struct, frozen=True):
+    """The body or prompt before and after; null where there was none."""
+
+    before: Ref | None
+    after: Ref
+
+
+class FileRenamed(msgspec.Struct, frozen=True):
+    """A file that has the same content at another path."""
+
+    old_path: str
+    path: str
+    size: int
+    sha256: str
+
+
+class FileEdited(msgspec.Struct, frozen=True):
+    """A file with another content or content type at the same path."""
+
+    path: str
+    before: FileRef
+    after: FileRef
+
+
+class FileChanges(msgspec.Struct, frozen=True):
+    """Files by what happened to them, sorted by path. Sizes are in bytes, digests SHA-256 in hex."""
+
+    added: list[FileRef]
+    removed: list[FileRef]
+    renamed: list[FileRenamed]
+    edited: list[FileEdited]
+
+
+class LabelMoved(msgspec.Struct, frozen=True):
+    """Where a label pointed and points; null for nowhere."""
+
+    name: str
+    before: int | None = msgspec.field(name="from")
+    after: int | None = msgspec.field(name="to")
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """The version that a duplicate was made from."""
+
+    name: str | None
+    version: int
+    stream_id: UUID
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """What an event changed. `fields` are those with another value; `content` is there when the body or prompt changed."""
+
+    fields: list[str]
+    content: ContentChange | None
+    files: FileChanges
+    labels: list[LabelMoved]
+    reverted_to: int | None
+    source: Origin | None
+
+
+def changes(
+    before: Versioned, event: Event, after: Versioned, names: Mapping[UUID, str] | None = None
+) -> Changes:
+    """``names`` has the names of the streams that duplicates were made from.
+
+    ``before`` is the state that ``event`` turned into ``after``; the empty state for the first event.
+    """
+    cls = type(after)
+    fields = [field for field in FIELDS[cls] if getattr(before, field) != getattr(after, field)]
+    content = None
+    if (field := CONTENT[cls]) in fields:
+        old: Ref = getattr(before, field)
+        content = ContentChange(old if old.sha256 else None, getattr(after, field))
+    return Changes(
+        fields=fields,
+        content=content,
+        files=_files(before, event, after),
+        labels=_labels(before.labels, after.labels),
+        reverted_to=event.reverted_to if isinstance(event, SkillPublished | PromptPublished) else None,
+        source=_source(event, names or {}),
+    )
+
+
+def _source(event: Event, names: Mapping[UUID, str]) -> Origin | None:
+    if not isinstance(event, SkillCreated | PromptCreated) or event.source is None:
+        return None
+    return Origin(names.get(event.source.stream_id), event.source.number, event.source.stream_id)
+
+
+def _files(before: Versioned, event: Event, after: Versioned) -> FileChanges:
+    renamed: list[FileRenamed] = []
+    if not isinstance(before, Skill) or not isinstance(after, Skill) or before.files is after.files:
+        return FileChanges([], [], [], [])
+    old, new = before.files, after.files
+    if isinstance(event, SkillFileRenamed):
+        moved = new[event.new_path]
+        renamed.append(FileRenamed(event.old_path, event.new_path, moved.size, moved.sha256))
+        old = {path: file for path, file in old.items() if path != event.old_path}
+        new = {path: file for path, file in new.items() if path != event.new_path}
+    return FileChanges(
+        added=[file for path, file in new.items() if path not in old],
+        removed=[file for path, file in old.items() if path not in new],
+        renamed=renamed,
+        edited=[
+            FileEdited(path, old[path], file)
+            for path, file in new.items()
+            if path in old and old[path] != file
+        ],
+    )
+
+
+def _labels(before: Mapping[str, int], after: Mapping[str, int]) -> list[LabelMoved]:
+    return [
+        LabelMoved(name, before.get(name), after.get(name))
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
