@@ -167,7 +167,7 @@ async def test_labels_publishes_and_archives_crosswise(
     positions = [position for position, _ in acknowledged]
     assert len(set(positions)) == len(positions)
     with psycopg.connect(postgres_url) as conn:
-        found = dict(
+        found: dict[int, str] = dict(
             conn.execute(
                 """SELECT position, id::text FROM versions WHERE position = ANY(%s)""", (positions,)
             ).fetchall()
