@@ -6,14 +6,18 @@ from collections.abc import Callable
 import psycopg
 from rich.console import Console
 
-from benchmarks import get, publish
+from benchmarks import get, publish, versions
 from benchmarks.plan import Plan
 from benchmarks.report import Table, circumstances, markdown, show
 from benchmarks.stage import Stage, stage
 from benchmarks.usage import Usage
 from cli.settings import default_workers
 
-TABLES: dict[str, Callable[[Stage, Plan], Table]] = {"publish": publish.run, "get": get.run}
+TABLES: dict[str, Callable[[Stage, Plan], Table]] = {
+    "publish": publish.run,
+    "get": get.run,
+    "versions": versions.run,
+}
 
 
 def main() -> None:

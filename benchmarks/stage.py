@@ -87,7 +87,10 @@ async def first_key(database_url: str) -> tuple[int, str]:
         project = await identity.create_project(connection, "Bench")
         await identity.create_user(connection, email="bench@example.com", first_name="Bench")
         _, key = await identity.create_key(
-            connection, email="bench@example.com", scopes=["llm_skill:write"], project_ids=[project.id]
+            connection,
+            email="bench@example.com",
+            scopes=["llm_skill:write", "llm_prompt:write"],
+            project_ids=[project.id],
         )
     return project.id, key
 
