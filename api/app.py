@@ -37,6 +37,7 @@ from api.reference import ReferenceController
 from api.repository import Repository
 from api.skills import SkillsController
 from api.tail import Tail
+from api.webhooks import WebhooksController
 from domain.prompts import Prompt
 from domain.skills import Skill
 from projections import prompts, skills
@@ -46,6 +47,7 @@ from projections.redis_views import RedisViews
 from projections.skills import SkillKind
 from store.appender import Appender
 from store.pool import open_pool
+from store.sealing import sealer_of
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +64,7 @@ RESOURCES = (
     PromptHistoryController,
     FeedController,
     AuditController,
+    WebhooksController,
 )
 
 # Young objects die with their request; a full collection of the rest costs milliseconds and finds nothing.
@@ -141,6 +144,8 @@ async def wire(app: Litestar, config: ApiConfig, metrics: measuring.Metrics, sta
     limiter.start()
     stack.push_async_callback(limiter.close)
     state.heartbeat = config.heartbeat
+    state.sealer = sealer_of(config.secret_keys)
+    state.webhook_allow_private = config.webhook_allow_private
     state.trusted_proxies = TrustedProxies(config.trusted_proxies)
     state.gate = Gate(Authenticator(pool, marks), limiter)
     state.health = Health(pool=pool, redis=redis, migrations=MIGRATIONS, metrics=metrics)

@@ -53,12 +53,14 @@ def route(
     query: tuple[Param, ...] = (),
     body: type[msgspec.Struct] | None = None,
     media: tuple[str, ...] = (),
+    logged: bool = True,
 ) -> dict[str, Any]:
     """The ``opt`` of a route handler: the scope that its guard requires, and what the document adds.
 
-    ``media`` are the types of text that it may answer with instead of JSON.
+    ``media`` are the types of text that it may answer with instead of JSON; ``logged`` is False for a change that
+    appends no event.
     """
-    return {"scope": scope, "query": query, "body": body, "media": media}
+    return {"scope": scope, "query": query, "body": body, "media": media, "logged": logged}
 
 
 # Headers of requests ---------------------------------------------------------------------------------------------

@@ -61,6 +61,7 @@ TAGS = {
     "skills": "Skills: a SKILL.md body, metadata and bundled files, in versions.",
     "prompts": "Prompts: any JSON, in versions, with labels.",
     "events": "What happened, in the order of the log.",
+    "webhooks": "Who is told of it by HTTP: signed, at least once, in the order of each name.",
     "history": "What a name went through: events, differences, authors of lines; and the way back.",
     "identity": "Who the key belongs to and where it may go.",
     "operations": "Probes and numbers for operators; no key is needed.",
@@ -75,6 +76,12 @@ PATH_PARAMETERS: dict[str, tuple[str, dict[str, Any], Any]] = {
     "skill_name": ("The name of an active skill.", {"type": "string"}, "pdf-forms"),
     "prompt_name": ("The name of an active prompt; case counts.", {"type": "string"}, "support-answer"),
     "label_name": ("Lower-case letters, digits, `.`, `_` and `-`.", {"type": "string"}, "production"),
+    "webhook_id": (
+        "The id of a webhook.",
+        {"type": "string", "format": "uuid"},
+        "01890a5d-ac96-774b-bcce-b302099a8057",
+    ),
+    "delivery_id": ("The id of a delivery.", {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"}, "42"),
     "type_name": ("The name of an event type.", {"type": "string"}, "skald.skill.published.v1"),
     "file_path": (
         "The path of a file: the rest of the address. Its slashes may be sent raw or as `%2F`.",
@@ -409,7 +416,7 @@ def _by_name(operation: Operation) -> bool:
 
 def _success(operation: Operation, schemas: "Schemas") -> dict[str, Any]:
     headers = dict(docs.REQUEST_ID)
-    if operation.writes:
+    if operation.writes and operation.opt.get("logged", True):
         headers.update(docs.POSITION)
         if 422 in operation.errors:
             headers.update(docs.REPLAYED)

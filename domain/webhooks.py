@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from datetime import timedelta
 from fnmatch import fnmatchcase
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
 import msgspec
@@ -25,6 +25,14 @@ HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?|[0-9A-Fa-f:.]+
 
 # The last 32 bits of these are an IPv4 address that a gateway goes on to.
 NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+
+# Reserved, and taken for ordinary by the lists of some Python releases.
+RESERVED = (
+    IPv4Network("192.0.0.0/24"),
+    IPv4Network("192.88.99.0/24"),
+    IPv6Network("3fff::/20"),
+    IPv6Network("5f00::/16"),
+)
 
 Address = IPv4Address | IPv6Address
 
@@ -116,7 +124,8 @@ def is_public(address: Address) -> bool:
         if address.is_site_local:
             return False
     return (
-        address.is_global
+        not any(address in network for network in RESERVED)
+        and address.is_global
         and not address.is_multicast
         and not address.is_reserved
         and not address.is_unspecified

@@ -12,6 +12,7 @@ from store.log import Connection
 from store.pool import connect
 from tests.api.prompt_space import PromptSpace
 from tests.api.space import Asgi, NewSpace, Space, open_space, running
+from tests.service import SECRET_KEY
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,6 +37,7 @@ def api_config(postgres_url: str, redis_url: str, tmp_path_factory: pytest.TempP
         max_body_bytes=4 * 1024 * 1024,
         trusted_proxies=("10.0.0.0/8", "192.0.2.1"),
         pool_size=4,
+        secret_keys=(SECRET_KEY,),
         access_log=False,
     )
 

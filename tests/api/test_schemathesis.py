@@ -31,6 +31,7 @@ STATEFUL = {
     "unique",
     "duplicate_path",
     "path_conflict",
+    "invalid_range",
     "null_characters_not_allowed",
     "max_depth",
 }
@@ -66,7 +67,15 @@ EXCLUSIVE = (
     ("position", "as_of"),
 )
 FILE = "scripts/fill.py"
-FITTING_BODY: dict[str, Any] = {"base_version": 1, "version": 1, "old_path": FILE}
+FITTING_BODY: dict[str, Any] = {
+    "base_version": 1,
+    "version": 1,
+    "old_path": FILE,
+    "expire_after": 60,
+    "from": 1,
+    "to": 2,
+    "after": 0,
+}
 FITTING_QUERY: dict[str, Any] = {
     "wait": 0,
     "position": 1,
@@ -88,6 +97,7 @@ class Stage:
         self.client = service.client(self.key, self.project_id)
         # Reads share them; every write has its own.
         self.known_skill = self.skill()
+        self.known_webhook = self.webhook()
         self.known_prompt = self.prompt()
 
     def close(self) -> None:
@@ -108,7 +118,8 @@ class Stage:
             # A new object: the one of an example belongs to the document.
             case.body = {**case.body, **known}
         based = isinstance(case.body, dict) and "base_version" in case.body
-        if case.operation.method == "patch" and not based:
+        starts_from = case.operation.method == "patch" or case.operation.path.endswith("/revert/")
+        if starts_from and not based:
             case.headers["If-Match"] = "*"
 
     def _path(self, case: Case[Any]) -> dict[str, str]:
@@ -118,8 +129,16 @@ class Stage:
             "prompt_name": lambda: self.known_prompt if case.method == "GET" else self.prompt(),
             "file_path": lambda: FILE,
             "label_name": lambda: "production",
+            "webhook_id": lambda: self.webhook() if case.method == "DELETE" else self.known_webhook,
         }
         return {name: make() for name, make in makers.items() if name in case.path_parameters}
+
+    def webhook(self) -> str:
+        made = self.client.post("webhooks/", json={"url": "https://example.com/hook"})
+        if made.status_code == 409:
+            # As many as a project may have, by now: any will do.
+            return str(self.client.get("webhooks/").raise_for_status().json()["results"][-1]["id"])
+        return str(made.raise_for_status().json()["id"])
 
     def skill(self) -> str:
         name = f"skill-{next(_numbers)}"

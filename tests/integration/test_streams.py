@@ -84,8 +84,13 @@ async def reached(redis: Redis, position: int) -> None:
             await asyncio.sleep(0.02)
 
 
+async def entries_of(redis: Redis, project_id: int) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    found: Any = await redis.xrange(stream_key(project_id))
+    return list(found)
+
+
 async def positions(redis: Redis, project_id: int) -> list[int]:
-    entries = await redis.xrange(stream_key(project_id))
+    entries = await entries_of(redis, project_id)
     for entry_id, fields in entries:
         assert entry_id == fields[b"position"] + b"-0"
     return [int(fields[b"position"]) for _, fields in entries]
@@ -107,7 +112,7 @@ async def test_every_event_is_an_entry_with_the_cloudevent_and_what_to_filter_by
         await reached(redis, await writer.head())
     await is_whole(redis, writer)
     for project_id in PROJECTS:
-        entries = await redis.xrange(stream_key(project_id))
+        entries = await entries_of(redis, project_id)
         for (_, fields), event in zip(entries, await writer.expected(project_id), strict=True):
             assert msgspec.json.decode(fields[b"event"], type=Cloudevent) == event
             assert (fields[b"type"].decode(), fields[b"subject"].decode()) == (event.type, event.subject)
