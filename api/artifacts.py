@@ -323,7 +323,7 @@ async def moment_of(conn: Connection, query: Query) -> Moment:
 def parse_instant(text: str, attr: str = "as_of") -> datetime:
     """An RFC 3339 instant. Raises Invalid that blames ``attr``."""
     try:
-        instant = datetime.fromisoformat(text)
+        instant = datetime.fromisoformat(text.upper())
     except ValueError:
         instant = None
     if instant is None or instant.tzinfo is None or not INSTANT.fullmatch(text):
@@ -412,12 +412,13 @@ def resolve_json(
 async def redirect_to_name(
     request: Request[Any, Any, Any], kind: str, name: str, otherwise: NotFound
 ) -> Response[Any]:
-    """302 from the id of an active version to its name. Raises ``otherwise`` for everything else."""
+    """302 from the id of a version that is active, or was at the moment asked for, to its name. Raises ``otherwise`` for everything else."""
     version_id = as_uuid(name)
     # Only for a name that nothing has; a missing version or label of one that exists is missing.
     if version_id is not None and "suggestions" in otherwise.extra:
         async with request.app.state.pool.connection() as conn:
-            found = await versions.name_of_id(conn, project_of(request), kind, version_id)
+            moment = await moment_of(conn, query_of(request))
+            found = await moment.name_of_id(conn, project_of(request), kind, version_id)
         if found is not None:
             head, _, tail = request_path(request).rpartition("/name/")
             query = request.scope["query_string"]

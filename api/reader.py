@@ -7,7 +7,7 @@ from api.lru import LRU
 from api.marks import Marks
 from domain.errors import NotFound, VersionNotFound
 from domain.prompts import no_label
-from projections import contents, names
+from projections import contents
 from projections.encoding import etag_of
 from projections.moments import PRESENT, Moment
 from projections.redis_views import RedisViews
@@ -116,8 +116,7 @@ class Reader:
         """The same on a connection, so within its snapshot, and at any moment."""
         found = await moment.find(conn, project_id, kind, name, pick)
         if found is None:
-            close = await names.close_names(conn, project_id, kind, name) if moment is PRESENT else []
-            raise unknown(kind, name, close)
+            raise unknown(kind, name, await moment.close_names(conn, project_id, kind, name))
         stream_id, version = found
         if version is None and isinstance(pick, str):
             raise no_label(kind, name, pick)

@@ -3,7 +3,7 @@
 from typing import Protocol
 from uuid import UUID
 
-from projections import labels, versions
+from projections import labels, names, versions
 from projections.labels import Label
 from projections.versions import Connection, Line, Pick, Row, Version, Wanted
 
@@ -22,6 +22,14 @@ class Moment(Protocol):
         ...
 
     async def number_of_id(self, conn: Connection, stream_id: UUID, version_id: UUID) -> int | None: ...
+
+    async def name_of_id(self, conn: Connection, project_id: int, kind: str, version_id: UUID) -> str | None:
+        """The active name that a version belongs to."""
+        ...
+
+    async def close_names(self, conn: Connection, project_id: int, kind: str, name: str) -> list[str]:
+        """Up to 3 active names of the project that resemble ``name``, closest first."""
+        ...
 
     async def lines(
         self, conn: Connection, stream_id: UUID, *, before: int | None, limit: int, offset: int
@@ -55,6 +63,12 @@ class Present:
 
     async def number_of_id(self, conn: Connection, stream_id: UUID, version_id: UUID) -> int | None:
         return await versions.number_of_id(conn, stream_id, version_id)
+
+    async def name_of_id(self, conn: Connection, project_id: int, kind: str, version_id: UUID) -> str | None:
+        return await versions.name_of_id(conn, project_id, kind, version_id)
+
+    async def close_names(self, conn: Connection, project_id: int, kind: str, name: str) -> list[str]:
+        return await names.close_names(conn, project_id, kind, name)
 
     async def lines(
         self, conn: Connection, stream_id: UUID, *, before: int | None, limit: int, offset: int

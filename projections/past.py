@@ -48,6 +48,21 @@ WHERE project_id = %(project)s AND kind = %(kind)s AND name = %(name)s
   AND since_position <= %(at)s AND (until_position IS NULL OR until_position > %(at)s)
 """
 
+# versions_id, name_spans_pkey
+NAME_OF_ID = """
+SELECT spans.name FROM versions JOIN name_spans AS spans ON spans.stream_id = versions.stream_id
+WHERE versions.id = %(id)s AND versions.position <= %(at)s
+  AND spans.project_id = %(project)s AND spans.kind = %(kind)s
+  AND since_position <= %(at)s AND (until_position IS NULL OR until_position > %(at)s)
+"""
+
+# name_spans_of_project; % is the similarity operator of pg_trgm
+CLOSE = """
+SELECT name FROM name_spans WHERE project_id = %(project)s AND kind = %(kind)s AND name %% %(name)s
+  AND since_position <= %(at)s AND (until_position IS NULL OR until_position > %(at)s)
+ORDER BY similarity(name, %(name)s) DESC, name LIMIT 3
+"""
+
 # versions_by_position
 LATEST_THEN = """
 SELECT number FROM versions
@@ -98,7 +113,8 @@ WHERE stream_id = %(stream)s AND since_position <= %(at)s AND (until_position IS
 ORDER BY labels.name
 """
 
-# name_spans_of_project. A search reads the details or bodies of all rows: the index of texts knows only the present.
+# name_spans_of_project. A search reads the texts of all rows: the index of texts knows only the present. As there, it is
+# the latest version that is searched, also when a label picks the one that is shown.
 LIST = """
 SELECT alive.name, alive.latest_version, alive.first_at, versions.number, versions.id, versions.created_at,
        details.bytes, outline.bytes, body.bytes,
@@ -107,9 +123,10 @@ SELECT alive.name, alive.latest_version, alive.first_at, versions.number, versio
            FROM labels WHERE labels.stream_id = alive.stream_id
                AND since_position <= %(at)s AND (until_position IS NULL OR until_position > %(at)s)
        ), '[]')::text, 'UTF8'),
-       {author}
+       {author},
+       sought.bytes
 FROM (
-    SELECT spans.stream_id, spans.name, artifacts.created_at AS first_at, latest.number AS latest_version
+    SELECT spans.stream_id, spans.kind, spans.name, artifacts.created_at AS first_at, latest.number AS latest_version
     FROM name_spans AS spans
     JOIN artifacts ON artifacts.stream_id = spans.stream_id
     CROSS JOIN LATERAL ({latest}) AS latest
@@ -124,6 +141,10 @@ JOIN versions ON versions.stream_id = alive.stream_id
 JOIN contents AS details ON details.digest = versions.details
 LEFT JOIN contents AS outline ON outline.digest = versions.outline
 LEFT JOIN contents AS body ON body.digest = versions.body AND %(body)s
+LEFT JOIN versions AS newest ON %(search)s
+    AND newest.stream_id = alive.stream_id AND newest.number = alive.latest_version
+LEFT JOIN contents AS sought
+    ON sought.digest = CASE WHEN alive.kind = 'prompt' THEN newest.body ELSE newest.details END
 {join_author} versions.created_by
 WHERE %(author)s::bigint IS NULL OR versions.created_by = %(author)s
 ORDER BY {order}, versions.id DESC
@@ -147,8 +168,8 @@ LISTS = {
 }
 COUNTED = "SELECT count(*) FROM ({rows}) AS rows"
 
-# What a search finds a row by, beside its name.
-TEXTS: Mapping[str, Callable[[Row], str]] = {"skill": skills.text_of_row, "prompt": prompts.text_of_row}
+# What a search finds a row by, beside its name: from the details of a skill, from the body of a prompt.
+TEXTS: Mapping[str, Callable[[bytes], str]] = {"skill": skills.text_of_details, "prompt": prompts.text_of}
 
 
 async def position_at(conn: Connection, instant: datetime) -> int:
@@ -189,6 +210,18 @@ class Past:
         row = await (await conn.execute(NUMBER_OF_ID, (version_id, stream_id, self.at))).fetchone()
         return row[0] if row else None
 
+    async def name_of_id(self, conn: Connection, project_id: int, kind: str, version_id: UUID) -> str | None:
+        params = {"id": version_id, "project": project_id, "kind": kind, "at": self.at}
+        row = await (await conn.execute(NAME_OF_ID, params)).fetchone()
+        return row[0] if row else None
+
+    async def close_names(self, conn: Connection, project_id: int, kind: str, name: str) -> list[str]:
+        if "\0" in name:
+            return []
+        params = {"project": project_id, "kind": kind, "name": name[:255], "at": self.at}
+        rows = await (await conn.execute(CLOSE, params)).fetchall()
+        return [row[0] for row in rows]
+
     async def lines(
         self, conn: Connection, stream_id: UUID, *, before: int | None, limit: int, offset: int
     ) -> tuple[list[Line], bool]:
@@ -210,22 +243,23 @@ class Past:
             "kind": kind,
             "label": wanted.label,
             "author": wanted.author_id,
-            "body": wanted.with_body or (wanted.search is not None and kind == "prompt"),
+            "body": wanted.with_body,
+            "search": wanted.search is not None,
         }
         sql = LISTS[wanted.order]
         if wanted.search is None:
             counted = await (await conn.execute(COUNTED.format(rows=sql), params)).fetchone()
             params |= {"limit": wanted.limit, "offset": wanted.offset}
             cursor = await conn.execute(f"{sql} LIMIT %(limit)s OFFSET %(offset)s", params, binary=True)
-            return counted[0] if counted else 0, [row_of(row) for row in await cursor.fetchall()]
+            return counted[0] if counted else 0, [row_of(row[:-1]) for row in await cursor.fetchall()]
         needle = search_fold(wanted.search)
         found: list[Row] = []
         count = 0
-        async with conn.cursor(binary=True) as rows:
-            await rows.execute(sql, params)
-            async for columns in rows:
-                row = row_of(columns)
-                if needle in search_fold(row.name) or needle in search_fold(TEXTS[kind](row)):
+        # Row by row, because all texts of a project need not fit into memory.
+        async with conn.cursor() as rows:
+            async for columns in rows.stream(sql, params, binary=True):
+                row = row_of(columns[:-1])
+                if needle in search_fold(row.name) or needle in search_fold(TEXTS[kind](columns[-1])):
                     count += 1
                     if wanted.offset < count <= wanted.offset + wanted.limit:
                         found.append(row)

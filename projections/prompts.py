@@ -120,8 +120,3 @@ def _content(details: Details, body: bytes | None, show: Show, *, with_size: boo
         parts.append(b'"prompt_size_bytes":%d,' % details.size)
     parts += [b'"version_description":', encode(details.version_description), b","]
     return b"".join(parts)
-
-
-def text_of_row(item: Row) -> str:
-    """What a search finds a listed prompt by, beside its name; needs its body."""
-    return text_of(item.body or b"")

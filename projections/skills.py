@@ -136,6 +136,6 @@ def file_json(file: FileRef, content: bytes) -> bytes:
     return encode({"path": file.path, "content": content.decode(), "content_type": file.content_type})
 
 
-def text_of_row(item: Row) -> str:
-    """What a search finds a listed skill by, beside its name."""
-    return msgspec.json.decode(item.details, type=Details).description
+def text_of_details(details: bytes) -> str:
+    """What a search finds a skill by, beside its name."""
+    return msgspec.json.decode(details, type=Details).description
