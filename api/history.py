@@ -91,7 +91,7 @@ class SkillHistoryController(Controller):
     async def blame(
         self, request: Request[Any, Any, Any], skill_name: FromPath[str]
     ) -> Response[schemas_history.BlameAnswer]:
-        """Of the body or of the file at `path`, through its renames; 500 changes or 10 MB of texts back.
+        """Of the body or of the file at `path`, through its renames; 1,000 changes or 20 MB of texts back.
 
         Older lines are given to the oldest version that was looked at (`complete` is false then). A text over 200,000
         bytes or 10,000 lines is `truncated`: it has no lines.
@@ -196,7 +196,7 @@ class PromptHistoryController(Controller):
     async def blame(
         self, request: Request[Any, Any, Any], prompt_name: FromPath[str]
     ) -> Response[schemas_history.BlameAnswer]:
-        """Of the text, or of the indented JSON of any other value; 500 changes or 10 MB of texts back.
+        """Of the text, or of the indented JSON of any other value; 1,000 changes or 20 MB of texts back.
 
         Older lines are given to the oldest version that was looked at (`complete` is false then). A prompt over 200,000
         bytes or 10,000 lines is `truncated`: it has no lines.

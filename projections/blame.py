@@ -19,8 +19,8 @@ from projections.lines import Effort, opcodes, split
 
 MAX_BYTES = 200_000
 MAX_LINES = 10_000
-MAX_STEPS = 500
-MAX_WALKED = 10_000_000  # bytes of texts that are compared
+MAX_STEPS = 1_000
+MAX_WALKED = 20_000_000  # bytes of texts that are compared
 EFFORT = 20_000_000  # steps for all comparisons: some seconds; then they come out coarser
 
 

@@ -67,8 +67,8 @@ def ref(text: str) -> Ref:
 
 
 def test_only_so_many_changes_and_bytes_back_are_looked_at() -> None:
-    short = [Step(number, Ref("", 10)) for number in range(1, 1001)]
-    assert [step.number for step in bounded(short)] == list(range(1001 - blame.MAX_STEPS, 1001))
+    short = [Step(number, Ref("", 10)) for number in range(1, 3001)]
+    assert [step.number for step in bounded(short)] == list(range(3001 - blame.MAX_STEPS, 3001))
     long = [Step(number, Ref("", 1_000_000)) for number in range(1, 101)]
     assert len(bounded(long)) == blame.MAX_WALKED // 1_000_000
     assert bounded(long)[-1] == long[-1]
