@@ -36,7 +36,7 @@ READ = "event:read"
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
 MAX_WAIT = 30
-BATCH = 500  # events that a stream holds at a time: what a slow reader costs
+BATCH = 100  # events that a stream holds at a time: some 100 KB, of which a slow reader costs a few
 
 JSON_BATCH = "application/cloudevents-batch+json"
 NDJSON = "application/x-ndjson"
