@@ -37,7 +37,8 @@ class EmbeddedValkey:
             "save": "",  # a cache: the log in PostgreSQL is the truth
             "appendonly": "no",
             "maxmemory": "256mb",
-            "maxmemory-policy": "allkeys-lru",  # full: forget what was read longest ago, never refuse
+            # Full: forget what was read longest ago of what expires, which is all but the streams.
+            "maxmemory-policy": "volatile-lru",
             "databases": str(self.databases),
             "dir": str(self.socket.parent),
             "loglevel": "warning",

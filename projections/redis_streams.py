@@ -21,7 +21,7 @@ APPLY = """
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return -1 end
 for i = 3, #KEYS do
     local project = string.match(KEYS[i], '[^:]+$')
-    if redis.call('SADD', KEYS[2], project) == 0 and ARGV[4] == '1' and redis.call('EXISTS', KEYS[i]) == 0 then return -2 end
+    if redis.call('SADD', KEYS[2], project) == 0 and ARGV[4] == '1' and redis.call('XLEN', KEYS[i]) == 0 then return -2 end
 end
 local refused = 0
 for i = 5, #ARGV, 5 do

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Literal
 
-import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from projections import feed
-from projections.cloudevents import cloudevent
+from projections.cloudevents import cloudevent_json, subject_of, type_of
 from projections.feed import Item
 from projections.redis_streams import Entry, RedisStreams
 from store.log import Connection, Recorded, head
@@ -30,8 +29,6 @@ SELECT coalesce(min(position), 0) FROM (
     FROM projects WHERE EXISTS (SELECT FROM events WHERE project_id = projects.id)
 ) AS starts
 """
-
-_encoder = msgspec.json.Encoder()
 
 
 class StreamsFollower(Follower):
@@ -99,7 +96,12 @@ class StreamsFollower(Follower):
 
 
 def _entry(item: Item) -> Entry:
-    event = cloudevent(item.recorded, item.kind, item.name)
-    project_id = item.recorded.project_id
-    assert project_id is not None
-    return Entry(project_id, event.position, _encoder.encode(event), event.type, event.subject)
+    recorded = item.recorded
+    assert recorded.project_id is not None
+    return Entry(
+        recorded.project_id,
+        recorded.position,
+        cloudevent_json(recorded, item.kind, item.name),
+        type_of(recorded.topic),
+        subject_of(item.kind, item.name),
+    )

@@ -21,7 +21,7 @@ from standardwebhooks import Webhook as Signer
 
 from domain.webhooks import Schedule, matches
 from projections import feed
-from projections.cloudevents import cloudevent, subject_of, topic_of, type_of
+from projections.cloudevents import cloudevent_json, subject_of, topic_of, type_of
 from store import webhooks as store
 from store.log import CHANNEL, Connection, head
 from store.pool import Pool, open_pool
@@ -46,8 +46,6 @@ SWEEP_EVERY = 600.0
 GONE = 410
 
 SELECT_PROJECTS = "SELECT DISTINCT project_id FROM events WHERE position > %s AND project_id IS NOT NULL"
-
-_encoder = msgspec.json.Encoder()
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -263,7 +261,7 @@ class Sender:
             try:
                 if item is None:
                     raise LookupError("the event is not in the feed of this project")
-                body = _encoder.encode(cloudevent(item.recorded, item.kind, item.name))
+                body = cloudevent_json(item.recorded, item.kind, item.name)
                 secrets = [self._sealer.open(one) for one in sealed]
             except CannotOpen as error:
                 # Everything waits until the right key is there; no endpoint has failed.

@@ -71,7 +71,7 @@ def test_the_cache_listens_on_its_socket_only_and_forgets_when_full(private_serv
     with redis.Redis.from_url(servers.redis_url) as client:
         settings = client.config_get("*")
     assert (settings["port"], settings["save"]) == ("0", "")
-    assert settings["maxmemory-policy"] == "allkeys-lru"
+    assert settings["maxmemory-policy"] == "volatile-lru"
 
 
 def test_data_survives_a_stop_and_a_crash(private_servers: StartServers) -> None:

@@ -23,7 +23,7 @@ from standardwebhooks import WebhookVerificationError
 from domain.skills import Skill
 from domain.webhooks import Schedule
 from projections import feed
-from projections.cloudevents import cloudevent
+from projections.cloudevents import cloudevent_json
 from store import identity, webhooks
 from store.appender import Appender
 from store.pool import connect
@@ -139,7 +139,7 @@ async def test_an_event_arrives_signed_as_the_cloudevent_of_the_feed(
     assert request.headers["content-type"] == "application/cloudevents+json"
     item = await feed.one(stage.conn, stage.project_id, position)
     assert item is not None
-    assert request.body == working._encoder.encode(cloudevent(item.recorded, item.kind, item.name))
+    assert request.body == cloudevent_json(item.recorded, item.kind, item.name)
     assert (delivery.status, delivery.attempts, delivery.response_status) == ("delivered", 1, 200)
     assert delivery.response_body == b"thanks"
     assert delivery.duration_ms is not None
