@@ -247,6 +247,7 @@ class Commands:
         self._marks.raise_to([Marks.slot(artifact.id)], appended.last)
         first_at = loaded.first_at if loaded else appended.recorded_at
         self._repository.keep(caller.project_id, artifact, first_at, appended.last)
+        await self._repository.save_long(artifact, len(events))
         view = folded.views.get(artifact.id)
         version = None
         if view is not None:

@@ -1,10 +1,12 @@
 """Aggregates of this process: loaded from their streams, kept while the marks say that they are current."""
 
+import logging
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
+import psycopg
 
 from api.lru import LRU
 from api.marks import Marks
@@ -12,6 +14,8 @@ from domain.versioned import Versioned
 from store.log import Connection, read_stream
 from store.mapper import decode
 from store.pool import Pool
+
+logger = logging.getLogger(__name__)
 
 A = TypeVar("A", bound=Versioned)
 
@@ -108,6 +112,26 @@ class Repository:
         else:
             self._cache.put(key, Loaded(aggregate, first_at, as_of))
 
+    async def save_long(self, aggregate: Versioned, appended: int) -> None:
+        """A snapshot each time that ``appended`` events have brought a stream across a multiple of SNAPSHOT_EVERY.
+
+        So no process that starts has more than that many events to fold. It may fail: it only saves time.
+        """
+        if aggregate.version // SNAPSHOT_EVERY == (aggregate.version - appended) // SNAPSHOT_EVERY:
+            return
+        try:
+            async with self._pool.connection() as conn:
+                await self._save(conn, aggregate)
+        except (psycopg.Error, OSError) as error:
+            logger.warning("no snapshot of %s: %s", aggregate.id, type(error).__name__)
+
+    @staticmethod
+    async def _save(conn: Connection, aggregate: Versioned) -> None:
+        state = msgspec.json.encode(aggregate)
+        await conn.execute(
+            SAVE_SNAPSHOT, (aggregate.id, aggregate.version, schema_of(type(aggregate)), state)
+        )
+
     async def _load(
         self, conn: Connection, cls: type[A], stream_id: UUID, start: A | None, state: bytes | None
     ) -> A:
@@ -121,9 +145,7 @@ class Repository:
         for event in events:
             aggregate.evolve(decode(event.topic, event.state))
         if len(events) >= SNAPSHOT_EVERY:
-            await conn.execute(
-                SAVE_SNAPSHOT, (stream_id, aggregate.version, schema_of(cls), msgspec.json.encode(aggregate))
-            )
+            await self._save(conn, aggregate)
         return aggregate
 
 
