@@ -149,12 +149,17 @@ def subject_of(query: Query) -> tuple[str, str] | None:
 
 
 def format_of(request: Request[Any, Any, Any], query: Query) -> str:
-    """What the query says, else what ``Accept`` does. Raises Invalid."""
+    """What the query says, else the first type of ``Accept`` that is known here. Raises Invalid."""
     chosen = query.choice("format", get_args(AuditFormat))
     if chosen is not None:
         return chosen
-    accepted = (header_of(request, b"accept") or b"").decode("latin-1")
-    return next((name for name, media_type in MEDIA_TYPES.items() if media_type in accepted), "json")
+    accepted = (header_of(request, b"accept") or b"").decode("latin-1").lower()
+    for part in accepted.split(","):
+        media_type = part.partition(";")[0].strip()
+        for name, known in (("json", "application/json"), *MEDIA_TYPES.items()):
+            if media_type == known:
+                return name
+    return "json"
 
 
 def _next(request: Request[Any, Any, Any], query: Query, after: int) -> str:

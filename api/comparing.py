@@ -3,8 +3,10 @@
 import asyncio
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from typing import Any, get_args
+from functools import partial
+from typing import Any, TypeVar, get_args
 
 import msgspec
 from litestar import Request, Response
@@ -28,6 +30,8 @@ from projections.diff import Comparison, Hunks, Side
 from projections.encoding import timestamp
 from projections.states import events_between, walk
 from projections.versions import Connection, Pick, Version
+
+T = TypeVar("T")
 
 INTEGER = re.compile(r"-?[0-9]+")
 LATEST = "latest"
@@ -53,6 +57,14 @@ PATH = Param(
     "path", {"type": "string"}, "Only this file, by its path on either side; `SKILL.md` is the body.", "a.txt"
 )
 BLAME_PATH = Param("path", {"type": "string"}, "A file; the body when absent.", "scripts/fill.py")
+
+
+# However many ask for comparisons at a time, other requests share the interpreter with no more than these.
+_threads = ThreadPoolExecutor(2, thread_name_prefix="compare")
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(_threads, work)
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -123,7 +135,7 @@ async def diff_answer(request: Request[Any, Any, Any], subject: Subject, name: s
             return diff.unified(found, hunks).encode()
         return _diff_json(subject, name, older, newer, found, hunks)
 
-    body = await asyncio.to_thread(compute)
+    body = await in_thread(compute)
     fixed = isinstance(older_pick, int) and isinstance(newer_pick, int)
     control = IMMUTABLE if fixed else REVALIDATE
     if shape == "unified":
@@ -231,7 +243,7 @@ async def _blame(
         part = steps[first : first + READ_AT_ONCE]
         data = await contents.read(conn, [step.ref.digest for step in part])
         texts = [(step.number, data[step.ref.digest]) for step in part]
-        await asyncio.to_thread(_advance, blame, subject, texts)
+        await in_thread(partial(_advance, blame, subject, texts))
     return blame, len(steps) == len(every)
 
 

@@ -228,3 +228,25 @@ async def test_auditing_needs_its_scope_and_stays_in_the_project(new_space: NewS
     await other.create(f"secret-{uuid4().hex[:8]}")
     assert of_names(await audit(reader)) == []
     assert await audit(reader, subject="skill/pdf-forms") == []
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("application/json, text/csv;q=0.5", "application/json"),
+        ("text/csv, application/json", "text/csv; charset=utf-8"),
+        ("text/html, application/x-ndjson", "application/x-ndjson"),
+        ("*/*", "application/json"),
+    ],
+)
+async def test_the_first_known_type_of_accept_is_the_answer(
+    audited: Space, accept: str, media_type: str
+) -> None:
+    answer = await audited.at("GET", "audit/", headers={"Accept": accept})
+    assert answer.headers["content-type"] == media_type
+
+
+async def test_head_tells_the_headers_of_a_file(audited: Space) -> None:
+    answer = await audited.at("HEAD", "audit/?format=csv")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["etag"]
