@@ -241,8 +241,8 @@ def _end(labels: list[list[Any]], position: int, stream: UUID, label: str | None
 def _text(artifact: Versioned, contents: Mapping[str, bytes]) -> str:
     if isinstance(artifact, Prompt):
         data = contents[artifact.prompt.sha256]
-        value = msgspec.json.decode(data)
-        return (value if isinstance(value, str) else data.decode()).casefold()
+        # Only a text is decoded: numbers may be beyond what a decoder takes.
+        return (msgspec.json.decode(data, type=str) if data[:1] == b'"' else data.decode()).casefold()
     assert isinstance(artifact, Skill)
     return artifact.description.casefold()
 
