@@ -137,14 +137,14 @@ class Commands:
                     await asyncio.sleep(min(0.001 * attempt, 0.05))
         raise Unavailable("Too many others are changing this at the same time; try again shortly.")
 
-    async def restore(self, caller: Caller, cls: type[A], name: str, version_id: UUID | None = None) -> Done:
-        """Give an archived life its name back: the one that has the version ``version_id``, else the last archived one.
+    async def restore(self, caller: Caller, cls: type[A], name: str, id: UUID | None = None) -> Done:
+        """Give an archived life its name back: the one with this id, of its own or of a version, else the last one.
 
         Raises NameTaken when the name is held, also by whoever was faster, and NotFound when there is no such life.
         """
         async with self._names.hold((caller.project_id, cls.KIND, name)):
             for attempt in range(MAX_ATTEMPTS):
-                loaded = await self._archived(caller.project_id, cls, name, version_id)
+                loaded = await self._archived(caller.project_id, cls, name, id)
                 fork = loaded.aggregate.fork()
                 try:
                     if fork.archived:
@@ -158,13 +158,14 @@ class Commands:
                 await asyncio.sleep(min(0.001 * attempt, 0.05))
         raise Unavailable("Too many others are changing this at the same time; try again shortly.")
 
-    async def _archived(self, project_id: int, cls: type[A], name: str, version_id: UUID | None) -> Loaded[A]:
+    async def _archived(self, project_id: int, cls: type[A], name: str, id: UUID | None) -> Loaded[A]:
+        loaded = await self._repository.find_archived(project_id, cls, name, id)
+        # In this order: a life that has just been restored is no archived one any more, and holds the name.
         async with self._pool.connection() as conn:
             if await names.holder(conn, project_id, cls.KIND, name) is not None:
                 raise NameTaken(cls.KIND, name)
-        loaded = await self._repository.find_archived(project_id, cls, name, version_id)
         if loaded is None:
-            which = "" if version_id is None else f" with a version {version_id}"
+            which = "" if id is None else f" with the id {id}, of its own or of a version,"
             raise NotFound(f"There is no archived {cls.KIND} named '{name}'{which} in this project.")
         return loaded
 

@@ -306,13 +306,13 @@ async def restore_answer(
 ) -> Response[Any]:
     """Raises Invalid, NameTaken, NotFound."""
     data = decode(schemas_history.Restore, body, header_of(request, b"content-type"))
-    version_id = None if data.id is msgspec.UNSET else UUID(data.id)
+    id = None if data.id is msgspec.UNSET else UUID(data.id)
     caller = caller_of(request, body)
     return await run(
         request,
         caller,
         subject.kind,
-        lambda commands: commands.restore(caller, subject.cls, name, version_id),
+        lambda commands: commands.restore(caller, subject.cls, name, id),
     )
 
 

@@ -38,7 +38,7 @@ SELECT artifacts.stream_id, artifacts.created_at, (SELECT coalesce(max(position)
 FROM artifacts
 LEFT JOIN snapshots ON snapshots.stream_id = artifacts.stream_id AND snapshots.schema = %s
 WHERE project_id = %s AND kind = %s AND name = %s AND archived_position IS NOT NULL
-  AND (%s::uuid IS NULL OR artifacts.stream_id = (SELECT stream_id FROM versions WHERE id = %s))
+  AND (%s::uuid IS NULL OR artifacts.stream_id IN (SELECT stream_id FROM versions WHERE id = %s UNION ALL SELECT %s))
 ORDER BY archived_position DESC LIMIT 1
 """
 
@@ -91,13 +91,13 @@ class Repository:
         return loaded
 
     async def find_archived(
-        self, project_id: int, cls: type[A], name: str, version_id: UUID | None = None
+        self, project_id: int, cls: type[A], name: str, id: UUID | None = None
     ) -> Loaded[A] | None:
-        """The archived life of a name that has the version, else the one that was archived last; None without one."""
+        """The archived life of a name that has this id or a version with it, else the last one; None without one."""
         if "\0" in name:
             return None
         async with self._pool.connection() as conn:
-            params = (schema_of(cls), project_id, cls.KIND, name, version_id, version_id)
+            params = (schema_of(cls), project_id, cls.KIND, name, id, id, id)
             row = await (await conn.execute(FIND_ARCHIVED, params, binary=True)).fetchone()
             if row is None:
                 return None

@@ -56,7 +56,7 @@ class Restore(msgspec.Struct, frozen=True):
         Annotated[
             str,
             Meta(
-                description="The id of any version of the life that is meant.",
+                description="The id of any version of the life that is meant, or its `stream_id` in the history.",
                 examples=[_ID],
                 extra={"rule": check_uuid},
                 extra_json_schema={

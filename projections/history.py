@@ -32,7 +32,7 @@ EVENTS = f"""
 SELECT newest.* FROM unnest(%(streams)s::uuid[]) AS life (stream_id)
 CROSS JOIN LATERAL (
     SELECT {COLUMNS} FROM events WHERE stream_id = life.stream_id
-    ORDER BY stream_version DESC LIMIT %(limit)s + %(offset)s
+    ORDER BY stream_version DESC LIMIT %(limit)s::bigint + %(offset)s
 ) AS newest
 ORDER BY newest.position DESC LIMIT %(limit)s OFFSET %(offset)s
 """

@@ -153,6 +153,8 @@ async def test_a_long_history_is_told_page_by_page(space: Space) -> None:
     page = await history(space, limit=3, offset=10)
     assert [row["version_after"] for row in page["results"]] == [20, 19, 18]
     assert all(row["changes"]["fields"] == ["body"] for row in page["results"])
+    beyond = await history(space, offset=2**31, limit=1000)
+    assert (beyond["count"], beyond["results"]) == (30, [])
 
 
 async def test_an_erased_person_is_nobody(new_space: NewSpace) -> None:

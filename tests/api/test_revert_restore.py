@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from api.config import ApiConfig
+from tests import invariants
 from tests.api.prompt_space import FULL_KEYS, PromptSpace, chat
 from tests.api.space import SKILL_KEYS, NewSpace, Space, file, refusal, running, skill
 
@@ -182,6 +183,10 @@ async def test_the_life_is_the_last_one_or_the_one_that_is_named(space: Space) -
     assert (await space.ok(200, await restore(space)))["body"] == "# First, again\n"
     await archive(space)
     assert await space.ok(200, await restore(space, {"id": second["id"]})) == second
+    await archive(space)
+    told = await space.ok(200, await space.get("name/pdf-forms/history/?include_archived=true"))
+    life = told["results"][-1]["stream_id"]
+    assert (await space.ok(200, await restore(space, {"id": life})))["body"] == "# First, again\n"
 
 
 @pytest.mark.parametrize(
@@ -255,7 +260,7 @@ async def test_the_past_knows_when_a_name_was_archived(space: Space) -> None:
     assert (await space.show(position=gone + 1))["version"] == 1
 
 
-async def test_of_many_who_restore_and_create_one_gets_the_name(space: Space) -> None:
+async def test_of_many_who_restore_and_create_one_gets_the_name(space: Space, postgres_url: str) -> None:
     await space.create()
     await archive(space)
     answers = await asyncio.gather(
@@ -266,10 +271,11 @@ async def test_of_many_who_restore_and_create_one_gets_the_name(space: Space) ->
     assert len(won) == 1
     assert {refusal(answer)[:2] for answer in answers if answer not in won} == {(400, "unique")}
     assert await space.show() == won[0].json()
+    invariants.check(postgres_url)
 
 
 async def test_other_processes_race_for_a_name_and_see_it_restored(
-    api_config: ApiConfig, space: Space, tmp_path: Path
+    api_config: ApiConfig, space: Space, tmp_path: Path, postgres_url: str
 ) -> None:
 
     made = await space.create()
@@ -294,6 +300,7 @@ async def test_other_processes_race_for_a_name_and_see_it_restored(
         assert await space.ok(200, await restore(other, {"id": made["id"]})) == made
         assert (await space.publish("pdf-forms", 1, body="# Next\n"))["version"] == 2
         await other.client.aclose()
+    invariants.check(postgres_url)
 
 
 # What can be restored -------------------------------------------------------------------------------------------
