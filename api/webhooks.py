@@ -120,7 +120,7 @@ class WebhooksController(Controller):
         responses=documented(400, 401, 403, 404, 413, 415, 429, 503),
     )
     async def change(
-        self, request: Request[Any, Any, Any], webhook_id: FromPath[str], body: bytes
+        self, request: Request[Any, Any, Any], webhook_id: FromPath[str], body: RawBody
     ) -> Response[WebhookAnswer]:
         """Filters hold for events that have no delivery yet. `enabled: true` tries at once what is pending."""
         data = decode(ChangeWebhook, body, header_of(request, b"content-type"))
@@ -157,7 +157,7 @@ class WebhooksController(Controller):
         status_code=200,
     )
     async def rotate(
-        self, request: Request[Any, Any, Any], webhook_id: FromPath[str], body: bytes
+        self, request: Request[Any, Any, Any], webhook_id: FromPath[str], body: RawBody
     ) -> Response[NewSecret]:
         """A new secret, shown this once. For `expire_after` seconds every message is signed by both."""
         data = decode(RotateSecret, body, header_of(request, b"content-type"))
@@ -226,7 +226,7 @@ class WebhooksController(Controller):
         status_code=202,
     )
     async def replay(
-        self, request: Request[Any, Any, Any], webhook_id: FromPath[str], body: bytes
+        self, request: Request[Any, Any, Any], webhook_id: FromPath[str], body: RawBody
     ) -> Response[ReplayAnswer]:
         """All events of a range of positions that pass the filters, in order, with their old ids."""
         data = decode(ReplayRange, body, header_of(request, b"content-type"))

@@ -22,6 +22,7 @@ Cause = Literal["event", "redelivery", "replay"]
 CHANNEL = "skald_webhooks"  # its payload is the id of a webhook that has changed or has something to do
 SECRET_BYTES = 32  # Standard Webhooks asks for 24 to 64
 PREFIX = "whsec_"
+MAX_SECRETS = 4  # that sign at the same time
 KEEP_ANSWER = 1024  # bytes
 KEEP_DAYS = 30
 KEEP_DELIVERIES = 10_000  # of each endpoint, besides what is pending
@@ -123,8 +124,11 @@ WHERE webhook_id = %s AND status = 'pending'
 """
 DELETE = "DELETE FROM webhooks WHERE id = %s AND project_id = %s"
 
-# Of two calls in a row the first one's secret is the one that goes on signing; older ones end.
-END_OLDER = "DELETE FROM webhook_secrets WHERE webhook_id = %s AND expires_at IS NOT NULL"
+# Of calls in a row, because an answer was lost, each leaves what the receiver may still have; a leak ends all at once.
+END_OLDER = """
+DELETE FROM webhook_secrets WHERE webhook_id = %s AND (%s::float8 <= 0 OR number < (
+    SELECT number FROM webhook_secrets WHERE webhook_id = %s ORDER BY number DESC OFFSET %s LIMIT 1))
+"""
 END_CURRENT = """
 UPDATE webhook_secrets SET expires_at = clock_timestamp() + make_interval(secs => %s::float8)
 WHERE webhook_id = %s AND expires_at IS NULL RETURNING expires_at
@@ -310,13 +314,16 @@ async def delete(conn: Connection, webhook_id: UUID, project_id: int) -> None:
 async def rotate_secret(
     conn: Connection, sealer: Sealer, webhook_id: UUID, project_id: int, *, seconds: float
 ) -> tuple[str, datetime | None]:
-    """A new secret, shown this once, and until when the one before it signs as well. Raises NotFound."""
+    """A new secret, shown this once, and until when the one before it signs as well. Raises NotFound.
+
+    Without ``seconds`` all earlier ones end.
+    """
     secret = new_secret()
     async with conn.transaction():
         if await (await conn.execute(LOCK_ONE, (webhook_id, project_id))).fetchone() is None:
             raise _unknown(webhook_id)
-        await conn.execute(END_OLDER, (webhook_id,))
         ended = await (await conn.execute(END_CURRENT, (seconds, webhook_id))).fetchone()
+        await conn.execute(END_OLDER, (webhook_id, seconds, webhook_id, MAX_SECRETS - 2))
         await conn.execute(INSERT_SEALED, {"id": webhook_id, "sealed": sealer.seal(secret)})
     return secret, ended[0] if ended else None
 

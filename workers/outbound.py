@@ -8,6 +8,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpcore
@@ -18,6 +19,7 @@ from domain.webhooks import Address, as_address, is_public
 MAX_CONNECTIONS = 256
 MAX_IDLE = 64
 KEEP_IDLE = 30.0  # seconds
+MAX_RESOLVING = 64  # hosts at the same time; threads are made when they are needed
 
 
 class Forbidden(httpcore.ConnectError):
@@ -30,6 +32,10 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
     def __init__(self, *, allow_private: bool) -> None:
         self._allow_private = allow_private
         self._inner = httpcore.AnyIOBackend()
+        # A name server that does not answer keeps a thread for as long as the resolver likes: it shall be one for each host,
+        # and not one of those that the other hosts wait for.
+        self._threads = ThreadPoolExecutor(MAX_RESOLVING, thread_name_prefix="resolve")
+        self._resolving: dict[tuple[str, int], asyncio.Future[list[str]]] = {}
 
     async def connect_tcp(
         self,
@@ -57,16 +63,27 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
     async def connect_unix_socket(self, *args: Any, **options: Any) -> httpcore.AsyncNetworkStream:
         raise Forbidden("no unix sockets")
 
+    def close(self) -> None:
+        """Nobody waits for what is still being resolved."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
     async def _addresses(self, host: str, port: int) -> list[Address]:
         """What the host means, as far as it may be called. Raises httpcore.ConnectError when nothing is left."""
+        key = (host, port)
+        asked = self._resolving.get(key)
+        if asked is None:
+            asked = asyncio.get_running_loop().run_in_executor(self._threads, _resolve, host, port)
+            self._resolving[key] = asked
+            asked.add_done_callback(lambda _: self._resolving.pop(key, None))
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            # Whoever loses patience leaves the question to the next one.
+            found = await asyncio.shield(asked)
         except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError(f"the host name cannot be resolved: {error}") from error
-        addresses = dict.fromkeys(as_address(str(entry[4][0])) for entry in found)
+        addresses = dict.fromkeys(map(as_address, found))
         allowed = [address for address in addresses if address is not None and self._may(address)]
         if not allowed:
             raise Forbidden("private, loopback, link-local and multicast addresses are not called")
@@ -82,13 +99,22 @@ class CheckedTransport(httpx.AsyncHTTPTransport):
     def __init__(self, *, allow_private: bool, verify: ssl.SSLContext | None = None) -> None:
         context = verify or ssl.create_default_context()
         super().__init__(verify=context, trust_env=False)
+        self._backend = CheckedBackend(allow_private=allow_private)
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=context,
             max_connections=MAX_CONNECTIONS,
             max_keepalive_connections=MAX_IDLE,
             keepalive_expiry=KEEP_IDLE,
-            network_backend=CheckedBackend(allow_private=allow_private),
+            network_backend=self._backend,
         )
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        self._backend.close()
+
+    async def __aexit__(self, *args: Any) -> None:
+        await super().__aexit__(*args)
+        self._backend.close()
 
 
 def open_client(*, allow_private: bool, verify: ssl.SSLContext | None = None) -> httpx.AsyncClient:
@@ -101,6 +127,11 @@ def open_client(*, allow_private: bool, verify: ssl.SSLContext | None = None) ->
         # Answers are looked at as far as they came, and never unpacked.
         headers={"user-agent": "Skald-Webhooks/1", "accept": "*/*", "accept-encoding": "identity"},
     )
+
+
+def _resolve(host: str, port: int) -> list[str]:
+    """All addresses of a host. Raises OSError and UnicodeError."""
+    return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
 def _peer(stream: httpcore.AsyncNetworkStream) -> Address | None:

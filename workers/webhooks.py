@@ -43,6 +43,7 @@ RETRY = 1.0  # seconds after the database failed an endpoint's task; doubled eac
 MAX_RETRY = 30.0
 IDLE = 60.0  # seconds after which an endpoint looks by itself
 SWEEP_EVERY = 600.0
+PATIENCE = 5.0  # seconds that requests under way have when the worker stops
 GONE = 410
 
 SELECT_PROJECTS = "SELECT DISTINCT project_id FROM events WHERE position > %s AND project_id IS NOT NULL"
@@ -74,7 +75,9 @@ class WebhookFollower(Leader):
         try:
             await self._tend(conn, stop, running, sender)
         finally:
-            await asyncio.gather(*(endpoint.end() for endpoint in running.values()))
+            # When we are told to stop there is time; a leader that has lost its lock has none.
+            patience = PATIENCE if stop.is_set() else 0.0
+            await asyncio.gather(*(endpoint.end(patience) for endpoint in running.values()))
             await client.aclose()
             await pool.close()
 
@@ -117,14 +120,16 @@ class Endpoint:
         self._sender = sender
         self._news = asyncio.Event()
         self._in_flight: dict[str, asyncio.Task[None]] = {}
+        self._patience = 0.0
         self._task = asyncio.create_task(self._run(), name=f"webhook-{webhook_id}")
 
     def wake(self) -> None:
         """There may be something new: an event, a change, a delivery to repeat."""
         self._news.set()
 
-    async def end(self) -> None:
-        """Stop at once; what is under way is repeated later."""
+    async def end(self, patience: float = 0.0) -> None:
+        """Stop; what is under way has ``patience`` seconds, and is repeated later if that was not enough."""
+        self._patience = patience
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
@@ -186,6 +191,8 @@ class Endpoint:
         return 0.0 if more else rest
 
     async def _drop(self) -> None:
+        if self._in_flight and self._patience:
+            await asyncio.wait(self._in_flight.values(), timeout=self._patience)
         for task in self._in_flight.values():
             task.cancel()
         await asyncio.gather(*self._in_flight.values(), return_exceptions=True)

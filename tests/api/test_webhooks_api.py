@@ -149,7 +149,13 @@ async def test_rotation_gives_another_secret_and_says_until_when_the_old_one_sig
     assert len({hook["secret"], second["secret"], third["secret"]}) == 3
     assert second["previous_valid_until"] > third["previous_valid_until"]
     sealed = await store.sealed_secrets(space.conn, hook["id"])
-    assert [Sealer([SECRET_KEY]).open(one) for one in sealed] == [third["secret"], second["secret"]]
+    opened_secrets = [Sealer([SECRET_KEY]).open(one) for one in sealed]
+    assert opened_secrets == [third["secret"], second["secret"], hook["secret"]], (
+        "an answer may have been lost"
+    )
+    for _ in range(3):
+        await space.ok(200, await space.at("POST", path))
+    assert len(await store.sealed_secrets(space.conn, hook["id"])) == store.MAX_SECRETS
     last = await space.ok(200, await space.at("POST", path, json={"expire_after": 0}))
     sealed = await store.sealed_secrets(space.conn, hook["id"])
     assert [Sealer([SECRET_KEY]).open(one) for one in sealed] == [last["secret"]]

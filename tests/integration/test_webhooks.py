@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -411,6 +412,15 @@ async def test_a_worker_that_dies_at_any_moment_loses_nothing_and_keeps_the_orde
         assert seen == sorted(seen)
 
 
+async def test_a_worker_that_is_told_to_stop_waits_for_the_answers(stage: Stage, receiver: Receiver) -> None:
+    hook, _ = await stage.hook(receiver.url())
+    receiver.reply = lambda _: Reply(delay=0.5)
+    async with stage.worker():
+        await stage.write("a", "b", "c")
+        await receiver.got(3)
+    assert [one.status for one in await stage.deliveries(hook)] == ["delivered"] * 3
+
+
 async def test_what_is_deleted_or_switched_off_is_not_called(stage: Stage, receiver: Receiver) -> None:
     gone, _ = await stage.hook(receiver.url("/gone"))
     off, _ = await stage.hook(receiver.url("/off"))
@@ -471,14 +481,14 @@ async def test_secrets_are_sealed_in_the_database(stage: Stage) -> None:
 
 def _resolve(monkeypatch: pytest.MonkeyPatch, names: dict[str, list[str]]) -> None:
     """Let names mean addresses, as a hostile name server would."""
-    real = asyncio.BaseEventLoop.getaddrinfo
+    real = socket.getaddrinfo
 
-    async def getaddrinfo(self: Any, host: Any, port: Any, **options: Any) -> Any:
+    def getaddrinfo(host: Any, port: Any, *args: Any, **options: Any) -> Any:
         if host in names:
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in names[host]]
-        return await real(self, host, port, **options)
+        return real(host, port, *args, **options)
 
-    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
 
 @pytest.mark.parametrize(
@@ -537,6 +547,33 @@ async def test_the_checked_address_is_the_one_that_is_connected_to(
     with pytest.raises(Forbidden):
         await backend.connect_tcp("rebinding.test", 80)
     assert (asked, connected) == (["rebinding.test"], ["8.8.8.8"])
+
+
+async def test_a_name_server_that_does_not_answer_keeps_one_thread(
+    stage: Stage, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released, real, asked = threading.Event(), socket.getaddrinfo, []
+
+    def getaddrinfo(host: Any, *args: Any, **options: Any) -> Any:
+        if host == "silent.test":
+            asked.append(host)
+            released.wait(20)
+            raise socket.gaierror("no answer")
+        return real(host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    silent, _ = await stage.hook(receiver.url(host="silent.test"))
+    await stage.hook(receiver.url(host="localhost"))
+    try:
+        async with stage.worker(timeout=0.2):
+            await stage.write(*[f"name-{number}" for number in range(12)])
+            await receiver.got(12)
+            await stage.until(lambda: _failing(stage, silent))
+            await asyncio.sleep(0.5)
+            assert asked == ["silent.test"]
+    finally:
+        released.set()
+    assert {one.error for one in await stage.deliveries(silent)} <= {"no answer within 0.2 s", None}
 
 
 async def test_proxies_of_the_environment_are_not_used(
