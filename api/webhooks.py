@@ -8,11 +8,12 @@ import msgspec
 from litestar import Controller, Request, Response, delete, get, patch, post
 from litestar.params import FromPath, RawBody
 from msgspec import UNSET
+from psycopg.errors import UniqueViolation
 
 from api import artifacts
-from api.artifacts import as_uuid, header_of, project_of, query_of
+from api.artifacts import as_uuid, caller_of, header_of, project_of, query_of
 from api.documentation import Param, integer, route
-from api.errors import documented
+from api.errors import IdempotencyKeyReused, documented
 from api.http import Answer, json_answer, to_response
 from api.payload import decode, ignore
 from api.query import MAX_BIGINT
@@ -76,26 +77,38 @@ class WebhooksController(Controller):
         operation_id="webhooks_create",
         summary="Create a webhook",
         opt=route(WRITE, body=CreateWebhook, logged=False),
-        responses=documented(400, 401, 403, 404, 409, 413, 415, 429, 503),
+        responses=documented(400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
     )
     async def create(self, request: Request[Any, Any, Any], body: RawBody) -> Response[NewWebhook]:
         """The answer holds its secret, which is not shown again."""
         data = decode(CreateWebhook, body, header_of(request, b"content-type"))
         url = checked_url(request, data.url)
+        sealer, sent = sealer_of(request), request_of(request, body)
         async with request.app.state.pool.connection() as conn:
-            webhook, secret = await store.create(
-                conn,
-                sealer_of(request),
-                project_id=project_of(request),
-                url=url,
-                description=data.description,
-                types=unique(data.types),
-                names=data.names,
-                enabled=data.enabled,
-                after=data.after,
-                created_by=request.scope["state"]["principal"].user.id,
-            )
-        return _answer(request, NewWebhook(**fields(webhook), secret=secret), status=201)
+            before = await made_before(conn, sealer, sent)
+            if before is not None:
+                return before
+            try:
+                webhook, secret = await store.create(
+                    conn,
+                    sealer,
+                    project_id=project_of(request),
+                    url=url,
+                    description=data.description,
+                    types=unique(data.types),
+                    names=data.names,
+                    enabled=data.enabled,
+                    after=data.after,
+                    created_by=request.scope["state"]["principal"].user.id,
+                    request=sent,
+                )
+            except UniqueViolation:
+                # The same request was sent twice at once, and the other one was first.
+                before = await made_before(conn, sealer, sent)
+                if before is None:
+                    raise
+                return before
+        return created(webhook, secret)
 
     @get(
         "/{webhook_id:str}",
@@ -238,6 +251,35 @@ class WebhooksController(Controller):
             if data.first <= last:
                 await store.replay(conn, webhook.id, first=data.first, last=last)
         return _answer(request, ReplayAnswer("accepted", data.first, last), status=202)
+
+
+def request_of(request: Request[Any, Any, Any], body: bytes) -> store.Request | None:
+    """What recognises a repetition; None without an ``Idempotency-Key``. Raises Invalid for a malformed one."""
+    caller = caller_of(request, body)
+    if caller.idempotency_key is None:
+        return None
+    return store.Request(caller.key_id, caller.idempotency_key, caller.fingerprint)
+
+
+async def made_before(
+    conn: store.Connection, sealer: Sealer, sent: store.Request | None
+) -> Response[Any] | None:
+    """The answer to a request that has made its webhook before. Raises IdempotencyKeyReused."""
+    if sent is None:
+        return None
+    try:
+        made = await store.made_by(conn, sealer, sent)
+    except store.OtherRequest:
+        raise IdempotencyKeyReused(
+            "This Idempotency-Key came with another request before; use a new key for a new request."
+        ) from None
+    return made and created(*made, replayed=True)
+
+
+def created(webhook: Webhook, secret: str, *, replayed: bool = False) -> Response[Any]:
+    body = _encoder.encode(NewWebhook(**fields(webhook), secret=secret))
+    extra = [(b"idempotent-replayed", b"true")] if replayed else []
+    return to_response(json_answer(body, status=201, cache_control=b"no-store", extra=extra))
 
 
 def id_of(text: str) -> UUID:

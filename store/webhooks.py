@@ -86,6 +86,18 @@ class Replay(msgspec.Struct, frozen=True):
     last_position: int
 
 
+class Request(msgspec.Struct, frozen=True):
+    """What makes a repeated request recognisable; ``fingerprint`` is a digest of it."""
+
+    key_id: UUID
+    key: str
+    fingerprint: bytes
+
+
+class OtherRequest(Exception):
+    """The same key came with another request before."""
+
+
 NOTIFY = "SELECT pg_notify('skald_webhooks', %s::text)"
 
 WEBHOOK = """id, project_id, url, description, types, names, enabled, disabled_reason, position, failing_since, created_at,
@@ -108,6 +120,13 @@ INSERT_SEALED = """
 INSERT INTO webhook_secrets (webhook_id, number, sealed)
 SELECT %(id)s, coalesce(max(number), 0) + 1, %(sealed)s FROM webhook_secrets WHERE webhook_id = %(id)s
 """
+# webhook_requests_pkey. Two at once: the second waits here for the first.
+INSERT_REQUEST = """
+INSERT INTO webhook_requests (key_id, idempotency_key, fingerprint, webhook_id) VALUES (%s, %s, %s, %s)
+"""
+SELECT_REQUEST = (
+    "SELECT fingerprint, webhook_id FROM webhook_requests WHERE key_id = %s AND idempotency_key = %s"
+)
 # webhooks_of_project
 SELECT_ALL = f"SELECT {WEBHOOK} FROM webhooks WHERE project_id = %s ORDER BY created_at, id"
 SELECT_ONE = f"SELECT {WEBHOOK} FROM webhooks WHERE id = %s"
@@ -213,6 +232,8 @@ DELETE FROM webhook_deliveries AS old USING (
     FROM webhooks) AS full_ones
 WHERE old.webhook_id = full_ones.id AND old.id <= full_ones.last AND old.status <> 'pending'
 """
+# webhook_requests_age
+SWEEP_REQUESTS = "DELETE FROM webhook_requests WHERE recorded_at < clock_timestamp() - interval '24 hours'"
 SWEEP_SECRETS = "DELETE FROM webhook_secrets WHERE expires_at <= clock_timestamp()"
 
 
@@ -236,10 +257,12 @@ async def create(
     enabled: bool,
     after: int | None,
     created_by: int | None,
+    request: Request | None = None,
 ) -> tuple[Webhook, str]:
     """A new webhook and its secret, shown this once. ``after`` None: it begins with the next event.
 
-    Raises Conflict when the project has as many as it may.
+    Raises Conflict when the project has as many as it may, and psycopg.errors.UniqueViolation when the ``request`` has
+    made one already (see ``made_by``).
     """
     secret = new_secret()
     async with conn.transaction():
@@ -253,8 +276,23 @@ async def create(
         found = await (await conn.execute(INSERT, values)).fetchone()
         webhook = _webhook(found)
         await conn.execute(INSERT_SEALED, {"id": webhook.id, "sealed": sealer.seal(secret)})
+        if request is not None:
+            await conn.execute(INSERT_REQUEST, (request.key_id, request.key, request.fingerprint, webhook.id))
         await conn.execute(NOTIFY, (str(webhook.id),))
     return webhook, secret
+
+
+async def made_by(conn: Connection, sealer: Sealer, request: Request) -> tuple[Webhook, str] | None:
+    """The webhook that the request made before, as it is now, with the oldest of its secrets. Raises OtherRequest."""
+    row = await (await conn.execute(SELECT_REQUEST, (request.key_id, request.key))).fetchone()
+    if row is None:
+        return None
+    fingerprint, webhook_id = row
+    if fingerprint != request.fingerprint:
+        raise OtherRequest
+    webhook = await load(conn, webhook_id)
+    sealed = await sealed_secrets(conn, webhook_id)
+    return (webhook, sealer.open(sealed[-1])) if webhook and sealed else None
 
 
 async def list_all(conn: Connection, project_id: int) -> list[Webhook]:
@@ -456,6 +494,7 @@ async def sweep(conn: Connection) -> None:
     await conn.execute(SWEEP_OLD, (KEEP_DAYS,))
     await conn.execute(SWEEP_MANY, (KEEP_DELIVERIES,))
     await conn.execute(SWEEP_SECRETS)
+    await conn.execute(SWEEP_REQUESTS)
 
 
 def _webhook(row: tuple[Any, ...] | None) -> Webhook:

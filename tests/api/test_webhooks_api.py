@@ -1,9 +1,11 @@
 """The endpoints of webhooks; that they are sent is tested with the worker."""
 
+import asyncio
 import base64
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from api.webhook_schemas import TYPES
@@ -106,6 +108,23 @@ async def test_what_cannot_be_a_webhook_is_refused(
         changed = await space.at("PATCH", f"webhooks/{hook['id']}", json=fields)
         if attr != "after":
             assert refusal(changed) == (400, code, attr)
+
+
+async def test_a_repeated_request_makes_no_second_webhook(new_space: NewSpace) -> None:
+    space = await opened(new_space)
+    headers = {"idempotency-key": "once"}
+
+    async def post(**fields: Any) -> httpx.Response:
+        return await space.at("POST", "webhooks/", json={"url": URL, **fields}, headers=headers)
+
+    answers = await asyncio.gather(*(post() for _ in range(5)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.content for answer in answers}) == 1
+    assert sum("idempotent-replayed" not in answer.headers for answer in answers) == 1
+    assert len((await space.at("GET", "webhooks/")).json()["results"]) == 1
+    assert refusal(await post(names="skill/a")) == (422, "idempotency_key_reused", None)
+    bad = await space.at("POST", "webhooks/", json={"url": URL}, headers={"idempotency-key": "a b"})
+    assert refusal(bad) == (400, "invalid_input", "Idempotency-Key")
 
 
 async def test_scopes(new_space: NewSpace) -> None:

@@ -1,12 +1,16 @@
 """Webhooks against a real receiver: signed, at least once, in the order of each subject, and only where they may go."""
 
 import asyncio
+import json
 import socket
 import ssl
+import stat
+import subprocess
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
@@ -19,6 +23,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from standardwebhooks import Webhook as Signer
 from standardwebhooks import WebhookVerificationError
 
 from domain.skills import Skill
@@ -32,6 +37,7 @@ from store.sealing import Sealer
 from store.webhooks import Connection, Delivery, Webhook
 from tests.histories import History, created, published
 from tests.receiver import Received, Receiver, Reply, receiving
+from tests.servers import ROOT, SKALD, StartService, eventually
 from workers import webhooks as working
 from workers.outbound import CheckedBackend, Forbidden, open_client
 from workers.webhooks import Options, WebhookFollower
@@ -474,6 +480,43 @@ async def test_secrets_are_sealed_in_the_database(stage: Stage) -> None:
         Sealer(["another key of enough characters..", "0123456789abcdef0123456789abcdef"]).open(sealed)
         == secret
     )
+
+
+def test_a_service_of_its_own_makes_the_key_that_seals(start_service: StartService) -> None:
+    service = start_service("--workers=1", env={"SKALD_WEBHOOK_ALLOW_PRIVATE": "1"})
+    file = service.data_dir / "secret-key"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    made = subprocess.run(
+        [*SKALD, "key", "create", "--user", "owner@skald.local", "--scope", "*", "--json", f"--data-dir={service.data_dir}"],
+        cwd=ROOT, capture_output=True, text=True, timeout=30, check=True,
+    )  # fmt: skip
+    key = json.loads(made.stdout)["key"]
+    got: list[bytes] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            Signer(secret).verify(body, dict(self.headers))
+            got.append(body)
+            self.send_response(204)
+            self.end_headers()
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        base = f"{service.address}/api/projects/1"
+        with httpx.Client(headers={"Authorization": f"Bearer {key}"}, timeout=20) as client:
+            answer = client.post(f"{base}/webhooks/", json={"url": f"http://127.0.0.1:{server.server_port}/"})
+            secret = answer.raise_for_status().json()["secret"]
+            service.stop()
+            kept = file.read_text()
+            service.restart()
+            assert file.read_text() == kept
+            skill = {"name": "pdf", "description": "d", "body": "# Body\n"}
+            client.post(f"{base}/llm_skills/", json=skill).raise_for_status()
+        eventually(lambda: len(got) == 1, f"the event arrives\n{service.output}")
+        server.shutdown()
+    assert kept.strip() not in service.output
+    assert secret not in service.output
 
 
 # Where requests may go -------------------------------------------------------------------------------------------
