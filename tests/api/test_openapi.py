@@ -216,7 +216,9 @@ CASES: list[tuple[type[Any], dict[str, Any]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("struct", {struct for struct, _ in CASES}, ids=lambda struct: struct.__name__)
+@pytest.mark.parametrize(
+    "struct", dict.fromkeys(struct for struct, _ in CASES), ids=lambda struct: struct.__name__
+)
 def test_schemas_accept_exactly_what_the_service_takes(struct: type[Any]) -> None:
     check = validator(struct.__name__)
     wrong = [
