@@ -545,7 +545,11 @@ BAD_TEXTS = [
     ],
     ids=["nul", "high", "low"],
 )
-@pytest.mark.parametrize(("method", "path", "body", "attr"), BAD_TEXTS, ids=lambda value: "body" if callable(value) else str(value)[:30])
+@pytest.mark.parametrize(
+    ("method", "path", "body", "attr"),
+    BAD_TEXTS,
+    ids=lambda value: "body" if callable(value) else str(value)[:30],
+)
 async def test_a_nul_or_a_lone_surrogate_in_any_text(
     space: Space, method: str, path: str, body: Any, attr: str, bad: str, code: str
 ) -> None:
