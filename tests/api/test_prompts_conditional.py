@@ -1,5 +1,7 @@
 """ETag, If-None-Match, If-Match, Idempotency-Key and X-Event-Position of prompts."""
 
+from typing import Any
+
 import pytest
 
 from tests.api.prompt_space import PromptSpace, chat
@@ -71,7 +73,7 @@ async def test_if_match_takes_the_place_of_base_version(prompts: PromptSpace) ->
 
 async def test_the_same_request_with_the_same_key_is_done_once(prompts: PromptSpace) -> None:
     key = f"once-{prompts.space.id}"
-    requests = [
+    requests: list[tuple[str, str, dict[str, Any]]] = [
         ("POST", "", {"name": "agent", "prompt": chat("é"), "config": {"n": 1.0}}),
         ("PATCH", "name/agent", {"base_version": 1, "prompt": "two", "version_description": "d"}),
         ("POST", "name/agent/duplicate", {"new_name": "copy"}),
