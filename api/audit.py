@@ -28,7 +28,7 @@ MEDIA_TYPES = {"ndjson": NDJSON, "csv": CSV}
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
-BATCH = 1000  # entries that a download holds at a time
+BATCH = 200  # entries that a download holds at a time, and writes before other requests have their turn
 
 _INSTANT = {"type": "string", "format": "date-time"}
 AFTER = Param("after", integer(0, default=0), "Only entries after this position of the log.", 0)

@@ -12,15 +12,14 @@ from uuid import UUID
 
 import msgspec
 
-from domain.events import EVENT_TYPES, Event
-from domain.keys import KeyCreated
+from domain.events import EVENT_TYPES
 from domain.versioned import VersionEvent
 from projections.cloudevents import ENVELOPE, RESOURCES, subject_of, type_of
 from projections.encoding import timestamp
 from projections.past import position_at
 from projections.versions import Connection
 from store.log import Recorded, head
-from store.mapper import decode
+from store.mapper import decode, encode
 
 KEY = "key"
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)  # no event is older
@@ -129,30 +128,36 @@ async def page(
 
 def entry(recorded: Recorded, project_id: int, kind: str | None, name: str | None) -> Entry:
     """``kind`` and ``name`` are None for what has no name, as keys: its subject is its id."""
-    event = decode(recorded.topic, recorded.state)
+    fields = fields_of(recorded)
+    if fields.get("project_ids") is not None:
+        # Of the projects that a key opens, this one is told and no other.
+        fields["project_ids"] = [project_id]
+    numbered = issubclass(EVENT_TYPES[recorded.topic], VersionEvent)
     kind = kind or recorded.topic.partition(".")[0]
     return Entry(
         position=recorded.position,
         time=timestamp(recorded.recorded_at),
         type=type_of(recorded.topic),
         subject=subject_of(kind, name or str(recorded.stream_id)),
-        version=event.number if isinstance(event, VersionEvent) else None,
+        version=fields.get("number", 1) if numbered else None,
         actor=recorded.actor_id,
         key_id=recorded.key_id,
         request_id=recorded.correlation_id,
         command_id=recorded.command_id,
         stream_id=recorded.stream_id,
         stream_version=recorded.stream_version,
-        data=data_of(event, project_id),
+        data={field: value for field, value in fields.items() if field not in ENVELOPE},
     )
 
 
-def data_of(event: Event, project_id: int) -> dict[str, Any]:
-    """The fields of an event. Of the projects that a key opens, this one is told and no other."""
-    fields: dict[str, Any] = msgspec.to_builtins(event, str_keys=True)
-    if isinstance(event, KeyCreated) and event.project_ids is not None:
-        fields["project_ids"] = [project_id]
-    return {name: value for name, value in fields.items() if name not in ENVELOPE}
+def fields_of(recorded: Recorded) -> dict[str, Any]:
+    """The fields of an event as they stand in the log, in the present shape of its type."""
+    state = recorded.state
+    if EVENT_TYPES[recorded.topic].SCHEMA > 1:
+        state = encode(decode(recorded.topic, state))
+    fields: dict[str, Any] = msgspec.json.decode(state)
+    fields.pop("schema", None)
+    return fields
 
 
 # As files -------------------------------------------------------------------------------------------------------
