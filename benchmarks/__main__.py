@@ -6,7 +6,7 @@ from collections.abc import Callable
 import psycopg
 from rich.console import Console
 
-from benchmarks import get, publish, versions
+from benchmarks import feed, get, publish, versions
 from benchmarks.plan import Plan
 from benchmarks.report import Table, circumstances, markdown, show
 from benchmarks.stage import Stage, stage
@@ -17,6 +17,7 @@ TABLES: dict[str, Callable[[Stage, Plan], Table]] = {
     "publish": publish.run,
     "get": get.run,
     "versions": versions.run,
+    "feed": feed.run,
 }
 
 
