@@ -34,7 +34,8 @@ the key; when the key may enter several, the one that `?token=<project token>` n
 Every GET answers to HEAD, too.
 
 **Keys.** Send `Authorization: Bearer <key>`. A key holds scopes (`llm_skill:read`, `llm_skill:write`, \
-`llm_prompt:read`, `llm_prompt:write`; write includes read; `*` is all of them) and the projects that it may enter.
+`llm_prompt:read`, `llm_prompt:write`, `event:read`, `webhook:read`, `webhook:write`; write includes read; `*` is all \
+of them) and the projects that it may enter.
 
 **Bodies.** JSON objects, as `application/json`; an empty body counts as `{}`. Unknown fields and query parameters are \
 ignored, a query parameter without a value counts as absent, JSON types are not coerced (1.0 is no integer). Content is \

@@ -5,6 +5,7 @@ when it is checked and a private one when it is used. TLS still speaks of the na
 """
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import Iterable
@@ -119,6 +120,9 @@ class CheckedTransport(httpx.AsyncHTTPTransport):
 
 def open_client(*, allow_private: bool, verify: ssl.SSLContext | None = None) -> httpx.AsyncClient:
     """A client for endpoints of others; time-outs are up to the caller. ``allow_private`` switches the checks off."""
+    # They log every address that they call, and some hold a token.
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     return httpx.AsyncClient(
         transport=CheckedTransport(allow_private=allow_private, verify=verify),
         trust_env=False,

@@ -20,6 +20,7 @@ KEY = "sk_" + "aB3-_" * 8 + "xyz"
         ("?token=skt_abcdef&x=1", "?token=skt_[redacted]&x=1"),
         ("postgresql://ada:pass-word@db/x", "postgresql://ada:[redacted]@db/x"),
         ("redis://:pass@db", "redis://:[redacted]@db"),
+        ("signed by whsec_MfKQ9r8GKYqrTwjU==!", "signed by whsec_[redacted]!"),
         ("task_skills risk_level http://a/b", "task_skills risk_level http://a/b"),
     ],
 )
