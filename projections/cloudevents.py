@@ -4,8 +4,9 @@ Contents are not in an event: it holds digests and sizes, and links to where the
 """
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -19,9 +20,9 @@ from store.mapper import decode, encode
 RESOURCES = {"skill": "llm_skills", "prompt": "llm_prompts"}
 ENVELOPE = ("originator_id", "originator_version")
 
-# How the state of an event begins; what is behind it are its other fields.
+# How the state of an event begins: its shape, stream and, of a version, number; what is behind it are its other fields.
 BEGINNING = re.compile(
-    rb'\{(?:"schema":(?P<shape>[0-9]+),)?"originator_id":"[^"]+","originator_version":[0-9]+(?:,"number":(?P<number>[0-9]+))?'
+    rb'\{(?:"schema":([0-9]+),)?"originator_id":"([^"]+)","originator_version":[0-9]+(?:,"number":([0-9]+))?'
 )
 
 
@@ -95,12 +96,13 @@ def cloudevent_json(recorded: Recorded, kind: str, name: str, origin: str = "") 
     """
     shape, state = _shape(recorded.topic), recorded.state
     begun = BEGINNING.match(state)
-    if begun is None or (begun["shape"] or b"1") != shape.number:
+    if begun is None or (begun[1] or b"1") != shape.number:
         # Written in an earlier shape of the type.
         state = encode(decode(recorded.topic, state))
         begun = BEGINNING.match(state)
     if begun is None:
         raise ValueError(f"the event at position {recorded.position} does not begin as one")
+    stream, number = begun[2].decode(), begun[3]
     position, source = recorded.position, f"/api/projects/{recorded.project_id}"
     # Names need no escapes, neither in JSON nor in an address.
     parts = [
@@ -113,22 +115,28 @@ def cloudevent_json(recorded: Recorded, kind: str, name: str, origin: str = "") 
     if recorded.actor_id is not None:
         parts.append(f',"actor":{recorded.actor_id}')
     if recorded.key_id is not None:
-        parts.append(f',"keyid":"{recorded.key_id}"')
+        parts.append(f',"keyid":"{_id(recorded.key_id)}"')
     parts.append(f',"commandid":"{recorded.command_id}"')
     if recorded.correlation_id is not None:
         parts.append(f',"correlationid":{_text(recorded.correlation_id).decode()}')
-    parts.append(f',"data":{{"stream_id":"{recorded.stream_id}","stream_version":{recorded.stream_version}')
+    parts.append(f',"data":{{"stream_id":"{stream}","stream_version":{recorded.stream_version}')
     if not shape.named:
         parts.append(f',"name":"{name}"')
     here = f"{source}/{RESOURCES[kind]}/name/{name}/"
     links = f',"links":{{"self":"{here}"'
     if shape.versioned:
-        number = int(begun["number"] or 1)
-        parts.append(f',"number":{number}')
-        links += f',"version":"{here}?version={number}"'
+        written = number.decode() if number else "1"
+        parts.append(f',"number":{written}')
+        links += f',"version":"{here}?version={written}"'
     elif shape.labelled:
         links += f',"version":"{here}?version={_numbers.decode(state).number}"'
     return b"".join(("".join(parts).encode(), state[begun.end() : -1], links.encode(), b"}}}"))
+
+
+@lru_cache(maxsize=1000)
+def _id(key_id: UUID) -> str:
+    """A key brings many events."""
+    return str(key_id)
 
 
 @cache
