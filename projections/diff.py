@@ -345,7 +345,7 @@ def _line(sign: str, line: str) -> str:
 
 
 def unified(comparison: Comparison, found: Hunks) -> str:
-    """The whole comparison as a patch for files: ``git apply`` and ``patch -p1`` take it.
+    """The whole comparison as a patch for files: ``git apply`` and ``patch -p1`` take it, unless something is truncated.
 
     What is no file, fields and metadata, stands before it in lines that both pass over.
     """
@@ -372,6 +372,9 @@ def _json(value: Any) -> str:
 
 def _patch(document: Document, found: Hunks) -> str:
     old, new = document.paths
+    lines, truncated = found.of(document)
+    left = "/dev/null" if document.before is None else _name("a/" + old)
+    right = "/dev/null" if document.after is None else _name("b/" + new)
     parts = [f"diff --git {_name('a/' + old)} {_name('b/' + new)}\n"]
     if document.status == "added":
         parts.append("new file mode 100644\n")
@@ -379,12 +382,14 @@ def _patch(document: Document, found: Hunks) -> str:
         parts.append("deleted file mode 100644\n")
     elif old != new:
         parts.append(f"rename from {_name(old)}\nrename to {_name(new)}\n")
-    lines, truncated = found.of(document)
     if truncated:
-        parts.append("# truncated: too large to show\n")
+        # What git says of binary files: it refuses to apply a patch that lacks something, rather than to apply the rest.
+        digests = "..".join(
+            "0" * 7 if file is None else file.sha256[:7] for file in (document.before, document.after)
+        )
+        parts.insert(0, f"# truncated: {_json(new)} is too large to show\n")
+        parts.append(f"index {digests}\nBinary files {left} and {right} differ\n")
     elif lines:
-        left = "/dev/null" if document.before is None else _name("a/" + old)
-        right = "/dev/null" if document.after is None else _name("b/" + new)
         # git and patch take the tab for the end of a name that holds white space.
         parts.append(f"--- {left}{_tab(left)}\n+++ {right}{_tab(right)}\n")
         parts += lines

@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -134,6 +134,28 @@ def test_all_texts_of_a_diff_together_are_bounded() -> None:
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_git_refuses_a_patch_that_is_not_complete(tmp_path: Path) -> None:
+    before, after = side({"big": "x" * 200_001, "small": "1\n"}), side({"big": "y", "small": "2\n"})
+    found = compare(before, after)
+    texts = {Content.of(text).ref.sha256: text for text in ("1\n", "2\n")}
+    patch = unified(found, Hunks(diff.readable(found), texts))
+    for path, text in {"big": "x" * 200_001, "small": "1\n"}.items():
+        (tmp_path / path).write_text(text)
+    done = subprocess.run(
+        ["git", "apply", "-"],
+        input=patch,
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+        timeout=20,
+        env={"GIT_DIR": "none"},
+    )
+    assert done.returncode != 0
+    assert "'big'" in done.stderr
+    assert (tmp_path / "small").read_text() == "1\n"
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 def test_git_applies_the_unified_form(tmp_path: Path) -> None:
     old = {
         "plain.txt": "one\ntwo\nthree\n",
@@ -172,4 +194,3 @@ def test_git_applies_the_unified_form(tmp_path: Path) -> None:
         if path.is_file()
     }
     assert made == {**new, diff.BODY: "# New\n"}
-    assert uuid4()
