@@ -23,7 +23,7 @@ from benchmarks.figures import milliseconds
 from benchmarks.load import SILENCE
 from benchmarks.plan import Plan
 from benchmarks.report import Table
-from benchmarks.stage import Server, Stage, client, measured, service
+from benchmarks.stage import Server, Stage, client, cpu_seconds, measured, service
 from domain.skills import Changes, Skill
 from projections.artifacts import Step, fold
 from projections.skills import SkillKind
@@ -77,8 +77,11 @@ def run(on: Stage, plan: Plan) -> Table:
     path = f"/api/projects/{project_id}"
     table = Table(
         title=f"Feed: {size:,} events to one consumer, one API process",
-        head=("consumer", "events/s", "arrival p50 ms", "p99 ms", "target"),
-        notes=["arrival: from the time in the event, just before its commit, until it is decoded."],
+        head=("consumer", "events/s", "API µs", "database µs", "arrival p50 ms", "p99 ms", "target"),
+        notes=[
+            "µs: CPU time an event.",
+            "arrival: from the time in the event, just before its commit, until it is decoded.",
+        ],
     )
     with service(on, workers=1) as server:
 
@@ -90,13 +93,17 @@ def run(on: Stage, plan: Plan) -> Table:
             ("stream", "stream, catching up"),
         ]
         for way, name in ways:
+            pids = (server.pid, on.postgres_pid)
+            before = [cpu_seconds(pid) for pid in pids]
             rates = [
                 size / measured("benchmarks.feed", job(way, 0, size), Result, timeout=plan.patience).seconds
                 for _ in range(plan.rounds)
             ]
+            spent = [cpu_seconds(pid) - seconds for pid, seconds in zip(pids, before, strict=True)]
             table.add(
                 name,
                 f"{median(rates):,.0f} ({min(rates):,.0f}–{max(rates):,.0f})",
+                *(f"{seconds / size / plan.rounds * 1e6:.0f}" for seconds in spent),
                 "–",
                 "–",
                 verdict(median(rates) >= TARGET, f"≥ {TARGET:,.0f}/s"),
@@ -110,6 +117,8 @@ def run(on: Stage, plan: Plan) -> Table:
         p50, p99 = lags[len(lags) // 2], lags[len(lags) * 99 // 100]
         table.add(
             "stream, live",
+            "–",
+            "–",
             "–",
             milliseconds(p50),
             milliseconds(p99),
