@@ -205,6 +205,17 @@ async def test_head_does_not_follow(feed: Feed) -> None:
     assert answer.headers["content-type"].startswith("text/event-stream")
 
 
+async def test_a_reader_that_leaves_in_mid_query_costs_no_connection(feed: Feed) -> None:
+    for _ in range(20):
+        reader = feed.open_socket()
+        await asyncio.sleep(0.003)
+        reader.close()
+    await feed.client.head("events/stream", timeout=3)
+    await asyncio.sleep(0.1)
+    assert "query cancellation" not in feed.service.output
+    assert "discarding closed connection" not in feed.service.output
+
+
 async def test_readers_that_do_not_read_cost_little_memory(feed: Feed) -> None:
     await seed(feed.service, feed.id, 12_000)
     [pid] = feed.service.api_pids()
