@@ -38,15 +38,15 @@ class ReferenceController(Controller):
 
     @get("/")
     async def page(self, request: Request[Any, Any, Any]) -> Response[bytes]:
-        return _file(request, "reference.html", b"text/html")
+        return _file(request, "reference.html", b"text/html; charset=utf-8")
 
     @get("/reference.js")
     async def script(self, request: Request[Any, Any, Any]) -> Response[bytes]:
-        return _file(request, "reference.js", b"text/javascript")
+        return _file(request, "reference.js", b"text/javascript; charset=utf-8")
 
     @get("/reference.css")
     async def style(self, request: Request[Any, Any, Any]) -> Response[bytes]:
-        return _file(request, "reference.css", b"text/css")
+        return _file(request, "reference.css", b"text/css; charset=utf-8")
 
     @get("/openapi.json")
     async def openapi(self, request: Request[Any, Any, Any]) -> Response[bytes]:

@@ -17,4 +17,6 @@ def text_answer(
     condition = header(request.scope["headers"], b"if-none-match")
     if condition is not None and matches(condition, etag):
         return to_response(Answer(304, headers, b""))
-    return to_response(Answer(200, [(b"content-type", media_type.encode()), *headers], body))
+    return to_response(
+        Answer(200, [(b"content-type", f"{media_type}; charset=utf-8".encode()), *headers], body)
+    )
