@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from domain.content import Content, Edit
+from domain.events import Event
 from domain.prompts import Prompt, PromptChanges
 from domain.skills import Changes, File, FileEdits, Skill
 from domain.versioned import Versioned
@@ -35,7 +36,10 @@ def commit_of(
     """The pending events of ``artifact`` with their read-model rows. ``known`` has contents stored earlier, by sha256."""
     events = artifact.collect_events()
     data = {**(known or {}), **{content.ref.sha256: content.data for content in contents}}
-    folded = artifacts.fold([Step(artifact, event, project_id, actor_id, data) for event in events], KINDS)
+    steps = [
+        Step(state, event, project_id, actor_id, data) for state, event in states_after(artifact, events)
+    ]
+    folded = artifacts.fold(steps, KINDS)
     claims: list[Any] = [(project_id, artifact.KIND, artifact.name)]
     if idempotency_key is not None:
         claims.append((key_id, idempotency_key))
@@ -51,6 +55,18 @@ def commit_of(
         idempotency=Idempotency(idempotency_key, b"f" * 32, 201) if idempotency_key else None,
         claims=tuple(claims),
     )
+
+
+def states_after(artifact: Versioned, events: Sequence[Event]) -> list[tuple[Versioned, Event]]:
+    """Each event with the state that it led to; ``artifact`` is the one after the last. Several must be all that it has."""
+    if len(events) == 1:
+        return [(artifact, events[0])]
+    state, found = type(artifact)(id=artifact.id), []
+    for event in events:
+        state = state.fork()
+        state.evolve(event)
+        found.append((state, event))
+    return found
 
 
 def new_skill(name: str, *, body: str = "# Body\n", **fields: Any) -> tuple[Skill, list[Content]]:
