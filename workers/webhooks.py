@@ -45,6 +45,7 @@ IDLE = 60.0  # seconds after which an endpoint looks by itself
 SWEEP_EVERY = 600.0
 PATIENCE = 5.0  # seconds that requests under way have when the worker stops
 GONE = 410
+MAX_ERROR = 500  # characters
 
 SELECT_PROJECTS = "SELECT DISTINCT project_id FROM events WHERE position > %s AND project_id IS NOT NULL"
 
@@ -275,9 +276,8 @@ class Sender:
                 raise OSError(str(error)) from error
             except Exception as error:
                 logger.exception("event %d cannot be delivered to webhook %s", delivery.position, webhook.id)
-                attempt = Attempt(
-                    started_at=datetime.now(UTC), duration_ms=0, error=f"cannot be sent: {error}"
-                )
+                reason = _printable(f"cannot be sent: {error}")
+                attempt = Attempt(started_at=datetime.now(UTC), duration_ms=0, error=reason)
                 await self._record(delivery, attempt, status="failed")
                 return
             attempt = await self._attempt(webhook.url, f"evt_{delivery.position}", body, secrets)
@@ -318,7 +318,7 @@ class Sender:
                 error = f"no answer within {self._options.timeout:g} s"
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as failure:
             if status is None:
-                error = f"{type(failure).__name__}: {failure}"[:500]
+                error = _printable(f"{type(failure).__name__}: {failure}")
         return Attempt(
             started_at=started,
             duration_ms=round((monotonic() - clock) * 1000),
@@ -359,6 +359,11 @@ class Sender:
         logger.warning("webhook %s is switched off: %s", webhook_id, reason)
         async with self.pool.connection() as conn:
             await store.disable(conn, webhook_id, reason)
+
+
+def _printable(text: str) -> str:
+    """What came from outside as a text that the database takes."""
+    return text[:MAX_ERROR].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -1,6 +1,7 @@
 """Webhooks against a real receiver: signed, at least once, in the order of each subject, and only where they may go."""
 
 import asyncio
+import contextlib
 import json
 import socket
 import ssl
@@ -286,6 +287,29 @@ async def test_a_slow_endpoint_does_not_delay_another(stage: Stage, receiver: Re
             await receiver.got(20)
             assert asyncio.get_running_loop().time() - started < 1.5
             assert slow.most_at_once <= working.PER_ENDPOINT
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"\0\xff\r\n\r\n", b"HTTP/1.1 2\0\xff0 OK\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 50_000],
+)
+async def test_an_answer_that_is_no_http_is_a_failure_like_any_other(stage: Stage, answer: bytes) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            writer.write(answer)
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    hook, _ = await stage.hook(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+    async with stage.worker():
+        await stage.write("a")
+        await stage.until(lambda: _failing(stage, hook))
+    [delivery] = await stage.deliveries(hook)
+    assert delivery.error
+    assert delivery.response_status is None
+    server.close()
 
 
 async def test_an_answer_that_takes_too_long_is_a_failure(stage: Stage, receiver: Receiver) -> None:
