@@ -195,11 +195,13 @@ MOVE = "UPDATE webhooks SET position = %s WHERE id = %s AND position = %s"
 MOVE_REPLAY = "UPDATE webhook_replays SET position = %s WHERE id = %s AND position = %s"
 END_REPLAY = "DELETE FROM webhook_replays WHERE id = %s"
 
-# webhook_deliveries_pending. The first of each subject: what comes after it waits for it.
+# webhook_deliveries_lanes. The first of each subject: what comes after it waits for it.
 SELECT_HEADS = f"""
 SELECT * FROM (
     SELECT DISTINCT ON (subject) {DELIVERY}, greatest(0, extract(epoch FROM due_at - clock_timestamp()))::float8 AS wait
-    FROM webhook_deliveries WHERE webhook_id = %s AND status = 'pending' ORDER BY subject, position
+    FROM webhook_deliveries
+    WHERE webhook_id = %s AND status = 'pending' AND (%s::text[] IS NULL OR subject = ANY(%s))
+    ORDER BY subject, position
 ) AS heads ORDER BY wait, position
 """
 
@@ -454,9 +456,12 @@ async def take_in(
             raise Moved
 
 
-async def heads(conn: Connection, webhook_id: UUID) -> list[tuple[Delivery, float]]:
-    """The first pending delivery of each subject, and in how many seconds it is due; the soonest first."""
-    rows = await (await conn.execute(SELECT_HEADS, (webhook_id,))).fetchall()
+async def heads(
+    conn: Connection, webhook_id: UUID, subjects: Sequence[str] | None = None
+) -> list[tuple[Delivery, float]]:
+    """The first pending delivery of each subject (None: of all), and in how many seconds it is due; the soonest first."""
+    chosen = None if subjects is None else list(subjects)
+    rows = await (await conn.execute(SELECT_HEADS, (webhook_id, chosen, chosen))).fetchall()
     return [(Delivery(*row[:-1]), row[-1]) for row in rows]
 
 

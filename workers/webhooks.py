@@ -6,12 +6,12 @@ subject, several subjects at a time. A delivery stays pending until its outcome 
 """
 
 import asyncio
+import heapq
 import logging
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Any
 from uuid import UUID
 
 import httpx
@@ -33,8 +33,9 @@ from workers.outbound import open_client
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/cloudevents+json"
-MAX_PENDING = 1000  # of one endpoint; beyond it the log is the better queue
+MAX_PENDING = 5000  # of one endpoint; beyond it the log is the better queue
 BATCH = 500
+LOOK_EVERY = 100  # attempts, while there is no room for more deliveries
 PER_ENDPOINT = 4  # subjects that are sent at the same time
 AT_ONCE = 256  # requests of all endpoints together
 POOL = 4
@@ -122,6 +123,13 @@ class Endpoint:
         self._news = asyncio.Event()
         self._in_flight: dict[str, asyncio.Task[None]] = {}
         self._patience = 0.0
+        # As they were at the last look: the webhook unless it is off, and the first delivery of each subject with its time.
+        self._webhook: Webhook | None = None
+        self._heads: dict[str, tuple[Delivery, float]] = {}
+        # Whether there is more to take in, and room for it.
+        self._behind = True
+        self._room = True
+        self._tried = 0
         self._task = asyncio.create_task(self._run(), name=f"webhook-{webhook_id}")
 
     def wake(self) -> None:
@@ -155,41 +163,72 @@ class Endpoint:
 
     async def _serve(self) -> None:
         """Take in and send for ever. Raises what a send raised, which is never the endpoint's fault."""
+        self._behind = True
         while True:
-            self._news.clear()
-            for task in [task for task in self._in_flight.values() if task.done()]:
-                task.result()
-            self._in_flight = {key: task for key, task in self._in_flight.items() if not task.done()}
-            wait = await self._round()
-            waiting: list[Coroutine[Any, Any, Any]] = [self._news.wait()]
-            news = asyncio.create_task(waiting[0])
+            finished = [subject for subject, task in self._in_flight.items() if task.done()]
+            for subject in finished:
+                self._in_flight.pop(subject).result()
+            self._tried += len(finished)
+            if self._news.is_set() or (self._behind and (self._room or self._tried >= LOOK_EVERY)):
+                self._news.clear()
+                self._tried = 0
+                await self._look()
+            elif finished:
+                await self._renew(finished)
+            wait = 0.0 if self._behind and self._room else self._start()
+            news = asyncio.create_task(self._news.wait())
             try:
-                await asyncio.wait(
+                done, _ = await asyncio.wait(
                     {news, *self._in_flight.values()}, timeout=wait, return_when=asyncio.FIRST_COMPLETED
                 )
             finally:
                 news.cancel()
+            if wait == IDLE and not done:
+                self._news.set()
 
-    async def _round(self) -> float:
-        """Start what can be started; in how many seconds there is more to do by itself."""
+    async def _look(self) -> None:
+        """See how the webhook is set now, take in a page of events if there is room for one, and find out what is pending."""
         async with self._sender.pool.connection() as conn:
             webhook = await store.load(conn, self.id)
             if webhook is None or not webhook.enabled:
-                return IDLE
-            more = await take_in(conn, webhook)
-            heads = await store.heads(conn, self.id)
-        rest = IDLE
-        for delivery, wait in heads:
-            if delivery.subject in self._in_flight:
-                continue
-            if wait > 0:
-                rest = min(rest, wait)
-                break
+                self._webhook, self._heads, self._behind = None, {}, False
+                return
+            room = MAX_PENDING - webhook.pending
+            # Not one by one as they are sent.
+            self._room = room > MAX_PENDING // 2
+            self._behind = await take_in(conn, webhook, min(room, BATCH)) if self._room else True
+            self._webhook = webhook
+            self._heads = _due(await store.heads(conn, self.id))
+
+    async def _renew(self, subjects: list[str]) -> None:
+        """What comes next of the subjects of which a delivery was tried; nobody else changes what is pending unheard."""
+        async with self._sender.pool.connection() as conn:
+            found = _due(await store.heads(conn, self.id, subjects))
+        for subject in subjects:
+            self._heads.pop(subject, None)
+        self._heads.update(found)
+
+    def _start(self) -> float:
+        """Start what is due, as far as there are places; in how many seconds something else will be."""
+        now, rest = monotonic(), IDLE
+        if self._webhook is None:
+            return rest
+        waiting = [
+            (due, delivery.position, subject)
+            for subject, (delivery, due) in self._heads.items()
+            if subject not in self._in_flight
+        ]
+        for due, _, subject in heapq.nsmallest(PER_ENDPOINT, waiting):
+            if due > now:
+                return min(rest, due - now)
             if len(self._in_flight) == PER_ENDPOINT:
                 break
-            self._in_flight[delivery.subject] = asyncio.create_task(self._sender.send(webhook, delivery))
-        # With room for more deliveries go on at once; without, the next finished one brings us back.
-        return 0.0 if more else rest
+            self._in_flight[subject] = asyncio.create_task(self._try(self._webhook, self._heads[subject][0]))
+        return rest
+
+    async def _try(self, webhook: Webhook, delivery: Delivery) -> None:
+        if not await self._sender.send(webhook, delivery):
+            self.wake()
 
     async def _drop(self) -> None:
         if self._in_flight and self._patience:
@@ -200,17 +239,20 @@ class Endpoint:
         self._in_flight.clear()
 
 
-async def take_in(conn: Connection, webhook: Webhook) -> bool:
+def _due(heads: list[tuple[Delivery, float]]) -> dict[str, tuple[Delivery, float]]:
+    """By subject, with the time of the monotonic clock."""
+    now = monotonic()
+    return {delivery.subject: (delivery, now + wait if wait > 0 else 0.0) for delivery, wait in heads}
+
+
+async def take_in(conn: Connection, webhook: Webhook, limit: int) -> bool:
     """Write the next deliveries of a webhook, of the log or of a replay; whether there are more to write now."""
-    room = MAX_PENDING - webhook.pending
-    if room <= 0:
-        return False
     replay = await store.next_replay(conn, webhook.id)
     try:
         if replay is not None:
-            await _take_page(conn, webhook, min(room, BATCH), replay.position, replay)
+            await _take_page(conn, webhook, limit, replay.position, replay)
             return True
-        position = await _take_page(conn, webhook, min(room, BATCH), webhook.position, None)
+        position = await _take_page(conn, webhook, limit, webhook.position, None)
     except Moved:
         return True
     return position < await head(conn)
@@ -260,8 +302,8 @@ class Sender:
         self._chance = chance
         self._places = asyncio.Semaphore(AT_ONCE)
 
-    async def send(self, webhook: Webhook, delivery: Delivery) -> None:
-        """One attempt, and its consequences."""
+    async def send(self, webhook: Webhook, delivery: Delivery) -> bool:
+        """One attempt, and its consequences. False when it was the last one: the webhook is off now."""
         async with self._places:
             async with self.pool.connection() as conn:
                 item = await feed.one(conn, webhook.project_id, delivery.position)
@@ -279,9 +321,9 @@ class Sender:
                 reason = _printable(f"cannot be sent: {error}")
                 attempt = Attempt(started_at=datetime.now(UTC), duration_ms=0, error=reason)
                 await self._record(delivery, attempt, status="failed")
-                return
+                return True
             attempt = await self._attempt(webhook.url, f"evt_{delivery.position}", body, secrets)
-        await self._conclude(delivery, attempt)
+        return await self._conclude(delivery, attempt)
 
     async def _attempt(self, url: str, message_id: str, body: bytes, secrets: list[str]) -> Attempt:
         started, clock = datetime.now(UTC), monotonic()
@@ -328,26 +370,28 @@ class Sender:
             retry_after=retry_after,
         )
 
-    async def _conclude(self, delivery: Delivery, attempt: Attempt) -> None:
+    async def _conclude(self, delivery: Delivery, attempt: Attempt) -> bool:
         schedule = self._options.schedule
         if attempt.error is None:
             await self._record(delivery, attempt, status="delivered")
-            return
+            return True
         if attempt.status == GONE:
             await self._record(delivery, attempt, status="failed")
             await self._disable(delivery.webhook_id, "The endpoint answered 410 Gone.")
-            return
+            return False
         first = delivery.first_at or attempt.started_at
         gives_up = schedule.gives_up(attempt.started_at - first)
         pause = schedule.pause(delivery.attempts + 1, self._chance())
         if attempt.retry_after is not None:
             pause = max(pause, min(attempt.retry_after, schedule.max_pause))
         since = await self._record(delivery, attempt, status="failed" if gives_up else "pending", pause=pause)
-        if since is not None and schedule.gives_up(attempt.started_at - since):
-            await self._disable(
-                delivery.webhook_id,
-                f"Every attempt since {since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ} has failed; the last one: {attempt.error}.",
-            )
+        if since is None or not schedule.gives_up(attempt.started_at - since):
+            return True
+        await self._disable(
+            delivery.webhook_id,
+            f"Every attempt since {since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ} has failed; the last one: {attempt.error}.",
+        )
+        return False
 
     async def _record(
         self, delivery: Delivery, attempt: Attempt, *, status: store.Status, pause: float = 0.0

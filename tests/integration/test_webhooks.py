@@ -393,6 +393,7 @@ async def test_a_long_replay_goes_page_by_page(
 ) -> None:
     monkeypatch.setattr(working, "BATCH", 7)
     monkeypatch.setattr(working, "MAX_PENDING", 10)
+    monkeypatch.setattr(working, "LOOK_EVERY", 2)
     written = await stage.write(*["a", "b", "c"] * 10)
     hook, _ = await stage.hook(receiver.url())
     await webhooks.replay(stage.conn, hook.id, first=1, last=written[-1])
