@@ -180,7 +180,7 @@ async def test_from_head_an_emptied_redis_begins_with_what_comes(writer: Writer,
 async def test_old_entries_are_trimmed_and_not_published_again(
     writer: Writer, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await writer.write(700)
+    await writer.write(350)
     read: list[int] = []
     handle = StreamsFollower.handle
 
@@ -195,7 +195,7 @@ async def test_old_entries_are_trimmed_and_not_published_again(
     # Redis removes whole nodes of 100 entries, so write beyond one.
     await redis.flushdb()
     async with following(writer.url, redis, maxlen=10):
-        await writer.write(700)
+        await writer.write(350)
         await reached(redis, await writer.head())
     for project_id in PROJECTS:
         expected = [event.position for event in await writer.expected(project_id)]

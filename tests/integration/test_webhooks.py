@@ -532,15 +532,11 @@ def test_a_service_of_its_own_makes_the_key_that_seals(start_service: StartServi
         with httpx.Client(headers={"Authorization": f"Bearer {key}"}, timeout=20) as client:
             answer = client.post(f"{base}/webhooks/", json={"url": f"http://127.0.0.1:{server.server_port}/"})
             secret = answer.raise_for_status().json()["secret"]
-            service.stop()
-            kept = file.read_text()
-            service.restart()
-            assert file.read_text() == kept
             skill = {"name": "pdf", "description": "d", "body": "# Body\n"}
             client.post(f"{base}/llm_skills/", json=skill).raise_for_status()
         eventually(lambda: len(got) == 1, f"the event arrives\n{service.output}")
         server.shutdown()
-    assert kept.strip() not in service.output
+    assert file.read_text().strip() not in service.output
     assert secret not in service.output
 
 
