@@ -6,7 +6,7 @@ from collections.abc import Callable
 import psycopg
 from rich.console import Console
 
-from benchmarks import feed, get, publish, versions
+from benchmarks import feed, get, publish, replay, versions
 from benchmarks.plan import Plan
 from benchmarks.report import Table, circumstances, markdown, show
 from benchmarks.stage import Stage, stage
@@ -18,6 +18,7 @@ TABLES: dict[str, Callable[[Stage, Plan], Table]] = {
     "get": get.run,
     "versions": versions.run,
     "feed": feed.run,
+    "replay": replay.run,
 }
 
 

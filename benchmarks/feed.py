@@ -150,11 +150,13 @@ async def fill(on: Stage, events: int) -> tuple[int, str]:
                 description="A document of common size.",
                 body=document.body(number),
             )
+            steps = [Step(skill.fork(), skill.pending[-1], project.id, 1, {})]
             for version in range(1, STREAM):
                 changes = Changes(description=f"Version {version} of a document of common size.")
                 contents += skill.publish(changes, version_id=uuid4(), base_version=version, texts={})
+                steps.append(Step(skill.fork(), skill.pending[-1], project.id, 1, {}))
             pending = skill.collect_events()
-            rows = fold([Step(skill, event, project.id, 1, {}) for event in pending], kinds)
+            rows = fold(steps, kinds)
             commit = Commit(
                 events=tuple(map(to_stored, pending)),
                 command_id=uuid4(),
