@@ -77,6 +77,8 @@ class Prompt(Versioned, kw_only=True):
     """One life of a prompt name, from its creation to its archive."""
 
     KIND: ClassVar[str] = "prompt"
+    ARCHIVED: ClassVar[type[Archived]] = PromptArchived
+    RESTORED: ClassVar[type[Restored]] = PromptRestored
 
     prompt: Ref = Ref("", 0)
     config: str | None = None
@@ -174,15 +176,6 @@ class Prompt(Versioned, kw_only=True):
         self.trigger(
             PromptLabelRemoved(originator_id=self.id, originator_version=self.version + 1, label=label)
         )
-
-    def archive(self) -> None:
-        self.trigger(PromptArchived(originator_id=self.id, originator_version=self.version + 1))
-
-    def restore(self) -> None:
-        """Raises Invalid when it is not archived."""
-        if not self.archived:
-            raise Invalid(f"The prompt '{self.name}' is not archived.")
-        self.trigger(PromptRestored(originator_id=self.id, originator_version=self.version + 1))
 
     def revert(self, old: "Prompt", *, version_id: UUID, base_version: int | None) -> None:
         """A new version that is equal to ``old``, an earlier state of this prompt. Raises VersionConflict."""

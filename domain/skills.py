@@ -146,6 +146,8 @@ class Skill(Versioned, kw_only=True):
     """
 
     KIND: ClassVar[str] = "skill"
+    ARCHIVED: ClassVar[type[Archived]] = SkillArchived
+    RESTORED: ClassVar[type[Restored]] = SkillRestored
 
     description: str = ""
     body: Ref = Ref("", 0)
@@ -329,15 +331,6 @@ class Skill(Versioned, kw_only=True):
                 path=path,
             )
         )
-
-    def archive(self) -> None:
-        self.trigger(SkillArchived(originator_id=self.id, originator_version=self.version + 1))
-
-    def restore(self) -> None:
-        """Raises Invalid when it is not archived."""
-        if not self.archived:
-            raise Invalid(f"The skill '{self.name}' is not archived.")
-        self.trigger(SkillRestored(originator_id=self.id, originator_version=self.version + 1))
 
     def revert(self, old: "Skill", *, version_id: UUID, base_version: int | None) -> None:
         """A new version that is equal to ``old``, an earlier state of this skill. Raises VersionConflict."""

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.errors import VersionConflict
+from domain.errors import Invalid, VersionConflict
 from domain.events import Event
 
 
@@ -39,6 +39,8 @@ class Versioned(msgspec.Struct, kw_only=True):
     """
 
     KIND: ClassVar[str]
+    ARCHIVED: ClassVar[type[Archived]]
+    RESTORED: ClassVar[type[Restored]]
 
     id: UUID
     version: int = 0
@@ -63,6 +65,15 @@ class Versioned(msgspec.Struct, kw_only=True):
         if base_version is not None and base_version != self.number:
             raise VersionConflict(base_version, self.number)
 
+    def archive(self) -> None:
+        self.trigger(self.ARCHIVED(originator_id=self.id, originator_version=self.version + 1))
+
+    def restore(self) -> None:
+        """Raises Invalid when it is not archived."""
+        if not self.archived:
+            raise Invalid(f"The {self.KIND} '{self.name}' is not archived.")
+        self.trigger(self.RESTORED(originator_id=self.id, originator_version=self.version + 1))
+
     def evolve(self, event: Event) -> None:
         """Fold one event into the state. Raises ValueError on an event out of order or of another stream."""
         if event.originator_id != self.id or event.originator_version != self.version + 1:
@@ -80,10 +91,6 @@ class Versioned(msgspec.Struct, kw_only=True):
         else:
             self.apply(event)
         self.version = event.originator_version
-
-    def restore(self) -> None:
-        """Take the name back after an archive. Raises Invalid when it is not archived."""
-        raise NotImplementedError
 
     def apply(self, event: Event) -> None:
         """What any other event means for this kind of stream."""
