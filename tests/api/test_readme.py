@@ -31,7 +31,7 @@ def test_the_lines_work_when_pasted(running_service: Service) -> None:
         )
         printed.append([json.loads(text) for text in done.stdout.splitlines()])
 
-    [created], [found], [published], [page], [resolved, file] = printed
+    [created], [found], [published], [page], [resolved, file] = printed[:5]
     assert (created["version"], [entry["path"] for entry in created["files"]]) == (1, ["references/style.md"])
     assert found == created
     assert (published["version"], published["body"].splitlines()[-1]) == (
@@ -42,3 +42,8 @@ def test_the_lines_work_when_pasted(running_service: Service) -> None:
     assert resolved["skill"] == published
     assert [entry["version"] for entry in resolved["versions"]] == [2, 1]
     assert file["content"] == "Short sentences.\n"
+
+    [prompt], [edited], [label], [labeled] = printed[5:]
+    assert (prompt["version"], edited["version"], label["version"]) == (1, 2, 2)
+    assert edited["prompt"][0]["content"] == "You help the customers of {{shop}}."
+    assert (labeled["label"], labeled["prompt"]) == ("production", edited["prompt"])
