@@ -129,7 +129,7 @@ async def wire(app: Litestar, config: ApiConfig, metrics: measuring.Metrics, sta
     redis = open_redis(config)
     if redis is not None:
         stack.push_async_callback(redis.aclose)
-    tail = state.tail = Tail(config.database_url, marks)
+    tail = state.tail = Tail(config.database_url, marks, found_again=pool.check)
     await tail.start()
     stack.push_async_callback(tail.close)
     appender = Appender(config.database_url, observe=metrics.observe_append)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import psycopg
@@ -26,10 +26,16 @@ EVERYWHERE = {UserErased.TOPIC, ReadModelsReplaced.TOPIC}
 
 
 class Tail:
-    """Follows the log from its end. ``seen`` is the last position that is marked."""
+    """Follows the log from its end. ``seen`` is the last position that is marked.
 
-    def __init__(self, dsn: str, marks: Marks) -> None:
+    ``found_again`` is called when the database is back after it was lost.
+    """
+
+    def __init__(
+        self, dsn: str, marks: Marks, *, found_again: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         self._dsn = dsn
+        self._found_again = found_again
         self._marks = marks
         self.seen = 0
         self._task: asyncio.Task[None] | None = None
@@ -87,6 +93,8 @@ class Tail:
             try:
                 if conn is None:
                     conn = await self._open()
+                    if self._found_again is not None:
+                        await self._found_again()
                     logger.info("following the log again from position %d", self.seen)
                 pause = 0.05
                 await self._follow(conn)

@@ -122,9 +122,15 @@ BY_LABEL = f"""
 SELECT {VERSION}
 FROM active_names
 JOIN artifacts ON artifacts.stream_id = active_names.stream_id
-LEFT JOIN labels AS wanted ON wanted.stream_id = artifacts.stream_id AND wanted.name = %s
-                          AND wanted.until_position IS NULL
-LEFT JOIN versions ON versions.stream_id = artifacts.stream_id AND versions.number = wanted.number
+LEFT JOIN LATERAL (
+    SELECT number FROM labels
+    WHERE labels.stream_id = artifacts.stream_id AND labels.name = %s AND until_position IS NULL
+    LIMIT 1
+) AS wanted ON true
+LEFT JOIN LATERAL (
+    -- The limits are true, and keep the planner from walking through all versions of the stream.
+    SELECT * FROM versions WHERE stream_id = artifacts.stream_id AND versions.number = wanted.number LIMIT 1
+) AS versions ON true
 {JOIN_PARTS}
 WHERE active_names.project_id = %s AND active_names.kind = %s AND active_names.name = %s
 """

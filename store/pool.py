@@ -23,7 +23,7 @@ async def connect(dsn: str, *, application_name: str = "skald") -> AsyncConnecti
 
 
 async def open_pool(dsn: str, *, size: int, timeout: float = 5.0) -> Pool:
-    """An open pool of autocommit connections, checked before use so that a restarted server is not noticed by requests.
+    """An open pool of autocommit connections; whoever notices that the server was restarted calls its ``check``.
 
     ``timeout`` is in seconds: how long a request waits for a connection before it is answered 503.
     """

@@ -221,7 +221,6 @@ async def test_the_whole_service_is_killed(world: World) -> None:
         assert not any(descendants(pid) for pid in pids)
         world.service.start()
         await traffic.more()
-    assert traffic.lost
     traffic.check()
 
 

@@ -139,7 +139,9 @@ def test_parts_that_die_come_back(start_service: StartService) -> None:
         eventually(
             lambda: answers(service), f"the service is ready again after the end of {part}", timeout=40
         )
-    assert answers(service, "/api/projects/1/llm_skills/")
+    eventually(
+        lambda: answers(service, "/api/projects/1/llm_skills/"), "every process has its database again"
+    )
 
 
 def test_it_keeps_answering_while_the_cache_is_gone(start_service: StartService) -> None:
