@@ -19,26 +19,32 @@ def run(on: Stage, plan: Plan) -> Table:
     table = Table(
         title=f"Publish: HTTP service, {plan.workers} API processes, against Application.save in threads",
         head=("clients", "Skald/s", "p50 ms", "p99 ms", "API µs", "database µs", "generator", "peer/s", "peer p50 ms",
-              "peer p99 ms", "ratio"),
+              "peer p99 ms", "ratio", "peer over HTTP/s", "its p50 ms", "ratio over HTTP"),
         notes=[
             "µs: CPU time a publish. generator: the share of one core that the client process took.",
             "The peer writes the event alone, without HTTP, contents and read models.",
+            "The peer over HTTP is the same in a handler of Litestar, by as many API processes of the same server.",
         ],
     )  # fmt: skip
-    with service(on, workers=plan.workers) as server:
+    with service(on, workers=plan.workers) as server, service(on, workers=plan.workers, peer=True) as other:
         create(on, server, max(CLIENTS))
         for clients in CLIENTS:
             ours, theirs = Summary([], {"api": [], "database": []}), Summary([], {})
+            served = Summary([], {"api": [], "database": []})
             for turn in range(plan.rounds):
-                # Who goes first alternates, so that neither always finds the other's checkpoint.
-                for mine in (True, False) if turn % 2 == 0 else (False, True):
-                    if mine:
+                # Who goes first alternates, so that nobody always finds another's checkpoint.
+                for who in (0, 1, 2) if turn % 2 == 0 else (2, 1, 0):
+                    if who == 0:
                         publish(on, server, clients, plan, ours)
-                    else:
+                    elif who == 1:
                         theirs.loads.append(save(on, clients, plan))
+                    else:
+                        publish(on, other, clients, plan, served)
+            target = TARGETS.get(clients)
             table.add(
                 str(clients), ours.rate, ours.p50, ours.p99, ours.cpu_of("api"), ours.cpu_of("database"), ours.busy,
-                theirs.rate, theirs.p50, theirs.p99, show_ratio(ratios(ours, theirs), TARGETS.get(clients)),
+                theirs.rate, theirs.p50, theirs.p99, show_ratio(ratios(ours, theirs), target),
+                served.rate, served.p50, show_ratio(ratios(ours, served), target),
             )  # fmt: skip
     return table
 

@@ -96,8 +96,11 @@ async def first_key(database_url: str) -> tuple[int, str]:
 
 
 @contextlib.contextmanager
-def service(on: Stage, *, workers: int, answer: Fixed | None = None) -> Iterator[Server]:
-    """The API processes without rate limits, their access log going to a file; with ``answer`` the floor in their place."""
+def service(on: Stage, *, workers: int, answer: Fixed | None = None, peer: bool = False) -> Iterator[Server]:
+    """The API processes without rate limits, their access log going to a file.
+
+    In their place the floor, with ``answer``, or the peer behind HTTP.
+    """
     port = free_port()
     run_dir = Path(tempfile.mkdtemp(prefix="run-", dir=on.folder))
     settings = Settings(
@@ -114,7 +117,9 @@ def service(on: Stage, *, workers: int, answer: Fixed | None = None) -> Iterator
     if answer is not None:
         env[ANSWER] = str(run_dir / "answer")
         (run_dir / "answer").write_bytes(msgspec.json.encode(answer))
-    module = "cli.http" if answer is None else "benchmarks.floor"
+    if peer:
+        env["BENCH_PEER"] = on.peer_url
+    module = "benchmarks.peer_http" if peer else "cli.http" if answer is None else "benchmarks.floor"
     with (run_dir / "log").open("wb") as log:
         child = Child(module, [sys.executable, "-m", module], env=env, output=log)
     try:
