@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from resource import RUSAGE_SELF, getrusage
 from statistics import median
 from time import perf_counter, process_time
 from uuid import UUID
@@ -134,7 +133,12 @@ def export_of(on: Stage, count: int, state: bytes) -> Exported:
 def export(url: str, file: Path) -> Exported:
     started = perf_counter()
     archive.export(url, file)
-    return Exported(perf_counter() - started, getrusage(RUSAGE_SELF).ru_maxrss * 1024, file.stat().st_size)
+    seconds = perf_counter() - started
+    # Not ru_maxrss: that remembers the process which this one was forked from.
+    [peak] = [
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")
+    ]
+    return Exported(seconds, int(peak.split()[1]) * 1024, file.stat().st_size)
 
 
 if __name__ == "__main__":
