@@ -10,6 +10,7 @@ import shutil
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from itertools import cycle
 from time import monotonic
 from typing import Any
 from uuid import UUID, uuid4
@@ -52,8 +53,15 @@ def world() -> Iterator[World]:
         yield World(stack)
 
 
+# What a new one of each kind needs beside its name, and the field that holds its text.
+KINDS: dict[str, tuple[dict[str, str], str]] = {
+    "llm_skills": ({"description": "d"}, "body"),
+    "llm_prompts": ({}, "prompt"),
+}
+
+
 class Traffic:
-    """Clients that create and publish skills and read them back, through whichever process takes the connection."""
+    """Clients that create and publish skills and prompts and read them back, through whichever process takes the connection."""
 
     def __init__(self, service: Service, clients: int = 6) -> None:
         self.service = service
@@ -83,15 +91,19 @@ class Traffic:
                 await asyncio.wait_for(asyncio.gather(*self._tasks), 60)
 
     async def _live(self, client: httpx.AsyncClient) -> None:
-        while not self._stop.is_set():
-            name = f"skill-{uuid4().hex[:12]}"
-            body = {"name": name, "description": "d", "body": "# One\n"}
-            made = await self._write(client, "POST", "llm_skills/", body, 201)
+        for resource, (needed, text) in cycle(KINDS.items()):
+            if self._stop.is_set():
+                return
+            name = f"one-{uuid4().hex[:12]}"
+            made = await self._write(
+                client, "POST", f"{resource}/", {"name": name, **needed, text: "# One\n"}, 201
+            )
+            place = f"{resource}/name/{name}"
             for number in (1, 2, 3):
-                await self._expect(client, name, number, made["id"])
-                change = {"base_version": number, "body": f"# {number + 1}\n"}
-                made = await self._write(client, "PATCH", f"llm_skills/name/{name}", change, 200)
-            await self._expect(client, name, 4, made["id"])
+                await self._expect(client, place, number, made["id"])
+                change = {"base_version": number, text: f"# {number + 1}\n"}
+                made = await self._write(client, "PATCH", place, change, 200)
+            await self._expect(client, place, 4, made["id"])
 
     async def _write(
         self, client: httpx.AsyncClient, method: str, path: str, body: Any, status: int
@@ -106,8 +118,8 @@ class Traffic:
         self.last_write = monotonic()
         return made
 
-    async def _expect(self, client: httpx.AsyncClient, name: str, number: int, id: str) -> None:
-        response = await self._ask(client, "GET", f"llm_skills/name/{name}")
+    async def _expect(self, client: httpx.AsyncClient, place: str, number: int, id: str) -> None:
+        response = await self._ask(client, "GET", place)
         assert response.status_code == 200, (response.status_code, response.text)
         assert (response.json()["version"], response.json()["id"]) == (number, id)
         self.reads += 1
