@@ -25,6 +25,8 @@ def messages(code: str, tmp_path: Path, *arguments: str, level: str) -> list[str
         [sys.executable, "-c", code, *arguments],
         env=env,
         stderr=subprocess.PIPE,
+        # What a buffer would hold beyond the first line, ``communicate`` would not see.
+        bufsize=0,
         cwd=Path(__file__).parents[2],
     )
     try:
