@@ -1,129 +1,39 @@
 """The `skald` command."""
 
-import asyncio
 import os
-import signal
 import sys
-from pathlib import Path
 
 import click
-import psycopg
 
-from cli.backup import backup, restore
-from cli.database import database
 from cli.errors import Failure
-from cli.folder import DataFolder
-from cli.history import export_log, import_log, replay, verify
-from cli.identity import key, project, user
-from cli.options import as_json as json_option
-from cli.options import common, settings_with
-from cli.options import data_dir as data_dir_option
-from cli.output import show_json, show_table
-from cli.schema import migrate as apply_migrations
-from cli.serve import Service
+from cli.lazy import Lazy, LazyGroup
+from cli.output import show_json
 from domain.errors import Refused
-from store.migrate import MigrationError
+
+SERVICE = {
+    "serve": Lazy("cli.operate", "serve", "Run the service: API, followers, PostgreSQL and Valkey."),
+    "worker": Lazy("cli.operate", "worker", "Run the followers of the log alone."),
+    "migrate": Lazy("cli.operate", "migrate", "Bring the database up to date."),
+    "config": Lazy("cli.operate", "config", "Show every setting."),
+    "project": Lazy("cli.identity", "project", "Create projects."),
+    "user": Lazy("cli.identity", "user", "Create and erase users."),
+    "key": Lazy("cli.identity", "key", "Create, list and revoke keys."),
+    "verify": Lazy("cli.history", "verify", "Check that the database is what the log says."),
+    "replay": Lazy("cli.history", "replay", "Make the read models anew from the log."),
+    "export": Lazy("cli.history", "export_log", "Write the log to a file, to be imported elsewhere."),
+    "import": Lazy("cli.history", "import_log", "Read such a file into an empty service."),
+    "backup": Lazy("cli.backup", "backup", "Write the whole database to a file."),
+    "restore": Lazy("cli.backup", "restore", "Put such a file in the place of the database."),
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=LazyGroup,
+    sections={"The service, on its host": SERVICE},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 def skald() -> None:
     """Skald: versioned skills and prompts for agents, on one event log."""
-
-
-@skald.command()
-@click.option("--host", help="Address to listen on  [default: $SKALD_HOST or 127.0.0.1]")
-@click.option(
-    "--port", type=click.IntRange(1, 65535), help="Port to listen on  [default: $SKALD_PORT or 8000]"
-)
-@click.option(
-    "--workers",
-    type=click.IntRange(1, 1024),
-    help="API processes  [default: $SKALD_WORKERS or one per core, at most 4]",
-)
-@click.option("--no-worker", is_flag=True, help="Leave the followers to a `skald worker` elsewhere.")
-@data_dir_option
-def serve(
-    host: str | None, port: int | None, workers: int | None, no_worker: bool, data_dir: Path | None
-) -> None:
-    """Run the service: API processes, followers and, unless the settings name others, PostgreSQL and Valkey."""
-    Service(
-        settings_with(host=host, port=port, workers=workers, data_dir=data_dir), followers=not no_worker
-    ).run()
-
-
-@skald.command()
-@data_dir_option
-def worker(data_dir: Path | None) -> None:
-    """Run the followers of the log alone, beside API processes of this or other hosts."""
-    from api.logs import set_up_logging
-    from workers.main import run
-
-    settings = settings_with(data_dir=data_dir)
-    set_up_logging(settings.log_level)
-    database_url, redis_url, secret_key = settings.database_url, settings.redis_url, settings.secret_key
-    if not database_url:
-        folder = DataFolder(settings.data_dir)
-        running = folder.running()
-        if not running:
-            raise Failure(
-                f"no database: set SKALD_DATABASE_URL, or start `skald serve` on the data folder {settings.data_dir}"
-            )
-        database_url, redis_url = running.database_url, redis_url or running.redis_url
-        secret_key = secret_key or folder.secret_key()
-
-    async def until_told() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
-        await run(
-            database_url=database_url,
-            redis_url=redis_url,
-            stop=stop,
-            ready=lambda: None,
-            stream_maxlen=settings.stream_maxlen,
-            stream_replay=settings.stream_replay,
-            secret_keys=secret_key,
-            webhook_allow_private=settings.webhook_allow_private,
-        )
-
-    import uvloop
-
-    uvloop.run(until_told())
-
-
-@skald.command()
-@common
-def migrate(data_dir: Path | None, as_json: bool) -> None:
-    """Bring the database up to date; `skald serve` does so at each start."""
-    with database(settings_with(data_dir=data_dir), migrated=False) as url:
-        applied = asyncio.run(apply_migrations(url))
-    if as_json:
-        show_json({"applied": applied})
-    else:
-        click.echo("\n".join(applied) or "the database is up to date")
-
-
-@skald.command()
-@data_dir_option
-@json_option
-def config(data_dir: Path | None, as_json: bool) -> None:
-    """Show every setting: its value, default, environment variable and meaning."""
-    shown = settings_with(data_dir=data_dir).shown()
-    if as_json:
-        show_json({"settings": shown})
-        return
-    show_table(
-        ["variable", "value", "default", "meaning"],
-        [[row.variable, row.value or "-", row.default or "-", row.meaning] for row in shown],
-    )
-
-
-skald.add_command(project)
-skald.add_command(user)
-skald.add_command(key)
-for command in (replay, verify, export_log, import_log, backup, restore):
-    skald.add_command(command)
 
 
 def main() -> None:
@@ -131,18 +41,9 @@ def main() -> None:
     try:
         skald(standalone_mode=False)
     except Failure as failure:
-        _fail(str(failure), failure.code, exit_code=failure.exit_code)
+        _fail(str(failure), failure.code, attr=failure.attr, exit_code=failure.exit_code)
     except Refused as refusal:
         _fail(refusal.detail, refusal.code, attr=refusal.attr)
-    except MigrationError as error:
-        _fail(str(error), "migration_failed")
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
-        _fail(
-            "the database is not up to date with this version of Skald; run `skald migrate`", "not_migrated"
-        )
-    except psycopg.OperationalError as error:
-        reason = str(error).strip().splitlines()
-        _fail(f"the database does not answer: {reason[0] if reason else type(error).__name__}", "unavailable")
     except click.UsageError as error:
         where = f" (see '{error.ctx.command_path} --help')" if error.ctx else ""
         _fail(f"{error.format_message()}{where}", "usage", exit_code=2)
@@ -154,6 +55,32 @@ def main() -> None:
         # The reader of our output is gone; nothing is left to say, also not at interpreter exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception as error:
+        if (found := _of_database(error)) is None:
+            raise
+        _fail(*found)
+
+
+def _of_database(error: Exception) -> tuple[str, str] | None:
+    """The sentence and code for what a database can answer; None for any other error."""
+    if "psycopg" not in sys.modules:
+        return None  # a command that knows no database
+    import psycopg
+
+    from store.migrate import MigrationError
+
+    match error:
+        case MigrationError():
+            return str(error), "migration_failed"
+        case psycopg.errors.UndefinedTable() | psycopg.errors.UndefinedColumn():
+            return (
+                "the database is not up to date with this version of Skald; run `skald migrate`",
+                "not_migrated",
+            )
+        case psycopg.OperationalError():
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            return f"the database does not answer: {reason}", "unavailable"
+    return None
 
 
 def _fail(detail: str, code: str, *, attr: str | None = None, exit_code: int = 1) -> None:

@@ -5,11 +5,12 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cli.settings import Settings
+if TYPE_CHECKING:
+    from cli.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -27,8 +28,11 @@ def common(command: F) -> F:
     return data_dir(as_json(command))
 
 
-def settings_with(**overrides: object) -> Settings:
+def settings_with(**overrides: object) -> "Settings":
     """The settings of the environment with the given command line options over them. Raises SettingError."""
+    # Only where settings count: they know PostgreSQL's addresses, and that takes a moment to load.
+    from cli.settings import Settings
+
     return Settings.from_env(os.environ, **overrides)
 
 

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
@@ -93,7 +94,9 @@ def test_our_services_run_without_privileges(name: str) -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_our_services_call_commands_and_settings_that_exist(name: str) -> None:
     command, *options = SERVICES[name]["command"]
-    known = {option for parameter in skald.commands[command].params for option in parameter.opts}
+    called = skald.get_command(click.Context(skald), command)
+    assert called is not None
+    known = {option for parameter in called.params for option in parameter.opts}
     assert set(options) <= known
     assert set(SERVICES[name]["environment"]) <= {variable(field) for field in Settings.__struct_fields__}
 
