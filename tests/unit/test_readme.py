@@ -68,6 +68,8 @@ def test_only_settings_that_exist_are_named() -> None:
     known = {setting.variable for setting in Settings().shown()}
     # The key of the README's example, and the password that compose.yaml takes.
     known |= {"SKALD_KEY", "SKALD_POSTGRES_PASSWORD"}
+    # Where the commands for people find a service.
+    known |= {"SKALD_URL", "SKALD_PROJECT", "SKALD_PROFILE"}
     for page in PAGES:
         assert set(re.findall(r"SKALD_[A-Z_]*[A-Z]", page.read_text())) <= known
 
