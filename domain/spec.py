@@ -1,0 +1,189 @@
+"""What is wrong, or not as it should be, with a skill by the rules of Agent Skills (agentskills.io/specification).
+
+``problems`` runs whenever a version is made, so it looks at the text with a few fast scans, and parses no Markdown.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any, Literal, Protocol
+from urllib.parse import unquote
+
+import msgspec
+
+# The specification recommends to stay below both; a token is about four bytes of text.
+MAX_BODY_LINES = 500
+MAX_BODY_TOKENS = 5000
+BYTES_PER_TOKEN = 4
+
+# Of one kind, so that a long text full of dead links does not make a long list.
+MAX_OF_A_KIND = 20
+
+KNOWN_KEYS = ("name", "description", "license", "compatibility", "allowed-tools", "metadata")
+
+KEY = re.compile(r"^([^\s#:'\"][^\s:]*|\"[^\"\n]*\"|'[^'\n]*')\s*:", re.MULTILINE)
+LINK = re.compile(rb"\]\([ \t]*<?([^)\s>]+)|^ {0,3}\[[^\]\n]+\]:[ \t]*<?([^\s>]+)", re.MULTILINE)
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+FENCE = re.compile(rb" {0,3}(`{3,}|~{3,})")
+INLINE_CODE = re.compile(rb"(`+)[^`\n]*\1")
+# What Windows or git cannot check out.
+UNPORTABLE = re.compile(r'^.*(?:[<>:"|?*]|[. ](?=/|$)|(?:^|/)\.git(?=/|$)).*$', re.MULTILINE | re.IGNORECASE)
+
+Severity = Literal["error", "warning"]
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """``path`` is the file to look at, ``SKILL.md`` or one beside it. An error keeps a skill from being imported."""
+
+    code: str
+    message: str
+    path: str = "SKILL.md"
+    severity: Severity = "warning"
+
+
+class Fields(Protocol):
+    """What a frontmatter is rendered from: a document has it, and so has a skill."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def description(self) -> str: ...
+    @property
+    def license(self) -> str: ...
+    @property
+    def compatibility(self) -> str: ...
+    @property
+    def allowed_tools(self) -> tuple[str, ...]: ...
+    @property
+    def metadata(self) -> Mapping[str, Any]: ...
+    @property
+    def frontmatter(self) -> str: ...
+
+
+def problems(fields: Fields, body: bytes, paths: Collection[str]) -> list[Problem]:
+    """What a version of a skill should do better; ``paths`` are those of its files. All of them are warnings."""
+    found: list[Problem] = []
+    if fields.frontmatter:
+        found += [_unknown_key(match[1].strip("'\"")) for match in KEY.finditer(fields.frontmatter)]
+    found += [
+        Problem(
+            "metadata_no_text",
+            f"The value of '{key}' in metadata is no text: SKILL.md carries it as JSON text.",
+        )
+        for key, value in fields.metadata.items()
+        if type(value) is not str
+    ]
+    lines = body.count(b"\n")
+    if lines > MAX_BODY_LINES:
+        found.append(
+            Problem(
+                "long_body",
+                f"The body has {lines:,} lines. Keep it under {MAX_BODY_LINES}: move details into files that it links to.",
+            )
+        )
+    if len(body) > MAX_BODY_TOKENS * BYTES_PER_TOKEN:
+        found.append(
+            Problem(
+                "large_body",
+                f"The body has about {len(body) // BYTES_PER_TOKEN:,} tokens, all of which an agent reads at once. "
+                f"Keep it under {MAX_BODY_TOKENS:,}: move details into files that it links to.",
+            )
+        )
+    if paths:
+        found += _paths(paths)
+    if b"](" in body or b"]:" in body:
+        found += _links(body, paths)
+    return found
+
+
+def _unknown_key(key: str) -> Problem:
+    return Problem(
+        "unknown_key",
+        f"'{key}' is no key of the Agent Skills specification, so strict validators refuse it. It is kept as it is.",
+    )
+
+
+def _paths(paths: Collection[str]) -> list[Problem]:
+    found = [
+        Problem("unportable_path", f"Not every system can check out the path '{path}'.", path)
+        for path in UNPORTABLE.findall("\n".join(paths))[:MAX_OF_A_KIND]
+    ]
+    seen: dict[str, str] = {}
+    for path in paths:
+        other = seen.setdefault(path.lower(), path)
+        if other is not path:
+            found.append(
+                Problem("case_clash", f"'{path}' and '{other}' are one file where case does not count.", path)
+            )
+    return found
+
+
+def _links(body: bytes, paths: Collection[str]) -> list[Problem]:
+    if not _bad_links(LINK.findall(body), paths):
+        return []
+    # Examples in code are no links; that look is worth its time only where there is something to report.
+    found = _bad_links([match for line in _prose(body) for match in LINK.findall(line)], paths)
+    more = len(found) - MAX_OF_A_KIND
+    if more > 0:
+        found[MAX_OF_A_KIND:] = [Problem("missing_file", f"{more:,} more links of the body lead nowhere.")]
+    return found
+
+
+def _prose(body: bytes) -> list[bytes]:
+    """The lines that stand in no code block, without what is code inside of them."""
+    kept: list[bytes] = []
+    fence = b""
+    for line in body.split(b"\n"):
+        mark = FENCE.match(line)
+        if fence:
+            if mark and mark[1].startswith(fence) and not line[mark.end() :].strip(b"`~ \t\r"):
+                fence = b""
+        elif mark:
+            fence = mark[1]
+        elif b"]" in line:
+            kept.append(INLINE_CODE.sub(b"", line) if b"`" in line else line)
+    return kept
+
+
+def _bad_links(matches: list[tuple[bytes, bytes]], paths: Collection[str]) -> list[Problem]:
+    found: list[Problem] = []
+    seen: set[bytes] = set()
+    for inline, defined in matches:
+        raw = inline or defined
+        if raw in seen:
+            continue
+        seen.add(raw)
+        problem = _bad_link(raw.decode(), paths)
+        if problem is not None:
+            found.append(problem)
+    return found
+
+
+def _bad_link(link: str, paths: Collection[str]) -> Problem | None:
+    if link.startswith(("#", "//", "{", "$", "<")):
+        return None
+    if DRIVE.match(link) or link.startswith(("/", "~/", "file:")):
+        return Problem("absolute_link", f"The body links to '{link}', which is no path within the skill.")
+    if SCHEME.match(link):
+        return None
+    target = link.partition("#")[0].partition("?")[0]
+    if "%" in target:
+        target = unquote(target)
+    segments: list[str] = []
+    for segment in target.replace("\\", "/").split("/"):
+        if segment == "..":
+            if not segments:
+                return Problem(
+                    "outside_link",
+                    f"The body links to '{link}', outside of the skill: nobody who installs it has that.",
+                )
+            segments.pop()
+        elif segment not in ("", "."):
+            segments.append(segment)
+    path = "/".join(segments)
+    if not path or path in paths or path == "SKILL.md":
+        return None
+    folder = path + "/"
+    if any(other.startswith(folder) for other in paths):
+        return None
+    return Problem("missing_file", f"The body links to '{link}', but the skill has no such file.", path)
