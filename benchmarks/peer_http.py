@@ -6,7 +6,6 @@ It still has the easier task: aggregates stay in memory, no key is checked, and 
 
 import asyncio
 import os
-import signal
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
@@ -17,8 +16,7 @@ from litestar.params import FromPath
 
 from benchmarks import document
 from benchmarks.peer import Peer, environment
-from cli.http import MASTER, serve
-from cli.leash import die_with_parent
+from cli.http import serve
 from cli.settings import Settings
 from domain.content import Edit
 from domain.skills import Changes, Skill
@@ -40,8 +38,7 @@ class Published(msgspec.Struct):
 
 
 def app() -> Any:
-    """The application; it dies with the master that made it."""
-    die_with_parent(signal.SIGKILL, int(os.environ[MASTER]))
+    """The application."""
     peer = Peer(env=environment(os.environ[DATABASE], THREADS))
     threads = ThreadPoolExecutor(THREADS)
     known: dict[str, tuple[Skill, str]] = {}

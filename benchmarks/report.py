@@ -9,7 +9,7 @@ import msgspec
 import rich.table
 from rich.console import Console
 
-LIBRARIES = ("granian", "litestar", "psycopg", "eventsourcing", "msgspec", "uvloop")
+LIBRARIES = ("uvicorn", "litestar", "psycopg", "eventsourcing", "msgspec", "uvloop")
 
 
 class Table(msgspec.Struct, kw_only=True):

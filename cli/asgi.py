@@ -1,21 +1,16 @@
 """The application as the API processes load it."""
 
 import os
-import signal
 from typing import Any
 
 from api.app import create_app
 from api.config import ApiConfig
 from cli.errors import Failure
-from cli.http import MASTER
-from cli.leash import die_with_parent
 from cli.settings import Settings
 
 
 def app() -> Any:
-    """The ASGI application with the settings of the environment; the process dies with the master that made it."""
-    if master := os.environ.get(MASTER):
-        die_with_parent(signal.SIGKILL, int(master))
+    """The ASGI application with the settings of the environment."""
     return create_app(api_config(Settings.from_env(os.environ)))
 
 

@@ -1,48 +1,135 @@
-"""The API processes: ``python -m cli.http`` is their master, started and ended by `skald serve`."""
+"""The API processes: ``python -m cli.http`` is their master, started and ended by `skald serve`.
 
+The master loads the application's code once and forks, so that its processes share what was loaded, start at once, and
+need no time to be replaced. They share the port as well: each listens on a socket of its own (SO_REUSEPORT), and the
+kernel hands out the connections.
+"""
+
+import gc
+import importlib
+import logging
+import multiprocessing
 import os
-from pathlib import Path
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-from granian.constants import HTTPModes, Interfaces, Loops
-from granian.log import LogLevels
-from granian.server import Server
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 
+from api.logs import set_up_logging
+from cli.leash import die_with_parent
+from cli.protocol import Protocol
 from cli.settings import Settings
+from cli.supervisor import Part
 
-MASTER = "SKALD_API_MASTER"  # internal: tells the API processes whom to die with
-ROOT = Path(__file__).parent.parent
-
-# How many connections the kernel holds for us while all processes are busy.
+# How many connections the kernel holds for a process while it is busy.
 BACKLOG = 2048
-# Connections one process serves at once, idle keep-alive ones included, so far above the work in flight: that is
-# bounded by the pool of database connections and the appender's queue, which answer 503 when full.
-CONNECTIONS = 4096
+# Seconds that an idle connection is kept: above the minute that proxies and clients keep theirs, so that they close first.
+KEEP_ALIVE = 75
 # Seconds that an API process may take to finish its requests when told to stop.
 GRACE = 10
+WATCH_EVERY = 0.1  # seconds between two looks at the processes
+
+Factory = Callable[[], Any]
+fork = multiprocessing.get_context("fork")
+
+
+class Process:
+    """One API process, forked from the calling (main) thread."""
+
+    def __init__(self, factory: Factory, settings: Settings) -> None:
+        self._process = fork.Process(target=_run, args=(factory, settings, os.getpid()), name="API")
+        self._process.start()
+
+    def exit_code(self) -> int | None:
+        return self._process.exitcode
+
+    def stop(self) -> None:
+        self._process.terminate()
+
+    def end(self, timeout: float) -> None:
+        """Wait until it has ended; kill it after ``timeout`` seconds."""
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            self._process.kill()
+            self._process.join()
 
 
 def serve(settings: Settings, target: str) -> None:
     """Serve the application that the factory ``target`` (``module:function``) makes, until a signal ends it."""
-    os.environ[MASTER] = str(os.getpid())
-    Server(
-        target=target,
+    module, _, name = target.partition(":")
+    factory: Factory = getattr(importlib.import_module(module), name)
+    # What is loaded by now stays as it is, so the processes never copy it.
+    gc.collect()
+    gc.freeze()
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    processes: dict[int, Process] = {}
+
+    def start(number: int) -> Process:
+        processes[number] = Process(factory, settings)
+        return processes[number]
+
+    parts = [Part("an API process", partial(start, number)) for number in range(settings.workers)]
+    for part in parts:
+        part.start()
+    while not stop.wait(WATCH_EVERY):
+        if any(process.exit_code() == STARTUP_FAILURE for process in processes.values()):
+            # Whoever started us knows whether to try again; a process that cannot start says why in its log.
+            break
+        for part in parts:
+            part.watch()
+    for process in processes.values():
+        process.stop()
+    for process in processes.values():
+        process.end(timeout=GRACE + 2)
+    if not stop.is_set():
+        sys.exit(STARTUP_FAILURE)
+
+
+def _run(factory: Factory, settings: Settings, master: int) -> None:
+    """The life of an API process; it dies with its master."""
+    die_with_parent(signal.SIGKILL, master)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    set_up_logging(settings.log_level)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    config = uvicorn.Config(
+        factory,
         factory=True,
-        # Not the current folder: what lies there must not be imported in place of ours.
-        working_dir=ROOT,
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.ASGI,
-        workers=settings.workers,
-        loop=Loops.uvloop,
-        http=HTTPModes.http1,
-        websockets=False,
+        loop="uvloop",
+        http=Protocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        # Which proxies are believed is a setting of our own, see ``api.forwarded``.
+        proxy_headers=False,
+        server_header=False,
         backlog=BACKLOG,
-        backpressure=CONNECTIONS,
-        log_level=LogLevels.warning,
-        log_access=False,
-        respawn_failed_workers=True,
-        workers_kill_timeout=GRACE,
-    ).serve()
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=GRACE,
+    )
+    uvicorn.Server(config).run(sockets=[listener(settings.host, settings.port)])
+
+
+def listener(host: str, port: int) -> socket.socket:
+    """A socket of this process on the address that all of them share; answers leave it at once (TCP_NODELAY)."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, kind, protocol, _, address = found[0]
+    sock = socket.socket(family, kind, protocol)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    # Connections inherit it; without it an answer in two parts waits for the client's delayed acknowledgement.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.bind(address)
+    return sock
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The API over real sockets, as a pytest plugin: granian processes as in production, on the test's PostgreSQL and Valkey.
+"""The API over real sockets, as a pytest plugin: the processes as in production, on the test's PostgreSQL and Valkey.
 
 Fixtures:
 
