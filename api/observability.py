@@ -28,7 +28,7 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 # It is written into every log line, so nothing that looks like a key is taken for an id.
-SANE_ID = re.compile(rb"(?!.*skt?_)[A-Za-z0-9._:+=/-]{1,128}")
+SANE_ID = re.compile(rb"(?!.*sk[ts]?_)[A-Za-z0-9._:+=/-]{1,128}")
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 UNMATCHED = "unmatched"
 CLIENT_CLOSED = 499  # what is logged for a client that left before its answer

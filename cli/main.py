@@ -18,6 +18,7 @@ SERVICE = {
     "project": Lazy("cli.identity", "project", "Create projects."),
     "user": Lazy("cli.identity", "user", "Create and erase users."),
     "key": Lazy("cli.identity", "key", "Create, list and revoke keys."),
+    "share": Lazy("cli.shares", "share", "Create, list and revoke addresses for installers."),
     "verify": Lazy("cli.history", "verify", "Check that the database is what the log says."),
     "replay": Lazy("cli.history", "replay", "Make the read models anew from the log."),
     "export": Lazy("cli.history", "export_log", "Write the log to a file, to be imported elsewhere."),

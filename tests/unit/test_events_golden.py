@@ -26,6 +26,7 @@ from domain.prompts import (
     PromptPublished,
     PromptRestored,
 )
+from domain.shares import ShareCreated, ShareRevoked
 from domain.skills import (
     FileRef,
     SkillArchived,
@@ -129,6 +130,11 @@ EXPECTED: dict[str, Event] = {
     ),
     "key.created.1.sparse": KeyCreated(**first(), user_id=7, scopes=("*",)),
     "key.revoked.1": KeyRevoked(**first(2)),
+    "share.created.1": ShareCreated(
+        **first(), project_id=3, expires_at=datetime(2031, 2, 3, 4, 5, 6, 789012, tzinfo=UTC)
+    ),
+    "share.created.1.sparse": ShareCreated(**first(), project_id=3),
+    "share.revoked.1": ShareRevoked(**first(2), project_id=3),
     "models.replaced.1": ReadModelsReplaced(**first(), tables=("artifacts", "labels")),
     "user.erased.1": UserErased(**first(), user_id=7),
 }
