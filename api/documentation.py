@@ -52,15 +52,25 @@ def route(
     *,
     query: tuple[Param, ...] = (),
     body: type[msgspec.Struct] | None = None,
+    form: type[msgspec.Struct] | None = None,
     media: tuple[str, ...] = (),
+    produces: str | None = None,
     logged: bool = True,
 ) -> dict[str, Any]:
     """The ``opt`` of a route handler: the scope that its guard requires, and what the document adds.
 
-    ``media`` are the types of text that it may answer with instead of JSON; ``logged`` is False for a change that
-    appends no event.
+    ``form`` is a body of multipart/form-data; ``media`` are the types of text that it may answer with instead of JSON,
+    ``produces`` is the one type that it answers with; ``logged`` is False for a change that appends no event.
     """
-    return {"scope": scope, "query": query, "body": body, "media": media, "logged": logged}
+    return {
+        "scope": scope,
+        "query": query,
+        "body": body,
+        "form": form,
+        "media": media,
+        "produces": produces,
+        "logged": logged,
+    }
 
 
 # Headers of requests ---------------------------------------------------------------------------------------------

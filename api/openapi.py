@@ -22,6 +22,7 @@ VERSION = "1.0.0"
 UNDOCUMENTED = "/api/projects/"
 REF = "#/components/schemas/{name}"
 JSON = "application/json"
+MULTIPART = "multipart/form-data"
 EVENT_STREAM = "text/event-stream"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -60,6 +61,7 @@ blame, nested with `__` as in `files__1__path`, or null).\
 
 TAGS = {
     "skills": "Skills: a SKILL.md body, metadata and bundled files, in versions.",
+    "packages": "Skills as agents install them: SKILL.md and files, in and out.",
     "prompts": "Prompts: any JSON, in versions, with labels.",
     "events": "What happened, in the order of the log.",
     "webhooks": "Who is told of it by HTTP: signed, at least once, in the order of each name.",
@@ -106,6 +108,11 @@ ERRORS: dict[int, tuple[str, tuple[str, ...], dict[str, Any]]] = {
                 "description": "Which edit failed, when one did; the last when the result is too big.",
             },
             "file_path": {"type": "string", "description": "The file that an edit was meant for."},
+            "problems": {
+                "type": "array",
+                "items": {"type": "object"},
+                "description": "Everything that is wrong with an import, with code `invalid_skill`.",
+            },
         },
     ),
     401: ("NotAuthenticated", ("authentication_error",), {}),
@@ -351,6 +358,8 @@ def _operation(operation: Operation, schemas: "Schemas") -> dict[str, Any]:
             "required": _is_needed(schemas.component(body)),
             "content": {JSON: _content(body, schemas)},
         }
+    if form := operation.opt.get("form"):
+        shown["requestBody"] = {"required": True, "content": {MULTIPART: _content(form, schemas)}}
     shown["responses"] = {
         str(status): answer for status, answer in sorted(_responses(operation, schemas).items())
     }
@@ -421,13 +430,19 @@ def _success(operation: Operation, schemas: "Schemas") -> dict[str, Any]:
         headers.update(docs.POSITION)
         if 422 in operation.errors:
             headers.update(docs.REPLAYED)
+    produced = operation.opt.get("produces")
     media_type = {str: CONTENT_TYPE.decode(), Stream: EVENT_STREAM}.get(operation.answer)
     has_body = operation.answer is not type(None)
-    if has_body and media_type is None:
+    if has_body and (produced or media_type is None):
         headers.update(docs.ETAG)
         headers.update(docs.CACHE)
     shown: dict[str, Any] = {"description": "Done; there is no body.", "headers": headers}
-    if media_type is not None:
+    if produced:
+        shown["description"] = operation.handler.summary
+        shown["content"] = {produced: {"schema": {"type": "string"}}}
+        if operation.answer is bytes:
+            shown["content"][produced]["schema"]["format"] = "binary"
+    elif media_type is not None:
         shown["description"] = "Text, line by line."
         shown["content"] = {media_type: {"schema": {"type": "string"}}}
     elif has_body:
@@ -473,7 +488,12 @@ class Schemas:
         structs: dict[type[Any], None] = {}
         for operation in operations:
             containers = [spec.data_container for spec in operation.errors.values()]
-            for struct in (operation.opt.get("body"), operation.answer, *containers):
+            for struct in (
+                operation.opt.get("body"),
+                operation.opt.get("form"),
+                operation.answer,
+                *containers,
+            ):
                 if (
                     isinstance(struct, type)
                     and issubclass(struct, msgspec.Struct)
