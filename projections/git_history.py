@@ -1,0 +1,478 @@
+"""The commits of a project: one for each event that changes what can be installed, made when somebody asks for them.
+
+A function of the log alone, so that the same log has the same commits everywhere: dropped, they come back with the same ids.
+The tables ``git_repositories``, ``git_commits`` and ``git_objects`` are only ever extended.
+"""
+
+import asyncio
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from domain import git, marketplace
+from domain.git import BLOB, COMMIT, FILE, FOLDER, TREE, Entry, Leaf
+from domain.skills import FileRef
+from projections import contents
+from projections.versions import Connection
+from store.pool import Pool
+
+ARCHIVED = "skill.archived"
+TOPICS = [
+    "skill.created",
+    "skill.published",
+    "skill.file_added",
+    "skill.file_renamed",
+    "skill.file_removed",
+    ARCHIVED,
+    "skill.restored",
+]
+
+BATCH = 200  # events of one transaction
+READ_AT_ONCE = 16 * 2**20  # bytes of contents in memory at a time
+MAX_DEPTH = 50  # deltas to apply for one tree, as git itself has it
+SKILL_MD = "SKILL.md"
+
+# With the project in the lower bits; the classes of the other locks are small numbers.
+LOCK = "SELECT pg_advisory_xact_lock(%s)"
+LOCK_CLASS = 0x6769 << 48
+
+# git_repositories_pkey, git_commits_pkey, events_of_project
+SELECT_STATE = """
+SELECT git_repositories.position, git_repositories.sequence, git_commits.oid, git_commits.skills,
+       coalesce((SELECT max(position) FROM events WHERE project_id = asked.id), 0)
+FROM (SELECT %s::bigint AS id) AS asked
+LEFT JOIN git_repositories ON project_id = asked.id
+LEFT JOIN git_commits ON git_commits.project_id = asked.id AND git_commits.sequence = git_repositories.sequence
+"""
+
+# events_of_project, artifacts_pkey, versions_by_event, versions_pkey, contents_pkey
+SELECT_CHANGES = f"""
+SELECT event.position, topic, recorded_at, actor_id, artifacts.name, version.number, package.bytes, version.body,
+       octet_length(body.bytes), manifest.bytes, manifest_before.bytes
+FROM (
+    SELECT * FROM events
+    WHERE project_id = %s AND position > %s AND position <= %s AND topic = ANY(%s) ORDER BY position LIMIT {BATCH}
+) AS event
+JOIN artifacts ON artifacts.stream_id = event.stream_id
+LEFT JOIN LATERAL (
+    SELECT * FROM versions
+    WHERE stream_id = event.stream_id AND versions.stream_version <= event.stream_version
+    ORDER BY versions.stream_version DESC LIMIT 1
+) AS version ON topic <> '{ARCHIVED}'
+LEFT JOIN versions AS before ON before.stream_id = version.stream_id AND before.number = version.number - 1
+LEFT JOIN contents AS package ON package.digest = version.package
+LEFT JOIN contents AS body ON body.digest = version.body
+LEFT JOIN contents AS manifest ON manifest.digest = version.manifest
+LEFT JOIN contents AS manifest_before ON manifest_before.digest = before.manifest
+ORDER BY event.position
+"""
+
+# git_objects_of_content
+SELECT_KNOWN = """
+SELECT content, oid, executable FROM git_objects WHERE project_id = %s AND start = '' AND content = ANY(%s)
+"""
+
+# git_objects_pkey
+SELECT_CHAIN = """
+WITH RECURSIVE chain AS (
+    SELECT oid, base, packed FROM git_objects WHERE project_id = %(project)s AND oid = %(oid)s
+    UNION ALL
+    SELECT older.oid, older.base, older.packed FROM chain
+    JOIN git_objects AS older ON older.project_id = %(project)s AND older.oid = chain.base
+)
+SELECT packed FROM chain
+"""
+
+INSERT_OBJECTS = """
+INSERT INTO git_objects (project_id, oid, kind, size, packed, base, depth, start, content, executable)
+SELECT %s, * FROM unnest(%s::bytea[], %s::smallint[], %s::int[], %s::bytea[], %s::bytea[], %s::smallint[], %s::bytea[],
+                         %s::bytea[], %s::bool[])
+ON CONFLICT DO NOTHING
+"""
+
+INSERT_COMMITS = """
+INSERT INTO git_commits (project_id, sequence, position, seconds, oid, tree, skills, objects)
+SELECT %s, * FROM unnest(%s::int[], %s::bigint[], %s::bigint[], %s::bytea[], %s::bytea[], %s::bytea[], %s::bytea[])
+"""
+
+UPSERT_STATE = """
+INSERT INTO git_repositories (project_id, position, sequence) VALUES (%s, %s, %s)
+ON CONFLICT (project_id) DO UPDATE SET position = excluded.position, sequence = excluded.sequence
+"""
+
+FORGET = "TRUNCATE git_repositories, git_commits, git_objects"
+
+manifest_decoder = msgspec.json.Decoder(tuple[FileRef, ...])
+
+
+class NotRendered(Exception):
+    """A version has no SKILL.md yet: it was written before those were stored; replay the read models."""
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One event as a commit needs it. ``number`` and what follows are None for an archive; digests are raw bytes."""
+
+    position: int
+    topic: str
+    recorded_at: datetime
+    actor_id: int | None
+    name: str
+    number: int | None
+    head: bytes
+    body: bytes
+    body_size: int
+    files: tuple[FileRef, ...]
+    files_before: tuple[FileRef, ...]
+
+
+class Object(msgspec.Struct, frozen=True):
+    """A row of ``git_objects``."""
+
+    oid: bytes
+    kind: int
+    size: int
+    packed: bytes | None = None
+    base: bytes | None = None
+    depth: int = 0
+    start: bytes | None = None
+    content: bytes | None = None
+    executable: bool = False
+
+
+class Commit(msgspec.Struct, frozen=True):
+    """A row of ``git_commits``."""
+
+    sequence: int
+    position: int
+    seconds: int
+    oid: bytes
+    tree: bytes
+    skills: bytes | None
+    objects: bytes
+
+
+class State(msgspec.Struct, frozen=True):
+    """How far the commits go (``sequence`` -1: there is none), and how far the log of the project does."""
+
+    position: int
+    sequence: int
+    head: bytes | None
+    skills: bytes | None
+    until: int
+
+    @property
+    def complete(self) -> bool:
+        return self.head is not None and self.position >= self.until
+
+
+class Histories:
+    """The repositories of all projects. One process works on a project, and one task of this process asks for it."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+
+    async def head(self, project_id: int) -> bytes:
+        """The id of the last commit, when there is one for everything that is in the log now."""
+        async with self._pool.connection() as conn:
+            state = await read_state(conn, project_id)
+        if state.head is not None and state.complete:
+            return state.head
+        lock = self._locks.setdefault(project_id, asyncio.Lock())
+        async with lock:
+            return await bring_forward(self._pool, project_id)
+
+
+async def bring_forward(pool: Pool, project_id: int) -> bytes:
+    """Make the commits that are missing, a transaction a batch; return the id of the last one."""
+    while True:
+        async with pool.connection() as conn, conn.transaction():
+            await conn.execute(LOCK, (LOCK_CLASS | project_id,))
+            # Behind the lock, so with all that others have done.
+            state = await read_state(conn, project_id)
+            if state.head is not None and state.complete:
+                return state.head
+            await _extend(conn, project_id, state)
+
+
+async def forget(conn: Connection) -> None:
+    """Drop the repositories of all projects; they are made again when they are asked for, with the same ids."""
+    await conn.execute(FORGET)
+
+
+async def read_state(conn: Connection, project_id: int) -> State:
+    row = await (await conn.execute(SELECT_STATE, (project_id,), binary=True)).fetchone()
+    assert row is not None
+    position, sequence, head, skills, until = row
+    if head is None:
+        return State(0, -1, None, None, until)
+    return State(position, sequence, head, skills, until)
+
+
+async def read_tree(conn: Connection, project_id: int, oid: bytes) -> tuple[bytes, int]:
+    """The bytes of a tree, and by how many deltas they are stored."""
+    params = {"project": project_id, "oid": oid}
+    rows = await (await conn.execute(SELECT_CHAIN, params, binary=True)).fetchall()
+    *deltas, whole = (git.decompress(row[0]) for row in rows)
+    for instructions in reversed(deltas):
+        whole = git.patch(whole, instructions)
+    return whole, len(deltas)
+
+
+async def _extend(conn: Connection, project_id: int, state: State) -> None:
+    cursor = await conn.execute(
+        SELECT_CHANGES, (project_id, state.position, state.until, TOPICS), binary=True
+    )
+    changes = [change_of(row) for row in await cursor.fetchall()]
+    blobs = await _blobs_of(conn, project_id, changes)
+    trees = (await read_tree(conn, project_id, state.skills)) if state.skills else (b"", 0)
+    line = await asyncio.to_thread(_commit_all, project_id, state, trees, changes, blobs)
+    await _insert(conn, INSERT_OBJECTS, project_id, [msgspec.structs.astuple(one) for one in line.objects])
+    await _insert(conn, INSERT_COMMITS, project_id, [msgspec.structs.astuple(one) for one in line.commits])
+    position = changes[-1].position if len(changes) == BATCH else state.until
+    await conn.execute(UPSERT_STATE, (project_id, position, line.sequence))
+
+
+async def _insert(conn: Connection, sql: str, project_id: int, rows: Sequence[tuple[Any, ...]]) -> None:
+    if rows:
+        await conn.execute(sql, (project_id, *map(list, zip(*rows, strict=True))))
+
+
+def change_of(row: tuple[Any, ...]) -> Change:
+    """Raises NotRendered."""
+    position, topic, recorded_at, actor_id, name, number, package, body, body_size, files, before = row
+    if number is None:
+        return Change(position, topic, recorded_at, actor_id, name, None, b"", b"", 0, (), ())
+    if package is None:
+        raise NotRendered(f"version {number} of the skill {name}")
+    head = package.partition(b"\n")[2]
+    manifests = (manifest_decoder.decode(part) if part else () for part in (files, before))
+    return Change(position, topic, recorded_at, actor_id, name, number, head, body, body_size, *manifests)
+
+
+class Blobs(msgspec.Struct, frozen=True):
+    """Blobs by the SHA-256 of a file's content, and of each SKILL.md by the position of its event."""
+
+    files: dict[bytes, Leaf]
+    skills: dict[int, bytes]
+    new: list[Object]
+
+
+async def _blobs_of(conn: Connection, project_id: int, changes: Sequence[Change]) -> Blobs:
+    """Read what no commit has had before, a part at a time, and keep nothing of it but ids."""
+    refs = {ref.ref.digest: ref.size for change in changes for ref in (*change.files, *change.files_before)}
+    known = await conn.execute(SELECT_KNOWN, (project_id, list(refs)), binary=True)
+    blobs = Blobs({row[0]: Leaf(row[1], row[2]) for row in await known.fetchall()}, {}, [])
+    missing = {digest: size for digest, size in refs.items() if digest not in blobs.files}
+    for part in parts(missing.items()):
+        data = await contents.read(conn, part)
+        blobs.new.extend(await asyncio.to_thread(_file_blobs, data))
+    for one in blobs.new:
+        assert one.content is not None
+        blobs.files[one.content] = Leaf(one.oid, one.executable)
+    rendered = [change for change in changes if change.number is not None]
+    bodies = {change.body: change.body_size for change in rendered}
+    for part in parts(bodies.items()):
+        data = await contents.read(conn, part)
+        these = [change for change in rendered if change.body in data]
+        made = await asyncio.to_thread(_skill_blobs, these, data)
+        blobs.new.extend(made)
+        blobs.skills.update((change.position, one.oid) for change, one in zip(these, made, strict=True))
+    return blobs
+
+
+def parts(sizes: Iterable[tuple[bytes, int]], limit: int = READ_AT_ONCE) -> Iterable[list[bytes]]:
+    """Keys in groups that come to no more than ``limit`` bytes together; a larger one stands alone."""
+    part: list[bytes] = []
+    total = 0
+    for key, size in sizes:
+        if part and total + size > limit:
+            yield part
+            part, total = [], 0
+        part.append(key)
+        total += size
+    if part:
+        yield part
+
+
+def _file_blobs(data: Mapping[bytes, bytes]) -> list[Object]:
+    return [
+        Object(
+            git.oid_of(BLOB, content),
+            BLOB,
+            len(content),
+            start=b"",
+            content=digest,
+            executable=git.is_executable(content),
+        )
+        for digest, content in data.items()
+    ]
+
+
+def _skill_blobs(changes: Sequence[Change], data: Mapping[bytes, bytes]) -> list[Object]:
+    return [
+        Object(
+            git.oid_of(BLOB, change.head, data[change.body]),
+            BLOB,
+            len(change.head) + len(data[change.body]),
+            start=change.head,
+            content=change.body,
+        )
+        for change in changes
+    ]
+
+
+def _commit_all(
+    project_id: int, state: State, trees: tuple[bytes, int], changes: Sequence[Change], blobs: Blobs
+) -> "Line":
+    line = Line(project_id, state, *trees)
+    line.objects.extend(blobs.new)
+    if state.head is None:
+        line.begin()
+    for change in changes:
+        line.commit(change, blobs)
+    return line
+
+
+class Line:
+    """The commits of one project, one after the other; ``objects`` and ``commits`` are the rows that they bring."""
+
+    def __init__(self, project_id: int, state: State, tree: bytes, depth: int) -> None:
+        self._project_id = project_id
+        self.sequence = state.sequence
+        self._head = state.head
+        self.objects: list[Object] = []
+        self.commits: list[Commit] = []
+        # The tree of all skills: its entries by their order, its id, its bytes, and by how many deltas it is stored.
+        self._entries = {entry.order: entry for entry in git.decode_tree(tree)}
+        self._order = sorted(self._entries)
+        self._skills = state.skills
+        self._tree = tree
+        self._depth = depth
+        self._marketplace = self._whole(BLOB, marketplace.marketplace(project_id))
+
+    def begin(self) -> None:
+        """The first commit, with a marketplace and no skill."""
+        self._append([self._marketplace], 0, 0, marketplace.who(None), marketplace.first_message())
+
+    def commit(self, change: Change, blobs: Blobs) -> None:
+        """What the event did to the tree."""
+        new: list[Object] = []
+        others: list[bytes] = []
+        left_out: list[str] = []
+        if change.number is None:
+            self._remove(change.name)
+        else:
+            held = {file.path: file for file in change.files if git.holds(file.path)}
+            left_out = [file.path for file in change.files if file.path not in held]
+            leaves = {path: blobs.files[file.ref.digest] for path, file in held.items()}
+            oid = blobs.skills[change.position]
+            folders = git.folders({SKILL_MD: Leaf(oid, False), **leaves})
+            before = self._objects_before(change, blobs)
+            new = [self._whole(TREE, data) for tree, data in folders.items() if tree not in before]
+            others = [oid, *(leaf.oid for leaf in leaves.values() if leaf.oid not in before)]
+            self._put(change.name, list(folders)[-1])
+        message = marketplace.message(
+            change.topic, change.name, change.number, self.sequence + 1, change.position, left_out
+        )
+        # Whole seconds, and never below those of a commit before.
+        seconds = int(change.recorded_at.timestamp())
+        who = marketplace.who(change.actor_id)
+        self._append(new, change.position, seconds, who, message, others)
+
+    def _objects_before(self, change: Change, blobs: Blobs) -> set[bytes]:
+        """What the version before had in its folders: no reader of the commit before needs it again."""
+        if change.topic in ("skill.created", "skill.restored"):
+            return set()
+        leaves = {
+            file.path: blobs.files[file.ref.digest] for file in change.files_before if git.holds(file.path)
+        }
+        return {*git.folders(leaves), *(leaf.oid for leaf in leaves.values())}
+
+    def _put(self, name: str, tree: bytes) -> None:
+        entry = Entry(FOLDER, name.encode(), tree)
+        at = bisect_left(self._order, entry.order)
+        old = self._entries.get(entry.order)
+        if old is None:
+            self._order.insert(at, entry.order)
+        self._entries[entry.order] = entry
+        self._change(at, entry.encoded, old.encoded if old else b"")
+
+    def _remove(self, name: str) -> None:
+        order = Entry(FOLDER, name.encode(), b"").order
+        at = bisect_left(self._order, order)
+        del self._order[at]
+        self._change(at, b"", self._entries.pop(order).encoded)
+
+    def _change(self, at: int, new: bytes, old: bytes) -> None:
+        """The tree of all skills with one entry changed, stored as its difference from the one before."""
+        before = sum(len(self._entries[order].encoded) for order in self._order[:at])
+        after = len(self._tree) - before - len(old)
+        tree = self._tree[:before] + new + self._tree[before + len(old) :]
+        if not tree:
+            self._skills, self._tree, self._depth = None, b"", 0
+            return
+        oid = git.oid_of(TREE, tree)
+        if self._skills is None or self._depth >= MAX_DEPTH:
+            self.objects.append(self._whole(TREE, tree))
+            self._depth = 0
+        else:
+            instructions = git.delta(self._tree, tree, before, after)
+            self._depth += 1
+            self.objects.append(
+                Object(
+                    oid,
+                    TREE,
+                    len(instructions),
+                    git.compress(instructions, git.KEPT),
+                    self._skills,
+                    self._depth,
+                )
+            )
+        self._skills, self._tree = oid, tree
+
+    def _append(
+        self,
+        new: list[Object],
+        position: int,
+        seconds: int,
+        who: str,
+        message: str,
+        others: Sequence[bytes] = (),
+    ) -> None:
+        self.sequence += 1
+        plugin = self._whole(BLOB, marketplace.plugin(self._project_id, self.sequence))
+        files = [
+            Entry(FILE, marketplace.MARKETPLACE.encode(), self._marketplace.oid),
+            Entry(FILE, marketplace.PLUGIN.encode(), plugin.oid),
+        ]
+        folder = self._whole(TREE, git.encode_tree(files))
+        top = [Entry(FOLDER, marketplace.FOLDER.encode(), folder.oid)]
+        if self._skills is not None:
+            top.append(Entry(FOLDER, marketplace.SKILLS.encode(), self._skills))
+        root = self._whole(TREE, git.encode_tree(top))
+        commit = self._whole(COMMIT, git.encode_commit(root.oid, self._head, who, seconds, message))
+        own = [commit, root, folder, plugin]
+        self.objects += [*own, *new]
+        self._head = commit.oid
+        skills = [self._skills] if self._skills is not None else []
+        ids = [*(one.oid for one in own), *skills, *(one.oid for one in new), *others]
+        self.commits.append(
+            Commit(
+                self.sequence,
+                position,
+                seconds,
+                commit.oid,
+                root.oid,
+                self._skills,
+                b"".join(dict.fromkeys(ids)),
+            )
+        )
+
+    @staticmethod
+    def _whole(kind: int, data: bytes) -> Object:
+        return Object(git.oid_of(kind, data), kind, len(data), git.compress(data, git.KEPT))
