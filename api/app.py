@@ -35,6 +35,7 @@ from api.rate_limit import RateLimiter
 from api.reader import Reader, Renderers
 from api.reference import ReferenceController
 from api.repository import Repository
+from api.shares import ShareDoor, SharesController
 from api.skills import SkillsController
 from api.tail import Tail
 from api.webhooks import WebhooksController
@@ -59,6 +60,7 @@ RENDERERS = {
 }
 RESOURCES = (
     SkillsController,
+    SharesController,
     SkillHistoryController,
     PromptsController,
     PromptHistoryController,
@@ -148,6 +150,7 @@ async def wire(app: Litestar, config: ApiConfig, metrics: measuring.Metrics, sta
     state.webhook_allow_private = config.webhook_allow_private
     state.trusted_proxies = TrustedProxies(config.trusted_proxies)
     state.gate = Gate(Authenticator(pool, marks), limiter)
+    state.share_door = ShareDoor(pool, marks)
     state.health = Health(pool=pool, redis=redis, migrations=MIGRATIONS, metrics=metrics)
     state.reader = Reader(
         pool,

@@ -51,7 +51,7 @@ TYPE = Param(
 SUBJECT = Param(
     "subject",
     {"type": "string"},
-    "Only what happened to this name, in all its lives, or to a key (`key/` and its id).",
+    "Only what happened to this name, in all its lives, or to a key or a share (`key/` or `share/` and its id).",
     "skill/pdf-forms",
 )
 FROM = Param("from", _INSTANT, "Only entries of this RFC 3339 instant and later.", "2026-03-03T09:30:00Z")
@@ -83,7 +83,7 @@ class AuditController(Controller):
         responses=documented(400, 401, 403, 404, 429, 503),
     )
     async def list(self, request: Request[Any, Any, Any]) -> Response[AuditPage]:
-        """Everything that was done in the project, and the creation and revocation of the keys that may enter it.
+        """Everything that was done in the project, and the creation and revocation of its shares and of the keys that may enter it.
 
         In the order of the log. People are ids here. `position` is where to go on from, and `next` the address that
         does; as a file (`format`, or `Accept: application/x-ndjson` or `text/csv`) all of it comes at once.
@@ -143,9 +143,11 @@ def subject_of(query: Query) -> tuple[str, str] | None:
     if value is None:
         return None
     kind, _, name = value.partition("/")
-    if kind not in (*RESOURCES, audit.KEY) or not name:
-        raise Invalid("A subject is 'skill/' or 'prompt/' and a name, or 'key/' and its id.", attr="subject")
-    return kind, name.lower() if kind == audit.KEY else name
+    if kind not in (*RESOURCES, audit.KEY, audit.SHARE) or not name:
+        raise Invalid(
+            "A subject is 'skill/' or 'prompt/' and a name, or 'key/' or 'share/' and an id.", attr="subject"
+        )
+    return kind, name if kind in RESOURCES else name.lower()
 
 
 def format_of(request: Request[Any, Any, Any], query: Query) -> str:

@@ -28,6 +28,7 @@ from store.ids import new_id
 from store.log import Appended, Commit, Connection, Idempotency
 from store.mapper import to_stored
 from store.pool import Pool
+from store.statements import Writes
 
 # commands_once, events_stream
 SELECT_COMMAND = """
@@ -202,7 +203,32 @@ class Commands:
                     "This Idempotency-Key came with another request before; use a new key for a new request."
                 )
             version = await self._left_by(conn, stream_id, stream_version, EVENT_TYPES[topic])
-        return Done(status, position, version, replayed=True)
+        return Done(status, position, version, replayed=True, stream_id=stream_id)
+
+    async def record(self, caller: Caller, event: Event, writes: Writes, *, status: int) -> Done:
+        """Append an event of what is no artifact, such as a share: like those of keys it is in no project's feed.
+
+        Raises StreamConflict when another writer was first.
+        """
+        commit = Commit(
+            events=(to_stored(event),),
+            command_id=new_id(),
+            actor_id=caller.actor_id,
+            key_id=caller.key_id,
+            correlation_id=caller.correlation_id,
+            writes=writes,
+            idempotency=_remembered(caller, status),
+            claims=((caller.key_id, caller.idempotency_key),) if caller.idempotency_key else (),
+        )
+        try:
+            appended = await self._appender.append(commit)
+        except CommandRepeated:
+            # Another host had the same key at the same moment, and was first.
+            if (done := await self._repeated(caller)) is not None:
+                return done
+            raise
+        self._marks.raise_to([Marks.slot(event.originator_id)], appended.last)
+        return Done(status, appended.last, None, stream_id=event.originator_id)
 
     async def _append(
         self,
@@ -221,10 +247,8 @@ class Commands:
         data = {digest.hex(): content for digest, content in needed.items()}
         steps = [Step(artifact, event, caller.project_id, caller.actor_id, data) for event in events]
         folded = artifacts.fold(steps, self._kinds)
-        idempotency = None
         claims: list[Any] = [(caller.project_id, artifact.KIND, artifact.name)]
         if caller.idempotency_key is not None:
-            idempotency = Idempotency(caller.idempotency_key, caller.fingerprint, status)
             claims.append((caller.key_id, caller.idempotency_key))
         commit = Commit(
             events=tuple(to_stored(event) for event in events),
@@ -235,7 +259,7 @@ class Commands:
             correlation_id=caller.correlation_id,
             contents=(*contents, *folded.parts),
             writes=folded.writes,
-            idempotency=idempotency,
+            idempotency=_remembered(caller, status),
             claims=tuple(claims),
         )
         try:
@@ -293,3 +317,10 @@ class Commands:
             labels=[],
             author=caller.author,
         )
+
+
+def _remembered(caller: Caller, status: int) -> Idempotency | None:
+    """What makes a repetition of the request recognisable."""
+    if caller.idempotency_key is None:
+        return None
+    return Idempotency(caller.idempotency_key, caller.fingerprint, status)

@@ -14,7 +14,7 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 SECRETS = re.compile(
     r"""(?ix)
     (?P<scheme> \b bearer \s+ ) [^\s"',]+            # a header, however it got here
-  | (?P<prefix> \b skt? _ ) [a-z0-9_-]{4,}           # a key or a project token
+  | (?P<prefix> \b sk[ts]? _ ) [a-z0-9_-]{4,}        # a key, or the token of a project or share
   | (?P<hook> \b whsec_ ) [a-z0-9+/=]{4,}         # what a webhook is signed by
   | (?P<url> :// [^:/@\s]* : ) [^@\s]+ (?= @ )       # the password in a database address
     """

@@ -64,6 +64,7 @@ TAGS = {
     "packages": "Skills as agents install them: SKILL.md and files, in and out.",
     "prompts": "Prompts: any JSON, in versions, with labels.",
     "events": "What happened, in the order of the log.",
+    "shares": "Secret addresses at which installers read the skills of a project without a key.",
     "webhooks": "Who is told of it by HTTP: signed, at least once, in the order of each name.",
     "history": "What a name went through: events, differences, authors of lines; and the way back.",
     "identity": "Who the key belongs to and where it may go.",
@@ -79,6 +80,11 @@ PATH_PARAMETERS: dict[str, tuple[str, dict[str, Any], Any]] = {
     "skill_name": ("The name of an active skill.", {"type": "string"}, "pdf-forms"),
     "prompt_name": ("The name of an active prompt; case counts.", {"type": "string"}, "support-answer"),
     "label_name": ("Lower-case letters, digits, `.`, `_` and `-`.", {"type": "string"}, "production"),
+    "share_id": (
+        "The id of a share.",
+        {"type": "string", "format": "uuid"},
+        "01890a5d-ac96-774b-bcce-b302099a8057",
+    ),
     "webhook_id": (
         "The id of a webhook.",
         {"type": "string", "format": "uuid"},

@@ -1,4 +1,4 @@
-"""The whole log of a project for those who audit it: what was done to its names, and the life of the keys that open it.
+"""The whole log of a project for those who audit it: what was done to its names, and the life of the keys and shares that open it.
 
 Events are shown with ids alone, whoever they are about: what a person is called is no part of the log.
 """
@@ -22,13 +22,16 @@ from store.log import Recorded, head
 from store.mapper import decode, encode
 
 KEY = "key"
+SHARE = "share"
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)  # no event is older
 KEY_TOPICS = ("key.created", "key.revoked")
+SHARE_TOPICS = ("share.created", "share.revoked")
 
 ENVELOPE_COLUMNS = """events.position, events.stream_id, events.stream_version, events.topic, events.state,
     events.recorded_at, events.project_id, events.actor_id, events.key_id, events.command_id, events.correlation_id"""
 
-# events_of_project for either half (events of keys have no project), artifacts_lives, artifacts_pkey, keys_pkey
+# events_of_project for each part (events of keys and shares have no project), artifacts_lives, artifacts_pkey, keys_pkey,
+# shares_pkey
 PAGE = f"""
 SELECT * FROM (
     (SELECT {ENVELOPE_COLUMNS}, artifacts.kind, artifacts.name
@@ -52,13 +55,24 @@ SELECT * FROM (
        AND (%(key)s::uuid IS NULL OR key_id = %(key)s OR events.stream_id = %(key)s)
        AND (%(kind)s::text IS NULL OR (%(kind)s = 'key' AND events.stream_id::text = %(name)s))
      ORDER BY position LIMIT %(limit)s)
+    UNION ALL
+    (SELECT {ENVELOPE_COLUMNS}, NULL, NULL
+     FROM events JOIN shares ON shares.id = events.stream_id
+     WHERE events.project_id IS NULL AND position > %(after)s AND position <= %(upto)s
+       AND topic = ANY(%(share_topics)s)
+       AND shares.project_id = %(project)s
+       AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s))
+       AND (%(actor)s::bigint IS NULL OR actor_id = %(actor)s)
+       AND (%(key)s::uuid IS NULL OR key_id = %(key)s)
+       AND (%(kind)s::text IS NULL OR (%(kind)s = 'share' AND events.stream_id::text = %(name)s))
+     ORDER BY position LIMIT %(limit)s)
 ) AS entries
 ORDER BY position LIMIT %(limit)s
 """
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """What an auditor asks for; None is everything. ``subject`` is a kind (``key`` too) and a name or id."""
+    """What an auditor asks for; None is everything. ``subject`` is a kind (``key`` and ``share`` too) and a name or id."""
 
     topics: Sequence[str] | None = None
     actor: int | None = None
@@ -91,7 +105,7 @@ def topic_of(type_: str) -> str | None:
 
 
 def _audited(topic: str) -> bool:
-    return topic in KEY_TOPICS or topic.partition(".")[0] in RESOURCES
+    return topic in (*KEY_TOPICS, *SHARE_TOPICS) or topic.partition(".")[0] in RESOURCES
 
 
 async def bounds(conn: Connection, wanted: Wanted) -> tuple[int, int]:
@@ -116,6 +130,7 @@ async def page(
         "limit": limit,
         "topics": None if wanted.topics is None else list(wanted.topics),
         "key_topics": list(KEY_TOPICS),
+        "share_topics": list(SHARE_TOPICS),
         "actor": wanted.actor,
         "key": wanted.key,
         "kind": kind,

@@ -91,6 +91,9 @@ SELECT_ALL = (
 )
 SELECT_ONE = f"SELECT {COLUMNS} FROM shares WHERE id = %s"  # shares_pkey
 
+# events_stream
+SELECT_REVOCATION = "SELECT position FROM events WHERE stream_id = %s AND stream_version = 2"
+
 # shares_digest. The head of the log is read by the same snapshot, so a cached answer knows how old it is.
 OPEN = """
 SELECT id, digest, project_id, expires_at, (SELECT coalesce(max(position), 0) FROM events)
@@ -155,6 +158,14 @@ async def find(conn: Connection, share_id: UUID, project_id: int | None = None) 
     if row is None or (project_id is not None and row[1] != project_id):
         raise NotFound(f"There is no share {share_id}.")
     return Share(*row)
+
+
+async def revoked_at_position(conn: Connection, share_id: UUID) -> int:
+    """Where the log tells that the share was revoked. Raises NotFound when it does not."""
+    row = await (await conn.execute(SELECT_REVOCATION, (share_id,))).fetchone()
+    if row is None:
+        raise NotFound(f"The share {share_id} is not revoked.")
+    return int(row[0])
 
 
 async def page(conn: Connection, project_id: int, *, limit: int, offset: int) -> tuple[int, list[Share]]:

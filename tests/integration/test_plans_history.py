@@ -37,6 +37,7 @@ LARGE = {"events", "artifacts", "versions", "users", "keys"}
 PAGE: dict[str, Any] = {"project": 1, "kind": "skill", "limit": 50, "offset": 0, "body": False}
 AUDIT: dict[str, Any] = {
     "project": 1, "after": 30_000, "upto": 40_000, "limit": 100, "topics": None, "key_topics": list(audit.KEY_TOPICS),
+    "share_topics": list(audit.SHARE_TOPICS),
     "actor": None, "key": None, "kind": None, "name": None,
 }  # fmt: skip
 READS: dict[str, tuple[str, Any]] = {

@@ -18,6 +18,7 @@ KEY = "sk_" + "aB3-_" * 8 + "xyz"
         ("authorization: bearer phx_whatever, x", "authorization: bearer [redacted], x"),
         (f"{{'k': '{KEY}'}}", "{'k': 'sk_[redacted]'}"),
         ("?token=skt_abcdef&x=1", "?token=skt_[redacted]&x=1"),
+        ("GET /s/sks_abcdef/.well-known", "GET /s/sks_[redacted]/.well-known"),
         ("postgresql://ada:pass-word@db/x", "postgresql://ada:[redacted]@db/x"),
         ("redis://:pass@db", "redis://:[redacted]@db"),
         ("signed by whsec_MfKQ9r8GKYqrTwjU==!", "signed by whsec_[redacted]!"),
