@@ -99,7 +99,7 @@ def create_app(config: ApiConfig) -> Observability:
         async with AsyncExitStack() as stack:
             await wire(app, config, metrics, stack)
             if hot is not None:
-                hot.arm(app.state.gate, app.state.reader, metrics)
+                hot.arm(app, metrics, config.max_body_bytes)
             gc.collect()
             gc.freeze()
             gc.set_threshold(*GC_THRESHOLD)

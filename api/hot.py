@@ -1,18 +1,23 @@
-"""The short way of the hottest read: a GET by name of a version that this process has and knows to be true.
+"""The short way of the two hottest requests: a GET by name of a version that this process has and knows to be true, and a
+publish by name.
 
-It answers exactly what the controller would, without routing or waiting; whatever is not plain, an unknown key, a name that
-is not cached, another parameter, goes on to the controller.
+Both answer exactly what the controllers do. The read is answered without routing or waiting; whatever is not plain, an
+unknown key, a name that is not cached, another parameter, goes on to the controller. The publish is the controller's own
+method, without the way there: that is a fifth of the time it takes.
 """
 
 import re
 from typing import Any
 
 from api.artifacts import READ_SCOPES
+from api.bodies import read_body
 from api.gate import Gate
 from api.http import IMMUTABLE, REVALIDATE, header, json_answer, send_answer
 from api.metrics import Metrics
+from api.prompts import PromptsController
 from api.query import parse_query
 from api.reader import Reader
+from api.skills import SkillsController
 from domain.errors import Refused
 from domain.keys import allows
 from projections.versions import Pick
@@ -26,25 +31,65 @@ PLAIN = {"token", "label", "version"}
 PICKS = {"label", "version"}
 NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
+# The methods that publish, with the scopes that their routes name.
+PUBLISH = {
+    resource: (handler.opt["scope"], handler.fn)
+    for resource, handler in (
+        ("llm_skills", SkillsController.publish),
+        ("llm_prompts", PromptsController.publish),
+    )
+}
+
+
+class Asked:
+    """What the methods of the controllers look at in a request."""
+
+    __slots__ = ("app", "method", "scope")
+
+    def __init__(self, scope: Any, app: Any) -> None:
+        self.scope, self.app, self.method = scope, app, scope["method"]
+
 
 class HotPath:
     """ASGI middleware in front of the Litestar application; ``arm`` it when the service is up."""
 
     def __init__(self, app: Any) -> None:
-        self._app = app
+        self._next = app
+        self._app: Any = None
         self._gate: Gate | None = None
         self._reader: Reader | None = None
         self._metrics: Metrics | None = None
+        self._max_body = 0
 
-    def arm(self, gate: Gate, reader: Reader, metrics: Metrics) -> None:
-        self._gate, self._reader, self._metrics = gate, reader, metrics
+    def arm(self, app: Any, metrics: Metrics, max_body: int) -> None:
+        """``app`` is the Litestar application, whose state is complete now."""
+        self._app, self._metrics, self._max_body = app, metrics, max_body
+        self._gate, self._reader = app.state.gate, app.state.reader
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and scope["method"] == "GET":
+        if self._app is not None and scope["type"] == "http" and scope["method"] in ("GET", "PATCH"):
             found = PATH.fullmatch(scope["path"])
-            if found is not None and self._reader is not None and await self._answer(scope, send, found):
-                return
-        await self._app(scope, receive, send)
+            if found is not None:
+                if scope["method"] == "PATCH":
+                    await self._publish(scope, receive, send, found)
+                    return
+                if await self._answer(scope, send, found):
+                    return
+        await self._next(scope, receive, send)
+
+    async def _publish(self, scope: Any, receive: Any, send: Any, found: "re.Match[str]") -> None:
+        prefix, project, resource, name = found.groups()
+        kind, _ = READ_SCOPES[resource]
+        required, method = PUBLISH[resource]
+        state = scope["state"]
+        state["route"] = f"/api/{prefix}/{{project_id}}/{resource}/name/{{{kind}_name}}"
+        principal, number = await self._app.state.gate.enter_project(scope, project, required)
+        state["principal"], state["project_id"] = principal, number
+        body = await read_body(scope, receive, self._max_body)
+        if body is None:
+            return
+        response = await method(None, Asked(scope, self._app), name, body)
+        await send_answer(send, response.answer)
 
     async def _answer(self, scope: Any, send: Any, found: "re.Match[str]") -> bool:
         gate, reader, metrics = self._gate, self._reader, self._metrics
