@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Any
 
 import click
 
@@ -10,6 +11,16 @@ from cli.lazy import Lazy, LazyGroup
 from cli.output import show_json
 from domain.errors import Refused
 
+SKILLS = {
+    "login": Lazy("cli.login", "login", "Keep the address and key of a service."),
+    "logout": Lazy("cli.login", "logout", "Forget a key."),
+    "push": Lazy("cli.push", "push", "Publish the skills of folders, as far as they changed."),
+    "pull": Lazy("cli.pull", "pull", "Write skills of the service into a folder."),
+    "list": Lazy("cli.browse", "list_skills", "List skills or prompts."),
+    "show": Lazy("cli.browse", "show", "Show a skill, one of its files, or a prompt."),
+    "log": Lazy("cli.browse", "log", "Tell what happened to a skill or prompt, newest first."),
+    "diff": Lazy("cli.browse", "diff", "Show what differs between versions, or from a folder."),
+}
 SERVICE = {
     "serve": Lazy("cli.operate", "serve", "Run the service: API, followers, PostgreSQL and Valkey."),
     "worker": Lazy("cli.operate", "worker", "Run the followers of the log alone."),
@@ -30,7 +41,7 @@ SERVICE = {
 
 @click.group(
     cls=LazyGroup,
-    sections={"The service, on its host": SERVICE},
+    sections={"Skills of a service, from anywhere": SKILLS, "The service, on its host": SERVICE},
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 def skald() -> None:
@@ -42,7 +53,7 @@ def main() -> None:
     try:
         skald(standalone_mode=False)
     except Failure as failure:
-        _fail(str(failure), failure.code, attr=failure.attr, exit_code=failure.exit_code)
+        _fail(str(failure), failure.code, attr=failure.attr, exit_code=failure.exit_code, extra=failure.extra)
     except Refused as refusal:
         _fail(refusal.detail, refusal.code, attr=refusal.attr)
     except click.UsageError as error:
@@ -84,10 +95,17 @@ def _of_database(error: Exception) -> tuple[str, str] | None:
     return None
 
 
-def _fail(detail: str, code: str, *, attr: str | None = None, exit_code: int = 1) -> None:
+def _fail(
+    detail: str,
+    code: str,
+    *,
+    attr: str | None = None,
+    exit_code: int = 1,
+    extra: dict[str, Any] | None = None,
+) -> None:
     click.echo(f"skald: {detail}", err=True)
     if "--json" in sys.argv[1:]:
-        show_json({"error": {"code": code, "detail": detail, "attr": attr}})
+        show_json({"error": {"code": code, "detail": detail, "attr": attr, **(extra or {})}})
     sys.exit(exit_code)
 
 
