@@ -314,6 +314,7 @@ class Commands:
             details=view.details.data,
             outline=None if view.outline is None else parts[view.outline],
             manifest=None if view.manifest is None else view.manifest.data,
+            package=None if view.package is None else view.package.data,
             labels=[],
             author=caller.author,
         )

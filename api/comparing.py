@@ -72,7 +72,7 @@ class Subject(msgspec.Struct, frozen=True):
 
     cls: type[Skill] | type[Prompt]
     side: Callable[[Version], Side]
-    text: Callable[[bytes], str]
+    text: Callable[[bytes], str | None]
 
     @property
     def kind(self) -> str:
@@ -198,7 +198,7 @@ async def blame_answer(request: Request[Any, Any, Any], subject: Subject, name: 
         file = find_file(skills.read_manifest(version.manifest or b"[]"), path, name)
         data = await reader.content(file.ref.digest)
     text = subject.text(data)
-    truncated = len(data) > blaming.MAX_BYTES or text.count("\n") >= blaming.MAX_LINES
+    truncated = text is None or len(data) > blaming.MAX_BYTES or text.count("\n") >= blaming.MAX_LINES
     lines: list[dict[str, Any]] = []
     complete = not truncated
     if not truncated:
@@ -248,4 +248,5 @@ async def _blame(
 
 
 def _advance(blame: Blame, subject: Subject, data: list[tuple[int, bytes]]) -> None:
-    blame.advance((number, subject.text(content)) for number, content in data)
+    # What was no text has no lines: the next text brings all of its own.
+    blame.advance((number, subject.text(content) or "") for number, content in data)

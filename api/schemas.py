@@ -4,7 +4,8 @@ The schemas that clients see must say the same as those rules. Where trimming ma
 pattern says it, and ``WITHOUT`` lists the keywords of the rule that the document leaves out.
 """
 
-from typing import Annotated, Any, ClassVar
+from base64 import b64decode
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
 import msgspec
@@ -130,14 +131,20 @@ FilePath = Annotated[
         },
     ),
 ]
+# What the largest content has in base64.
+MAX_BASE64 = (content.MAX_CONTENT_BYTES + 2) // 3 * 4
 FileContent = Annotated[
     str,
     Meta(
-        description="Kept byte for byte; may be empty; at most 1,000,000 bytes of UTF-8.",
+        description="Kept byte for byte; may be empty; at most 1,000,000 bytes, of UTF-8 or of what `encoding` stands for.",
         examples=["print('filled')\n"],
-        extra={"blank": True, "max_bytes": content.MAX_CONTENT_BYTES},
-        extra_json_schema={"maxLength": content.MAX_CONTENT_BYTES, "pattern": NO_NUL},
+        extra={"blank": True},
+        extra_json_schema={"maxLength": MAX_BASE64, "pattern": NO_NUL},
     ),
+]
+Encoding = Annotated[
+    Literal["utf-8", "base64"],
+    Meta(description="How `content` stands for the bytes of the file; `base64` for those that are no text."),
 ]
 ContentType = Annotated[
     str,
@@ -215,12 +222,35 @@ Edits = Annotated[
 ]
 
 
+# What is sent as text is at most 1,000,000 characters, what is sent as base64 is valid base64.
+ENCODED = {
+    "anyOf": [
+        {
+            "properties": {
+                "encoding": {"enum": ["utf-8"]},
+                "content": {"maxLength": content.MAX_CONTENT_BYTES},
+            }
+        },
+        {
+            "properties": {
+                "encoding": {"enum": ["base64"]},
+                "content": {"pattern": "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"},
+            },
+            "required": ["encoding"],
+        },
+    ]
+}
+
+
 class FileBody(msgspec.Struct, frozen=True):
     """A bundled file."""
+
+    HINTS: ClassVar[dict[str, Any]] = ENCODED
 
     path: FilePath
     content: FileContent
     content_type: ContentType = "text/plain"
+    encoding: Encoding = "utf-8"
 
 
 class FileEditsBody(msgspec.Struct, frozen=True):
@@ -230,8 +260,33 @@ class FileEditsBody(msgspec.Struct, frozen=True):
     edits: Edits
 
 
+def bytes_of(file: "FileBody | AddFile") -> bytes:
+    """The content that is meant. Raises Invalid or TooBig that blames ``content``."""
+    if file.encoding == "base64":
+        try:
+            data = b64decode(file.content, validate=True)
+        except ValueError:
+            raise Invalid(
+                "This is no base64: use the standard alphabet with padding, and no white space.",
+                attr="content",
+            ) from None
+    else:
+        data = file.content.encode()
+    if len(data) > content.MAX_CONTENT_BYTES:
+        raise TooBig(
+            f"This may have at most {content.MAX_CONTENT_BYTES:,} bytes; it has {len(data):,}.",
+            attr="content",
+        )
+    return data
+
+
 def check_files(files: list[FileBody]) -> list[FileBody]:
-    """Raises Invalid when two files do not fit in one tree."""
+    """Raises Invalid when a content is not what its encoding says, or when two files do not fit in one tree."""
+    for index, file in enumerate(files):
+        try:
+            bytes_of(file)
+        except Invalid as error:
+            raise error.within(index) from None
     content.check_tree((file.path for file in files), attr="")
     return files
 
@@ -355,9 +410,12 @@ class AddFile(msgspec.Struct, frozen=True):
         }
     }
 
+    HINTS: ClassVar[dict[str, Any]] = ENCODED
+
     path: FilePath
     content: FileContent
     content_type: ContentType = "text/plain"
+    encoding: Encoding = "utf-8"
     base_version: BaseVersion | UnsetType = UNSET
 
 
@@ -521,6 +579,10 @@ _ROW = {
     "allowed_tools": ["Read", "Bash(python:*)"],
     "metadata": {"team": "docs"},
     "outline": [{"level": 1, "text": "PDF forms"}],
+    "digest": "sha256:91f53b5c8bf6872c90633974e06f4febd878c7fa0439ce4edcd737b107e64571",
+    "skill_md": {"sha256": "e6dc52f21d2f6fe7cef4261b6d04782e45a0f7f1e095df64678a60db2ae43250", "size": 257},
+    "spec_problems": [],
+    "frontmatter": "",
     "version": 1,
     "created_by": _AUTHOR,
     "created_at": "2026-03-03T09:30:00.000000Z",
@@ -575,6 +637,22 @@ class ManifestEntry(msgspec.Struct):
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="Of the content, in hex.")]
 
 
+class SkillMd(msgspec.Struct):
+    """The SKILL.md of the version: frontmatter and body, as every way to install the skill serves it."""
+
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="Of the whole file, in hex.")]
+    size: Annotated[int, Meta(ge=0, description="Bytes.")]
+
+
+class SpecProblem(msgspec.Struct):
+    """Something to look at in the file at `path`. An error keeps a skill from being imported."""
+
+    code: str
+    message: str
+    path: str
+    severity: Literal["error", "warning"]
+
+
 Timestamp = Annotated[
     str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$", examples=["2026-03-03T09:30:00.000000Z"])
 ]
@@ -591,6 +669,22 @@ class SkillRow(msgspec.Struct, kw_only=True):
     allowed_tools: list[str]
     metadata: dict[str, Any]
     outline: list[HeadingAnswer]
+    digest: Annotated[
+        str,
+        Meta(
+            pattern="^sha256:[0-9a-f]{64}$",
+            description="Of SKILL.md and all files: the SHA-256 of what `sha256sum` prints for them, sorted by path.",
+        ),
+    ]
+    skill_md: SkillMd
+    spec_problems: Annotated[
+        list[SpecProblem],
+        Meta(description="What should be better by the specification of Agent Skills (agentskills.io)."),
+    ]
+    frontmatter: Annotated[
+        str,
+        Meta(description="Lines of the frontmatter that an import brought beside the fields, as they were."),
+    ]
     version: int
     created_by: CreatedBy | None
     created_at: Timestamp
@@ -627,19 +721,26 @@ class SkillPage(msgspec.Struct):
 
 
 class FileAnswer(msgspec.Struct):
-    """A file with its content."""
+    """A file with its content. `encoding` is there, and `base64`, when the bytes are no text without NUL in UTF-8."""
 
     EXAMPLES: ClassVar[dict[str, Any]] = {
         "A script": {
             "path": "scripts/fill.py",
             "content": "print('filled')\n",
             "content_type": "text/x-python",
-        }
+        },
+        "An image": {
+            "path": "assets/dot.gif",
+            "content": "R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==",
+            "content_type": "image/gif",
+            "encoding": "base64",
+        },
     }
 
     path: str
     content: str
     content_type: str
+    encoding: Literal["base64"] | UnsetType = UNSET
 
 
 class VersionLine(msgspec.Struct):

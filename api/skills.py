@@ -24,15 +24,20 @@ from api.artifacts import (
 from api.commands import Caller, Commands, Done
 from api.documentation import Param, integer, route
 from api.errors import documented
+from api.http import IMMUTABLE, REVALIDATE
 from api.payload import decode, ignore
 from api.repository import Loaded
+from api.texts import text_answer
 from domain.content import Content, Edit, check_path
 from domain.errors import Invalid, NotFound
 from domain.skills import Changes, File, FileEdits, Skill, find_file
 from projections import skills
 from projections.encoding import etag_of
+from projections.packages import package_of
 from projections.versions import Version
 from store.ids import new_id
+
+MARKDOWN = "text/markdown"
 
 READ = "llm_skill:read"
 WRITE = "llm_skill:write"
@@ -148,7 +153,7 @@ class SkillsController(Controller):
             skill.check_base(base)
             refs = skill.texts_for(changes)
             found = await services(request)[0].contents([ref.digest for ref in refs])
-            texts = {ref.sha256: found[ref.digest].decode() for ref in refs}
+            texts = {ref.sha256: found[ref.digest] for ref in refs}
             size = len(changes.body) if changes.body else skill.body.size if changes.edits else 0
             return await _decide(
                 size,
@@ -219,7 +224,7 @@ class SkillsController(Controller):
         """A new version with one more file."""
         data = decode(schemas.AddFile, body, header_of(request, b"content-type"))
         base = base_version(request, data.base_version)
-        file = File(data.path, data.content, data.content_type)
+        file = File(data.path, schemas.bytes_of(data), data.content_type)
 
         async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
             await _check_etag(request, loaded)
@@ -296,6 +301,27 @@ class SkillsController(Controller):
         )
 
     @get(
+        "/name/{skill_name:str}/skill-md",
+        operation_id="llm_skills_name_skill_md_retrieve",
+        summary="Get SKILL.md",
+        opt=route(READ, query=(artifacts.VERSION, *artifacts.PAST), produces=f"{MARKDOWN}; charset=utf-8"),
+        responses=documented(400, 401, 403, 404, 429, 503),
+    )
+    async def retrieve_skill_md(
+        self, request: Request[Any, Any, Any], skill_name: FromPath[str]
+    ) -> Response[str]:
+        """SKILL.md of the latest or one version: the fields as frontmatter, then the body.
+
+        These are the bytes that `skill_md` of the skill describes, and that every way to install the skill serves.
+        """
+        query = query_of(request)
+        version = await artifacts.version(request, query, KIND, skill_name, version_number(query))
+        fixed = "version" in query or "position" in query
+        return text_answer(
+            request, package_of(version).document, MARKDOWN, IMMUTABLE if fixed else REVALIDATE
+        )
+
+    @get(
         "/resolve/name/{skill_name:str}",
         operation_id="llm_skills_resolve_name_retrieve",
         summary="Resolve a skill and its versions",
@@ -362,7 +388,7 @@ def edits_of(edits: list[schemas.EditBody]) -> tuple[Edit, ...]:
 
 
 def files_of(files: list[schemas.FileBody]) -> tuple[File, ...]:
-    return tuple(File(file.path, file.content, file.content_type) for file in files)
+    return tuple(File(file.path, schemas.bytes_of(file), file.content_type) for file in files)
 
 
 async def _run(

@@ -150,11 +150,12 @@ async def fill(on: Stage, events: int) -> tuple[int, str]:
                 description="A document of common size.",
                 body=document.body(number),
             )
-            steps = [Step(skill.fork(), skill.pending[-1], project.id, 1, {})]
+            texts = {contents[0].ref.sha256: contents[0].data}
+            steps = [Step(skill.fork(), skill.pending[-1], project.id, 1, texts)]
             for version in range(1, STREAM):
                 changes = Changes(description=f"Version {version} of a document of common size.")
                 contents += skill.publish(changes, version_id=uuid4(), base_version=version, texts={})
-                steps.append(Step(skill.fork(), skill.pending[-1], project.id, 1, {}))
+                steps.append(Step(skill.fork(), skill.pending[-1], project.id, 1, texts))
             pending = skill.collect_events()
             rows = fold(steps, kinds)
             commit = Commit(

@@ -50,7 +50,7 @@ def replay(only: str | None, data_dir: Path | None, as_json: bool) -> None:
     with database(settings_with(data_dir=data_dir)) as url, bar("replay") as report:
         try:
             found = asyncio.run(rebuild.replay(url, only=only, progress=report))
-        except (rebuild.RebuildRunning, GapInLog) as error:
+        except (rebuild.RebuildRunning, rebuild.ContentLost, GapInLog) as error:
             raise Failure(str(error)) from None
     if as_json:
         show_json({"equal": found.equal, "report": found})
@@ -71,7 +71,7 @@ def verify(data_dir: Path | None, as_json: bool) -> None:
     with database(settings_with(data_dir=data_dir)) as url, bar("verify") as report:
         try:
             verdict = asyncio.run(verify_database(url, progress=report))
-        except (rebuild.RebuildRunning, GapInLog) as error:
+        except (rebuild.RebuildRunning, rebuild.ContentLost, GapInLog) as error:
             raise Failure(str(error)) from None
     if as_json:
         show_json({"sound": verdict.sound, "verdict": verdict})

@@ -37,6 +37,16 @@ class Content(msgspec.Struct, frozen=True):
         return cls(data, Ref(hashlib.sha256(data).hexdigest(), len(data)))
 
 
+def text_of(data: bytes) -> str | None:
+    """The content as text; None when it is none: not UTF-8, or with a NUL, which no JSON text of ours may hold."""
+    if b"\0" in data:
+        return None
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
+
+
 class Edit(msgspec.Struct, frozen=True):
     """Replace the one occurrence of ``old`` by ``new``."""
 

@@ -8,6 +8,7 @@ body, with nothing between or after. ``parse`` reads what people wrote, lenientl
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -40,7 +41,7 @@ LONG_KEY = 1000
 # the words and numbers that some reader resolves to another type.
 UNSEEN = "\x00-\x1f\x7f-\xa0\xad\u061c\u180e\u200b-\u200f\u2028-\u202f\u205f-\u206f\ufeff\ud800-\udfff\ufff0-\uffff"
 PLAIN = re.compile(f"[A-Za-z\u00a1-\U0010ffff](?:[^{UNSEEN}:#]++|:(?! |$)|(?<! )#)*+")
-PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+PLAIN_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"})
 ESCAPED = re.compile(f'[{UNSEEN}"\\\\]')
 ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
@@ -119,17 +120,25 @@ def head(fields: Fields, number: int) -> str:
 
 
 def _member(key: str, text: str) -> str:
-    name = key if PLAIN_KEY.fullmatch(key) and key.lower() not in WORDS and "---" not in key else quoted(key)
-    mark = "\n  " if len(name) < LONG_KEY else "\n  ? "
-    colon = ": " if len(name) < LONG_KEY else "\n  : "
-    return f"{mark}{name}{colon}{scalar(text)}"
+    name = scalar(key) if PLAIN_KEY.fullmatch(key) else quoted(key)
+    if len(name) < LONG_KEY:
+        return f"\n  {name}: {scalar(text)}"
+    return f"\n  ? {name}\n  : {scalar(text)}"
 
 
 def scalar(text: str) -> str:
     """A text on one line, plain where that is safe."""
+    return _short(text) if len(text) <= MAX_DESCRIPTION else _scalar(text)
+
+
+def _scalar(text: str) -> str:
     if PLAIN.fullmatch(text) and "---" not in text and text[-1] != " " and text.lower() not in WORDS:
         return text
     return quoted(text)
+
+
+# The versions of a skill have most of their texts in common.
+_short = lru_cache(maxsize=4096)(_scalar)
 
 
 def quoted(text: str) -> str:

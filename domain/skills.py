@@ -17,6 +17,7 @@ from domain.content import (
     apply_edits,
     check_tree,
     clashes,
+    text_of,
     too_big,
 )
 from domain.errors import FileExists, Invalid, NotFound
@@ -60,6 +61,7 @@ class SkillCreated(VersionEvent, frozen=True, kw_only=True):
     metadata: Metadata = {}
     files: tuple[FileRef, ...] = ()
     source: Source | None = None
+    frontmatter: str = ""
 
 
 @event
@@ -78,6 +80,7 @@ class SkillPublished(VersionEvent, frozen=True, kw_only=True):
     files: tuple[FileRef, ...] | UnsetType = UNSET
     edited: tuple[FileRef, ...] = ()
     reverted_to: int | None = None
+    frontmatter: str | UnsetType = UNSET
 
 
 @event
@@ -113,10 +116,10 @@ class SkillRestored(Restored, frozen=True, kw_only=True):
 
 
 class File(msgspec.Struct, frozen=True):
-    """A file as a command brings it; ``path`` is normal already."""
+    """A file as a command brings it, text or not; ``path`` is normal already."""
 
     path: str
-    content: str
+    content: bytes
     content_type: str = "text/plain"
 
 
@@ -137,11 +140,13 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     metadata: Metadata | UnsetType = UNSET
     files: tuple[File, ...] | UnsetType = UNSET
     file_edits: tuple[FileEdits, ...] | UnsetType = UNSET
+    frontmatter: str | UnsetType = UNSET
 
 
 class Skill(Versioned, kw_only=True):
     """One life of a skill name, from its creation to its archive.
 
+    ``frontmatter`` holds what an imported SKILL.md says beside the fields, as source lines (see ``domain.skill_md``).
     Commands return the contents that must be stored with their events.
     """
 
@@ -157,6 +162,7 @@ class Skill(Versioned, kw_only=True):
     allowed_tools: tuple[str, ...] = ()
     metadata: Metadata = {}
     files: dict[str, FileRef] = {}
+    frontmatter: str = ""
 
     # Commands
 
@@ -174,6 +180,7 @@ class Skill(Versioned, kw_only=True):
         allowed_tools: tuple[str, ...] = (),
         metadata: Metadata | None = None,
         files: Sequence[File] = (),
+        frontmatter: str = "",
     ) -> tuple[Self, list[Content]]:
         """Version 1 of a new skill. Raises Invalid when two files do not fit in one tree."""
         check_tree(file.path for file in files)
@@ -194,6 +201,7 @@ class Skill(Versioned, kw_only=True):
                 allowed_tools=allowed_tools,
                 metadata=metadata or {},
                 files=refs,
+                frontmatter=frontmatter,
             )
         )
         return skill, [text, headings, *contents]
@@ -216,6 +224,7 @@ class Skill(Versioned, kw_only=True):
                 metadata=self.metadata,
                 files=tuple(self.files.values()),
                 source=Source(self.id, self.number),
+                frontmatter=self.frontmatter,
             )
         )
         return copy
@@ -227,7 +236,7 @@ class Skill(Versioned, kw_only=True):
         return refs + [self.files[path].ref for path in paths if path in self.files]
 
     def publish(
-        self, changes: Changes, *, version_id: UUID, base_version: int, texts: Mapping[str, str]
+        self, changes: Changes, *, version_id: UUID, base_version: int, texts: Mapping[str, bytes]
     ) -> list[Content]:
         """The next version. ``texts`` holds what ``texts_for`` names, by sha256.
 
@@ -239,7 +248,7 @@ class Skill(Versioned, kw_only=True):
         headings: Ref | UnsetType = UNSET
         new_body = changes.body
         if changes.edits:
-            new_body = apply_edits(texts[self.body.sha256], changes.edits, attr="edits")
+            new_body = apply_edits(texts[self.body.sha256].decode(), changes.edits, attr="edits")
             if not new_body.strip():
                 last = len(changes.edits) - 1
                 raise Invalid(
@@ -258,9 +267,15 @@ class Skill(Versioned, kw_only=True):
         for index, entry in enumerate(changes.file_edits or ()):
             old = self._file_to_edit(entry.path, index)
             where = f"file_edits__{index}__edits"
-            content = Content.of(
-                apply_edits(texts[old.sha256], entry.edits, attr=where, file_path=entry.path)
-            )
+            old_text = text_of(texts[old.sha256])
+            if old_text is None:
+                raise Invalid(
+                    f"'{entry.path}' is no text, so it cannot be edited; send it anew in `files`.",
+                    code="not_text",
+                    attr=f"file_edits__{index}__path",
+                    file_path=entry.path,
+                )
+            content = Content.of(apply_edits(old_text, entry.edits, attr=where, file_path=entry.path))
             edited.append(FileRef(old.path, old.content_type, content.ref.size, content.ref.sha256))
             contents.append(content)
         self.trigger(
@@ -278,6 +293,7 @@ class Skill(Versioned, kw_only=True):
                 metadata=changes.metadata,
                 files=files,
                 edited=tuple(edited),
+                frontmatter=changes.frontmatter,
             )
         )
         return contents
@@ -350,6 +366,7 @@ class Skill(Versioned, kw_only=True):
                 metadata=old.metadata,
                 files=tuple(old.files.values()),
                 reverted_to=old.number,
+                frontmatter=old.frontmatter,
             )
         )
 
@@ -386,6 +403,7 @@ class Skill(Versioned, kw_only=True):
                     "compatibility",
                     "allowed_tools",
                     "metadata",
+                    "frontmatter",
                 ):
                     value = getattr(event, field)
                     if value is not UNSET:
@@ -412,6 +430,7 @@ class Skill(Versioned, kw_only=True):
                 self.allowed_tools = event.allowed_tools
                 self.metadata = event.metadata
                 self.files = _by_path(event.files)
+                self.frontmatter = event.frontmatter
             case _:
                 raise ValueError(f"a skill has no event {event.TOPIC}")
 

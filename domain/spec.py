@@ -21,7 +21,8 @@ MAX_OF_A_KIND = 20
 KNOWN_KEYS = ("name", "description", "license", "compatibility", "allowed-tools", "metadata")
 
 KEY = re.compile(r"^([^\s#:'\"][^\s:]*|\"[^\"\n]*\"|'[^'\n]*')\s*:", re.MULTILINE)
-LINK = re.compile(rb"\]\([ \t]*<?([^)\s>]+)|^ {0,3}\[[^\]\n]+\]:[ \t]*<?([^\s>]+)", re.MULTILINE)
+LINK = re.compile(rb"\]\([ \t]*<?([^)\s>]+)")
+DEFINED = re.compile(rb"^ {0,3}\[[^\]\n]+\]:[ \t]*<?([^\s>]+)", re.MULTILINE)
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 FENCE = re.compile(rb" {0,3}(`{3,}|~{3,})")
@@ -91,8 +92,9 @@ def problems(fields: Fields, body: bytes, paths: Collection[str]) -> list[Proble
         )
     if paths:
         found += _paths(paths)
-    if b"](" in body or b"]:" in body:
-        found += _links(body, paths)
+    targets = _targets(body)
+    if targets:
+        found += _links(body, targets, paths)
     return found
 
 
@@ -118,15 +120,23 @@ def _paths(paths: Collection[str]) -> list[Problem]:
     return found
 
 
-def _links(body: bytes, paths: Collection[str]) -> list[Problem]:
-    if not _bad_links(LINK.findall(body), paths):
+def _links(body: bytes, targets: list[bytes], paths: Collection[str]) -> list[Problem]:
+    if not _bad_links(targets, paths):
         return []
     # Examples in code are no links; that look is worth its time only where there is something to report.
-    found = _bad_links([match for line in _prose(body) for match in LINK.findall(line)], paths)
+    found = _bad_links(_targets(b"\n".join(_prose(body))), paths)
     more = len(found) - MAX_OF_A_KIND
     if more > 0:
         found[MAX_OF_A_KIND:] = [Problem("missing_file", f"{more:,} more links of the body lead nowhere.")]
     return found
+
+
+def _targets(body: bytes) -> list[bytes]:
+    """Where links go, each target once, in their order."""
+    found = LINK.findall(body)
+    if b"]:" in body:
+        found += DEFINED.findall(body)
+    return list(dict.fromkeys(found))
 
 
 def _prose(body: bytes) -> list[bytes]:
@@ -145,26 +155,19 @@ def _prose(body: bytes) -> list[bytes]:
     return kept
 
 
-def _bad_links(matches: list[tuple[bytes, bytes]], paths: Collection[str]) -> list[Problem]:
-    found: list[Problem] = []
-    seen: set[bytes] = set()
-    for inline, defined in matches:
-        raw = inline or defined
-        if raw in seen:
-            continue
-        seen.add(raw)
-        problem = _bad_link(raw.decode(), paths)
-        if problem is not None:
-            found.append(problem)
-    return found
+def _bad_links(targets: list[bytes], paths: Collection[str]) -> list[Problem]:
+    found = [_bad_link(target.decode(), paths) for target in targets]
+    return [problem for problem in found if problem is not None]
 
 
 def _bad_link(link: str, paths: Collection[str]) -> Problem | None:
     if link.startswith(("#", "//", "{", "$", "<")):
         return None
-    if DRIVE.match(link) or link.startswith(("/", "~/", "file:")):
+    if link.startswith(("/", "~/", "file:")) or DRIVE.match(link):
         return Problem("absolute_link", f"The body links to '{link}', which is no path within the skill.")
     if SCHEME.match(link):
+        return None
+    if link in paths:
         return None
     target = link.partition("#")[0].partition("?")[0]
     if "%" in target:

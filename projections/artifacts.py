@@ -22,12 +22,12 @@ VERSION_ADDED = SetStatement(
     30,
     """
     INSERT INTO versions (stream_id, number, id, stream_version, position, created_at, created_by,
-                          body, details, outline, manifest)
+                          body, details, outline, manifest, package)
     SELECT new.stream_id, number, id, new.stream_version, position, recorded_at, created_by,
-           body, details, outline, manifest
+           body, details, outline, manifest, package
     FROM unnest(%s::uuid[], %s::int[], %s::int[], %s::uuid[], %s::bigint[], %s::bytea[], %s::bytea[], %s::bytea[],
-                %s::bytea[])
-        AS new (stream_id, stream_version, number, id, created_by, body, details, outline, manifest)
+                %s::bytea[], %s::bytea[])
+        AS new (stream_id, stream_version, number, id, created_by, body, details, outline, manifest, package)
     JOIN events ON events.stream_id = new.stream_id AND events.stream_version = new.stream_version
     """,
 )
@@ -37,12 +37,13 @@ CREATED = SetStatement(
     40,
     """
     INSERT INTO artifacts (stream_id, project_id, kind, name, created_position, created_at,
-                           latest_version, latest_id, latest_at, latest_by, body, details, outline)
+                           latest_version, latest_id, latest_at, latest_by, body, details, outline, package)
     SELECT new.stream_id, new.project_id, kind, name, position, recorded_at,
-           number, id, recorded_at, created_by, body, details, outline
+           number, id, recorded_at, created_by, body, details, outline, package
     FROM unnest(%s::uuid[], %s::int[], %s::bigint[], %s::text[], %s::text[], %s::int[], %s::uuid[], %s::bigint[],
-                %s::bytea[], %s::bytea[], %s::bytea[])
-        AS new (stream_id, stream_version, project_id, kind, name, number, id, created_by, body, details, outline)
+                %s::bytea[], %s::bytea[], %s::bytea[], %s::bytea[])
+        AS new (stream_id, stream_version, project_id, kind, name, number, id, created_by, body, details, outline,
+                package)
     JOIN events ON events.stream_id = new.stream_id AND events.stream_version = new.stream_version
     """,
 )
@@ -52,9 +53,10 @@ ADVANCED = SetStatement(
     50,
     """
     UPDATE artifacts SET latest_version = number, latest_id = id, latest_at = recorded_at, latest_by = created_by,
-                         body = new.body, details = new.details, outline = new.outline
-    FROM unnest(%s::uuid[], %s::int[], %s::int[], %s::uuid[], %s::bigint[], %s::bytea[], %s::bytea[], %s::bytea[])
-        AS new (stream_id, stream_version, number, id, created_by, body, details, outline)
+                         body = new.body, details = new.details, outline = new.outline, package = new.package
+    FROM unnest(%s::uuid[], %s::int[], %s::int[], %s::uuid[], %s::bigint[], %s::bytea[], %s::bytea[], %s::bytea[],
+                %s::bytea[])
+        AS new (stream_id, stream_version, number, id, created_by, body, details, outline, package)
     JOIN events ON events.stream_id = new.stream_id AND events.stream_version = new.stream_version
     WHERE artifacts.stream_id = new.stream_id
     """,
@@ -139,6 +141,7 @@ class View(msgspec.Struct, frozen=True):
     details: Content
     outline: bytes | None
     manifest: Content | None
+    package: Content | None = None
 
 
 class Kind(Protocol):
@@ -224,20 +227,23 @@ class _Batch:
         artifact, stream, version = step.artifact, event.originator_id, event.originator_version
         view = self.views[stream] = kind.view(step)
         self.contents.update(
-            (part.ref.sha256, part) for part in (view.details, view.manifest) if part is not None
+            (part.ref.sha256, part)
+            for part in (view.details, view.manifest, view.package)
+            if part is not None
         )
         details = view.details.ref.digest
         manifest = view.manifest.ref.digest if view.manifest else None
+        package = view.package.ref.digest if view.package else None
         head = (event.number, event.version_id, step.actor_id)
         parts = (view.body, details, view.outline)
-        self.rows[VERSION_ADDED].append((stream, version, *head, *parts, manifest))
+        self.rows[VERSION_ADDED].append((stream, version, *head, *parts, manifest, package))
         if event.number == 1:
             self._claim(step)
             self.rows[CREATED].append(
-                (stream, version, step.project_id, artifact.KIND, artifact.name, *head, *parts)
+                (stream, version, step.project_id, artifact.KIND, artifact.name, *head, *parts, package)
             )
         else:
-            self.advanced[stream] = (stream, version, *head, *parts)
+            self.advanced[stream] = (stream, version, *head, *parts, package)
         if kind.text_changed(event):
             self._text(step, kind)
 

@@ -13,7 +13,16 @@ from domain.versioned import Versioned
 
 # The fields that can change from version to version, and which of them is the content.
 FIELDS: Mapping[type[Versioned], tuple[str, ...]] = {
-    Skill: ("name", "description", "body", "license", "compatibility", "allowed_tools", "metadata"),
+    Skill: (
+        "name",
+        "description",
+        "body",
+        "license",
+        "compatibility",
+        "allowed_tools",
+        "metadata",
+        "frontmatter",
+    ),
     Prompt: ("name", "prompt", "config", "version_description"),
 }
 CONTENT: Mapping[type[Versioned], str] = {Skill: "body", Prompt: "prompt"}

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from domain.content import Content, Ref
+from domain.content import Content, Ref, text_of
 from domain.events import Event
 from domain.json_text import indented
 from domain.skills import FileRef, SkillFileAdded, SkillFileRemoved, SkillFileRenamed, SkillPublished
@@ -60,7 +60,10 @@ class TextChange(msgspec.Struct, frozen=True):
 
 
 class FileChange(msgspec.Struct, frozen=True):
-    """A file before and after; `old_path` is there when it was renamed, perhaps with changes to its text."""
+    """A file before and after; `old_path` is there when it was renamed, perhaps with changes to its text.
+
+    A file that is no text on either side is `binary`, and has no hunks.
+    """
 
     status: Status
     path: str
@@ -69,6 +72,7 @@ class FileChange(msgspec.Struct, frozen=True):
     after: FileRef | None
     hunks: list[str]
     truncated: bool
+    binary: bool = False
 
 
 class Side(msgspec.Struct, frozen=True):
@@ -123,7 +127,8 @@ def skill_side(version: Version) -> Side:
         fields={
             field: getattr(details, field)
             for field in ("description", "license", "compatibility", "allowed_tools")
-        },
+        }
+        | {"frontmatter": skills.read_package(skills.packed(version))[0].frontmatter},
         metadata=details.metadata,
         text=_file(BODY, "text/markdown", version.body),
         files=skills.read_manifest(version.manifest or b"[]"),
@@ -149,8 +154,9 @@ def _file(path: str, content_type: str, data: bytes) -> FileRef:
     return FileRef(path, content_type, ref.size, ref.sha256)
 
 
-def skill_text(data: bytes) -> str:
-    return data.decode()
+def skill_text(data: bytes) -> str | None:
+    """None for a file that is no text."""
+    return text_of(data)
 
 
 def prompt_text(data: bytes) -> str:
@@ -273,14 +279,18 @@ def readable(comparison: Comparison) -> list[Document]:
 class Hunks:
     """The hunks of the documents that have some; ``truncated`` those that are too large for it."""
 
-    def __init__(self, documents: Sequence[Document], texts: Mapping[str, str]) -> None:
-        """``texts`` by the digest of their content."""
+    def __init__(self, documents: Sequence[Document], texts: Mapping[str, str | None]) -> None:
+        """``texts`` by the digest of their content; None for what is no text."""
         effort = Effort(EFFORT)
         self._found: dict[Document, list[str]] = {}
+        self._binary: set[Document] = set()
         for document in documents:
             old, new = (
                 "" if file is None else texts[file.sha256] for file in (document.before, document.after)
             )
+            if old is None or new is None:
+                self._binary.add(document)
+                continue
             a, b = split(old), split(new)
             if max(len(old), len(new)) <= MAX_BYTES and max(len(a), len(b)) <= MAX_LINES:
                 self._found[document] = hunks(a, b, effort)
@@ -288,7 +298,10 @@ class Hunks:
     def of(self, document: Document) -> tuple[list[str], bool]:
         """Hunks, and whether they are missing because the text is too large."""
         found = self._found.get(document)
-        return found or [], found is None and not document.same_text
+        return found or [], found is None and not document.same_text and document not in self._binary
+
+    def is_binary(self, document: Document) -> bool:
+        return document in self._binary
 
     def text(self, document: Document | None) -> TextChange | None:
         if document is None:
@@ -310,6 +323,7 @@ class Hunks:
             document.after,
             found,
             truncated,
+            self.is_binary(document),
         )
 
 
@@ -382,12 +396,14 @@ def _patch(document: Document, found: Hunks) -> str:
         parts.append("deleted file mode 100644\n")
     elif old != new:
         parts.append(f"rename from {_name(old)}\nrename to {_name(new)}\n")
-    if truncated:
+    binary = found.is_binary(document)
+    if truncated or binary:
         # What git says of binary files: it refuses to apply a patch that lacks something, rather than to apply the rest.
         digests = "..".join(
             "0" * 7 if file is None else file.sha256[:7] for file in (document.before, document.after)
         )
-        parts.insert(0, f"# truncated: {_json(new)} is too large to show\n")
+        why = "no text" if binary else "too large to show"
+        parts.insert(0, f"# truncated: {_json(new)} is {why}\n")
         parts.append(f"index {digests}\nBinary files {left} and {right} differ\n")
     elif lines:
         # git and patch take the tab for the end of a name that holds white space.

@@ -79,7 +79,7 @@ LABELS_THEN = """CASE WHEN artifacts.kind = 'prompt' THEN ARRAY(
 BY_NAME = f"""
 SELECT artifacts.stream_id, artifacts.name, latest.number, artifacts.created_at, %(at)s::bigint,
        versions.number, versions.id, versions.stream_version, versions.position, versions.created_at,
-       body.bytes, details.bytes, outline.bytes, manifest.bytes, {LABELS_THEN}, {AUTHOR}
+       body.bytes, details.bytes, outline.bytes, manifest.bytes, package.bytes, {LABELS_THEN}, {AUTHOR}
 FROM ({HELD}) AS held
 JOIN artifacts ON artifacts.stream_id = held.stream_id
 CROSS JOIN LATERAL ({LATEST_THEN.format(stream="held.stream_id")}) AS latest
@@ -117,7 +117,7 @@ ORDER BY labels.name
 # the latest version that is searched, also when a label picks the one that is shown.
 LIST = """
 SELECT alive.name, alive.latest_version, alive.first_at, versions.number, versions.id, versions.created_at,
-       details.bytes, outline.bytes, body.bytes,
+       details.bytes, outline.bytes, package.bytes, body.bytes,
        convert_to(coalesce((
            SELECT json_agg(json_build_object('name', labels.name, 'version', labels.number) ORDER BY labels.name)
            FROM labels WHERE labels.stream_id = alive.stream_id
@@ -140,6 +140,7 @@ JOIN versions ON versions.stream_id = alive.stream_id
     AND versions.number = CASE WHEN %(label)s::text IS NOT NULL THEN wanted.number ELSE alive.latest_version END
 JOIN contents AS details ON details.digest = versions.details
 LEFT JOIN contents AS outline ON outline.digest = versions.outline
+LEFT JOIN contents AS package ON package.digest = versions.package
 LEFT JOIN contents AS body ON body.digest = versions.body AND %(body)s
 LEFT JOIN versions AS newest ON %(search)s
     AND newest.stream_id = alive.stream_id AND newest.number = alive.latest_version

@@ -7,13 +7,14 @@ The rows are folded by the code that an append runs, and written by the same sta
 then one snapshot brings its last events and the live tables of the same moment.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID
 
 import msgspec
 from psycopg import sql
 
+from domain.content import Ref
 from domain.maintenance import ReadModelsReplaced
 from domain.prompts import Prompt
 from domain.skills import Skill
@@ -47,6 +48,7 @@ Progress = Callable[[int, int], None]
 
 SCHEMA = "rebuild"
 BATCH = 1_000  # events; the rows of one batch are in memory at once
+TOGETHER = 64_000_000  # bytes of contents that are in memory at once, unless one event needs more
 SAMPLE = 5  # rows of each kind of difference that a report shows
 REBUILD_LOCK = 7_203_017  # of two rebuilds the second is refused: they would share the schema
 
@@ -55,6 +57,11 @@ DROP SCHEMA IF EXISTS rebuild CASCADE;
 CREATE SCHEMA rebuild;
 """
 COPY_SHAPE = "CREATE TABLE {copy} (LIKE {live} INCLUDING ALL)"
+
+# contents_pkey
+STORE = """
+INSERT INTO contents (digest, bytes) SELECT * FROM unnest(%s::bytea[], %s::bytea[]) ON CONFLICT (digest) DO NOTHING
+"""
 
 # contents_pkey
 MISSING = """
@@ -71,6 +78,14 @@ SELECT count(*) OVER (), row_to_json(extra)::text FROM (TABLE {one} EXCEPT ALL T
 
 class RebuildRunning(Exception):
     """Another rebuild works on this database; wait until it ends."""
+
+
+class ContentLost(Exception):
+    """A content that an event names is not stored, so that nothing can be made of the events from there on."""
+
+    def __init__(self, digest: bytes, position: int, events: int, streams: int) -> None:
+        super().__init__(f"the content {digest.hex()} is lost; an event behind position {position} names it")
+        self.position, self.events, self.streams = position, events, streams
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -100,8 +115,8 @@ class Report(msgspec.Struct, frozen=True):
 async def rebuild(dsn: str, *, progress: Progress | None = None) -> Report:
     """Fold the whole log into new tables, compare them row by row with the live ones, drop them again.
 
-    The live tables are only read, and the service may go on writing. Raises RebuildRunning, store.log.GapInLog and
-    whatever folding a damaged event raises: a rebuild never skips.
+    The live tables are only read, and the service may go on writing. Raises RebuildRunning, ContentLost,
+    store.log.GapInLog and whatever folding a damaged event raises: a rebuild never skips.
     """
     async with _workplace(dsn) as conn:
         builder = Builder(conn, TABLES, progress)
@@ -115,14 +130,14 @@ async def replay(
     """The same, and then the new tables (or the one named by ``only``) take the place of the live ones.
 
     The service goes on; for the moment of the swap, writers and readers wait. An interrupted replay leaves the live
-    tables as they were and can be run again. When there was any difference, an event tells every cache to distrust what
-    it holds (``announce``). Raises what ``rebuild`` raises, and ValueError for a table that does not exist.
+    tables as they were and can be run again. Rendered parts that no content row holds are stored. When there was any
+    difference, an event tells every cache to distrust what it holds (``announce``). Raises what ``rebuild`` raises, and ValueError for a table that does not exist.
     """
     if only is not None and only not in TABLES:
         raise ValueError(f"there is no read model {only!r}; they are {', '.join(TABLES)}")
     tables = TABLES if only is None else (only,)
     async with _workplace(dsn) as conn:
-        builder = Builder(conn, tables, progress)
+        builder = Builder(conn, tables, progress, store=True)
         await builder.run(await head(conn))
         report = await _report(conn, builder)
         await _swap(conn, builder, announce=announce and not report.equal)
@@ -206,9 +221,18 @@ async def _record(conn: Connection, builder: "Builder") -> None:
 class Builder:
     """Folds the log from position 0 on; the states of all streams stay in memory."""
 
-    def __init__(self, conn: Connection, tables: Sequence[str], progress: "Progress | None" = None) -> None:
+    def __init__(
+        self,
+        conn: Connection,
+        tables: Sequence[str],
+        progress: "Progress | None" = None,
+        *,
+        store: bool = False,
+    ) -> None:
+        """``store``: rendered parts that are missing from the contents are stored, besides being reported."""
         self._conn = conn
         self._progress = progress
+        self._store = store
         self.tables = tuple(tables)
         self.position = 0
         self.events = 0
@@ -228,18 +252,28 @@ class Builder:
 
     async def _take(self, events: Sequence[Recorded]) -> None:
         steps = [self._step(event) for event in events if _kind_of(event) in AGGREGATES]
-        needed = {ref for step in steps for ref in KINDS[step.artifact.KIND].needs(step.artifact)}
+        self.events += len(steps)
+        for some in _parted(steps):
+            await self._fold(some)
+
+    async def _fold(self, steps: Sequence[Step]) -> None:
+        needed = {ref for step in steps for ref in _needs(step)}
         read = await contents.read(self._conn, {ref.digest for ref in needed})
+        for ref in needed:
+            if ref.digest not in read:
+                raise ContentLost(ref.digest, self.position, self.events, len(self.aggregates))
         data = {ref.sha256: read[ref.digest] for ref in needed}
         folded = fold([msgspec.structs.replace(step, contents=data) for step in steps], KINDS)
         for statement, rows in merge([folded.writes]):
             if statement.name.partition(".")[0] not in self.tables:
                 continue
             await self._conn.execute(statement.sql.encode(), SetStatement.columns(rows))
-        parts = [part.ref.digest for part in folded.parts]
-        missing = await (await self._conn.execute(MISSING, (parts,), binary=True)).fetchall()
-        self.missing.update(row[0] for row in missing)
-        self.events += len(steps)
+        parts = {part.ref.digest: part.data for part in folded.parts}
+        rows = await (await self._conn.execute(MISSING, (list(parts),), binary=True)).fetchall()
+        missing = [row[0] for row in rows]
+        self.missing.update(missing)
+        if self._store and missing:
+            await self._conn.execute(STORE, (missing, [parts[digest] for digest in missing]), binary=True)
 
     def _step(self, recorded: Recorded) -> Step:
         """The event with the state right after it; later ones get copies of their own."""
@@ -251,6 +285,23 @@ class Builder:
         if recorded.project_id is None:
             raise ValueError(f"event {recorded.position} ({recorded.topic}) belongs to no project")
         return Step(state, event, recorded.project_id, recorded.actor_id, {})
+
+
+def _needs(step: Step) -> Sequence[Ref]:
+    return KINDS[step.artifact.KIND].needs(step.artifact)
+
+
+def _parted(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
+    """The steps in order, parted where the contents that they need would be too much to hold."""
+    first = size = 0
+    for place, step in enumerate(steps):
+        needed = sum(ref.size for ref in _needs(step))
+        if place > first and size + needed > TOGETHER:
+            yield steps[first:place]
+            first, size = place, 0
+        size += needed
+    if first < len(steps):
+        yield steps[first:]
 
 
 def _kind_of(event: Recorded) -> str:

@@ -3,12 +3,15 @@
 A representation is put together from JSON parts that are stored encoded; nothing is parsed to be read.
 """
 
-from collections.abc import Sequence
+import hashlib
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from domain.content import Content, Ref
+from domain import skill_md, spec
+from domain.content import Content, Ref, text_of
 from domain.events import Event
 from domain.skills import FileRef, Skill, SkillCreated, SkillPublished
 from domain.versioned import Versioned
@@ -28,19 +31,31 @@ class Details(msgspec.Struct):
     metadata: dict[str, Any]
 
 
+class Summary(msgspec.Struct, frozen=True):
+    """What is stored of a version as it is installed: the digest of all its files, where SKILL.md is and its frontmatter."""
+
+    digest: str
+    skill_md: Ref
+    spec_problems: list[spec.Problem]
+    frontmatter: str
+
+
 class SkillKind:
     """Skills for the read models."""
 
     def needs(self, artifact: Versioned) -> Sequence[Ref]:
-        return ()
+        # The number of the version stands in SKILL.md, so that each version has another digest of head and body.
+        return (_skill_of(artifact).body,)
 
     def view(self, step: Step) -> View:
         skill = _skill_of(step.artifact)
+        body = step.contents[skill.body.sha256]
         return View(
             body=skill.body.digest,
             details=details(skill),
             outline=skill.outline.digest,
             manifest=manifest(skill),
+            package=package(skill, skill.number, body, skill.files),
         )
 
     def text(self, step: Step) -> str:
@@ -71,6 +86,18 @@ def details(skill: Skill) -> Content:
 def manifest(skill: Skill) -> Content:
     """The files of a version, sorted by path: ``[{path, content_type, size, sha256}, …]``."""
     return Content.of(encode(list(skill.files.values())))
+
+
+def package(fields: spec.Fields, number: int, body: bytes, files: Mapping[str, FileRef]) -> Content:
+    """A line of JSON, the ``Summary``, and then the head of SKILL.md."""
+    head = skill_md.head(fields, number).encode()
+    text = hashlib.sha256(head)
+    text.update(body)
+    ref = Ref(text.hexdigest(), len(head) + len(body))
+    summary = Summary(
+        skill_md.digest(ref, files.values()), ref, spec.problems(fields, body, files), fields.frontmatter
+    )
+    return Content.of(encode(summary) + b"\n" + head)
 
 
 _manifests = msgspec.json.Decoder(list[FileRef])
@@ -108,6 +135,7 @@ def _skill(version: Version, body: bytes) -> bytes:
         b',"outline":',
         version.outline or b"[]",
         b",",
+        _summary(packed(version)),
         after,
     )
     return b"{" + b"".join(parts) + b"}"
@@ -125,15 +153,51 @@ def row(item: Row, *, deleted: bool = False) -> bytes:
             b',"outline":',
             item.outline or b"[]",
             b",",
+            _summary(item.package),
             after,
             b"}",
         )
     )
 
 
+def packed(version: Version) -> bytes:
+    """The package of a version; made now for one that was written before packages were, until a replay stores it."""
+    if version.package is not None:
+        return version.package
+    held = msgspec.json.decode(version.details, type=Details)
+    fields = skill_md.Document(
+        version.name,
+        held.description,
+        "",
+        held.license,
+        held.compatibility,
+        held.allowed_tools,
+        held.metadata,
+    )
+    return package(fields, version.number, version.body, read_manifest(version.manifest or b"[]")).data
+
+
+_summaries = msgspec.json.Decoder(Summary)
+
+
+def read_package(data: bytes) -> tuple[Summary, bytes]:
+    """A stored package: the summary, and the head of SKILL.md."""
+    line, _, head = data.partition(b"\n")
+    return _summaries.decode(line), head
+
+
+def _summary(package: bytes | None) -> bytes:
+    """Its members as they are stored, each with a comma behind it."""
+    return b"" if package is None else package[1 : package.index(b"\n") - 1] + b","
+
+
 def file_json(file: FileRef, content: bytes) -> bytes:
     """The answer to a read of one file."""
-    return encode({"path": file.path, "content": content.decode(), "content_type": file.content_type})
+    text = text_of(content)
+    fields = {"path": file.path, "content": text, "content_type": file.content_type}
+    if text is None:
+        fields |= {"content": b64encode(content).decode(), "encoding": "base64"}
+    return encode(fields)
 
 
 def text_of_details(details: bytes) -> str:

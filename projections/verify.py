@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from projections.rebuild import Difference, Progress, rebuild
+from projections.rebuild import ContentLost, Difference, Progress, rebuild
 from store.log import Connection
 from store.pool import connect
 
@@ -31,7 +31,7 @@ CHANGED_CONTENTS = "SELECT encode(digest, 'hex') FROM contents WHERE digest <> s
 # What versions show, and the files that their manifests name.
 LOST_CONTENTS = """
 SELECT DISTINCT encode(named.digest, 'hex') FROM (
-    SELECT unnest(ARRAY[body, details, outline, manifest]) AS digest FROM versions
+    SELECT unnest(ARRAY[body, details, outline, manifest, package]) AS digest FROM versions
     UNION
     SELECT decode(file ->> 'sha256', 'hex') FROM (SELECT DISTINCT manifest FROM versions WHERE manifest IS NOT NULL) AS held
     JOIN contents ON contents.digest = held.manifest
@@ -77,11 +77,18 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 async def verify(dsn: str, *, progress: Progress | None = None) -> Verdict:
-    """Check everything. Raises what ``projections.rebuild.rebuild`` raises when the log itself cannot be folded."""
+    """Check everything. Raises what ``projections.rebuild.rebuild`` raises when the log itself cannot be folded.
+
+    A lost content is a finding of its own; the read models are compared no further then.
+    """
     conn = await connect(dsn, application_name="skald-verify")
     async with conn:
         checks = [Check(name, await _findings(conn, sql)) for name, sql in CHECKS.items()]
-    report = await rebuild(dsn, progress=progress)
+    try:
+        report = await rebuild(dsn, progress=progress)
+    except ContentLost as lost:
+        checks.append(Check("read models are the fold of the log", (f"nobody can tell: {lost}",)))
+        return Verdict(lost.position, lost.events, lost.streams, tuple(checks))
     checks += [
         Check("read models are the fold of the log", _sentences(report.differences)),
         Check("rendered parts are stored", report.missing_parts[:SAMPLE]),

@@ -38,6 +38,7 @@ class Version(msgspec.Struct, frozen=True):
     details: bytes
     outline: bytes | None
     manifest: bytes | None
+    package: bytes | None
     labels: list[str] | None
     deleted: bool = False
 
@@ -54,6 +55,7 @@ class Row(msgspec.Struct, frozen=True):
     created_at: datetime
     details: bytes
     outline: bytes | None
+    package: bytes | None
     body: bytes | None
     labels: bytes | None
 
@@ -95,7 +97,7 @@ LABELS = """CASE WHEN artifacts.kind = 'prompt' THEN ARRAY(
 VERSION = f"""
 artifacts.stream_id, artifacts.name, artifacts.latest_version, artifacts.created_at, {HEAD},
 versions.number, versions.id, versions.stream_version, versions.position, versions.created_at,
-body.bytes, details.bytes, outline.bytes, manifest.bytes, {LABELS}, {AUTHOR}
+body.bytes, details.bytes, outline.bytes, manifest.bytes, package.bytes, {LABELS}, {AUTHOR}
 """
 
 JOIN_PARTS = f"""
@@ -103,6 +105,7 @@ LEFT JOIN contents AS body ON body.digest = versions.body
 LEFT JOIN contents AS details ON details.digest = versions.details
 LEFT JOIN contents AS outline ON outline.digest = versions.outline
 LEFT JOIN contents AS manifest ON manifest.digest = versions.manifest
+LEFT JOIN contents AS package ON package.digest = versions.package
 {JOIN_AUTHOR} versions.created_by
 """
 
@@ -166,7 +169,7 @@ WHERE stream_id = %s AND number < %s ORDER BY number DESC LIMIT %s OFFSET %s
 # search_texts_trigrams for the text, the order's own index for the page; the rest is joined to the rows of the page only.
 LIST = """
 SELECT page.name, page.latest_version, page.first_at, page.number, page.id, page.created_at,
-       details.bytes, outline.bytes, CASE WHEN %(body)s THEN body.bytes END,
+       details.bytes, outline.bytes, package.bytes, CASE WHEN %(body)s THEN body.bytes END,
        CASE WHEN %(labels)s THEN convert_to(coalesce((
            SELECT json_agg(json_build_object('name', labels.name, 'version', labels.number) ORDER BY labels.name)
            FROM labels WHERE labels.stream_id = page.stream_id AND until_position IS NULL
@@ -176,16 +179,18 @@ FROM (SELECT {columns} FROM {tables} WHERE {where} ORDER BY {order}, id DESC LIM
 JOIN contents AS body ON body.digest = page.body
 JOIN contents AS details ON details.digest = page.details
 LEFT JOIN contents AS outline ON outline.digest = page.outline
+LEFT JOIN contents AS package ON package.digest = page.package
 {join_author} page.created_by
 ORDER BY page.{order}, page.id DESC
 """
 
 # Rows of the latest versions, and rows of the versions that a label points to.
 LATEST_COLUMNS = """artifacts.stream_id, artifacts.name, latest_version, artifacts.created_at AS first_at,
-    latest_version AS number, latest_id AS id, latest_at AS created_at, latest_by AS created_by, body, details, outline"""
+    latest_version AS number, latest_id AS id, latest_at AS created_at, latest_by AS created_by, body, details, outline,
+    package"""
 LABELED_COLUMNS = """artifacts.stream_id, artifacts.name, latest_version, artifacts.created_at AS first_at,
     versions.number, versions.id, versions.created_at, versions.created_by, versions.body, versions.details,
-    versions.outline"""
+    versions.outline, versions.package"""
 LATEST_TABLES = "artifacts"
 LABELED_TABLES = """artifacts
     JOIN labels ON labels.stream_id = artifacts.stream_id AND labels.name = %(label)s AND until_position IS NULL
@@ -262,7 +267,7 @@ COUNTS = {key: key.count_sql() for key in FILTERS}
 
 
 def version_of(row: tuple[Any, ...]) -> Version:
-    return Version(author(row[15:]), *row[:15])
+    return Version(author(row[16:]), *row[:16])
 
 
 def line_of(row: tuple[Any, ...]) -> Line:
@@ -270,7 +275,7 @@ def line_of(row: tuple[Any, ...]) -> Line:
 
 
 def row_of(row: tuple[Any, ...]) -> Row:
-    return Row(author(row[10:]), *row[:10])
+    return Row(author(row[11:]), *row[:11])
 
 
 async def by_name(

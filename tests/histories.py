@@ -141,7 +141,7 @@ class History:
             return rng.choice(sources).duplicate(**ids), []
         if kind == Prompt.KIND:
             return Prompt.create(**ids, prompt=self._value(), config=rng.choice((None, '{"t":1}')))
-        files = [File(f"f{n}.txt", self._text()) for n in range(rng.randrange(3))]
+        files = [File(f"f{n}.txt", self._text().encode()) for n in range(rng.randrange(3))]
         return Skill.create(**ids, body=self._text(), description=self._text(), files=files)
 
     def _change_prompt(self, prompt: Prompt) -> list[Content]:
@@ -168,7 +168,9 @@ class History:
             skill.archive()
             return []
         if chosen == "add" or (chosen in ("rename", "remove") and not paths):
-            file = File(f"added-{version_id}", self._text(), rng.choice(("text/plain", "text/x-python")))
+            file = File(
+                f"added-{version_id}", self._text().encode(), rng.choice(("text/plain", "text/x-python"))
+            )
             return skill.add_file(file, version_id=version_id, base_version=None)
         if chosen == "rename":
             skill.rename_file(
@@ -179,13 +181,12 @@ class History:
             skill.remove_file(rng.choice(paths), version_id=version_id, base_version=None)
             return []
         changes = Changes(body=self._text(), metadata={"n": rng.random()}, description=self._text())
-        texts = {sha256: data.decode() for sha256, data in self._data.items()}
         if chosen == "edit":
-            body = texts[skill.body.sha256]
+            body = self._data[skill.body.sha256].decode()
             changes = Changes(edits=(Edit(body, body[:200] + self._text()),))
-            if paths and (old := texts[skill.files[paths[0]].sha256]):
+            if paths and (old := self._data[skill.files[paths[0]].sha256].decode()):
                 changes = Changes(file_edits=(FileEdits(paths[0], (Edit(old, self._text()),)),))
-        return skill.publish(changes, version_id=version_id, base_version=skill.number, texts=texts)
+        return skill.publish(changes, version_id=version_id, base_version=skill.number, texts=self._data)
 
     def _text(self) -> str:
         return f"# Title {self._random.randrange(50)}\n\nStraße {self._random.randrange(10**6)}\n"

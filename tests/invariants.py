@@ -93,7 +93,7 @@ def contents_are_what_they_are_named(conn: Connection) -> None:
         assert hashlib.sha256(data).digest() == digest, f"content {digest.hex()} is something else"
         known[digest] = len(data)
     named: set[bytes] = set()
-    for row in conn.execute("SELECT body, details, outline, manifest FROM versions"):
+    for row in conn.execute("SELECT body, details, outline, manifest, package FROM versions"):
         named.update(digest for digest in row if digest is not None)
     for row in conn.execute("SELECT details, outline FROM artifacts"):
         named.update(digest for digest in row if digest is not None)
@@ -157,10 +157,11 @@ QUERIES = {
     "active_names": "SELECT project_id, kind, name, stream_id FROM active_names",
     "name_spans": "SELECT stream_id, project_id, kind, name, since_position, until_position FROM name_spans",
     "artifacts": """SELECT stream_id, project_id, kind, name, created_position, created_at, archived_position,
-                           archived_at, latest_version, latest_id, latest_at, latest_by, body, details, outline
+                           archived_at, latest_version, latest_id, latest_at, latest_by, body, details, outline,
+                           package
                     FROM artifacts""",
     "versions": """SELECT stream_id, number, id, stream_version, position, created_at, created_by, body, details,
-                          outline, manifest FROM versions""",
+                          outline, manifest, package FROM versions""",
     "search_texts": "SELECT stream_id, project_id, kind, name, text FROM search_texts",
     "labels": "SELECT stream_id, name, number, since_position, until_position, set_at, set_by FROM labels",
     "artifact_counts": "SELECT project_id, kind, active FROM artifact_counts WHERE active <> 0",
@@ -196,13 +197,14 @@ def fold(conn: Connection) -> dict[str, Rows]:
             view = KINDS[artifact.KIND].view(Step(artifact, event, project, actor, contents))
             body, details, outline = view.body, view.details.ref.digest, view.outline
             manifest = view.manifest.ref.digest if view.manifest else None
-            latest = [artifact.number, event.version_id, at, actor, body, details, outline]
+            package = view.package.ref.digest if view.package else None
+            latest = [artifact.number, event.version_id, at, actor, body, details, outline, package]
             if version == 1:
                 artifacts[stream] = [stream, *name, position, at, None, None, *latest]
             else:
                 artifacts[stream][8:] = latest
             head = (stream, artifact.number, event.version_id, version, position, at, actor)
-            versions.add((*head, body, details, outline, manifest))
+            versions.add((*head, body, details, outline, manifest, package))
         if isinstance(event, LabelSet | LabelRemoved):
             _end(labels, position, stream, event.label)
         if isinstance(event, LabelSet):

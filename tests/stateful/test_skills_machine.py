@@ -2,6 +2,7 @@
 
 import contextlib
 from functools import partial
+from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
 
@@ -380,6 +381,12 @@ class SkillsMachine(RuleBasedStateMachine):
         manifest = {entry["path"]: entry["size"] for entry in shown["files"]}
         assert manifest == {path: len(text.encode()) for path, text in version["files"].items()}
         assert list(manifest) == sorted(manifest)
+        text = self.read(f"name/{name}/skill-md?version={number}").content
+        assert text.endswith(f"---\n{version['body']}".encode())
+        assert shown["skill_md"] == {"sha256": sha256(text).hexdigest(), "size": len(text)}
+        tree = {path: content.encode() for path, content in version["files"].items()} | {"SKILL.md": text}
+        listing = "".join(f"{sha256(tree[path]).hexdigest()}  {path}\n" for path in sorted(tree))
+        assert shown["digest"] == f"sha256:{sha256(listing.encode()).hexdigest()}"
 
     @precondition(lambda self: self.model.skills)
     @rule(data=st.data())

@@ -38,7 +38,7 @@ def test_lines_are_those_of_the_last_text_and_versions_had_them(texts: list[str]
 def test_a_file_is_followed_through_renames_and_not_beyond_its_removal() -> None:
     trail = Trail()
     skill, _ = Skill.create(
-        id=uuid4(), version_id=uuid4(), name="s", description="d", body="b", files=[File("a", "1")]
+        id=uuid4(), version_id=uuid4(), name="s", description="d", body="b", files=[File("a", b"1")]
     )
 
     def follow() -> None:
@@ -46,7 +46,7 @@ def test_a_file_is_followed_through_renames_and_not_beyond_its_removal() -> None
             trail.follow(event, skill.fork())
 
     follow()
-    skill.publish(Changes(files=(File("a", "2"),)), version_id=uuid4(), base_version=1, texts={})
+    skill.publish(Changes(files=(File("a", b"2"),)), version_id=uuid4(), base_version=1, texts={})
     follow()
     skill.rename_file("a", "z", version_id=uuid4(), base_version=2)
     follow()
@@ -57,7 +57,7 @@ def test_a_file_is_followed_through_renames_and_not_beyond_its_removal() -> None
     assert trail.of("a") == []
     skill.remove_file("z", version_id=uuid4(), base_version=4)
     follow()
-    skill.add_file(File("z", "2"), version_id=uuid4(), base_version=5)
+    skill.add_file(File("z", b"2"), version_id=uuid4(), base_version=5)
     follow()
     assert [step.number for step in trail.of("z")] == [6]
 

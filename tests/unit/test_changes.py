@@ -34,7 +34,7 @@ def test_a_creation_sets_all_fields_that_have_a_value() -> None:
         description="d",
         body="b\n",
         license="MIT",
-        files=[File("a.txt", "x")],
+        files=[File("a.txt", b"x")],
     )
     summary = told(made, Skill(id=made.id))
     assert summary.fields == ["name", "description", "body", "license"]
@@ -46,13 +46,13 @@ def test_a_creation_sets_all_fields_that_have_a_value() -> None:
 
 
 def test_a_publish_tells_fields_and_files_that_differ() -> None:
-    old = skill(files=[File("a", "1"), File("b", "2"), File("c", "3")], metadata={"k": 1})
+    old = skill(files=[File("a", b"1"), File("b", b"2"), File("c", b"3")], metadata={"k": 1})
     new = old.fork()
     new.publish(
         Changes(
             description="other",
             metadata={"k": 1},
-            files=(File("a", "1"), File("b", "two"), File("d", "4")),
+            files=(File("a", b"1"), File("b", b"two"), File("d", b"4")),
         ),
         version_id=uuid4(),
         base_version=1,
@@ -69,9 +69,9 @@ def test_a_publish_tells_fields_and_files_that_differ() -> None:
 
 
 def test_edits_of_a_file_tell_that_file_alone() -> None:
-    old = skill(files=[File("a", "1"), File("b", "2")])
+    old = skill(files=[File("a", b"1"), File("b", b"2")])
     new = old.fork()
-    texts = {Content.of("1").ref.sha256: "1"}
+    texts = {Content.of("1").ref.sha256: b"1"}
     new.publish(
         Changes(file_edits=(FileEdits("a", (Edit("1", "one"),)),)),
         version_id=uuid4(),
@@ -84,7 +84,7 @@ def test_edits_of_a_file_tell_that_file_alone() -> None:
 
 
 def test_a_rename_is_no_removal_and_no_addition() -> None:
-    old = skill(files=[File("a", "1"), File("b", "2")])
+    old = skill(files=[File("a", b"1"), File("b", b"2")])
     new = old.fork()
     new.rename_file("a", "z", version_id=uuid4(), base_version=None)
     files = told(new, old).files

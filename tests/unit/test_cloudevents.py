@@ -63,16 +63,16 @@ def happened() -> list[tuple[str, Event]]:
         description='Fill in "forms"',
         body=f"# {SECRET}\n",
         metadata={"number": 7, "a": [1, None]},
-        files=[File("a.txt", SECRET)],
+        files=[File("a.txt", SECRET.encode())],
     )
-    texts = {skill.body.sha256: f"# {SECRET}\n", skill.files["a.txt"].sha256: SECRET}
+    texts = {skill.body.sha256: f"# {SECRET}\n".encode(), skill.files["a.txt"].sha256: SECRET.encode()}
     for changes in (
         Changes(body=f"## {SECRET}\n", license="MIT", allowed_tools=("Read",)),
         Changes(file_edits=(FileEdits("a.txt", (Edit(SECRET, "other"),)),)),
-        Changes(files=(File("n.txt", SECRET),)),
+        Changes(files=(File("n.txt", SECRET.encode()),)),
     ):
         skill.publish(changes, version_id=uuid4(), base_version=skill.number, texts=texts)
-    skill.add_file(File("b", SECRET), version_id=uuid4(), base_version=None)
+    skill.add_file(File("b", b""), version_id=uuid4(), base_version=None)
     skill.rename_file("b", "c", version_id=uuid4(), base_version=None)
     skill.remove_file("c", version_id=uuid4(), base_version=None)
     copy = skill.duplicate(id=uuid4(), version_id=uuid4(), name="pdf-forms")

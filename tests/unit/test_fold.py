@@ -26,9 +26,10 @@ class Life:
         return self
 
     def publish(self, body: str = "# B\n", **changes: Any) -> "Life":
-        self.artifact.publish(
+        contents = self.artifact.publish(
             Changes(body=body, **changes), version_id=uuid4(), base_version=self.artifact.number, texts={}
         )
+        self.data |= {content.ref.sha256: content.data for content in contents}
         return self.note()
 
     def archive(self) -> "Life":

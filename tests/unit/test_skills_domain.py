@@ -34,7 +34,7 @@ def given(*files: tuple[str, str], **fields: Any) -> Skill:
         name="pdf",
         description="D",
         body=BODY,
-        files=[File(path, text, "text/x") for path, text in files],
+        files=[File(path, text.encode(), "text/x") for path, text in files],
         **fields,
     )
     return loaded(created.collect_events())
@@ -47,8 +47,8 @@ def loaded(events: tuple[Event, ...]) -> Skill:
     return skill
 
 
-def texts(*values: str) -> dict[str, str]:
-    return {Content.of(value).ref.sha256: value for value in values}
+def texts(*values: str) -> dict[str, bytes]:
+    return {Content.of(value).ref.sha256: value.encode() for value in values}
 
 
 def publish(skill: Skill, base: int = 1, *, read: tuple[str, ...] = (), **changes: Any) -> list[Content]:
@@ -68,7 +68,7 @@ def test_create() -> None:
         name="pdf",
         description="D",
         body=BODY,
-        files=[File("b", "x"), File("a", "y")],
+        files=[File("b", b"x"), File("a", b"y")],
     )
 
     [event] = skill.collect_events()
@@ -93,7 +93,7 @@ def test_create() -> None:
 def test_create_refuses_files_that_fit_in_no_tree_and_a_body_too_large() -> None:
     fields: dict[str, Any] = {"id": ID, "version_id": OTHER, "name": "pdf", "description": "D"}
 
-    clash = [File("a", ""), File("a/b", "")]
+    clash = [File("a", b""), File("a/b", b"")]
     assert refused(Invalid, lambda: Skill.create(**fields, body="x", files=clash)).attr == "files__1__path"
     assert refused(TooBig, lambda: Skill.create(**fields, body="x" * 1_000_001)).attr == "body"
 
@@ -151,7 +151,7 @@ def test_publish_edits_body_and_files_in_one_version() -> None:
 def test_every_command_with_a_base_refuses_another_version(base: int) -> None:
     commands = [
         lambda skill: publish(skill, base),
-        lambda skill: skill.add_file(File("b", ""), version_id=OTHER, base_version=base),
+        lambda skill: skill.add_file(File("b", b""), version_id=OTHER, base_version=base),
         lambda skill: skill.rename_file("nowhere", "b", version_id=OTHER, base_version=base),
         lambda skill: skill.remove_file("nowhere", version_id=OTHER, base_version=base),
     ]
@@ -186,7 +186,7 @@ def test_publish_refuses_edits_in_the_order_of_the_fields() -> None:
 def test_add_file() -> None:
     skill = given(("b", "x"))
 
-    [content] = skill.add_file(File("a", "y"), version_id=OTHER, base_version=None)
+    [content] = skill.add_file(File("a", b"y"), version_id=OTHER, base_version=None)
 
     [event] = skill.collect_events()
     assert isinstance(event, SkillFileAdded)
@@ -196,7 +196,7 @@ def test_add_file() -> None:
 
 def test_add_file_refuses_what_does_not_fit() -> None:
     def adding(skill: Skill, path: str) -> Any:
-        return lambda: skill.add_file(File(path, ""), version_id=OTHER, base_version=1)
+        return lambda: skill.add_file(File(path, b""), version_id=OTHER, base_version=1)
 
     assert refused(FileExists, adding(given(("a", "x")), "a")).attr == "path"
     assert refused(Invalid, adding(given(("a/b", "x")), "a")).code == "path_conflict"
@@ -280,7 +280,7 @@ def test_a_fork_leaves_the_original_alone() -> None:
 def test_events_are_folded_in_their_order_only() -> None:
     skill = given(("a", "x"))
     fork = skill.fork()
-    fork.add_file(File("b", ""), version_id=OTHER, base_version=1)
+    fork.add_file(File("b", b""), version_id=OTHER, base_version=1)
     fork.rename_file("b", "c", version_id=OTHER, base_version=2)
     second, third = fork.collect_events()
 

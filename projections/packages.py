@@ -1,0 +1,96 @@
+"""Skills as they are installed: SKILL.md and the files, the one source of every way out of the registry.
+
+Archives, git, discovery and all others are made from ``tree``, so that all of them serve the same bytes under one digest.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+from psycopg import AsyncConnection
+
+from domain.content import Ref
+from domain.skills import FileRef
+from domain.spec import Problem
+from projections import contents
+from projections.skills import packed, read_manifest, read_package
+from projections.versions import Connection, Version
+
+SKILL_MD = "SKILL.md"
+
+
+class Contents(Protocol):
+    """Whoever keeps contents by digest, as the reader of an API process does."""
+
+    async def contents(self, digests: list[bytes]) -> Mapping[bytes, bytes]: ...
+
+
+class Package(msgspec.Struct, frozen=True):
+    """One version of a skill; ``head`` and ``body`` are its SKILL.md, whose digest ``skill_md`` is."""
+
+    name: str
+    number: int
+    version_id: UUID
+    created_at: datetime
+    created_by: int | None
+    digest: str
+    head: bytes
+    skill_md: Ref
+    body: bytes
+    files: tuple[FileRef, ...]
+    spec_problems: tuple[Problem, ...] = ()
+
+    @property
+    def document(self) -> bytes:
+        """SKILL.md."""
+        return self.head + self.body
+
+
+class _Author(msgspec.Struct):
+    id: int
+
+
+_author = msgspec.json.Decoder(_Author | None)
+
+
+def package_of(version: Version) -> Package:
+    """The package of a version of a skill, as read."""
+    summary, head = read_package(packed(version))
+    author = _author.decode(version.author)
+    return Package(
+        name=version.name,
+        number=version.number,
+        version_id=version.id,
+        created_at=version.created_at,
+        created_by=author.id if author else None,
+        digest=summary.digest,
+        head=head,
+        skill_md=summary.skill_md,
+        body=version.body,
+        files=tuple(read_manifest(version.manifest or b"[]").values()),
+        spec_problems=tuple(summary.spec_problems),
+    )
+
+
+async def file_contents(source: Connection | Contents, package: Package) -> dict[str, bytes]:
+    """The bytes of the package's files by path."""
+    if not package.files:
+        return {}
+    digests = list({file.ref.digest for file in package.files})
+    if isinstance(source, AsyncConnection):
+        read = await contents.read(source, digests)
+    else:
+        read = await source.contents(digests)
+    return {file.path: read[file.ref.digest] for file in package.files}
+
+
+def tree(package: Package, contents: Mapping[str, bytes]) -> list[tuple[str, bytes]]:
+    """SKILL.md and all files with their bytes, sorted by path."""
+    return sorted([(SKILL_MD, package.document), *contents.items()])
+
+
+def listed(package: Package) -> Sequence[tuple[str, Ref]]:
+    """The same without the bytes: the paths, sorted, and the digests."""
+    return sorted([(SKILL_MD, package.skill_md), *((file.path, file.ref) for file in package.files)])
