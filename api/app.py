@@ -28,6 +28,7 @@ from api.hot import HotPath
 from api.identity import IdentityController
 from api.logs import set_up_logging
 from api.marks import Marks
+from api.mcp import McpDoor, mcp_endpoint
 from api.observability import AccessLog, Observability
 from api.options import Options
 from api.prompts import PromptsController
@@ -67,6 +68,7 @@ RESOURCES = (
     FeedController,
     AuditController,
     WebhooksController,
+    mcp_endpoint,
 )
 
 # Young objects die with their request; a full collection of the rest costs milliseconds and finds nothing.
@@ -80,6 +82,7 @@ def route_handlers() -> list[Any]:
         IdentityController,
         ReferenceController,
         EventSchemaController,
+        mcp_endpoint,
         *(
             Router(path=f"/api/{prefix}/{{project_id:str}}", route_handlers=list(RESOURCES))
             for prefix in ("environments", "projects")
@@ -151,6 +154,8 @@ async def wire(app: Litestar, config: ApiConfig, metrics: measuring.Metrics, sta
     state.trusted_proxies = TrustedProxies(config.trusted_proxies)
     state.gate = Gate(Authenticator(pool, marks), limiter)
     state.share_door = ShareDoor(pool, marks)
+    state.mcp = McpDoor(app, allowed_origins=config.mcp_origins)
+    stack.push_async_callback(state.mcp.close)
     state.health = Health(pool=pool, redis=redis, migrations=MIGRATIONS, metrics=metrics)
     state.reader = Reader(
         pool,

@@ -19,6 +19,12 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
     # Per key; 0 is off. The numbers that clients of this API are built for.
     rate_limit_per_minute: int = 480
     rate_limit_per_hour: int = 4800
+    # Per share, and per address that reads the public project: one `npx skills add` fetches each skill by a request of
+    # its own, all at once, and a whole team may use one share.
+    share_rate_limit_per_minute: int = 6000
+
+    # The project whose skills are read at the origin without a key; None: there is none.
+    public_project: int | None = None
 
     # Takes a skill of 30 large files in one request; more than that is better sent file by file.
     max_body_bytes: int = 32 * MIB
@@ -41,6 +47,9 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
     secret_keys: tuple[str, ...] = ()
     # Whether webhooks may be at private and loopback addresses.
     webhook_allow_private: bool = False
+
+    # Web pages (scheme://host:port, or * for all) that may call the MCP endpoint; agents are no pages.
+    mcp_origins: tuple[str, ...] = ()
 
     # debug, info, warning or error: what of this process's own messages goes to stderr.
     log_level: str = "info"

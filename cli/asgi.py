@@ -26,6 +26,8 @@ def api_config(settings: Settings) -> ApiConfig:
         run_dir=settings.run_dir,
         rate_limit_per_minute=settings.rate_limit_per_minute,
         rate_limit_per_hour=settings.rate_limit_per_hour,
+        share_rate_limit_per_minute=settings.share_rate_limit_per_minute,
+        public_project=settings.public_project,
         max_body_bytes=settings.max_body_bytes,
         trusted_proxies=settings.trusted_proxies,
         cache_bytes=settings.cache_bytes,
@@ -34,4 +36,5 @@ def api_config(settings: Settings) -> ApiConfig:
         log_level=settings.log_level,
         secret_keys=settings.secret_key,
         webhook_allow_private=settings.webhook_allow_private,
+        mcp_origins=settings.mcp_origins,
     )

@@ -64,6 +64,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     workers: Count = msgspec.field(default_factory=default_workers)
     rate_limit_per_minute: Amount = 480
     rate_limit_per_hour: Amount = 4800
+    share_rate_limit_per_minute: Amount = 6000
+    public_project: Annotated[int, Meta(ge=1, le=2**53)] | None = None
     max_body_bytes: Annotated[int, Meta(ge=1024, le=2**31)] = 32 * 1024 * 1024
     trusted_proxies: tuple[str, ...] = ()
     cache_bytes: Amount = 64 * 1024 * 1024
@@ -74,6 +76,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stream_replay: StreamReplay = "0"
     secret_key: tuple[str, ...] = ()
     webhook_allow_private: bool = False
+    mcp_origins: tuple[str, ...] = ()
     postgres_bin: Path | None = None
     valkey_bin: Path | None = None
     run_dir: Path | None = None
@@ -125,6 +128,9 @@ MEANINGS: dict[str, str] = {
     "workers": "API processes. One per core, at most 4, so that PostgreSQL keeps cores of its own.",
     "rate_limit_per_minute": "Requests per key and minute over all processes; 0 switches the limit off.",
     "rate_limit_per_hour": "Requests per key and hour over all processes; 0 switches the limit off.",
+    "share_rate_limit_per_minute": "Requests per share, and per address at the origin, and minute; 0 switches it off. One "
+    "installer fetches every skill by a request of its own.",
+    "public_project": "Number of the project whose skills anyone may install from the origin, without a key. Unset: none.",
     "max_body_bytes": "Largest request body. 32 MiB holds a skill with many files, and bounds memory.",
     "trusted_proxies": "Addresses or networks, comma-separated, whose X-Forwarded-* headers count. None by default.",
     "cache_bytes": "Memory for encoded answers in each API process; 0 switches the cache off.",
@@ -136,6 +142,8 @@ MEANINGS: dict[str, str] = {
     "secret_key": "Seals the secrets of webhooks in the database: 32 characters or more, the same on all hosts. Several with "
     "commas between: the first one seals, all open. Unset: `skald serve` makes one for an embedded database.",
     "webhook_allow_private": "1 lets webhooks call private and loopback addresses, too: for tests and closed networks.",
+    "mcp_origins": "Web pages, comma-separated as scheme://host:port, that may call the MCP endpoint; * is all. Agents need "
+    "no entry: only browsers say where they come from.",
     "postgres_bin": "Folder with postgres and initdb. Unset: the installed wheel, then the system's.",
     "valkey_bin": "The valkey-server or redis-server file. Unset: the installed wheel, then the system's.",
     "run_dir": "Folder the API processes of one host share; `skald serve` makes a fresh one at each start.",
@@ -200,6 +208,15 @@ def _proxies(text: str) -> tuple[str, ...]:
     )
 
 
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(part.strip().lower().removesuffix("/") for part in text.split(",") if part.strip())
+    if any(
+        origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+", origin) for origin in origins
+    ):
+        raise ValueError("an origin is scheme://host:port without a path")
+    return origins
+
+
 def _secret_keys(text: str) -> tuple[str, ...]:
     keys = tuple(part.strip() for part in text.split(",") if part.strip())
     if not keys or any(len(key) < SHORTEST_KEY for key in keys):
@@ -212,6 +229,7 @@ _SPECIAL: dict[str, Any] = {
     "redis_url": _redis_url,
     "trusted_proxies": _proxies,
     "secret_key": _secret_keys,
+    "mcp_origins": _origins,
 }
 
 

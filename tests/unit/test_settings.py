@@ -27,6 +27,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "SKALD_WORKERS": "3",
         "SKALD_RATE_LIMIT_PER_MINUTE": "0",
         "SKALD_RATE_LIMIT_PER_HOUR": "1",
+        "SKALD_SHARE_RATE_LIMIT_PER_MINUTE": "2",
+        "SKALD_PUBLIC_PROJECT": "7",
         "SKALD_MAX_BODY_BYTES": "2048",
         "SKALD_TRUSTED_PROXIES": "10.0.0.0/8, ::1",
         "SKALD_CACHE_BYTES": "0",
@@ -37,6 +39,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "SKALD_STREAM_REPLAY": "head",
         "SKALD_SECRET_KEY": f"{'a' * 32}, {'b' * 64}",
         "SKALD_WEBHOOK_ALLOW_PRIVATE": "1",
+        "SKALD_MCP_ORIGINS": "https://App.example/, http://127.0.0.1:6274",
         "SKALD_POSTGRES_BIN": "/opt/pg/bin",
         "SKALD_VALKEY_BIN": "/opt/valkey-server",
         "SKALD_RUN_DIR": "/run/skald",
@@ -47,6 +50,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
     assert settings.data_dir == Path("/srv/skald")
     assert settings.secret_key == ("a" * 32, "b" * 64)
     assert settings.webhook_allow_private is True
+    assert settings.mcp_origins == ("https://app.example", "http://127.0.0.1:6274")
     assert Settings.from_env(settings.to_env()) == settings
 
 
@@ -76,6 +80,7 @@ def test_an_empty_variable_counts_as_unset() -> None:
         ("SKALD_STREAM_REPLAY", "7"),
         ("SKALD_SECRET_KEY", "short"),
         ("SKALD_WEBHOOK_ALLOW_PRIVATE", "perhaps"),
+        ("SKALD_MCP_ORIGINS", "app.example"),
         ("SKALD_REDIS_URL", "cache:6379"),
         ("SKALD_DATABASE_URL", "mysql://db"),
     ],
