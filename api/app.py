@@ -31,6 +31,7 @@ from api.marks import Marks
 from api.mcp import McpDoor, mcp_endpoint
 from api.observability import AccessLog, Observability
 from api.options import Options
+from api.packages import PackagesController
 from api.prompts import PromptsController
 from api.rate_limit import RateLimiter
 from api.reader import Reader, Renderers
@@ -40,6 +41,7 @@ from api.shares import ShareDoor, SharesController
 from api.skills import SkillsController
 from api.tail import Tail
 from api.webhooks import WebhooksController
+from domain.archives import Limits
 from domain.prompts import Prompt
 from domain.skills import Skill
 from projections import prompts, skills
@@ -63,6 +65,7 @@ RESOURCES = (
     SkillsController,
     SharesController,
     SkillHistoryController,
+    PackagesController,
     PromptsController,
     PromptHistoryController,
     FeedController,
@@ -149,6 +152,8 @@ async def wire(app: Litestar, config: ApiConfig, metrics: measuring.Metrics, sta
     limiter.start()
     stack.push_async_callback(limiter.close)
     state.heartbeat = config.heartbeat
+    # Unpacked, an archive may hold what a request may.
+    state.archive_limits = Limits(total_bytes=config.max_body_bytes)
     state.sealer = sealer_of(config.secret_keys)
     state.webhook_allow_private = config.webhook_allow_private
     state.trusted_proxies = TrustedProxies(config.trusted_proxies)

@@ -123,6 +123,7 @@ POSITION = {
         "Position in the log of the last event of this change.", {"type": "integer", "minimum": 1}
     )
 }
+POSITION_IF_CHANGED = {"X-Event-Position": {**POSITION["X-Event-Position"], "required": False}}
 REPLAYED = {
     "Idempotent-Replayed": _header(
         "There when this is the answer to an earlier request with the same `Idempotency-Key`.",

@@ -433,7 +433,9 @@ def _by_name(operation: Operation) -> bool:
 def _success(operation: Operation, schemas: "Schemas") -> dict[str, Any]:
     headers = dict(docs.REQUEST_ID)
     if operation.writes and operation.opt.get("logged", True):
-        headers.update(docs.POSITION)
+        # A dry run changes nothing.
+        optional = any(param.name == "dry_run" for param in operation.opt.get("query", ()))
+        headers.update(docs.POSITION_IF_CHANGED if optional else docs.POSITION)
         if 422 in operation.errors:
             headers.update(docs.REPLAYED)
     produced = operation.opt.get("produces")
