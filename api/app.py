@@ -41,6 +41,8 @@ from api.shares import ShareDoor, SharesController
 from api.skills import SkillsController
 from api.tail import Tail
 from api.webhooks import WebhooksController
+from api.well_known import HANDLERS as DISCOVERY
+from api.well_known import Discovery
 from domain.archives import Limits
 from domain.prompts import Prompt
 from domain.skills import Skill
@@ -84,6 +86,7 @@ def route_handlers() -> list[Any]:
         HealthController,
         IdentityController,
         ReferenceController,
+        *DISCOVERY,
         EventSchemaController,
         mcp_endpoint,
         *(
@@ -158,7 +161,15 @@ async def wire(app: Litestar, config: ApiConfig, metrics: measuring.Metrics, sta
     state.webhook_allow_private = config.webhook_allow_private
     state.trusted_proxies = TrustedProxies(config.trusted_proxies)
     state.gate = Gate(Authenticator(pool, marks), limiter)
-    state.share_door = ShareDoor(pool, marks)
+    share_limiter = RateLimiter(
+        redis,
+        per_minute=config.share_rate_limit_per_minute,
+        per_hour=0,
+        timeout=config.redis_timeout,
+        whose="this share or address",
+    )
+    share_limiter.start()
+    stack.push_async_callback(share_limiter.close)
     state.mcp = McpDoor(app, allowed_origins=config.mcp_origins)
     stack.push_async_callback(state.mcp.close)
     state.health = Health(pool=pool, redis=redis, migrations=MIGRATIONS, metrics=metrics)
@@ -169,6 +180,14 @@ async def wire(app: Litestar, config: ApiConfig, metrics: measuring.Metrics, sta
         RENDERERS,
         capacity=config.cache_bytes,
         count=metrics.observe_cache,
+    )
+    state.discovery = Discovery(
+        pool,
+        state.reader,
+        ShareDoor(pool, marks),
+        share_limiter,
+        state.trusted_proxies,
+        config.public_project,
     )
     state.commands = Commands(
         pool, appender, Repository(pool, marks), state.reader, marks, KINDS, config.run_dir

@@ -43,6 +43,15 @@ class TrustedProxies:
                 host = forwarded_host
         return f"{scheme}://{host}"
 
+    def client(self, peer: str, headers: Sequence[Header]) -> str:
+        """The address that the request came from: the nearest one that is no trusted proxy."""
+        if self._networks and peer in self:
+            for address in reversed(_values(headers, b"x-forwarded-for")):
+                peer = address
+                if address not in self:
+                    break
+        return peer
+
     def _hops(self, forwarded_for: Sequence[str]) -> int:
         """How many trusted proxies the request went through."""
         hops = 1

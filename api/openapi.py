@@ -65,6 +65,8 @@ TAGS = {
     "prompts": "Prompts: any JSON, in versions, with labels.",
     "events": "What happened, in the order of the log.",
     "shares": "Secret addresses at which installers read the skills of a project without a key.",
+    "discovery": "What installers such as `npx skills` read: at the address of a share, or at the origin for the project "
+    "that the operator has made public (404 while there is none). No key is needed.",
     "webhooks": "Who is told of it by HTTP: signed, at least once, in the order of each name.",
     "history": "What a name went through: events, differences, authors of lines; and the way back.",
     "identity": "Who the key belongs to and where it may go.",
@@ -80,6 +82,16 @@ PATH_PARAMETERS: dict[str, tuple[str, dict[str, Any], Any]] = {
     "skill_name": ("The name of an active skill.", {"type": "string"}, "pdf-forms"),
     "prompt_name": ("The name of an active prompt; case counts.", {"type": "string"}, "support-answer"),
     "label_name": ("Lower-case letters, digits, `.`, `_` and `-`.", {"type": "string"}, "production"),
+    "share_token": (
+        "The secret of a share.",
+        {"type": "string", "pattern": "^sks_[A-Za-z0-9_-]{43}$"},
+        "sks_q5vWmPz1cYt0Rk3aXbN8uJd7LhGfEoSi2TnMvKyQx4w",
+    ),
+    "skill_archive": (
+        "The name of an active skill, and `.zip`.",
+        {"type": "string", "pattern": r"^[a-z0-9]+(-[a-z0-9]+)*\.zip$"},
+        "pdf-forms.zip",
+    ),
     "share_id": (
         "The id of a share.",
         {"type": "string", "format": "uuid"},
@@ -268,7 +280,8 @@ class Operation(msgspec.Struct, frozen=True):
     @property
     def conditional(self) -> bool:
         """Whether its answer has an entity tag that ``If-None-Match`` may name."""
-        return self.secured and not self.writes and self.answer is not Stream
+        tagged = self.secured or self.opt.get("conditional", False)
+        return tagged and not self.writes and self.answer is not Stream
 
 
 def document(app: Litestar) -> dict[str, Any]:
@@ -392,10 +405,10 @@ def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:
         }
     for param in operation.opt.get("query", ()):
         yield param.documented()
-    if not operation.secured:
-        return
     if operation.conditional:
         yield docs.IF_NONE_MATCH.documented()
+    if not operation.secured:
+        return
     if 412 in operation.errors:
         yield docs.IF_MATCH.documented()
     if 422 in operation.errors:
@@ -450,6 +463,8 @@ def _success(operation: Operation, schemas: "Schemas") -> dict[str, Any]:
         shown["content"] = {produced: {"schema": {"type": "string"}}}
         if operation.answer is bytes:
             shown["content"][produced]["schema"]["format"] = "binary"
+        for other in operation.opt.get("media", ()):
+            shown["content"][other] = {"schema": {"type": "string"}}
     elif media_type is not None:
         shown["description"] = "Text, line by line."
         shown["content"] = {media_type: {"schema": {"type": "string"}}}

@@ -72,7 +72,10 @@ class Window:
 
 
 class RateLimiter:
-    """Admits or refuses requests of a key. A limit of 0 is no limit; ``redis`` None counts in this process alone."""
+    """Admits or refuses requests of a key. A limit of 0 is no limit; ``redis`` None counts in this process alone.
+
+    What is counted may be something else with an id of its own; ``whose`` is what a refusal calls it.
+    """
 
     def __init__(
         self,
@@ -82,12 +85,14 @@ class RateLimiter:
         per_hour: int,
         timeout: float = 0.1,
         prefix: str = "skald",
+        whose: str = "this key",
     ) -> None:
         self._redis = redis
         self._script = redis.register_script(SCRIPT) if redis is not None else None
         self._limits = [(MINUTE, per_minute)] * (per_minute > 0) + [(HOUR, per_hour)] * (per_hour > 0)
         self._timeout = timeout
         self._prefix = prefix
+        self._whose = whose
         self._keys: dict[UUID, list[Window]] = {}
         self._unsaid: set[UUID] = set()
         self._away_until = 0.0
@@ -233,7 +238,7 @@ class RateLimiter:
         wait = max(1, ceil(window.end - now))
         unit = "minute" if window.length == MINUTE else "hour"
         return RateLimited(
-            f"Request was throttled: this key may make {window.limit} requests per {unit}. "
+            f"Request was throttled: {self._whose} may make {window.limit} requests per {unit}. "
             f"Expected available in {wait} seconds.",
             retry_after=wait,
             headers=[

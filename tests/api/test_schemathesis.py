@@ -79,6 +79,7 @@ FITTING_BODY: dict[str, Any] = {
     "version": 1,
     "old_path": FILE,
     "expire_after": 60,
+    "expires_in": 60,
     "from": 1,
     "to": 2,
     "after": 0,
@@ -105,6 +106,7 @@ class Stage:
         # Reads share them; every write has its own.
         self.known_skill = self.skill()
         self.known_webhook = self.webhook()
+        self.known_share = self.share()
         self.known_prompt = self.prompt()
 
     def close(self) -> None:
@@ -136,6 +138,9 @@ class Stage:
             "prompt_name": lambda: self.known_prompt if case.method == "GET" else self.prompt(),
             "file_path": lambda: FILE,
             "label_name": lambda: "production",
+            "share_token": lambda: self.known_share["token"],
+            "share_id": lambda: self.share()["id"],
+            "skill_archive": lambda: f"{self.known_skill}.zip",
             "webhook_id": lambda: self.webhook() if case.method == "DELETE" else self.known_webhook,
         }
         return {name: make() for name, make in makers.items() if name in case.path_parameters}
@@ -146,6 +151,10 @@ class Stage:
             # As many as a project may have, by now: any will do.
             return str(self.client.get("webhooks/").raise_for_status().json()["results"][-1]["id"])
         return str(made.raise_for_status().json()["id"])
+
+    def share(self) -> dict[str, Any]:
+        made: dict[str, Any] = self.client.post("llm_skills/shares/", json={}).raise_for_status().json()
+        return made
 
     def skill(self) -> str:
         name = f"skill-{next(_numbers)}"

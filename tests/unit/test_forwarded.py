@@ -62,3 +62,19 @@ def test_a_chain_of_trusted_proxies_is_followed_to_its_outer_end() -> None:
         origin("10.0.0.1", (FOR, b"10.0.0.9, 203.0.113.9"), (HOST, b"evil.example, good.example"))
         == "http://good.example"
     )
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "expected"),
+    [
+        ("192.0.2.7", b"203.0.113.9", "192.0.2.7"),
+        ("10.0.0.1", b"203.0.113.9", "203.0.113.9"),
+        ("10.0.0.1", b"198.51.100.1, 203.0.113.9, 10.0.0.2", "203.0.113.9"),
+        ("10.0.0.1", b"10.0.0.3, 10.0.0.2", "10.0.0.3"),
+        ("10.0.0.1", b"", "10.0.0.1"),
+    ],
+)
+def test_the_address_of_a_client_is_the_nearest_that_is_no_proxy(
+    peer: str, forwarded: bytes, expected: str
+) -> None:
+    assert TrustedProxies(["10.0.0.0/8"]).client(peer, [(FOR, forwarded)]) == expected
