@@ -41,7 +41,8 @@ PORTABLE = frozenset(
 
 # What is of no use to a model in an answer, or has just been sent by it.
 NOT_IN_ROWS = ("id", "created_by", "deleted", "is_latest", "first_version_created_at")
-NOT_AFTER_WRITES = (*NOT_IN_ROWS, "body", "outline", "prompt", "config")
+PACKAGING = ("digest", "skill_md", "frontmatter")
+NOT_AFTER_WRITES = (*NOT_IN_ROWS, *PACKAGING, "body", "outline", "prompt", "config")
 
 
 class Tool(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +78,7 @@ TOOLS = (
         operation="llm_skills_list",
         query=("search", "order_by", "limit", "offset"),
         defaults={"limit": 20},
-        omit=(*NOT_IN_ROWS, "outline", "metadata"),
+        omit=(*NOT_IN_ROWS, *PACKAGING, "outline", "metadata", "spec_problems"),
     ),
     _reading(
         name="get_skill",

@@ -11,6 +11,7 @@ import httpx2
 import mcp_types as types
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
+from pydantic import ConfigDict
 
 from tests.service import Service
 
@@ -29,6 +30,12 @@ async def connected(url: str, key: str, mode: str = "auto") -> AsyncIterator[Cli
         Client(streamable_http_client(url, http_client=http), mode=mode, cache=None) as client,
     ):
         yield client
+
+
+class Anything(types.Result):
+    """A result that keeps what the SDK has no words for."""
+
+    model_config = ConfigDict(extra="allow")
 
 
 class Agent:
@@ -59,7 +66,7 @@ class Agent:
     async def ask(self, method: str, **params: Any) -> dict[str, Any]:
         """The result of a method that the SDK's client has no words for. Raises MCPError."""
         request = types.Request[dict[str, Any], str](method=method, params=params)
-        result = await self.client.session.send_request(request, types.Result)
+        result = await self.client.session.send_request(request, Anything)
         return result.model_dump(by_alias=True)
 
     def http(self) -> httpx.Client:
