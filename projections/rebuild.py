@@ -7,6 +7,7 @@ The rows are folded by the code that an append runs, and written by the same sta
 then one snapshot brings its last events and the live tables of the same moment.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID
@@ -19,7 +20,7 @@ from domain.maintenance import ReadModelsReplaced
 from domain.prompts import Prompt
 from domain.skills import Skill
 from domain.versioned import Versioned
-from projections import contents
+from projections import contents, git_history
 from projections.artifacts import Kind, Step, fold
 from projections.prompts import PromptKind
 from projections.skills import SkillKind
@@ -48,6 +49,7 @@ Progress = Callable[[int, int], None]
 
 SCHEMA = "rebuild"
 BATCH = 1_000  # events; the rows of one batch are in memory at once
+WAIT = 0.5  # seconds between two looks at a replay of another process
 TOGETHER = 64_000_000  # bytes of contents that are in memory at once, unless one event needs more
 SAMPLE = 5  # rows of each kind of difference that a report shows
 REBUILD_LOCK = 7_203_017  # of two rebuilds the second is refused: they would share the schema
@@ -68,6 +70,9 @@ MISSING = """
 SELECT digest FROM unnest(%s::bytea[]) AS part (digest)
 WHERE NOT EXISTS (SELECT 1 FROM contents WHERE contents.digest = part.digest)
 """
+
+# versions_without_package
+INCOMPLETE = "SELECT EXISTS (SELECT 1 FROM versions WHERE package IS NULL AND manifest IS NOT NULL)"
 
 INDEXES = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = %s AND tablename = %s"
 
@@ -140,8 +145,30 @@ async def replay(
         builder = Builder(conn, tables, progress, store=True)
         await builder.run(await head(conn))
         report = await _report(conn, builder)
-        await _swap(conn, builder, announce=announce and not report.equal)
+        await _swap(conn, builder, differs=not report.equal, announce=announce)
         return report
+
+
+async def complete(dsn: str) -> bool:
+    """Replay if an older release wrote rows that lack what this one stores; whether it did.
+
+    Safe to call from several processes at once: one works, the others wait. Raises what ``replay`` raises.
+    """
+    replayed = False
+    while await _incomplete(dsn):
+        try:
+            await replay(dsn)
+            replayed = True
+        except RebuildRunning:
+            await asyncio.sleep(WAIT)
+    return replayed
+
+
+async def _incomplete(dsn: str) -> bool:
+    conn = await connect(dsn, application_name="skald-rebuild")
+    async with conn:
+        row = await (await conn.execute(INCOMPLETE)).fetchone()
+        return bool(row and row[0])
 
 
 @asynccontextmanager
@@ -176,14 +203,17 @@ async def _report(conn: Connection, builder: "Builder") -> Report:
     )
 
 
-async def _swap(conn: Connection, builder: "Builder", *, announce: bool) -> None:
+async def _swap(conn: Connection, builder: "Builder", *, differs: bool, announce: bool) -> None:
     async with conn.transaction():
+        if differs:
+            # Its commits were made from the live tables. First, because who makes them holds its tables, then waits for ours.
+            await git_history.forget(conn)
         # Writers wait from here on, so these are the last events that the new tables lack.
         await conn.execute(LOCK)
         await builder.run(await head(conn))
         for table in builder.tables:
             await _take_place(conn, table)
-        if announce:
+        if announce and differs:
             await _record(conn, builder)
 
 

@@ -72,7 +72,7 @@ def happened() -> list[tuple[str, Event]]:
         Changes(files=(File("n.txt", SECRET.encode()),)),
     ):
         skill.publish(changes, version_id=uuid4(), base_version=skill.number, texts=texts)
-    skill.add_file(File("b", b""), version_id=uuid4(), base_version=None)
+    skill.add_file(File("b", SECRET.encode()), version_id=uuid4(), base_version=None)
     skill.rename_file("b", "c", version_id=uuid4(), base_version=None)
     skill.remove_file("c", version_id=uuid4(), base_version=None)
     copy = skill.duplicate(id=uuid4(), version_id=uuid4(), name="pdf-forms")

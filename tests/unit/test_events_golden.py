@@ -74,6 +74,15 @@ EXPECTED: dict[str, Event] = {
     "skill.created.1.sparse": SkillCreated(
         **first(), version_id=VERSION, name="a", description="b", body=BODY, outline=OUTLINE
     ),
+    "skill.created.1.frontmatter": SkillCreated(
+        **first(),
+        version_id=VERSION,
+        name="a",
+        description="b",
+        body=BODY,
+        outline=OUTLINE,
+        frontmatter="model: opus\nhooks:\n  größe: [1]\n",
+    ),
     "skill.published.1": SkillPublished(
         **first(2),
         number=2,
@@ -89,6 +98,7 @@ EXPECTED: dict[str, Event] = {
         edited=(FILE,),
         reverted_to=1,
     ),
+    "skill.published.1.frontmatter": SkillPublished(**first(2), number=2, version_id=VERSION, frontmatter=""),
     "skill.published.1.sparse": SkillPublished(**first(2), number=2, version_id=VERSION),
     "skill.file_added.1": SkillFileAdded(**first(3), number=3, version_id=VERSION, file=FILE),
     "skill.file_renamed.1": SkillFileRenamed(
