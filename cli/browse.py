@@ -223,7 +223,8 @@ def _diff_folder(remote: Remote, folder: Path, version: str | None, as_json: boo
     local = read(folder, folder.resolve())
     if local.document is None:
         raise Failure(
-            "\n".join(["this skill cannot be published", *problem_lines(local)]), code="invalid_skill"
+            "\n".join(["this skill cannot be published", *problem_lines(local, "error")]),
+            code="invalid_skill",
         )
     if version is not None and not version.isdigit():
         raise Failure(f"{version!r} is no version; write a number", code="usage")

@@ -18,6 +18,7 @@ from cli.skill_folders import LocalSkill, find, read
 from cli.transfer import at_once, problem_lines, progress, rows_by_name, tree_of, upload
 
 # Results that keep the exit code from being 0.
+CLASH = "name_clash"
 BAD = ("refused", "conflict", "failed", "not_sent")
 
 
@@ -72,6 +73,7 @@ class Candidate(msgspec.Struct, kw_only=True):
     is_flag=True,
     help="Where SKILL.md has no frontmatter, make it from the folder's name and the first paragraph.",
 )
+@click.option("--warnings", is_flag=True, help="List what does not keep a skill out, but could be better.")
 @remote_options
 def push(
     folders: tuple[Path, ...],
@@ -81,6 +83,7 @@ def push(
     exclude: tuple[str, ...],
     include: tuple[str, ...],
     fill_in: bool,
+    warnings: bool,
     profile: str | None,
     project: str | None,
     as_json: bool,
@@ -100,7 +103,7 @@ def push(
         where = ", ".join(map(str, folders))
         raise Failure(f"there is no SKILL.md in {where} or below", code="no_skills")
     with service(profile, project) as remote:
-        run = Push(remote, dry_run=dry_run, force=force, diffs=diffs and not as_json)
+        run = Push(remote, dry_run=dry_run, force=force, diffs=diffs and not as_json, warnings=warnings)
         run.prepare(found.folders, exclude=exclude, include=include, fill_in=fill_in)
         try:
             run.publish()
@@ -118,11 +121,13 @@ def push(
 class Push:
     """One run: ``prepare`` compares, ``publish`` sends, ``report`` tells."""
 
-    def __init__(self, remote: Remote, *, dry_run: bool, force: bool, diffs: bool) -> None:
+    def __init__(self, remote: Remote, *, dry_run: bool, force: bool, diffs: bool, warnings: bool) -> None:
         self.remote = remote
         self.dry_run = dry_run
         self.force = force
         self.diffs = diffs
+        self.warnings = warnings
+        self._told: set[str] = set()
         self.results: list[Result] = []
         self.candidates: list[Candidate] = []
         self.interrupted = False
@@ -184,7 +189,7 @@ class Push:
             places = ", ".join(candidate.result.folder for candidate in candidates)
             for candidate in candidates:
                 candidate.result.error = {
-                    "code": "name_clash",
+                    "code": CLASH,
                     "detail": f"'{first.skill.name}' is in several folders with different contents: {places}. Name one "
                     "of them, or leave others out by --exclude.",
                 }
@@ -342,6 +347,7 @@ class Push:
                     )
             if result.outcome in ("refused", "conflict", "failed"):
                 self._tell_bad(result, skill)
+        self._tell_warnings()
         order = ("created", "published", "unchanged", *BAD)
         told = [f"{counts[outcome]} {outcome}" for outcome in order if outcome in counts]
         head = "dry run, nothing was published: " if self.dry_run else ""
@@ -352,14 +358,41 @@ class Push:
         click.echo(f"{head}{', '.join(told)}{tail}", err=bool(counts.keys() & set(BAD)))
 
     def _tell_bad(self, result: Result, skill: LocalSkill) -> None:
-        warn(
-            f"{result.folder}: {result.outcome}{'' if not result.error else ': ' + printable(result.error['detail'])}"
-        )
+        error = result.error or {}
+        if error.get("code") == CLASH:
+            if result.name not in self._told:
+                self._told.add(result.name)
+                warn(
+                    f"{result.name}: refused, it is in several folders with different contents; name one of them:"
+                )
+                for other in self.results:
+                    if other.name == result.name:
+                        warn(f"  {printable(other.folder)}")
+            return
+        detail = f": {printable(error['detail'])}" if error else ""
+        warn(f"{result.folder}: {result.outcome}{detail}")
         if skill.errors:
-            for line in problem_lines(skill, warnings=False):
+            for line in problem_lines(skill, "error"):
                 warn(printable(line))
         elif result.outcome == "refused":
             for problem in result.problems:
                 if problem.get("severity") == "error":
                     path = str(problem.get("path") or "").removeprefix(f"{result.name}/")
-                    warn(printable(f"  error    {skill.folder / path}: {problem.get('message')}"))
+                    warn(printable(f"  {skill.folder / path}: {problem.get('message')}"))
+
+    def _tell_warnings(self) -> None:
+        found = [
+            skill
+            for result, skill in zip(self.results, self.skills, strict=True)
+            if any(problem.severity == "warning" for problem in skill.problems)
+            and (self.warnings or result.outcome != "unchanged")
+        ]
+        count = sum(problem.severity == "warning" for skill in found for problem in skill.problems)
+        if self.warnings:
+            for skill in found:
+                warn(f"{skill.folder}: could be better")
+                for line in problem_lines(skill, "warning"):
+                    warn(printable(line))
+        elif count:
+            are = f"{len(found)} skills" if len(found) > 1 else found[0].name
+            warn(f"{are} could be better ({count} hints): skald push --dry-run --warnings lists them")

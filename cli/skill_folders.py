@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from cli.errors import Failure
-from domain import skill_md
+from domain import skill_md, spec
 from domain.content import MAX_CONTENT_BYTES, MAX_FILES, Ref, check_path, check_tree
 from domain.errors import Invalid
 from domain.skill_md import Document
@@ -42,6 +42,9 @@ JUNK_FILES = (".DS_Store", "Thumbs.db", "desktop.ini", "*.pyc", "*.pyo", "*.swp"
 # What holds secrets by its name. A version is never altered, so a secret in it would stay there.
 SECRETS = (".env", ".env.*", "*.env", ".netrc", ".npmrc", ".pypirc", "*.pem", "*.key", "id_rsa", "id_ed25519")
 EXAMPLES = ("*.example", "*.sample", "*.template", "*.dist")
+
+# Lines that begin like this are headings, lists, code and the like.
+NO_PARAGRAPH = ("#", "```", "~~~", "<", "![", "|", "- ", "* ", "+ ", ">", "1.")
 
 # Folders above it are no place for skills; it keeps a search of a whole disk from going on for ever.
 MAX_DEPTH = 32
@@ -213,14 +216,18 @@ def read(
                 )
             )
         else:
-            lines = skill_md.head(suggestion, 1).split("metadata:")[0].replace("\n", " / ").rstrip(" /")
+            fields = skill_md.head(suggestion, 1).split("\n")[1:3]
+            lines = "".join(f"\n             {line}" for line in ["---", *fields, "---"])
             problems.append(
                 _error(
                     problem.code,
-                    f"{problem.message} Such as: {lines} / ---  (push --fill-in takes it like that)",
+                    "There is no frontmatter. Put this in front of the text, as it is or better; push --fill-in takes it "
+                    f"as it is:{lines}",
                     SKILL_MD,
                 )
             )
+    if document is not None:
+        problems += spec.problems(document, document.body.encode(), files.keys())
     if any(problem.severity == "error" for problem in problems):
         document = None
     name = document.name if document else parsed.name
@@ -320,7 +327,7 @@ def _suggested(folder: Path, source: bytes) -> Document | None:
         return None
     paragraph: list[str] = []
     for line in text.splitlines():
-        if line.strip() and not line.lstrip().startswith(("#", "```", "<!--", "![", "|")):
+        if line.strip() and not line.lstrip().startswith(NO_PARAGRAPH):
             paragraph.append(line.strip())
         elif paragraph:
             break

@@ -117,11 +117,10 @@ def progress(title: str, total: int) -> Iterator[Progress]:
         yield lambda done: bar.update(task, completed=done)
 
 
-def problem_lines(skill: LocalSkill, *, warnings: bool = True) -> list[str]:
-    """``  error    path: message`` for what is wrong with a folder, the worst first."""
-    chosen = [problem for problem in skill.problems if warnings or problem.severity == "error"]
-    chosen.sort(key=lambda problem: problem.severity != "error")
+def problem_lines(skill: LocalSkill, severity: str) -> list[str]:
+    """``  path: message`` for the errors or the warnings of a folder."""
     return [
-        f"  {problem.severity:<7}  {skill.folder / problem.path if problem.path else skill.folder}: {problem.message}"
-        for problem in chosen
+        f"  {skill.folder / problem.path if problem.path else skill.folder}: {problem.message}"
+        for problem in skill.problems
+        if problem.severity == severity
     ]

@@ -56,7 +56,11 @@ class Person:
 
     def json(self, *arguments: str, code: int = 0) -> Any:
         """The one object that a command prints with ``--json``."""
-        done = self.skald(*arguments, "--json")
+        return self.json_by(self.env.get("SKALD_URL", ""), *arguments, code=code)
+
+    def json_by(self, url: str, *arguments: str, code: int = 0) -> Any:
+        """The same with the service at another address."""
+        done = self.skald(*arguments, "--json", env={"SKALD_URL": url} if "SKALD_URL" in self.env else None)
         assert done.returncode == code, done.stdout + done.stderr
         [line] = done.stdout.splitlines()
         return json.loads(line)

@@ -141,7 +141,7 @@ def test_a_missing_frontmatter_is_proposed_and_filled_in_when_asked_for(tmp_path
     refused = read(folder, folder)
     assert codes(refused) == ["no_frontmatter"]
     assert "name: survival-analysis" in refused.errors[0].message
-    assert '"Time to event: for trials."' in refused.errors[0].message
+    assert 'description: "Time to event: for trials."' in refused.errors[0].message
     filled = read(folder, folder, fill_in=True)
     assert filled.document is not None
     assert (filled.document.description, filled.name) == ("Time to event: for trials.", "survival-analysis")
