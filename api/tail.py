@@ -12,6 +12,7 @@ from domain.keys import UserErased
 from domain.maintenance import ReadModelsReplaced
 from store.log import CHANNEL, Connection, head
 from store.pool import connect
+from store.waiting import readable
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Tail:
         self._found_again = found_again
         self._marks = marks
         self.seen = 0
+        self._heard: list[str] = []
         self._task: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
         self.closing = False
@@ -81,6 +83,9 @@ class Tail:
     async def _open(self) -> Connection:
         conn = await connect(self._dsn, application_name="skald-tail")
         # Listen first, then look: nothing can happen in between unheard. Everything older than now is distrusted.
+        self._heard = []
+        # What comes in the middle of a query.
+        conn.add_notify_handler(lambda notice: self._heard.append(notice.payload))
         await conn.execute(f"LISTEN {CHANNEL}")
         self.seen = max(self.seen, await head(conn))
         self._marks.raise_to([FLOOR], self.seen)
@@ -116,12 +121,20 @@ class Tail:
 
     async def _follow(self, conn: Connection) -> None:
         while True:
-            behind = True
-            async for notice in conn.notifies(timeout=POLL, stop_after=1):
-                behind = not self._mark_named(notice.payload)
-            if behind:
+            heard = await self._hear(conn)
+            # A silent poll looks for what was not heard.
+            if not heard or not all(self._mark_named(payload) for payload in heard):
                 await self._catch_up(conn)
             self._marks.heard()
+
+    async def _hear(self, conn: Connection) -> list[str]:
+        """The notifications that have come, or none when nothing came for a while. Raises psycopg.OperationalError."""
+        if not self._heard and await readable(conn.pgconn.socket, POLL):
+            conn.pgconn.consume_input()
+            while notice := conn.pgconn.notifies():
+                self._heard.append(notice.extra.decode())
+        heard, self._heard = self._heard, []
+        return heard
 
     def _mark_named(self, payload: str) -> bool:
         """Mark the streams that a notification names; False when it leaves a gap or names none."""

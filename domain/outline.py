@@ -27,17 +27,29 @@ def outline(body: str) -> list[Heading]:
     if "#" not in body and "=" not in body and "-" not in body:
         return []
     source = body.encode()
+    headings = []
+    for event, span in events_with_range(body):
+        # Most events are texts outside of headings: they are passed over by one look.
+        start = event.get("Start") if type(event) is dict else None
+        if type(start) is dict and "Heading" in start:
+            found = ATX.fullmatch(source, span["start"], span["end"])
+            if found is None:
+                return _with_setext(body, source)
+            headings.append(Heading(_level(start), (found[1] or b"").strip().decode()))
+    return headings
+
+
+def _with_setext(body: str, source: bytes) -> list[Heading]:
+    """The same for a body that has a setext heading, whose text may run over lines that have marks of their own."""
     headings: list[Heading] = []
     heading: _Source | None = None
     depth = 0
     for event, span in events_with_range(body):
-        # Most events are texts outside of headings: they are passed over by one look.
         if type(event) is dict:
             what = event.get("Start") or event.get("End")
             if type(what) is dict and "Heading" in what:
                 if heading is None:
-                    level = int(what["Heading"]["level"][1:])
-                    heading = _Source(level, span["start"], span["end"], nested=depth > 0)
+                    heading = _Source(_level(what), span["start"], span["end"], nested=depth > 0)
                 else:
                     headings.append(Heading(heading.level, heading.text(source)))
                     heading = None
@@ -47,6 +59,11 @@ def outline(body: str) -> list[Heading]:
         if heading is not None:
             heading.take(event, span["start"], span["end"])
     return headings
+
+
+def _level(tag: dict[str, Any]) -> int:
+    level: str = tag["Heading"]["level"]
+    return int(level[1:])
 
 
 class _Source:

@@ -5,6 +5,7 @@ values that are always the same; here a value is encoded by the type that its st
 format. Everything is encoded before anything is sent, and all of it takes effect or nothing does.
 """
 
+import asyncio
 import re
 import struct
 from collections.abc import Callable, Iterable, Sequence
@@ -15,15 +16,16 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import AsyncConnection
-from psycopg.abc import PQGen
 from psycopg.errors import error_from_result
-from psycopg.generators import fetch_many, send
-from psycopg.pq import ExecStatus, Format
+from psycopg.pq import ConnStatus, ExecStatus, Format
 from psycopg.pq.abc import PGconn, PGresult
+
+from store.waiting import readable, writable_or_readable
 
 PLACEHOLDER = re.compile(r"%s(?:::([a-z]+)(\[\])?)?")
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+CANCEL_WITHIN = 5.0  # seconds for telling the server to stop a statement
 
 _header = struct.Struct(">iiIii")
 _empty = struct.Struct(">iiI")
@@ -32,23 +34,58 @@ _smallint = struct.Struct(">ih").pack
 _int = struct.Struct(">ii").pack
 _bigint = struct.Struct(">iq").pack
 _bool = struct.Struct(">i?").pack
+_uuid = struct.Struct(">iQQ").pack
 NULL = _length(-1)
+LOW = (1 << 64) - 1
+
+Values = Iterable[Any]
 
 
-def _sized(data: bytes) -> bytes:
-    return _length(len(data)) + data
+# Each gives a value's length and bytes for all values of a column in one go: a call for each value would cost as much again.
+def _booleans(values: Values) -> list[bytes]:
+    return [NULL if value is None else _bool(1, value) for value in values]
 
 
-# For each type its oid and the function that gives a value's length and bytes.
-TYPES: dict[str, tuple[int, Callable[[Any], bytes]]] = {
-    "bool": (16, lambda value: _bool(1, value)),
-    "bytea": (17, _sized),
-    "bigint": (20, lambda value: _bigint(8, value)),
-    "smallint": (21, lambda value: _smallint(2, value)),
-    "int": (23, lambda value: _int(4, value)),
-    "text": (25, lambda value: _sized(value.encode())),
-    "timestamptz": (1184, lambda value: _bigint(8, (value - EPOCH) // MICROSECOND)),
-    "uuid": (2950, lambda value: _sized(value.bytes)),
+def _smallints(values: Values) -> list[bytes]:
+    return [NULL if value is None else _smallint(2, value) for value in values]
+
+
+def _ints(values: Values) -> list[bytes]:
+    return [NULL if value is None else _int(4, value) for value in values]
+
+
+def _bigints(values: Values) -> list[bytes]:
+    return [NULL if value is None else _bigint(8, value) for value in values]
+
+
+def _timestamps(values: Values) -> list[bytes]:
+    return [NULL if value is None else _bigint(8, (value - EPOCH) // MICROSECOND) for value in values]
+
+
+def _uuids(values: Values) -> list[bytes]:
+    return [
+        NULL if value is None else _uuid(16, (number := value.int) >> 64, number & LOW) for value in values
+    ]
+
+
+def _bytes(values: Values) -> list[bytes]:
+    return [NULL if value is None else _length(len(value)) + value for value in values]
+
+
+def _texts(values: Values) -> list[bytes]:
+    return _bytes([None if value is None else value.encode() for value in values])
+
+
+# For each type its oid and the function that encodes a column of it.
+TYPES: dict[str, tuple[int, Callable[[Values], list[bytes]]]] = {
+    "bool": (16, _booleans),
+    "bytea": (17, _bytes),
+    "bigint": (20, _bigints),
+    "smallint": (21, _smallints),
+    "int": (23, _ints),
+    "text": (25, _texts),
+    "timestamptz": (1184, _timestamps),
+    "uuid": (2950, _uuids),
 }
 
 
@@ -60,7 +97,7 @@ class Statement:
     def __init__(self, sql: str) -> None:
         Statement._count += 1
         self.name = b"skald_%d" % Statement._count
-        self.types: list[tuple[int, Callable[[Any], bytes], bool]] = []
+        self.types: list[tuple[int, Callable[[Values], list[bytes]], bool]] = []
         for kind, many in PLACEHOLDER.findall(sql):
             if kind not in TYPES:
                 raise ValueError(f"a placeholder of the type {kind!r}; known are {', '.join(TYPES)}")
@@ -72,16 +109,15 @@ class Statement:
     def encode(self, values: Iterable[Any]) -> list[bytes | None]:
         """One value for each placeholder, for an array a sequence."""
         return [
-            _array(oid, encode, value) if many else None if value is None else encode(value)[4:]
+            _array(oid, encode, value) if many else None if value is None else encode((value,))[0][4:]
             for (oid, encode, many), value in zip(self.types, values, strict=True)
         ]
 
 
-def _array(oid: int, encode: Callable[[Any], bytes], values: Sequence[Any]) -> bytes:
+def _array(oid: int, encode: Callable[[Values], list[bytes]], values: Sequence[Any]) -> bytes:
     if not values:
         return _empty.pack(0, 0, oid)
-    parts = [NULL if value is None else encode(value) for value in values]
-    return _header.pack(1, None in values, oid, len(values), 1) + b"".join(parts)
+    return _header.pack(1, None in values, oid, len(values), 1) + b"".join(encode(values))
 
 
 _statements: dict[str, Statement] = {}
@@ -127,10 +163,13 @@ async def _attempt(
                     statement.name, parameters, statement.formats, result_format=Format.BINARY
                 )
             pgconn.pipeline_sync()
-            results = await conn.wait(_communicate(pgconn))
+            results = await _communicate(pgconn)
             pgconn.exit_pipeline_mode()
-        except BaseException:
+        except BaseException as error:
             with suppress(psycopg.Error):
+                if isinstance(error, asyncio.CancelledError):
+                    # Else the server goes on with what it has.
+                    await conn.cancel_safe(timeout=CANCEL_WITHIN)
                 await conn.close()
             raise
     known.update(
@@ -140,20 +179,28 @@ async def _attempt(
     return results[len(fresh) :]
 
 
-def _communicate(pgconn: PGconn) -> PQGen[list[PGresult]]:
+async def _communicate(pgconn: PGconn) -> list[PGresult]:
     """Send what is queued and collect the results up to the end of the transaction."""
-    yield from send(pgconn)
+    fd = pgconn.socket
+    while pgconn.flush():
+        # A server that answers before it has read everything waits for us to read.
+        await writable_or_readable(fd)
+        pgconn.consume_input()
     results: list[PGresult] = []
     while True:
-        found = yield from fetch_many(pgconn)
-        if not found:
-            # The server is gone; it may have said why.
-            _raise_first(results)
-            raise psycopg.OperationalError("the connection was lost before the end of a transaction")
-        for result in found:
-            if result.status == ExecStatus.PIPELINE_SYNC:
-                return results
-            results.append(result)
+        while pgconn.is_busy():
+            await readable(fd)
+            pgconn.consume_input()
+        result = pgconn.get_result()
+        if result is None:
+            # The end of one statement's results; of everything when the server is gone.
+            if pgconn.status == ConnStatus.BAD:
+                _raise_first(results)
+                raise psycopg.OperationalError("the connection was lost before the end of a transaction")
+            continue
+        if result.status == ExecStatus.PIPELINE_SYNC:
+            return results
+        results.append(result)
 
 
 def _raise_first(results: Sequence[PGresult]) -> None:
