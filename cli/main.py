@@ -50,6 +50,8 @@ def skald() -> None:
 
 def main() -> None:
     """Run the command line; every failure is one line on standard error, and with ``--json`` an object as well."""
+    # httpx would load a command line of its own, which takes a third of our start; it does without when there is none.
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     try:
         skald(standalone_mode=False)
     except Failure as failure:
