@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -452,6 +453,26 @@ def test_links_that_lead_nowhere_are_told() -> None:
 def test_of_many_dead_links_some_are_told_and_the_rest_counted() -> None:
     found = problems_of("".join(f"[a](none-{index}.md)\n" for index in range(50)))
     assert len(found) == 21
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "".join(f"](a{number})" for number in range(100_000)),
+        "".join(f"](a{number})\n" for number in range(100_000)),
+        "[a](b)" + "\n" * 999_000,
+        "[a](b)\n" + "```a\n" * 190_000,
+        "[a](b)\n" + "`" * 900_000,
+        "[a](b)\n" + "`a" * 400_000,
+        "](" + " " * 900_000,
+        "](\n" * 300_000,
+        "[" * 900_000 + "]:",
+    ],
+)
+def test_a_hostile_body_takes_no_longer(body: str) -> None:
+    started = time.process_time()
+    problems_of(body)
+    assert time.process_time() - started < 0.5
 
 
 def test_a_long_body_is_told() -> None:
