@@ -22,6 +22,7 @@ from api.errors import EXCEPTION_HANDLERS
 from api.feed import EventSchemaController, FeedController
 from api.forwarded import TrustedProxies
 from api.gate import Gate
+from api.git import GitController
 from api.health import Health, HealthController
 from api.history import PromptHistoryController, SkillHistoryController
 from api.hot import HotPath
@@ -48,6 +49,7 @@ from domain.prompts import Prompt
 from domain.skills import Skill
 from projections import prompts, skills
 from projections.artifacts import Kind
+from projections.git_history import Histories
 from projections.prompts import PromptKind
 from projections.redis_views import RedisViews
 from projections.skills import SkillKind
@@ -70,6 +72,7 @@ RESOURCES = (
     PackagesController,
     PromptsController,
     PromptHistoryController,
+    GitController,
     FeedController,
     AuditController,
     WebhooksController,
@@ -172,6 +175,7 @@ async def wire(app: Litestar, config: ApiConfig, metrics: measuring.Metrics, sta
     stack.push_async_callback(share_limiter.close)
     state.mcp = McpDoor(app, allowed_origins=config.mcp_origins)
     stack.push_async_callback(state.mcp.close)
+    state.histories = Histories(pool)
     state.health = Health(pool=pool, redis=redis, migrations=MIGRATIONS, metrics=metrics)
     state.reader = Reader(
         pool,

@@ -17,6 +17,8 @@ from domain import git, marketplace
 from domain.git import BLOB, COMMIT, FILE, FOLDER, TREE, Entry, Leaf
 from domain.skills import FileRef
 from projections import contents
+from projections.packages import SKILL_MD
+from projections.skills import read_package
 from projections.versions import Connection
 from store.pool import Pool
 
@@ -34,7 +36,6 @@ TOPICS = [
 BATCH = 200  # events of one transaction
 READ_AT_ONCE = 16 * 2**20  # bytes of contents in memory at a time
 MAX_DEPTH = 50  # deltas to apply for one tree, as git itself has it
-SKILL_MD = "SKILL.md"
 
 # With the project in the lower bits; the classes of the other locks are small numbers.
 LOCK = "SELECT pg_advisory_xact_lock(%s)"
@@ -249,7 +250,7 @@ def change_of(row: tuple[Any, ...]) -> Change:
         return Change(position, topic, recorded_at, actor_id, name, None, b"", b"", 0, (), ())
     if package is None:
         raise NotRendered(f"version {number} of the skill {name}")
-    head = package.partition(b"\n")[2]
+    _, head = read_package(package)
     manifests = (manifest_decoder.decode(part) if part else () for part in (files, before))
     return Change(position, topic, recorded_at, actor_id, name, number, head, body, body_size, *manifests)
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from domain import git
-from domain.git import FOLDER, OID, REF_DELTA
+from domain.git import FOLDER, OID, REF_DELTA, Entry
 from projections import contents
 from projections.git_history import read_tree
 from projections.versions import Connection
@@ -205,15 +205,18 @@ async def _closure(conn: Connection, project_id: int, commit: _Place) -> list[by
     found: dict[bytes, None] = {commit.oid: None, commit.tree: None}
     level = [commit.tree]
     while level:
-        below: list[bytes] = []
-        for tree in await _trees(conn, project_id, level):
-            for entry in git.decode_tree(tree):
-                if entry.oid not in found:
-                    found[entry.oid] = None
-                    if entry.mode == FOLDER:
-                        below.append(entry.oid)
-        level = below
+        trees = await _trees(conn, project_id, level)
+        level = []
+        for entry in await asyncio.to_thread(_entries, trees):
+            if entry.oid not in found:
+                found[entry.oid] = None
+                if entry.mode == FOLDER:
+                    level.append(entry.oid)
     return list(found)
+
+
+def _entries(trees: Sequence[bytes]) -> list[Entry]:
+    return [entry for tree in trees for entry in git.decode_tree(tree)]
 
 
 async def _trees(conn: Connection, project_id: int, oids: Sequence[bytes]) -> list[bytes]:

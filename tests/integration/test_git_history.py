@@ -1,0 +1,155 @@
+"""The commits of a project are a function of the log: the same from the start, bit by bit, elsewhere, and once more."""
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from domain.skills import Skill
+from projections import git_history, git_packs, packages, versions
+from projections.git_history import Histories, bring_forward, forget
+from projections.git_packs import Asked
+from projections.rebuild import replay
+from projections.versions import Wanted
+from store import archive
+from store.appender import Appender
+from store.pool import Pool, connect, open_pool
+from tests.histories import History
+from tests.integration.test_rebuild import write
+from tests.integration.test_replay import damage
+
+PROJECTS = (1, 2)
+COMMITS = "SELECT project_id, sequence, position, oid FROM git_commits ORDER BY 1, 2"
+
+
+@asynccontextmanager
+async def pool_of(url: str) -> AsyncIterator[Pool]:
+    pool = await open_pool(url, size=3)
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+async def heads(url: str) -> list[bytes]:
+    async with pool_of(url) as pool:
+        return [await Histories(pool).head(project_id) for project_id in PROJECTS]
+
+
+def rows(url: str, query: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(url) as conn:
+        return conn.execute(query.encode()).fetchall()
+
+
+async def unpack(url: str, folder: Path, project_id: int) -> None:
+    """All of a project, put into an empty repository by git itself."""
+
+    def git(*command: str, given: bytes = b"") -> None:
+        subprocess.run(["git", *command], cwd=folder, input=given, capture_output=True, check=True)
+
+    async with pool_of(url) as pool:
+        head = await Histories(pool).head(project_id)
+        async with pool.connection() as conn:
+            asked = Asked(wants=(head,))
+            places = await git_packs.locate(conn, project_id, asked)
+            plan = await git_packs.plan(conn, project_id, asked, places)
+        data = b"".join([part async for part in git_packs.pack(pool, project_id, plan)])
+    git("init", "--quiet", "-b", "main")
+    git("index-pack", "--stdin", "--strict", given=data)
+    git("reset", "--quiet", "--hard", head.hex())
+
+
+async def installable(url: str, project_id: int) -> dict[str, bytes]:
+    """What the read models say."""
+    found: dict[str, bytes] = {}
+    async with await connect(url) as conn:
+        wanted = Wanted(None, None, "name", 1000, 0)
+        _, listed = await versions.page(conn, project_id, Skill.KIND, wanted)
+        for row in listed:
+            known = await versions.by_name(conn, project_id, Skill.KIND, row.name)
+            assert known is not None
+            assert known[1] is not None
+            package = packages.package_of(known[1])
+            contents = await packages.file_contents(conn, package)
+            found |= {f"{row.name}/{path}": data for path, data in packages.tree(package, contents)}
+    return found
+
+
+@pytest.mark.parametrize("seed", [31, 32])
+async def test_the_last_tree_is_what_can_be_installed(
+    fresh_database_url: str, tmp_path: Path, seed: int
+) -> None:
+    await write(fresh_database_url, seed, 250)
+    for project_id in PROJECTS:
+        folder = tmp_path / str(project_id)
+        folder.mkdir()
+        await unpack(fresh_database_url, folder, project_id)
+        skills = folder / "skills"
+        held = {
+            str(path.relative_to(skills)): path.read_bytes() for path in skills.rglob("*") if path.is_file()
+        }
+        assert held == await installable(fresh_database_url, project_id)
+
+
+async def test_bit_by_bit_as_at_once_and_once_more(
+    fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(git_history, "MAX_DEPTH", 7)
+    appender, history = Appender(fresh_database_url), History(33)
+    await appender.start()
+    async with pool_of(fresh_database_url) as pool:
+        histories = Histories(pool)
+        for _ in range(30):
+            for _ in range(5):
+                await appender.append(history.next())
+            for project_id in PROJECTS:
+                await histories.head(project_id)
+        await appender.close()
+        before = rows(fresh_database_url, COMMITS)
+        assert len(before) > 80
+        async with pool.connection() as conn:
+            await forget(conn)
+        assert rows(fresh_database_url, COMMITS) == []
+        for project_id in PROJECTS:
+            await histories.head(project_id)
+    assert rows(fresh_database_url, COMMITS) == before
+
+
+async def test_equal_logs_have_equal_commits(
+    fresh_database_url: str, migrated_copy: str, tmp_path: Path
+) -> None:
+    await write(fresh_database_url, 34, 120)
+    archive.export(fresh_database_url, tmp_path / "log.tar.gz")
+    archive.load(migrated_copy, tmp_path / "log.tar.gz")
+    await replay(migrated_copy, announce=False)
+    assert await heads(migrated_copy) == await heads(fresh_database_url)
+    assert rows(migrated_copy, COMMITS) == rows(fresh_database_url, COMMITS)
+
+
+async def test_several_processes_make_each_commit_once(fresh_database_url: str) -> None:
+    await write(fresh_database_url, 35, 200)
+
+    async def another() -> bytes:
+        async with pool_of(fresh_database_url) as pool:
+            return await bring_forward(pool, 1)
+
+    found = set(await asyncio.gather(*(another() for _ in range(4))))
+    assert len(found) == 1
+    async with pool_of(fresh_database_url) as pool:
+        histories = Histories(pool)
+        assert set(await asyncio.gather(*(histories.head(1) for _ in range(10)))) == found
+
+
+async def test_a_replay_that_puts_something_right_makes_the_commits_anew(fresh_database_url: str) -> None:
+    await write(fresh_database_url, 36, 80)
+    right = await heads(fresh_database_url)
+    await replay(fresh_database_url)
+    assert len(rows(fresh_database_url, COMMITS)) > 0
+    damage(fresh_database_url)
+    await replay(fresh_database_url)
+    assert rows(fresh_database_url, COMMITS) == []
+    assert await heads(fresh_database_url) == right
