@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -359,3 +361,9 @@ def test_schemas_hold_nothing_that_some_model_provider_refuses(bound: dict[str, 
         assert not any(f'"{word}"' in text for word in ("$ref", "pattern", "not", "x-without"))
         assert len(tool.tool.name) <= 64
         assert tool.tool.description.endswith(".")
+
+
+def test_the_page_names_every_tool_and_no_other() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "mcp.md").read_text()
+    table = page.partition("## Tools\n")[2].partition("\n- ")[0]
+    assert set(re.findall(r"`(\w+)`", table)) == {tool.name for tool in TOOLS}
