@@ -26,6 +26,13 @@ CALL_WITHIN = 60.0
 REQUIRED = "SKALD_REQUIRE_NODE"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whichever test comes first installs the packages, some 700 MB with the installers' own programs, within its time."""
+    for item in items:
+        if "packages" in getattr(item, "fixturenames", ()) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(INSTALL_WITHIN + 120))
+
+
 class Home(NamedTuple):
     """A project of one test on the running service, as clients address it."""
 
