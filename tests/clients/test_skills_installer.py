@@ -26,13 +26,13 @@ class Installer:
     def __init__(self, packages: Path, folder: Path, *, old: bool = False) -> None:
         modules = packages / "node_modules"
         node = modules / f"node-linux-{ARCHITECTURES[platform.machine()]}/bin/node"
-        self._command = [str(node), str(modules / ("skills-old" if old else "skills") / "bin/cli.mjs")]
+        self.command = [str(node), str(modules / ("skills-old" if old else "skills") / "bin/cli.mjs")]
         self.home, self.project = folder / "home", folder / "project"
         # What tells the installer that Claude Code is used here; without any agent, updates leave files as they were.
         (self.home / ".claude").mkdir(parents=True)
         self.project.mkdir()
         self._refused = folder / "refused"
-        self._env = {
+        self.env = {
             "PATH": "/usr/bin:/bin",
             "HOME": str(self.home),
             "DISABLE_TELEMETRY": "1",
@@ -43,9 +43,9 @@ class Installer:
 
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         done = subprocess.run(
-            [*self._command, *arguments],
+            [*self.command, *arguments],
             cwd=self.project,
-            env=self._env,
+            env=self.env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
