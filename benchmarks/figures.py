@@ -77,3 +77,8 @@ def show_ratio(values: Sequence[float], target: float | None) -> str:
     if target is None:
         return text
     return f"{text} {'≥' if median(values) >= target else 'MISSES'} {target:g}"
+
+
+def show_most(values: Sequence[float], most: float) -> str:
+    """The same for what must stay below."""
+    return f"{median(values):.2f} ({min(values):.2f}–{max(values):.2f}) {'≤' if median(values) <= most else 'MISSES'} {most:g}"

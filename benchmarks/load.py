@@ -23,7 +23,10 @@ SILENCE = 20.0  # seconds without any answer after which a run is given up
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """``names`` are the skills to publish to, one a connection; without them ``path`` is fetched on all connections."""
+    """``names`` are the skills to publish to, one a connection; without them ``path`` is fetched on all connections.
+
+    ``known`` is the entity tag of an answer that the client has already; every fetch must be answered 304 then.
+    """
 
     port: int
     key: str
@@ -32,17 +35,18 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     path: str
     names: tuple[str, ...] = ()
+    known: str = ""
 
 
 class Connection:
     """One client: sends the next request when the answer to the last one is complete."""
 
-    __slots__ = ("_buffer", "_requests", "_sent", "_socket")
+    __slots__ = ("_buffer", "_expected", "_requests", "_sent", "_socket")
 
-    def __init__(self, port: int, requests: Iterator[bytes]) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=SILENCE)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(self, opened: socket.socket, requests: Iterator[bytes], *, status: int = 200) -> None:
+        self._socket = opened
         self._requests = requests
+        self._expected = b"HTTP/1.1 %d" % status
         self._buffer = b""
         self._sent = 0.0
 
@@ -55,23 +59,22 @@ class Connection:
         self._socket.sendall(request)
 
     def receive(self) -> float | None:
-        """Seconds from request to answer once it is complete. Raises RuntimeError unless it is a 200."""
-        data = self._socket.recv(262_144)
-        if not data:
-            raise RuntimeError("the server closed a connection")
+        """Seconds from request to answer once it is complete. Raises RuntimeError unless it has the expected status."""
+        data = receive(self._socket)
         if self._buffer:
             data = self._buffer + data
         end = data.find(b"\r\n\r\n")
         if end < 0:
             self._buffer = data
             return None
-        start = data.find(b"content-length: ", 0, end) + 16
-        stop = data.find(b"\r\n", start)
-        if len(data) < end + 4 + int(data[start:stop]):
+        start = data.find(b"content-length: ", 0, end)
+        # A 304 has none.
+        length = int(data[start + 16 : data.find(b"\r\n", start)]) if start >= 0 else 0
+        if len(data) < end + 4 + length:
             self._buffer = data
             return None
         self._buffer = b""
-        if not data.startswith(b"HTTP/1.1 200"):
+        if not data.startswith(self._expected):
             raise RuntimeError(data.decode(errors="replace")[:2000])
         return perf_counter() - self._sent
 
@@ -79,8 +82,16 @@ class Connection:
         self._socket.close()
 
 
-def get(job: Job) -> bytes:
-    return f"GET {job.path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {job.key}\r\n\r\n".encode()
+def connect(port: int) -> socket.socket:
+    opened = socket.create_connection(("127.0.0.1", port), timeout=SILENCE)
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return opened
+
+
+def get(path: str, key: str, known: str = "") -> bytes:
+    """One GET on a connection that is kept."""
+    condition = f"if-none-match: {known}\r\n" if known else ""
+    return f"GET {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {key}\r\n{condition}\r\n".encode()
 
 
 def publishes(job: Job, name: str) -> Iterator[bytes]:
@@ -110,6 +121,26 @@ def ask(job: Job, path: str) -> Any:
     if not head.startswith(b"HTTP/1.1 200"):
         raise RuntimeError(data.decode(errors="replace")[:2000])
     return json.loads(body)
+
+
+def exchange(opened: socket.socket, request: bytes) -> tuple[int, bytes, bytes]:
+    """One request and its whole answer on a connection that is kept: status, head and body."""
+    opened.sendall(request)
+    data = b""
+    while (end := data.find(b"\r\n\r\n")) < 0:
+        data += receive(opened)
+    start = data.find(b"content-length: ", 0, end)
+    length = int(data[start + 16 : data.find(b"\r\n", start)]) if start >= 0 else 0
+    while len(data) < end + 4 + length:
+        data += receive(opened)
+    return int(data[9:12]), data[:end], data[end + 4 :]
+
+
+def receive(opened: socket.socket) -> bytes:
+    data = opened.recv(262_144)
+    if not data:
+        raise RuntimeError("the server closed a connection")
+    return data
 
 
 def drive(connections: Sequence[Connection], warmup: float, seconds: float) -> Load:
@@ -151,9 +182,12 @@ def drive(connections: Sequence[Connection], warmup: float, seconds: float) -> L
 def main() -> None:
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
     if job.names:
-        connections = [Connection(job.port, publishes(job, name)) for name in job.names]
+        connections = [Connection(connect(job.port), publishes(job, name)) for name in job.names]
     else:
-        connections = [Connection(job.port, repeat(get(job))) for _ in range(job.connections)]
+        request, status = get(job.path, job.key, job.known), 304 if job.known else 200
+        connections = [
+            Connection(connect(job.port), repeat(request), status=status) for _ in range(job.connections)
+        ]
     result = drive(connections, job.warmup, job.seconds)
     for connection in connections:
         connection.close()
