@@ -58,7 +58,7 @@ WHERE project_id = %(project)s AND kind = %(kind)s AND archived_position IS NOT 
 # artifacts_archived, events_pkey, active_names_pkey
 ARCHIVED = f"""
 SELECT page.name, page.latest_version, page.created_at, page.latest_version, page.latest_id, page.latest_at,
-       details.bytes, outline.bytes, CASE WHEN %(body)s THEN body.bytes END, '[]'::bytea, {AUTHOR},
+       details.bytes, outline.bytes, package.bytes, CASE WHEN %(body)s THEN body.bytes END, '[]'::bytea, {AUTHOR},
        page.archived_at, archive.actor_id, active_names.stream_id IS NOT NULL
 FROM (
     SELECT * FROM artifacts
@@ -69,6 +69,7 @@ JOIN events AS archive ON archive.position = page.archived_position
 JOIN contents AS body ON body.digest = page.body
 JOIN contents AS details ON details.digest = page.details
 LEFT JOIN contents AS outline ON outline.digest = page.outline
+LEFT JOIN contents AS package ON package.digest = page.package
 LEFT JOIN active_names ON active_names.project_id = page.project_id AND active_names.kind = page.kind
                       AND active_names.name = page.name
 {JOIN_AUTHOR} page.latest_by
@@ -175,9 +176,9 @@ async def archived(
     counted = await (await conn.execute(COUNT_ARCHIVED, params)).fetchone()
     params |= {"limit": limit, "offset": offset, "body": with_body}
     rows = await (await conn.execute(ARCHIVED, params, binary=True)).fetchall()
-    people = await people_of(conn, {row[19] for row in rows if row[19] is not None})
+    people = await people_of(conn, {row[20] for row in rows if row[20] is not None})
     found = [
-        ArchivedRow(row_of(row[:18]), timestamp(row[18]), people.get(row[19] or 0, b"null"), row[20])
+        ArchivedRow(row_of(row[:19]), timestamp(row[19]), people.get(row[20] or 0, b"null"), row[21])
         for row in rows
     ]
     return counted[0] if counted else 0, found

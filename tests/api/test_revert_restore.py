@@ -29,6 +29,8 @@ async def archive(space: Space, name: str = "pdf-forms") -> None:
 def content(version: dict[str, Any]) -> dict[str, Any]:
     """What a version says, without who published it when."""
     own = {"id", "version", "created_at", "updated_at", "is_latest", "latest_version", "version_count"}
+    # SKILL.md names the version.
+    own |= {"skill_md", "digest"}
     return {key: value for key, value in version.items() if key not in own}
 
 
