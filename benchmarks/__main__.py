@@ -6,7 +6,7 @@ from collections.abc import Callable
 import psycopg
 from rich.console import Console
 
-from benchmarks import feed, get, publish, replay, versions
+from benchmarks import beside_writer, cold, feed, get, publish, replay, start, storage, versions
 from benchmarks.plan import Plan
 from benchmarks.report import Table, circumstances, markdown, show
 from benchmarks.stage import Stage, stage
@@ -16,6 +16,10 @@ from cli.settings import default_workers
 TABLES: dict[str, Callable[[Stage, Plan], Table]] = {
     "publish": publish.run,
     "get": get.run,
+    "beside_writer": beside_writer.run,
+    "cold": cold.run,
+    "storage": storage.run,
+    "start": start.run,
     "versions": versions.run,
     "feed": feed.run,
     "replay": replay.run,

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +18,6 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from benchmarks.floor import ANSWER, Fixed
-from benchmarks.load import Job
 from cli.child import Child
 from cli.embedded import EmbeddedServers
 from cli.schema import migrate
@@ -133,6 +132,23 @@ def service(on: Stage, *, workers: int, answer: Fixed | None = None, peer: bool 
         child.stop(timeout=15)
 
 
+@contextlib.contextmanager
+def followers(on: Stage) -> Iterator[int]:
+    """The followers of the log, as `skald serve` runs them; their process id."""
+    run_dir = Path(tempfile.mkdtemp(prefix="followers-", dir=on.folder))
+    settings = Settings(database_url=on.database_url, redis_url=on.redis_url, run_dir=run_dir)
+    shown = {name: text for name, text in os.environ.items() if not name.startswith("SKALD_")}
+    with (run_dir / "log").open("wb") as log:
+        command = [sys.executable, "-m", "cli.main", "worker"]
+        child = Child("worker", command, env={**shown, **settings.to_env()}, output=log)
+    try:
+        yield child.pid
+        if child.exit_code() is not None:
+            raise RuntimeError(f"the followers ended:\n{(run_dir / 'log').read_text()[-4000:]}")
+    finally:
+        child.stop(timeout=15)
+
+
 def free_port() -> int:
     """A port that nobody listens on. The API processes share theirs, so it has to be a number, not 0."""
     for port in range(FIRST_PORT, FIRST_PORT + 200):
@@ -149,10 +165,12 @@ def client(on: Stage, server: Server) -> httpx.Client:
     )
 
 
-def measured(module: str, job: Job | msgspec.Struct, result: type[R], *, timeout: float) -> R:
+def measured(
+    module: str, job: msgspec.Struct, result: type[R], *, timeout: float, arguments: Sequence[str] = ()
+) -> R:
     """Run ``module`` in a process of its own with the job as its input; what it printed is the result."""
     done = subprocess.run(
-        [sys.executable, "-m", module],
+        [sys.executable, "-m", module, *arguments],
         input=msgspec.json.encode(job),
         capture_output=True,
         timeout=timeout,
