@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 import projections
 import store
 from api import metrics as measuring
+from api.application import Application
 from api.audit import AuditController
 from api.auth import Authenticator
 from api.closing import when_told_to_end
@@ -119,7 +120,7 @@ def create_app(config: ApiConfig) -> Observability:
                 yield
             app.state.tail.end_waits()
 
-    litestar = Litestar(
+    litestar = Application(
         route_handlers=route_handlers(),
         lifespan=[lifespan],
         exception_handlers=EXCEPTION_HANDLERS,
@@ -192,6 +193,7 @@ async def wire(app: Litestar, config: ApiConfig, metrics: measuring.Metrics, sta
         share_limiter,
         state.trusted_proxies,
         config.public_project,
+        at_once=max(1, config.pool_size // 2),
     )
     state.commands = Commands(
         pool, appender, Repository(pool, marks), state.reader, marks, KINDS, config.run_dir
