@@ -63,6 +63,8 @@ def login(url: str | None, project: str | None, key_stdin: bool, profile: str, a
         user = remote.get("/api/users/@me/")
         scopes = remote.get("/api/personal_api_keys/@current").get("scopes", [])
         found = _project(remote, project)
+        if "email" not in user or "id" not in found:
+            raise Failure(f"{url} is no Skald service; check the address", code="not_skald")
     profiles.targets[profile] = Target(url=url, key=target.key, project=str(found["id"]))
     profiles.save()
     if as_json:

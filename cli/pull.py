@@ -12,7 +12,7 @@ from cli.checkout import Checkout, Plan
 from cli.errors import Failure
 from cli.output import show_json
 from cli.remote import Remote, RemoteFailure
-from cli.remote_options import printable, remote_options, service, warn
+from cli.remote_options import remote_options, service, warn
 from cli.skill_folders import digest_of
 from cli.transfer import at_once, progress, rows_by_name, tree_of
 
@@ -67,11 +67,12 @@ def pull(
     if names and every:
         raise Failure("name skills, or say --all", code="usage")
     with service(profile, project) as remote:
+        remote.settle_project()
         run = Pull(remote, Checkout(folder, remote.target), force=force, dry_run=dry_run)
         if run.checkout.foreign:
             raise Failure(
                 f"{folder} holds skills of {run.checkout.foreign.url}, project {run.checkout.foreign.project}; choose "
-                "another --dir",
+                "another --dir, or remove .skald.json there",
                 code="other_service",
             )
         try:
@@ -261,12 +262,12 @@ class Pull:
                         " …" if len(result.files.changed) > 5 else ""
                     )
                     warn(
-                        f"{result.name}: left alone, these would be lost: {printable(shown)}. Push them first, or pull "
+                        f"{result.name}: left alone, these would be lost: {shown}. Push them first, or pull "
                         "with --force."
                     )
                 case "failed" | "not_found":
                     assert result.error is not None
-                    warn(f"{result.name}: {printable(result.error['detail'])}")
+                    warn(f"{result.name}: {result.error['detail']}")
         order = ("written", "updated", "unchanged", "edited", "gone", *BAD)
         told = [f"{counts[outcome]} {outcome.replace('_', ' ')}" for outcome in order if outcome in counts]
         head = "dry run, nothing was written: " if self.dry_run else ""

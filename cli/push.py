@@ -13,8 +13,8 @@ from cli.checkout import Checkout
 from cli.errors import Failure
 from cli.output import show_json
 from cli.remote import Remote, RemoteFailure, Unreachable
-from cli.remote_options import printable, remote_options, service, show_diff, warn
-from cli.skill_folders import LocalSkill, find, read
+from cli.remote_options import remote_options, service, show_diff, shown, warn
+from cli.skill_folders import SKILL_MD, LocalSkill, find, read
 from cli.transfer import at_once, problem_lines, progress, rows_by_name, tree_of, upload
 
 # Results that keep the exit code from being 0.
@@ -144,6 +144,7 @@ class Push:
         fill_in: bool,
     ) -> None:
         """Read all folders, and find out which of them the service does not have as they are."""
+        self.remote.settle_project()
         rows = rows_by_name(self.remote)
         by_name: dict[str, list[Candidate]] = {}
         with progress("reading", len(folders)) as report:
@@ -160,7 +161,7 @@ class Push:
                 )
                 result = Result(
                     name=skill.name,
-                    folder=str(folder),
+                    folder=shown(folder),
                     outcome="refused",
                     problems=[msgspec.to_builtins(problem) for problem in skill.problems],
                     left_out=skill.left_out,
@@ -218,12 +219,12 @@ class Push:
 
     def _stale(self, candidate: Candidate, pulled: int, latest: int) -> None:
         name, folder = candidate.skill.name, candidate.result.folder
-        shown = folder if "/" in folder else f"./{folder}"
+        path = folder if "/" in folder else f"./{folder}"
         candidate.result.outcome = "conflict"
         candidate.result.error = {
             "code": "version_conflict",
             "detail": f"version {latest} of '{name}' was published after you pulled version {pulled}. See it by "
-            f"`skald diff {name} {pulled}`, and yours by `skald diff {shown} {pulled}`; join them, then push with --force.",
+            f"`skald diff {name} {pulled}`, and yours by `skald diff {path} {pulled}`; join them, then push with --force.",
             "current_version": latest,
         }
 
@@ -264,6 +265,7 @@ class Push:
         if not self.dry_run:
             result.version, result.digest = answer["version"], answer["digest"]
             self._note(candidate, answer["version"], answer["digest"])
+        skill.files = {}  # memory: nothing more is done with it
 
     def _refused(self, candidate: Candidate, failure: RemoteFailure) -> None:
         skill, result = candidate.skill, candidate.result
@@ -291,7 +293,7 @@ class Push:
             written = checkout.state.skills.get(name)
             if written and (written.version, written.digest) != (version, digest):
                 # By the bytes that lie there: SKILL.md may be written otherwise than the service writes it.
-                source = {"SKILL.md": (candidate.skill.folder / "SKILL.md").read_bytes()}
+                source = {SKILL_MD: candidate.skill.source}
                 with checkout.held():
                     checkout.note(name, {**candidate.skill.files, **source}, version=version, digest=digest)
                     checkout.save()
@@ -303,7 +305,10 @@ class Push:
 
         def fetch(candidate: Candidate) -> list[str]:
             assert candidate.base is not None
-            before = tree_of(self.remote, candidate.skill.name, candidate.base)
+            try:
+                before = tree_of(self.remote, candidate.skill.name, candidate.base)
+            except RemoteFailure as failure:
+                return [f"# cannot be compared: {failure}"]
             return list(skill_diff.diff(before, candidate.skill.tree(candidate.base)))
 
         shown: dict[str, list[str]] = {}
@@ -367,18 +372,18 @@ class Push:
                 )
                 for other in self.results:
                     if other.name == result.name:
-                        warn(f"  {printable(other.folder)}")
+                        warn(f"  {other.folder}")
             return
-        detail = f": {printable(error['detail'])}" if error else ""
+        detail = f": {error['detail']}" if error else ""
         warn(f"{result.folder}: {result.outcome}{detail}")
         if skill.errors:
             for line in problem_lines(skill, "error"):
-                warn(printable(line))
+                warn(line)
         elif result.outcome == "refused":
             for problem in result.problems:
                 if problem.get("severity") == "error":
                     path = str(problem.get("path") or "").removeprefix(f"{result.name}/")
-                    warn(printable(f"  {skill.folder / path}: {problem.get('message')}"))
+                    warn(f"  {shown(skill.folder / path)}: {problem.get('message')}")
 
     def _tell_warnings(self) -> None:
         found = [
@@ -390,9 +395,9 @@ class Push:
         count = sum(problem.severity == "warning" for skill in found for problem in skill.problems)
         if self.warnings:
             for skill in found:
-                warn(f"{skill.folder}: could be better")
+                warn(f"{shown(skill.folder)}: could be better")
                 for line in problem_lines(skill, "warning"):
-                    warn(printable(line))
+                    warn(line)
         elif count:
             are = f"{len(found)} skills" if len(found) > 1 else found[0].name
             warn(f"{are} could be better ({count} hints): skald push --dry-run --warnings lists them")

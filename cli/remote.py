@@ -14,7 +14,7 @@ import httpx
 import msgspec
 
 from cli.errors import Failure
-from cli.profile import Target
+from cli.profile import CURRENT, Target
 
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)  # seconds; a publish of a large skill over a slow line
 ATTEMPTS = 6  # of a request whose connection breaks; the waits between them add up to some 6 s
@@ -78,6 +78,12 @@ class Remote:
         self._stopped.set()
 
     # What there is
+
+    def settle_project(self) -> None:
+        """Put the number in place of ``@current``, so that what is kept of a project does not hang on the key."""
+        if self.target.project == CURRENT:
+            found = self.get(self.path(""))
+            self.target = msgspec.structs.replace(self.target, project=str(found["id"]))
 
     def path(self, rest: str) -> str:
         """The path of something in the project."""
@@ -144,12 +150,15 @@ class Remote:
                 self.notice(f"{reason}; going on in {pause:.0f} s")
             self._not_before = max(self._not_before, time.monotonic() + pause)
 
-    def decoded(self, answer: httpx.Response) -> Any:
-        """The JSON of an answer. Raises RemoteFailure when it is none."""
+    def decoded(self, answer: httpx.Response) -> dict[str, Any]:
+        """The JSON object of an answer. Raises RemoteFailure when it is none."""
         try:
-            return msgspec.json.decode(answer.content)
+            found = msgspec.json.decode(answer.content)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise self._not_skald(answer) from None
+            found = None
+        if not isinstance(found, dict):
+            raise self._not_skald(answer)
+        return found
 
     # How it fails
 

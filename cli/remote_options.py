@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -45,7 +46,7 @@ def service(profile: str | None, project: str | None) -> Iterator[Remote]:
 
 def warn(text: str) -> None:
     """A line for the person at the terminal, beside the output."""
-    click.echo(text, err=True)
+    click.echo(printable(text), err=True)
 
 
 def printable(text: str) -> str:
@@ -53,6 +54,11 @@ def printable(text: str) -> str:
     return "".join(
         char if char in "\n\t" or char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text
     )
+
+
+def shown(path: Path) -> str:
+    """A path as text that can be printed and sent, whatever its bytes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def one_line(text: str, width: int) -> str:

@@ -53,7 +53,7 @@ MAX_DEPTH = 32
 class LocalSkill(msgspec.Struct, kw_only=True):
     """A folder as it would be published. ``document`` is None when a problem is an error.
 
-    ``files`` has the contents beside SKILL.md by path; ``left_out`` the files that are not taken, with the reason.
+    ``files`` has the contents beside SKILL.md by path; ``left_out`` the files that are not taken, with the reason. ``source`` is SKILL.md as it lies there.
     """
 
     folder: Path
@@ -62,6 +62,7 @@ class LocalSkill(msgspec.Struct, kw_only=True):
     files: dict[str, bytes]
     problems: list[Problem]
     left_out: dict[str, str]
+    source: bytes = b""
 
     @property
     def errors(self) -> list[Problem]:
@@ -201,7 +202,8 @@ def read(
         problems.append(
             _error("skill_md_clash", f"Only one of {', '.join(sorted(own))} can be the skill's own text.", "")
         )
-    parsed = skill_md.parse(source)
+    # A link that may not be followed has been told already.
+    parsed = skill_md.parse(source) if own or not problems else skill_md.Parsed(None, [])
     document = parsed.document
     for problem in parsed.problems:
         suggestion = _suggested(folder, source) if problem.code == "no_frontmatter" else None
@@ -232,7 +234,13 @@ def read(
         document = None
     name = document.name if document else parsed.name
     return LocalSkill(
-        folder=folder, name=name, document=document, files=files, problems=problems, left_out=left_out
+        folder=folder,
+        name=name,
+        document=document,
+        files=files,
+        problems=problems,
+        left_out=left_out,
+        source=source,
     )
 
 

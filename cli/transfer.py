@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from cli.errors import Failure
 from cli.remote import Remote
+from cli.remote_options import shown
 from cli.skill_folders import SKILL_MD, LocalSkill
 from domain.archives import unpack, zip_of
 
@@ -22,7 +23,12 @@ Progress = Callable[[int], None]
 
 def rows_by_name(remote: Remote) -> dict[str, dict[str, Any]]:
     """Every skill of the project as the list has it, with its digest."""
-    return {row["name"]: row for row in remote.pages(remote.path("llm_skills/"), {"order_by": "name"})}
+    rows = {row["name"]: row for row in remote.pages(remote.path("llm_skills/"), {"order_by": "name"})}
+    if any("digest" not in row for row in rows.values()):
+        raise Failure(
+            f"{remote.target.url} tells no digests of skills: it is older than this command", code="too_old"
+        )
+    return rows
 
 
 def tree_of(remote: Remote, name: str, version: int | None = None) -> dict[str, bytes]:
@@ -120,7 +126,7 @@ def progress(title: str, total: int) -> Iterator[Progress]:
 def problem_lines(skill: LocalSkill, severity: str) -> list[str]:
     """``  path: message`` for the errors or the warnings of a folder."""
     return [
-        f"  {skill.folder / problem.path if problem.path else skill.folder}: {problem.message}"
+        f"  {shown(skill.folder / problem.path if problem.path else skill.folder)}: {problem.message}"
         for problem in skill.problems
         if problem.severity == severity
     ]

@@ -90,6 +90,12 @@ def test_the_folder_of_another_project_is_refused(ada: Person, tmp_path: Path) -
     assert bob.json("pull", "--dir=out", code=1)["error"]["code"] == "other_service"
 
 
+def test_the_project_of_the_key_is_the_same_by_its_number(ada: Person) -> None:
+    number = ada.env.pop("SKALD_PROJECT")
+    assert ada.json("pull", "--dir=out")["summary"] == {"written": 2}
+    assert ada.json("pull", "--dir=out", f"--project={number}")["summary"] == {"unchanged": 2}
+
+
 def test_a_skill_that_is_archived_is_told_and_its_folder_stays(ada: Person) -> None:
     ada.json("pull", "--dir=out")
     with ada.service.client(ada.key, ada.project_id) as http:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,7 +14,7 @@ import httpx
 import pytest
 
 from tests.people import Person, outcomes
-from tests.service import MakeService, Service
+from tests.service import Service
 
 
 @pytest.fixture
@@ -135,6 +136,15 @@ def test_a_folder_without_skills_says_so(ada: Person) -> None:
     assert ada.json("push", "nowhere", code=1)["error"]["code"] == "usage"
 
 
+def test_names_of_any_bytes_can_be_told(ada: Person) -> None:
+    folder = ada.write_skill("one", folder=os.fsdecode(b"skills/\xff\x1b"))
+    assert outcomes(ada.json("push", "skills")) == {"one": "created"}
+    (folder / os.fsdecode(b"\xfe")).write_bytes(b"")
+    refused = ada.json("push", "skills", code=1)["skills"][0]
+    assert refused["problems"][0]["code"] == "invalid_path"
+    assert "\x1b" not in ada.skald("push", "skills").stderr
+
+
 def test_links_out_of_the_folder_and_secrets_are_left_out_and_told(ada: Person) -> None:
     one = ada.write_skill("one", files={".env": b"SECRET=1", "a": b""})
     ada.write_skill("elsewhere", folder="outside/elsewhere")
@@ -179,14 +189,14 @@ def test_a_connection_that_breaks_after_the_write_publishes_once(relay: "Relay",
     assert ada.get("name/one")["version_count"] == 1
 
 
-def test_a_service_that_asks_for_patience_gets_it(make_service: MakeService, tmp_path: Path) -> None:
-    service = make_service(settings={"SKALD_RATE_LIMIT_PER_MINUTE": "6", "SKALD_RATE_LIMIT_PER_HOUR": "0"})
-    ada = Person(service, tmp_path)
-    for number in range(7):
+def test_a_service_that_asks_for_patience_gets_it(relay: "Relay", ada: Person) -> None:
+    for number in range(5):
         ada.write_skill(f"skill-{number}")
-    done = ada.skald("push", "skills")
-    assert done.returncode == 0
-    assert done.stdout.splitlines()[-1] == "7 created"
+    relay.too_many = 3
+    begin = time.monotonic()
+    assert ada.json_by(relay.url, "push", "skills")["summary"] == {"created": 5}
+    assert time.monotonic() - begin > 1
+    assert relay.too_many == 0
 
 
 def test_of_two_that_push_at_once_one_is_told(ada: Person, tmp_path: Path) -> None:
@@ -249,6 +259,7 @@ class Relay:
         self.target = target
         self.slow = 0.0
         self.lose_answers = 0
+        self.too_many = 0
         self.refuse_after: int | None = None
         self.before_import: Any = None
         self.imported = threading.Event()
@@ -283,6 +294,11 @@ class Relay:
         if is_import:
             with self._lock:
                 self.keys.append(handler.headers["idempotency-key"])
+                if self.too_many:
+                    self.too_many -= 1
+                    text = b'{"type": "throttled_error", "code": "throttled", "detail": "Too many.", "attr": null}'
+                    self.answer(handler, httpx.Response(429, headers={"retry-after": "1"}, content=text))
+                    return
                 if self.refuse_after is not None:
                     if self.refuse_after <= 0:
                         handler.close_connection = True
@@ -302,6 +318,9 @@ class Relay:
                     self.lose_answers -= 1
                     handler.close_connection = True
                     return
+        self.answer(handler, answer)
+
+    def answer(self, handler: BaseHTTPRequestHandler, answer: httpx.Response) -> None:
         handler.send_response(answer.status_code)
         for name in ("content-type", "retry-after"):
             if name in answer.headers:
