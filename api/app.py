@@ -193,6 +193,7 @@ async def wire(app: Litestar, config: ApiConfig, metrics: measuring.Metrics, sta
         share_limiter,
         state.trusted_proxies,
         config.public_project,
+        at_once=max(1, config.pool_size // 2),
     )
     state.commands = Commands(
         pool, appender, Repository(pool, marks), state.reader, marks, KINDS, config.run_dir

@@ -95,6 +95,8 @@ class Discovery:
         limiter: RateLimiter,
         proxies: TrustedProxies,
         public_project: int | None,
+        *,
+        at_once: int,
     ) -> None:
         self._pool = pool
         self._reader = reader
@@ -102,6 +104,9 @@ class Discovery:
         self._limiter = limiter
         self._proxies = proxies
         self._public_project = public_project
+        # An installer asks for all skills at the same moment, and leaves out without a word what it does not get: requests
+        # wait for each other here, where nothing times out, and leave database connections to those who have keys.
+        self.turns = asyncio.Semaphore(at_once)
         self._kept: LRU[int, Indexes] = LRU(INDEXES)
         self._locks = KeyedLocks()
 
@@ -325,9 +330,10 @@ async def _answered(
     request: Request[Any, Any, Any], answer: Callable[[int], Awaitable[Answer]]
 ) -> Response[Any]:
     """Refusals, too, can be read by a web page."""
-    token = _token(request)
+    token, door = _token(request), _door(request)
     try:
-        given = await answer(await _door(request).enter(request.scope, token))
+        async with door.turns:
+            given = await answer(await door.enter(request.scope, token))
     except Refused as refused:
         given = render(refused)
     more = OPEN if token is None else [*OPEN, *SECRET]
