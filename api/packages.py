@@ -71,7 +71,6 @@ class Upload(msgspec.Struct, frozen=True):
     dry_run: bool
     base_version: int | None
 
-    @property
     def identity(self) -> bytes:
         """The same for the same import, whatever boundaries and file names its form came with."""
         digest = sha256(self.archive).hexdigest()
@@ -109,7 +108,8 @@ class PackagesController(Controller):
         limits: Limits = request.app.state.archive_limits
         skill = await asyncio.to_thread(incoming.read, upload.archive, limits)
         _check(skill)
-        caller = caller_of(request, upload.identity)
+        keyed = header_of(request, b"idempotency-key") is not None
+        caller = caller_of(request, await asyncio.to_thread(upload.identity) if keyed else b"")
         importing = Importing(request, caller, upload, skill)
         return await (importing.dry_run() if upload.dry_run else importing.run())
 

@@ -8,7 +8,6 @@ import stat
 import struct
 import subprocess
 import tarfile
-import time
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -143,6 +142,7 @@ trees = (
 )
 
 
+@settings(deadline=None)
 @given(trees, st.binary(max_size=500), st.sampled_from(["", "pdf"]), st.sampled_from([zip_of, tar_gz_of]))
 def test_what_is_packed_is_unpacked(files: Any, skill_md: bytes, folder: str, pack: Any) -> None:
     tree = [("SKILL.md", skill_md), *sorted(files.items())]
@@ -442,17 +442,22 @@ def test_more_entries_than_any_skill_has() -> None:
     assert codes(unpack(tar_with(*[(f"f{n}", b"") for n in range(60)]), SMALL)) == [("too_many_entries", "")]
 
 
-def test_a_directory_of_a_million_entries_costs_no_second() -> None:
+def test_a_directory_of_half_a_million_entries_is_not_read() -> None:
     entry = (
         struct.pack("<4s4B4HL2L5H2L", b"PK\1\2", 20, 3, 20, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)
         + b"a"
     )
     directory = entry * 500_000
     end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0, 0, len(directory), 4, 0)
-    started = time.monotonic()
+    data = b"PK\3\4" + directory + end
 
-    assert codes(unpack(b"PK\3\4" + directory + end)) == [("too_many_entries", "")]
-    assert time.monotonic() - started < 1
+    tracemalloc.start()
+    unpacked = unpack(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert codes(unpacked) == [("too_many_entries", "")]
+    assert peak < 100_000
 
 
 def test_problems_without_end_are_cut() -> None:
@@ -534,6 +539,7 @@ def test_a_damaged_tar_in_a_sound_gzip_is_no_crash(damage: list[tuple[int, bytes
     unpack(gzip.compress(bytes(data), compresslevel=1), SMALL)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.sampled_from([b"PK\3\4", b"PK\5\6", b"\x1f\x8b\x08\0"]))
 def test_any_bytes_are_no_crash(data: bytes, magic: bytes) -> None:
     unpack(magic + data)
