@@ -261,7 +261,6 @@ class Push:
                 raise
             return
         result.outcome = answer["outcome"]
-        result.problems = answer["problems"]
         if not self.dry_run:
             result.version, result.digest = answer["version"], answer["digest"]
             self._note(candidate, answer["version"], answer["digest"])
@@ -279,7 +278,12 @@ class Push:
                     self._is_there(candidate, row["version"], row["digest"])
                     return
         result.outcome = "conflict" if conflict else "refused"
-        result.problems = failure.problems or result.problems
+        if failure.problems:
+            # Paths in the archive begin with the folder that we packed.
+            result.problems = [
+                {**problem, "path": str(problem.get("path") or "").removeprefix(f"{skill.name}/")}
+                for problem in failure.problems
+            ]
         detail = str(failure)
         if conflict:
             detail = f"somebody else published '{skill.name}' at the same moment ({detail}) Look by `skald log {skill.name}`, and push again."
@@ -382,8 +386,7 @@ class Push:
         elif result.outcome == "refused":
             for problem in result.problems:
                 if problem.get("severity") == "error":
-                    path = str(problem.get("path") or "").removeprefix(f"{result.name}/")
-                    warn(f"  {shown(skill.folder / path)}: {problem.get('message')}")
+                    warn(f"  {shown(skill.folder / problem['path'])}: {problem.get('message')}")
 
     def _tell_warnings(self) -> None:
         found = [

@@ -230,6 +230,14 @@ def read(
             )
     if document is not None:
         problems += spec.problems(document, document.body.encode(), files.keys())
+        if (own_name := folder.resolve().name) != document.name:
+            problems.append(
+                Problem(
+                    "folder_name",
+                    f"The folder is named '{os.fsencode(own_name).decode(errors='backslashreplace')}', the skill "
+                    f"'{document.name}': both should be the same, and strict installers want them to be.",
+                )
+            )
     if any(problem.severity == "error" for problem in problems):
         document = None
     name = document.name if document else parsed.name

@@ -155,3 +155,4 @@ def test_the_digest_is_that_of_the_rendered_skill(tmp_path: Path) -> None:
     folder = write(tmp_path / "pdf", files={"a.txt": b"a"})
     one, other = read(folder, folder), read(write(tmp_path / "other", files={"a.txt": b"a"}), tmp_path)
     assert one.digest(3) == other.digest(3) != one.digest(4)
+    assert [problem.code for problem in other.problems] == ["folder_name"]
