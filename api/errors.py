@@ -225,7 +225,7 @@ DESCRIPTIONS = {
     409: "The state has moved on: `version_conflict` with `current_version`, or `file_exists`.",
     412: "`If-Match` names another representation than the current one.",
     413: "The request body is larger than this service takes.",
-    415: "The body is not application/json.",
+    415: "The body is of another type than this address takes.",
     422: "The `Idempotency-Key` came with another request before.",
     429: "The key has used up its budget; `Retry-After` and `RateLimit-*` say when it is renewed.",
     503: "The service cannot take the request now; `Retry-After` says when to try again.",

@@ -38,10 +38,10 @@ Every GET answers to HEAD, too.
 `llm_prompt:read`, `llm_prompt:write`, `event:read`, `webhook:read`, `webhook:write`; write includes read; `*` is all \
 of them) and the projects that it may enter.
 
-**Bodies.** JSON objects, as `application/json`; an empty body counts as `{}`. Unknown fields and query parameters are \
-ignored, a query parameter without a value counts as absent, JSON types are not coerced (1.0 is no integer). Content is \
-kept byte for byte; one-line fields such as names and descriptions are trimmed. No text may hold a NUL or a lone \
-surrogate.
+**Bodies.** JSON objects, as `application/json` (the import of archives takes a form); an empty body counts as `{}`. \
+Unknown fields and query parameters are ignored, a query parameter without a value counts as absent, JSON types are \
+not coerced (1.0 is no integer). Content is kept byte for byte; one-line fields such as names and descriptions are \
+trimmed. No text may hold a NUL or a lone surrogate.
 
 **Limits.** A body and a file have at most 1,000,000 bytes of UTF-8, a skill at most 200 files, metadata 100,000 bytes \
 of compact JSON, a request 32 MiB (413 above it; configurable).
