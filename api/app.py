@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 import projections
 import store
 from api import metrics as measuring
+from api.admission import Admission
 from api.application import Application
 from api.audit import AuditController
 from api.auth import Authenticator
@@ -24,7 +25,7 @@ from api.feed import EventSchemaController, FeedController
 from api.forwarded import TrustedProxies
 from api.gate import Gate
 from api.git import GitController
-from api.health import Health, HealthController
+from api.health import DATABASE_PATIENCE, Health, HealthController
 from api.history import PromptHistoryController, SkillHistoryController
 from api.hot import HotPath
 from api.identity import IdentityController
@@ -128,7 +129,7 @@ def create_app(config: ApiConfig) -> Observability:
         openapi_config=None,
         logging_config=None,
     )
-    hot = HotPath(Options(litestar))
+    hot = HotPath(Options(litestar), Admission(config.max_in_flight))
     return Observability(hot, metrics=metrics, log=AccessLog() if config.access_log else None)
 
 
@@ -177,7 +178,10 @@ async def wire(app: Litestar, config: ApiConfig, metrics: measuring.Metrics, sta
     state.mcp = McpDoor(app, allowed_origins=config.mcp_origins)
     stack.push_async_callback(state.mcp.close)
     state.histories = Histories(pool)
-    state.health = Health(pool=pool, redis=redis, migrations=MIGRATIONS, metrics=metrics)
+    # A connection for the probes alone: behind the requests they would tell how long the queue is, and not who is well.
+    probes = await open_pool(config.database_url, size=1, timeout=DATABASE_PATIENCE)
+    stack.push_async_callback(probes.close)
+    state.health = Health(pool=pool, probes=probes, redis=redis, migrations=MIGRATIONS, metrics=metrics)
     state.reader = Reader(
         pool,
         marks,

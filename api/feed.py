@@ -14,6 +14,7 @@ from litestar.params import FromPath
 from litestar.response import Stream
 
 from api import artifacts
+from api.admission import only_waits
 from api.artifacts import header_of, project_of, query_of
 from api.documentation import Param, integer, route
 from api.errors import documented
@@ -189,6 +190,7 @@ async def wait_for_first(
     project_id, deadline = project_of(request), monotonic() + seconds
     while True:
         items, after = await read(request.app.state.pool, project_id, after, limit, filters)
+        only_waits(request.scope)
         if items or not await tail.wait_beyond(after, deadline - monotonic()):
             return items, after
 

@@ -41,12 +41,19 @@ class Readiness(msgspec.Struct):
 
 
 class Health:
-    """Looks at what the service leans on."""
+    """Looks at what the service leans on, by the connections of ``probes``; those of ``pool``, which requests use, are counted."""
 
     def __init__(
-        self, *, pool: Pool, redis: "Redis | None", migrations: Sequence[Path], metrics: Metrics
+        self,
+        *,
+        pool: Pool,
+        redis: "Redis | None",
+        migrations: Sequence[Path],
+        metrics: Metrics,
+        probes: Pool | None = None,
     ) -> None:
         self._pool = pool
+        self._probes = probes or pool
         self._redis = redis
         self._migrations = migrations
         self._metrics = metrics
@@ -72,7 +79,7 @@ class Health:
         self,
     ) -> tuple[Literal["ok", "unavailable", "migrations missing"], dict[str, int]]:
         try:
-            async with asyncio.timeout(DATABASE_PATIENCE), self._pool.connection(DATABASE_PATIENCE) as conn:
+            async with asyncio.timeout(DATABASE_PATIENCE), self._probes.connection(DATABASE_PATIENCE) as conn:
                 # Migrations are never taken back, so one look that finds all of them is enough.
                 if not self._migrated:
                     self._migrated = not await missing_migrations(conn, self._migrations)

@@ -31,6 +31,7 @@ def api_config(settings: Settings) -> ApiConfig:
         max_body_bytes=settings.max_body_bytes,
         trusted_proxies=settings.trusted_proxies,
         cache_bytes=settings.cache_bytes,
+        max_in_flight=settings.max_in_flight,
         pool_size=settings.pool_size,
         heartbeat=settings.stream_heartbeat,
         log_level=settings.log_level,

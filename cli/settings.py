@@ -69,6 +69,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_body_bytes: Annotated[int, Meta(ge=1024, le=2**31)] = 32 * 1024 * 1024
     trusted_proxies: tuple[str, ...] = ()
     cache_bytes: Amount = 64 * 1024 * 1024
+    max_in_flight: Amount = 128
     pool_size: Count = 8
     stream_heartbeat: Seconds = 15.0
     log_level: LogLevel = "info"
@@ -134,6 +135,7 @@ MEANINGS: dict[str, str] = {
     "max_body_bytes": "Largest request body. 32 MiB holds a skill with many files, and bounds memory.",
     "trusted_proxies": "Addresses or networks, comma-separated, whose X-Forwarded-* headers count. None by default.",
     "cache_bytes": "Memory for encoded answers in each API process; 0 switches the cache off.",
+    "max_in_flight": "Requests that each API process works on at once; more are answered 503 with Retry-After. 0: no bound.",
     "pool_size": "Database connections of each API process; more only queue inside PostgreSQL.",
     "stream_heartbeat": "Seconds of silence after which an event stream sends a comment; proxies close silent ones.",
     "log_level": "debug, info, warning or error.",

@@ -32,6 +32,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "SKALD_MAX_BODY_BYTES": "2048",
         "SKALD_TRUSTED_PROXIES": "10.0.0.0/8, ::1",
         "SKALD_CACHE_BYTES": "0",
+        "SKALD_MAX_IN_FLIGHT": "64",
         "SKALD_POOL_SIZE": "2",
         "SKALD_STREAM_HEARTBEAT": "0.5",
         "SKALD_LOG_LEVEL": "debug",
