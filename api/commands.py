@@ -241,10 +241,11 @@ class Commands:
         events = artifact.collect_events()
         for content in contents:
             self._reader.keep_content(content.ref.digest, content.data)
-        needed = await self._reader.contents(
-            [ref.digest for ref in self._kinds[artifact.KIND].needs(artifact)]
-        )
-        data = {digest.hex(): content for digest, content in needed.items()}
+        # What is written now is in no table yet, and large files may have pushed it out of the cache.
+        fresh = {content.ref.digest: content.data for content in contents}
+        needed = [ref.digest for ref in self._kinds[artifact.KIND].needs(artifact)]
+        stored = await self._reader.contents([digest for digest in needed if digest not in fresh])
+        data = {digest.hex(): content for digest, content in (stored | fresh).items()}
         steps = [Step(artifact, event, caller.project_id, caller.actor_id, data) for event in events]
         folded = artifacts.fold(steps, self._kinds)
         claims: list[Any] = [(caller.project_id, artifact.KIND, artifact.name)]
