@@ -49,6 +49,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     postgres_pid: int
     run_dir: str
     project_id: int
+    names: int
+    concurrent: tuple[int, ...]
     rounds: int
     warmup: float
     seconds: float
@@ -88,6 +90,8 @@ def run(on: Stage, plan: Plan) -> Table:
         postgres_pid=on.postgres_pid,
         run_dir=str(on.folder),
         project_id=int(on.path.split("/")[3]),
+        names=NAMES,
+        concurrent=CONCURRENT,
         rounds=plan.rounds,
         warmup=plan.warmup,
         seconds=plan.seconds,
@@ -120,7 +124,7 @@ async def measure(job: Job) -> list[Measured]:
     redis = open_redis(config)
     assert redis is not None
     rows = []
-    names = [name_of(number) for number in range(NAMES)]
+    names = [name_of(number) for number in range(job.names)]
     Random(1).shuffle(names)
     async with reader_of(config, redis) as (shared, counted), reader_of(config, None) as (alone, _):
 
@@ -138,12 +142,12 @@ async def measure(job: Job) -> list[Measured]:
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLD)
         counted.clear()
-        for concurrent in CONCURRENT:
+        for concurrent in job.concurrent:
             rows.append(await compare(job, "Redis", concurrent, names, get, get_bare))
         if set(counted) != {("process", "miss"), ("redis", "hit")}:
             raise RuntimeError(f"not every read came from Redis: {counted}")
         async with selects(job, config.pool_size, shared, names) as select:
-            for concurrent in CONCURRENT:
+            for concurrent in job.concurrent:
                 rows.append(await compare(job, "PostgreSQL", concurrent, names, get_alone, select))
     await redis.aclose()
     return rows

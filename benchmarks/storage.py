@@ -16,6 +16,8 @@ from benchmarks.stage import Stage, client, cpu_seconds, service
 FILES = 50
 FILE_BYTES = 200_000
 BODIES = (2_000, 20_000)
+PUBLISHES = 500
+SHORT = 200  # publishes of a quick run
 MOST = 3.0  # times the body
 
 # Tables with their indexes and TOAST, without the catalogs, which VACUUM FULL itself rewrites.
@@ -29,7 +31,7 @@ WAL = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint"
 
 def run(on: Stage, plan: Plan) -> Table:
     """One API process. Bodies and files are random letters, which PostgreSQL's compression does not make smaller."""
-    rounds, publishes = (plan.rounds, 500) if plan.seconds >= 1 else (1, 200)
+    rounds, publishes = (plan.rounds, PUBLISHES) if plan.seconds >= 1 else (1, SHORT)
     table = Table(
         title=f"Storage: bytes that a publish of a one-line edit adds, over {publishes} publishes",
         head=("files", "body bytes", "added bytes", "times the body", "packed bytes", "packed, times the body",

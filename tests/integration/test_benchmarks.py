@@ -1,0 +1,94 @@
+"""The tables of `make bench` about reads, storage and the start: each runs in a tiny form and gives rows that make sense."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from benchmarks import beside_writer, cold, get, start, storage
+from benchmarks.plan import Plan
+from benchmarks.report import Table
+from benchmarks.stage import Stage, stage
+
+# Beside the figures stands whether a target is met; here it does not matter.
+TINY = Plan(rounds=1, warmup=0.05, seconds=0.25, workers=1)
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("benchmarks")]
+
+
+@pytest.fixture(scope="module")
+def on() -> Iterator[Stage]:
+    with stage() as servers:
+        yield servers
+
+
+def column(table: Table, name: str) -> list[str]:
+    """The cells of the first column of that name."""
+    assert {len(row) for row in table.rows} == {len(table.head)}
+    return [row[table.head.index(name)] for row in table.rows]
+
+
+def figures(table: Table, *names: str) -> list[float]:
+    """The first number of each cell of those columns."""
+    cells = [cell for name in names for cell in column(table, name)]
+    return [float(re.sub(r"[^0-9.]", "", cell.split(" ", 1)[0])) for cell in cells]
+
+
+def test_get_compares_skills_and_prompts_with_the_floor_and_304_with_200(
+    on: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(get, "CONNECTIONS", (4,))
+    table = get.run(on, TINY)
+
+    requests = zip(
+        column(table, "request"), column(table, "connections"), column(table, "against"), strict=True
+    )
+    assert list(requests) == [
+        ("skill", "4", "floor"),
+        ("skill, 304", "4", "200"),
+        ("prompt", "8", "floor"),
+        ("prompt, 304", "8", "200"),
+    ]
+    assert min(figures(table, "Skald/s", "its/s", "ratio")) > 0
+    assert all("≥ 0.5" in cell or "MISSES 0.5" in cell for cell in column(table, "ratio")[::2])
+
+
+def test_beside_writer_counts_publishes_and_finds_nothing_stale(
+    on: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beside_writer, "CONNECTIONS", (4,))
+    table = beside_writer.run(on, TINY)
+
+    assert column(table, "connections") == ["4"]
+    assert min(figures(table, "beside/s", "alone/s", "publishes/s", "checked reads")) > 0
+    assert column(table, "stale") == ["0 ≤ 0"]
+
+
+def test_cold_compares_reads_that_go_out_with_the_drivers(on: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cold, "NAMES", 40)
+    monkeypatch.setattr(cold, "CONCURRENT", (2,))
+    table = cold.run(on, TINY)
+
+    assert column(table, "from") == ["Redis", "PostgreSQL"]
+    assert min(figures(table, "Reader/s", "driver/s", "ratio")) > 0
+
+
+def test_storage_weighs_a_publish_with_files_like_one_without(
+    on: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "BODIES", (2_000,))
+    monkeypatch.setattr(storage, "FILES", 5)
+    monkeypatch.setattr(storage, "SHORT", 50)
+    table = storage.run(on, TINY)
+
+    assert column(table, "files") == ["0", "5"]
+    # 5 files of 200 KB: had they been written again, it would be 500 times the body.
+    assert all(1 < times < 30 for times in figures(table, "times the body"))
+
+
+def test_start_times_a_new_folder_and_one_that_is_there(on: Stage) -> None:
+    table = start.run(on, TINY)
+
+    assert column(table, "data folder") == ["new", "there already"]
+    before, after = figures(table, "schema and key"), figures(table, "first 200 of a GET with the key")
+    assert all(0 < earlier < later for earlier, later in zip(before, after, strict=True))
