@@ -6,7 +6,7 @@ The tables ``git_repositories``, ``git_commits`` and ``git_objects`` are only ev
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from weakref import WeakValueDictionary
@@ -87,6 +87,9 @@ WITH RECURSIVE chain AS (
 )
 SELECT packed FROM chain
 """
+
+# git_objects_pkey
+SELECT_DEPTHS = "SELECT oid, depth FROM git_objects WHERE project_id = %s AND oid = ANY(%s)"
 
 INSERT_OBJECTS = """
 INSERT INTO git_objects (project_id, oid, kind, size, packed, base, depth, start, content, executable)
@@ -231,11 +234,21 @@ async def _extend(conn: Connection, project_id: int, state: State) -> None:
     changes = [change_of(row) for row in await cursor.fetchall()]
     blobs = await _blobs_of(conn, project_id, changes)
     trees = (await read_tree(conn, project_id, state.skills)) if state.skills else (b"", 0)
-    line = await asyncio.to_thread(_commit_all, project_id, state, trees, changes, blobs)
+    line = await asyncio.to_thread(_commit_all, project_id, state, trees, changes, blobs, {})
+    again = await _depths_of(conn, project_id, {commit.skills for commit in line.commits} - {None})
+    if again:
+        # Some trees were there before, as after a restore: what builds on them counts from their real depth.
+        line = await asyncio.to_thread(_commit_all, project_id, state, trees, changes, blobs, again)
     await _insert(conn, INSERT_OBJECTS, project_id, [msgspec.structs.astuple(one) for one in line.objects])
     await _insert(conn, INSERT_COMMITS, project_id, [msgspec.structs.astuple(one) for one in line.commits])
     position = changes[-1].position if len(changes) == BATCH else state.until
     await conn.execute(UPSERT_STATE, (project_id, position, line.sequence))
+
+
+async def _depths_of(conn: Connection, project_id: int, oids: Collection[bytes | None]) -> dict[bytes, int]:
+    """By how many deltas those are stored that are stored already."""
+    rows = await (await conn.execute(SELECT_DEPTHS, (project_id, list(oids)), binary=True)).fetchall()
+    return dict(rows)
 
 
 async def _insert(conn: Connection, sql: str, project_id: int, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -328,9 +341,14 @@ def _skill_blobs(changes: Sequence[Change], data: Mapping[bytes, bytes]) -> list
 
 
 def _commit_all(
-    project_id: int, state: State, trees: tuple[bytes, int], changes: Sequence[Change], blobs: Blobs
+    project_id: int,
+    state: State,
+    trees: tuple[bytes, int],
+    changes: Sequence[Change],
+    blobs: Blobs,
+    depths: Mapping[bytes, int],
 ) -> "Line":
-    line = Line(project_id, state, *trees)
+    line = Line(project_id, state, *trees, depths)
     line.objects.extend(blobs.new)
     if state.head is None:
         line.begin()
@@ -340,9 +358,14 @@ def _commit_all(
 
 
 class Line:
-    """The commits of one project, one after the other; ``objects`` and ``commits`` are the rows that they bring."""
+    """The commits of one project, one after the other; ``objects`` and ``commits`` are the rows that they bring.
 
-    def __init__(self, project_id: int, state: State, tree: bytes, depth: int) -> None:
+    ``depths`` tells of trees of all skills that are stored already by how many deltas they are.
+    """
+
+    def __init__(
+        self, project_id: int, state: State, tree: bytes, depth: int, depths: Mapping[bytes, int]
+    ) -> None:
         self._project_id = project_id
         self.sequence = state.sequence
         self._head = state.head
@@ -354,6 +377,7 @@ class Line:
         self._skills = state.skills
         self._tree = tree
         self._depth = depth
+        self._depths = dict(depths)
         self._marketplace = self._whole(BLOB, marketplace.marketplace(project_id))
 
     def begin(self) -> None:
@@ -418,7 +442,9 @@ class Line:
             self._skills, self._tree, self._depth = None, b"", 0
             return
         oid = git.oid_of(TREE, tree)
-        if self._skills is None or self._depth >= MAX_DEPTH:
+        if oid in self._depths:
+            self._depth = self._depths[oid]
+        elif self._skills is None or self._depth >= MAX_DEPTH:
             self.objects.append(self._whole(TREE, tree))
             self._depth = 0
         else:
@@ -435,6 +461,7 @@ class Line:
                 )
             )
         self._skills, self._tree = oid, tree
+        self._depths[oid] = self._depth
 
     def _append(
         self,

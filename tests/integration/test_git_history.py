@@ -18,12 +18,13 @@ from projections.versions import Wanted
 from store import archive
 from store.appender import Appender
 from store.pool import Pool, connect, open_pool
-from tests.histories import History
+from tests.histories import History, commit_of, created, published
 from tests.integration.test_rebuild import write
 from tests.integration.test_replay import damage
 
 PROJECTS = (1, 2)
-COMMITS = "SELECT project_id, sequence, position, oid FROM git_commits ORDER BY 1, 2"
+MAX_DEPTH = 3
+COMMITS = "SELECT project_id, sequence, position, oid, skills FROM git_commits ORDER BY 1, 2"
 
 
 @asynccontextmanager
@@ -98,7 +99,7 @@ async def test_the_last_tree_is_what_can_be_installed(
 async def test_bit_by_bit_as_at_once_and_once_more(
     fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(git_history, "MAX_DEPTH", 7)
+    monkeypatch.setattr(git_history, "MAX_DEPTH", MAX_DEPTH)
     appender, history = Appender(fresh_database_url), History(33)
     await appender.start()
     async with pool_of(fresh_database_url) as pool:
@@ -112,11 +113,45 @@ async def test_bit_by_bit_as_at_once_and_once_more(
         before = rows(fresh_database_url, COMMITS)
         assert len(before) > 80
         async with pool.connection() as conn:
+            for project, _, _, _, skills in before:
+                assert isinstance(project, int)
+                if isinstance(skills, bytes):
+                    assert (await git_history.read_tree(conn, project, skills))[1] <= MAX_DEPTH
             await forget(conn)
         assert rows(fresh_database_url, COMMITS) == []
         for project_id in PROJECTS:
             await histories.head(project_id)
     assert rows(fresh_database_url, COMMITS) == before
+
+
+async def test_what_builds_on_an_earlier_tree_counts_from_its_depth(
+    fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(git_history, "MAX_DEPTH", MAX_DEPTH)
+    appender = Appender(fresh_database_url)
+    await appender.start()
+    async with pool_of(fresh_database_url) as pool:
+        skills = []
+        for name in ("a", "b", "c", "d"):
+            skill, commit = created(name)
+            skills.append(skill)
+            await appender.append(commit)
+        await bring_forward(pool, 1)
+        # Back to the tree with three skills, and on from there, all in one batch.
+        _, _, third, fourth = skills
+        fourth.archive()
+        await appender.append(commit_of(fourth))
+        for _ in range(4):
+            third, commit = published(third)
+            await appender.append(commit)
+        await bring_forward(pool, 1)
+        await appender.close()
+        stored = rows(
+            fresh_database_url, "SELECT skills FROM git_commits WHERE sequence > 0 ORDER BY sequence"
+        )
+        async with pool.connection() as conn:
+            depths = [(await git_history.read_tree(conn, 1, bytes(oid)))[1] for (oid,) in stored]  # type: ignore[call-overload]
+    assert depths == [0, 1, 2, 3, 2, 3, 0, 1, 2]
 
 
 async def test_equal_logs_have_equal_commits(
