@@ -16,6 +16,8 @@ from cli.remote_options import remote_options, service, warn
 from cli.skill_folders import digest_of
 from cli.transfer import at_once, progress, rows_by_name, tree_of
 
+# Skills after which the memory of the folder is written, so that a kill leaves little to guess.
+SAVE_EVERY = 50
 BAD = ("changed_here", "failed", "not_found")
 
 
@@ -127,6 +129,8 @@ class Pull:
                     self._failed(each.name, tree)
                 else:
                     self._write(each, tree)
+                if count % SAVE_EVERY == 0 and not self.dry_run:
+                    self.checkout.save()
                 report(count)
         self.results.sort(key=lambda result: result.name)
 
