@@ -6,14 +6,29 @@ from collections.abc import Callable
 import psycopg
 from rich.console import Console
 
-from benchmarks import beside_writer, cold, feed, get, publish, replay, start, storage, versions
+from benchmarks import (
+    beside_writer,
+    cold,
+    feed,
+    get,
+    mlflow_peer,
+    overload,
+    processes,
+    publish,
+    replay,
+    scale,
+    soak,
+    start,
+    storage,
+    versions,
+)
 from benchmarks.plan import Plan
 from benchmarks.report import Table, circumstances, markdown, show
 from benchmarks.stage import Stage, stage
 from benchmarks.usage import Usage
 from cli.settings import default_workers
 
-TABLES: dict[str, Callable[[Stage, Plan], Table]] = {
+TABLES: dict[str, Callable[[Stage, Plan], Table | list[Table]]] = {
     "publish": publish.run,
     "get": get.run,
     "beside_writer": beside_writer.run,
@@ -23,6 +38,11 @@ TABLES: dict[str, Callable[[Stage, Plan], Table]] = {
     "versions": versions.run,
     "feed": feed.run,
     "replay": replay.run,
+    "scale": scale.run,
+    "processes": processes.run,
+    "overload": overload.run,
+    "mlflow": mlflow_peer.run,
+    "soak": soak.run,
 }
 
 
@@ -35,6 +55,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, help="runs of each contender  [default: 5]")
     parser.add_argument("--seconds", type=float, help="length of a run  [default: 3]")
     parser.add_argument("--workers", type=int, default=default_workers(), help="API processes for publishes")
+    parser.add_argument(
+        "--minutes", type=float, help="length of the soak  [default: 2; a quarter when quick]"
+    )
     parser.add_argument("--markdown", action="store_true", help="print tables for a Markdown page")
     given = parser.parse_args()
     if unknown := [name for name in given.table if name not in TABLES]:
@@ -44,19 +67,22 @@ def main() -> None:
         warmup=0.3 if given.quick else 0.5,
         seconds=given.seconds or (0.7 if given.quick else 3.0),
         workers=given.workers,
+        minutes=given.minutes or (0.25 if given.quick else 2.0),
     )
     console = Console()
-    tables = []
+    tables: list[Table] = []
     with stage() as on:
         with psycopg.connect(on.database_url) as connection:
             postgres = f"{connection.info.server_version // 10000}.{connection.info.server_version % 10000}"
         for name in given.table or TABLES:
             before = Usage.now()
-            table = TABLES[name](on, plan)
-            table.notes.append(before.since())
-            tables.append(table)
+            found = TABLES[name](on, plan)
+            made = [found] if isinstance(found, Table) else found
+            made[-1].notes.append(before.since())
+            tables += made
             if not given.markdown:
-                show(table, console)
+                for table in made:
+                    show(table, console)
     under = circumstances(postgres)
     under += f"; medians (spread) of {plan.rounds} rounds of {plan.seconds:g} s"
     print(f"{markdown(tables)}\n\n{under}" if given.markdown else under)

@@ -1,0 +1,166 @@
+"""Four times what the service can do: who is let in, how long they wait, and how soon all is as before."""
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+import httpx
+import msgspec
+
+from benchmarks import fill
+from benchmarks.figures import milliseconds
+from benchmarks.plan import Plan
+from benchmarks.pressure import RETRYABLE, Push, Pushed, at
+from benchmarks.report import Table
+from benchmarks.stage import Server, Stage, measured, service
+from store.pool import connect
+
+TIMES = 4.0  # the capacity
+CONNECTIONS = 32  # by which the capacity is measured, with all of them busy
+CLIENTS = 1_000  # whose requests may wait at once while there is too much
+VERSIONS = 500  # of each of the skills that are read: each is read once, so that no cache of a process has it
+SLICE = 0.5  # seconds of one look at the recovery
+RECOVERED = 0.9  # of the rate before, with the p50 within as much
+PATIENCE = 15.0  # seconds to recover in
+PROBES = ("/healthz", "/readyz", "/metrics")
+
+
+class Probes(msgspec.Struct):
+    """What the probes answered meanwhile, and the longest time that each took."""
+
+    statuses: dict[str, Counter[int]]
+    longest: dict[str, float]
+
+    def shown(self) -> str:
+        parts = []
+        for path in PROBES:
+            answers = ", ".join(
+                f"{count} × {status}" for status, count in sorted(self.statuses[path].items())
+            )
+            parts.append(f"{path} {answers or 'nothing'} (longest {milliseconds(self.longest[path])} ms)")
+        return "; ".join(parts)
+
+
+def run(on: Stage, plan: Plan) -> Table:
+    """The API processes as they are set by default, without limits of rate."""
+    seconds = max(3.0, plan.seconds * 3)
+    table = Table(
+        title=f"Overload: {TIMES:g} times the capacity for {seconds:g} s, {plan.workers} API processes",
+        head=("requests", "capacity/s", "p50 ms", "asked/s", "200/s", "of capacity", "p50 ms", "p99 ms",
+              "503 or 429/s", "their p99 ms", "others", "without Retry-After", "not sent", "back after s"),
+        notes=[
+            f"capacity: {CONNECTIONS} connections, each asking again when answered. Then {CLIENTS:,} clients ask at their own times.",
+            "not sent: at that moment all clients waited for an answer.",
+            f"back after: seconds until the rate is ≥ {RECOVERED:g} of the capacity and the p50 within {1 / RECOVERED:.2f} of its own, on the same {CONNECTIONS} connections.",
+        ],
+    )  # fmt: skip
+    project_id, key = asyncio.run(_fill(on, plan))
+    path = f"/api/projects/{project_id}/llm_skills"
+    for what in ("publishes", "reads, not cached"):
+        paths = () if what == "publishes" else _old_versions(path, _readable(plan))
+        with service(on, workers=plan.workers) as server:
+            few = Push(
+                port=server.port,
+                key=key,
+                path=path,
+                rate=0,
+                seconds=plan.warmup + plan.seconds,
+                names=tuple(map(fill.name_of, range(CONNECTIONS))),
+                paths=paths,
+            )
+            # What is prepared by the first run is there in the second.
+            _push(few, plan)
+            before = _push(msgspec.structs.replace(few, first=len(paths) // 4), plan)
+            many = msgspec.structs.replace(
+                few,
+                rate=before.rate * TIMES,
+                seconds=seconds,
+                names=tuple(fill.name_of(CLIENTS + number) for number in range(CLIENTS)),
+                first=len(paths) // 2,
+                fresh=True,
+            )
+            with _probing(server) as probes:
+                found = _push(many, plan)
+            back = _recovery(msgspec.structs.replace(few, seconds=SLICE), plan, before)
+        _add(table, what, before, many, found, back)
+        table.notes.append(f"Meanwhile, at {what}: {probes.shown()}.")
+    return table
+
+
+def _push(job: Push, plan: Plan) -> Pushed:
+    return measured("benchmarks.pressure", job, Pushed, timeout=job.seconds + plan.patience)
+
+
+def _add(table: Table, what: str, before: Pushed, many: Push, found: Pushed, back: float | None) -> None:
+    others = sum(count for status, count in found.statuses.items() if int(status) not in (200, *RETRYABLE))
+    if found.first_other:
+        table.notes.append(f"The first other answer: {found.first_other.splitlines()[0]}")
+    table.add(
+        what, f"{before.rate:,.0f}", milliseconds(before.latency(50)), f"{many.rate:,.0f}",
+        f"{found.rate:,.0f}", f"{found.rate / before.rate:.2f}",
+        milliseconds(found.latency(50)), milliseconds(found.latency(99)),
+        f"{len(found.refused) / found.seconds:,.0f}", milliseconds(at(found.refused, 99)) if found.refused else "–",
+        f"{others:,}", f"{found.hasty:,}", f"{found.unsent:,}",
+        f"{back:.1f}" if back is not None else f"MISSES {PATIENCE:g}",
+    )  # fmt: skip
+
+
+def _recovery(few: Push, plan: Plan, before: Pushed) -> float | None:
+    """Seconds until a slice is as good as before; None when none is in time."""
+    started = perf_counter()
+    while perf_counter() - started < PATIENCE:
+        found = _push(few, plan)
+        if found.rate >= RECOVERED * before.rate and found.latency(50) * RECOVERED <= before.latency(50):
+            return perf_counter() - started
+    return None
+
+
+@contextmanager
+def _probing(server: Server) -> Iterator[Probes]:
+    """Asks the probes on connections of their own, as an orchestrator does, as long as the block runs."""
+    probes = Probes({path: Counter() for path in PROBES}, dict.fromkeys(PROBES, 0.0))
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.wait(0.25):
+            for path in PROBES:
+                started = perf_counter()
+                try:
+                    status = httpx.get(f"http://127.0.0.1:{server.port}{path}", timeout=10).status_code
+                except httpx.HTTPError:
+                    status = 0
+                probes.statuses[path][status] += 1
+                probes.longest[path] = max(probes.longest[path], perf_counter() - started)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield probes
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _readable(plan: Plan) -> int:
+    return 100 if plan.seconds >= 1 else 4
+
+
+async def _fill(on: Stage, plan: Plan) -> tuple[int, str]:
+    """Skills to read old versions of, to measure the capacity by, and one for each client."""
+    async with await connect(on.database_url) as conn:
+        project_id, key = await fill.project(conn, "Overload")
+        await fill.skills(conn, project_id, CONNECTIONS)
+        await fill.skills(conn, project_id, CLIENTS, first=CLIENTS)
+        await fill.skills(conn, project_id, _readable(plan), versions=VERSIONS, first=2 * CLIENTS)
+    return project_id, key
+
+
+def _old_versions(path: str, count: int) -> tuple[str, ...]:
+    return tuple(
+        f"{path}/name/{fill.name_of(2 * CLIENTS + number)}?version={version}"
+        for version in range(1, VERSIONS + 1)
+        for number in range(count)
+    )
