@@ -6,7 +6,6 @@ are ``SKALD_URL``, ``SKALD_KEY``, ``SKALD_PROJECT`` and ``SKALD_PROFILE``; the s
 
 import contextlib
 import json
-import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -69,6 +68,8 @@ class Profiles:
             return profiles
         except (OSError, UnicodeError) as error:
             raise ProfileError(f"{profiles.path} cannot be read: {error}", code="bad_config") from None
+        with contextlib.suppress(OSError):
+            profiles.path.chmod(0o600)  # also when it was copied here with other rights
         try:
             for name, entry in tomllib.loads(text).get("profiles", {}).items():
                 profiles.targets[name] = Target(
@@ -177,12 +178,6 @@ def is_exposed(url: str) -> bool:
     """Whether a key sent there could be read on the way."""
     split = urlsplit(url)
     return split.scheme == "http" and not _is_loopback(split.hostname or "")
-
-
-def others_can_read(path: Path) -> bool:
-    with contextlib.suppress(OSError):
-        return bool(os.stat(path).st_mode & 0o077)  # noqa: PTH116 - one call
-    return False
 
 
 def _is_loopback(host: str) -> bool:

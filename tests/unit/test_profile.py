@@ -83,6 +83,9 @@ def test_the_file_comes_back_as_it_was_written_and_is_private(tmp_path: Path) ->
     profiles = Profiles.of(env(tmp_path))
     assert profiles.targets == {"default": target}
     assert profiles.path.stat().st_mode & 0o777 == 0o600
+    profiles.path.chmod(0o644)
+    Profiles.of(env(tmp_path))
+    assert profiles.path.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_target_shows_no_key() -> None:
