@@ -3,8 +3,9 @@
 MLflow is no part of the project's lock. It is installed once, by pip, into an environment of its own under
 ``~/.cache/skald-bench/mlflow`` (about 1 GB); where that cannot be done the table says so and has no rows.
 
-Each of the requests is the one by which MLflow's own client changes or reads the version. The client sends a second one at each
-read, for the prompt itself, and one more to log in to nothing; both are left out, so MLflow has the easier task. It checks no key.
+Each of the requests is the one by which MLflow's own client writes or reads a version. At each read that client first sends
+another one, for the prompt; it is left out, so MLflow has the easier task, and it checks no key. What its client then keeps for a
+minute is the client's doing, and would help any service as much.
 """
 
 import asyncio
@@ -92,6 +93,9 @@ def run(on: Stage, plan: Plan) -> Table:
         }
         for what, jobs in kinds.items():
             found: tuple[list[Pushed], list[Pushed]] = ([], [])
+            # What a process does at its first request counts for neither.
+            for job in jobs:
+                _push(job, plan)
             for turn in range(plan.rounds):
                 for side in (0, 1) if turn % 2 == 0 else (1, 0):
                     found[side].append(_push(jobs[side], plan))
@@ -114,7 +118,6 @@ def _add(table: Table, what: str, ours: list[Pushed], theirs: list[Pushed]) -> N
 
 
 def _push(job: Push, plan: Plan) -> Pushed:
-    # The first requests of a run are not left out: a short one tells by its first.
     job = msgspec.structs.replace(job, seconds=plan.warmup + plan.seconds)
     return measured("benchmarks.pressure", job, Pushed, timeout=plan.patience)
 

@@ -20,7 +20,7 @@ from store.pool import connect
 
 TIMES = 4.0  # the capacity
 CONNECTIONS = 32  # by which the capacity is measured, with all of them busy
-CLIENTS = 1_000  # whose requests may wait at once while there is too much
+CLIENTS = 600  # whose requests may wait at once while there is too much: more than the processes take on
 VERSIONS = 500  # of each of the skills that are read: each is read once, so that no cache of a process has it
 SLICE = 0.5  # seconds of one look at the recovery
 RECOVERED = 0.9  # of the rate before, with the p50 within as much
