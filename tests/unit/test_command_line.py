@@ -35,3 +35,20 @@ def test_the_overview_loads_no_database_and_no_http_client() -> None:
         check=True,
     ).stdout
     assert found.splitlines()[-1] == "[]"
+
+
+def test_the_commands_for_people_know_the_service_by_http_alone() -> None:
+    found = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; import cli.login, cli.push, cli.pull, cli.browse; "
+            "print(sorted({'psycopg', 'litestar', 'redis', 'store', 'api', 'projections'} & set(sys.modules)))",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+    assert found == "[]\n"
