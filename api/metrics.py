@@ -4,7 +4,9 @@ Each process writes its numbers into files of a shared folder; a scrape adds the
 folder when it is imported, so it is imported here, late.
 """
 
+import asyncio
 import os
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +20,7 @@ CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 # Seconds. Fine around a millisecond, where cached reads and single appends are.
 LATENCY_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+FLUSH_EVERY = 0.1  # seconds that observations wait to be written together
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)  # commits
 
 _opened: "Metrics | None" = None
@@ -76,22 +79,49 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
-        self._requests: dict[tuple[str, str, int], Counter] = {}
-        self._seconds: dict[str, Histogram] = {}
-        self._caches: dict[tuple[str, str], Counter] = {}
+        # What has been observed since the last flush: writing it into the shared files takes most of the time.
+        self._requests: dict[tuple[str, str, int], int] = {}
+        self._seconds: dict[str, _Seconds] = {}
+        self._caches: dict[tuple[str, str], int] = {}
+        self._flushing = False
 
     def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request. ``route`` is a template: the number of routes is bounded, that of paths is not."""
-        counter = self._requests.get((method, route, status))
-        if counter is None:
-            counter = self._requests[(method, route, status)] = self.requests.labels(
-                method, route, str(status)
-            )
-        counter.inc()
-        histogram = self._seconds.get(route)
-        if histogram is None:
-            histogram = self._seconds[route] = self.seconds.labels(route)
-        histogram.observe(seconds)
+        key = (method, route, status)
+        self._requests[key] = self._requests.get(key, 0) + 1
+        spent = self._seconds.get(route)
+        if spent is None:
+            spent = self._seconds[route] = _Seconds()
+        spent.total += seconds
+        spent.buckets[bisect_left(LATENCY_BUCKETS, seconds)] += 1
+        if not self._flushing:
+            self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.flush()
+        else:
+            self._flushing = True
+            loop.call_later(FLUSH_EVERY, self.flush)
+
+    def flush(self) -> None:
+        """Write what has been observed into the files that a scrape of any process reads."""
+        self._flushing = False
+        for (method, route, status), count in self._requests.items():
+            self.requests.labels(method, route, str(status)).inc(count)
+        for (cache, result), count in self._caches.items():
+            self.cache_requests.labels(cache, result).inc(count)
+        for route, spent in self._seconds.items():
+            # The library has no way to observe several values at once; a test holds this to what ``observe`` does.
+            histogram = self.seconds.labels(route)
+            histogram._sum.inc(spent.total)
+            for bucket, count in zip(histogram._buckets, spent.buckets, strict=True):
+                if count:
+                    bucket.inc(count)
+        for observed in (self._requests, self._caches, self._seconds):
+            observed.clear()
 
     def observe_append(self, commits: int, seconds: float) -> None:
         """Count one append transaction; fits ``store.appender.Appender(observe=…)``."""
@@ -101,10 +131,10 @@ class Metrics:
 
     def observe_cache(self, cache: str, result: str) -> None:
         """Count one look-up in a cache."""
-        counter = self._caches.get((cache, result))
-        if counter is None:
-            counter = self._caches[(cache, result)] = self.cache_requests.labels(cache, result)
-        counter.inc()
+        key = (cache, result)
+        self._caches[key] = self._caches.get(key, 0) + 1
+        if not self._flushing:
+            self._flush_soon()
 
     def observe_pool(self, stats: Mapping[str, int]) -> None:
         """Take over what ``AsyncConnectionPool.get_stats()`` says."""
@@ -118,6 +148,7 @@ class Metrics:
         from prometheus_client.core import GaugeMetricFamily
         from prometheus_client.multiprocess import MultiProcessCollector
 
+        self.flush()
         lag = GaugeMetricFamily(
             "skald_follower_lag_positions", "Events that a follower has not seen yet.", labels=["follower"]
         )
@@ -127,6 +158,16 @@ class Metrics:
         MultiProcessCollector(registry, path=str(self.folder))  # type: ignore[no-untyped-call]
         registry.register(_Fixed(lambda: [lag]))
         return generate_latest(registry)
+
+
+class _Seconds:
+    """The times of one route's requests: their sum, and how many fell into each bucket."""
+
+    __slots__ = ("buckets", "total")
+
+    def __init__(self) -> None:
+        self.total = 0.0
+        self.buckets = [0] * (len(LATENCY_BUCKETS) + 1)
 
 
 class _Fixed:

@@ -35,6 +35,7 @@ CLIENT_CLOSED = 499  # what is logged for a client that left before its answer
 
 LOG_EVERY = 0.05  # seconds that lines wait to be written together
 LOG_LINES = 256  # written at once without waiting
+MAX_TEXTS = 10_000  # routes and keys whose JSON is kept
 
 
 class AccessLog:
@@ -42,23 +43,57 @@ class AccessLog:
 
     def __init__(self, fd: int | None = None) -> None:
         self._fd = sys.stdout.fileno() if fd is None else fd
-        self._lines: list[bytes] = []
+        self._lines: list[str] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._encode = msgspec.json.Encoder().encode
+        self._texts: dict[UUID | str | None, str] = {}
+        self._millisecond = 0
+        self._ts = ""
 
-    def write(self, line: dict[str, Any]) -> None:
-        self._lines.append(self._encode(line))
+    def write(
+        self,
+        request_id: str,
+        method: str,
+        route: str,
+        status: int,
+        seconds: float,
+        size: int,
+        project_id: int | None,
+        key_id: UUID | str | None,
+    ) -> None:
+        """One request. The texts are our own, but the ids, which hold no character that JSON escapes (see ``SANE_ID``)."""
+        project = "null" if project_id is None else project_id
+        key = self._texts.get(key_id) or self._text(key_id)
+        place = self._texts.get(route) or self._text(route)
+        self._lines.append(
+            f'{{"ts":"{self._now()}","request_id":"{request_id}","method":"{method}","route":{place},"status":{status},'
+            f'"ms":{seconds * 1000:.3f},"bytes":{size},"project_id":{project},"key_id":{key}}}'
+        )
         if len(self._lines) >= LOG_LINES:
             self.flush()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(LOG_EVERY, self.flush)
+
+    def _text(self, value: UUID | str | None) -> str:
+        """A value as JSON. Routes and keys come again and again."""
+        if len(self._texts) >= MAX_TEXTS:
+            self._texts.clear()
+        text = self._texts[value] = msgspec.json.encode(value).decode()
+        return text
+
+    def _now(self) -> str:
+        now = time()
+        millisecond = int(now * 1000)
+        if millisecond != self._millisecond:
+            self._millisecond = millisecond
+            self._ts = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
+        return self._ts
 
     def flush(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if self._lines:
-            data = b"\n".join(self._lines) + b"\n"
+            data = ("\n".join(self._lines) + "\n").encode()
             self._lines.clear()
             try:
                 while data:
@@ -155,7 +190,17 @@ class _Exchange:
             status = self._status or CLIENT_CLOSED
             metrics.observe_request(method, route, status, seconds)
             if log is not None:
-                log.write(self._line(method, route, status, seconds))
+                state = self._state
+                log.write(
+                    request_id,
+                    method,
+                    route,
+                    status,
+                    seconds,
+                    self._size,
+                    state.get("project_id"),
+                    state.get("key_id"),
+                )
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -178,18 +223,3 @@ class _Exchange:
             if name == b"x-request-id":
                 return value.decode("ascii") if SANE_ID.fullmatch(value) else None
         return None
-
-    def _line(self, method: str, route: str, status: int, seconds: float) -> dict[str, Any]:
-        state = self._state
-        key_id = state.get("key_id")
-        return {
-            "ts": datetime.fromtimestamp(time(), UTC).isoformat(timespec="milliseconds"),
-            "request_id": state["request_id"],
-            "method": method,
-            "route": route,
-            "status": status,
-            "ms": round(seconds * 1000, 3),
-            "bytes": self._size,
-            "project_id": state.get("project_id"),
-            "key_id": str(key_id) if isinstance(key_id, UUID) else key_id,
-        }

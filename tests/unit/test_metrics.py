@@ -1,0 +1,43 @@
+"""What is counted, and when it can be read."""
+
+import asyncio
+
+import pytest
+
+from api.metrics import FLUSH_EVERY, LATENCY_BUCKETS, Metrics, open_metrics
+
+
+@pytest.fixture
+def metrics(tmp_path_factory: pytest.TempPathFactory) -> Metrics:
+    return open_metrics(tmp_path_factory.mktemp("run") / "metrics")
+
+
+def lines(text: bytes, route: str) -> list[str]:
+    """The samples of a route, without names and labels."""
+    found = [
+        line for line in text.decode().splitlines() if f'route="{route}"' in line and "_created" not in line
+    ]
+    return [line.rpartition(" ")[2] for line in found if line.startswith("skald_http_request_seconds")]
+
+
+def test_times_fall_into_the_buckets_that_the_library_puts_them_in(metrics: Metrics) -> None:
+    for seconds in (0.0, 0.0005, 0.0006, 0.01, 0.3, 10.0, 11.0):
+        metrics.observe_request("GET", "/times", 200, seconds)
+        metrics.seconds.labels("/plain").observe(seconds)
+
+    text = metrics.exposition()
+    assert lines(text, "/times") == lines(text, "/plain")
+    assert len(lines(text, "/times")) == len(LATENCY_BUCKETS) + 3
+
+
+async def test_what_was_observed_is_written_soon_and_once(metrics: Metrics) -> None:
+    for _ in range(3):
+        metrics.observe_request("GET", "/soon", 200, 0.001)
+        metrics.observe_cache("soon", "hit")
+    await asyncio.sleep(3 * FLUSH_EVERY)
+    metrics.observe_request("GET", "/soon", 200, 0.001)
+
+    text = metrics.exposition().decode()
+    assert 'skald_http_requests_total{method="GET",route="/soon",status="200"} 4.0' in text
+    assert 'skald_cache_requests_total{cache="soon",result="hit"} 3.0' in text
+    assert metrics.exposition().decode() == text
