@@ -96,26 +96,39 @@ class Parsed(msgspec.Struct, frozen=True):
 
 def head(fields: Fields, number: int) -> str:
     """The frontmatter of version ``number``, from ``---`` to the line end after the other ``---``."""
-    lines = ["---\nname: ", scalar(fields.name), "\ndescription: ", scalar(fields.description)]
-    if fields.license:
-        lines += ("\nlicense: ", scalar(fields.license))
-    if fields.compatibility:
-        lines += ("\ncompatibility: ", scalar(fields.compatibility))
-    tools = _tools_text(fields.allowed_tools) if fields.allowed_tools else ""
-    if tools:
-        lines += ("\nallowed-tools: ", scalar(tools))
-    lines.append("\nmetadata:")
-    metadata = fields.metadata
+    lines = [
+        _top(fields.name, fields.description, fields.license, fields.compatibility, fields.allowed_tools)
+    ]
     version = ""
-    for key, value in metadata.items():
+    for key, value in fields.metadata.items():
         text = value if type(value) is str else encode(value).decode()
         if key == "version":
             version = text
         else:
             lines.append(_member(key, text))
     if not version or WHOLE.fullmatch(version):
-        version = str(number)
-    lines += (_member("version", version), "\n", fields.frontmatter, "---\n")
+        lines.append(f'\n  version: "{number}"')
+    else:
+        lines.append(_member("version", version))
+    lines += ("\n", fields.frontmatter, "---\n")
+    return "".join(lines)
+
+
+# The versions of a skill have most of their fields in common.
+@lru_cache(maxsize=1024)
+def _top(
+    name: str, description: str, license: str, compatibility: str, allowed_tools: tuple[str, ...]
+) -> str:
+    """The frontmatter up to the members of its metadata."""
+    lines = ["---\nname: ", scalar(name), "\ndescription: ", scalar(description)]
+    if license:
+        lines += ("\nlicense: ", scalar(license))
+    if compatibility:
+        lines += ("\ncompatibility: ", scalar(compatibility))
+    tools = _tools_text(allowed_tools) if allowed_tools else ""
+    if tools:
+        lines += ("\nallowed-tools: ", scalar(tools))
+    lines.append("\nmetadata:")
     return "".join(lines)
 
 
@@ -171,9 +184,12 @@ def same(document: Document, other: Document) -> bool:
 def digest(skill_md: Ref, files: Iterable[FileRef]) -> str:
     """The digest of all files of a skill: of the lines that ``sha256sum`` prints for them, sorted by path."""
     lines = [(file.path, file.sha256) for file in files]
-    lines.append(("SKILL.md", skill_md.sha256))
-    lines.sort()
-    listing = "".join([f"{sha256}  {path}\n" for path, sha256 in lines])
+    if lines:
+        lines.append(("SKILL.md", skill_md.sha256))
+        lines.sort()
+        listing = "".join([f"{sha256}  {path}\n" for path, sha256 in lines])
+    else:
+        listing = f"{skill_md.sha256}  SKILL.md\n"
     return "sha256:" + hashlib.sha256(listing.encode()).hexdigest()
 
 

@@ -226,11 +226,9 @@ class _Batch:
     def _version(self, step: Step, event: VersionEvent, kind: Kind) -> None:
         artifact, stream, version = step.artifact, event.originator_id, event.originator_version
         view = self.views[stream] = kind.view(step)
-        self.contents.update(
-            (part.ref.sha256, part)
-            for part in (view.details, view.manifest, view.package)
-            if part is not None
-        )
+        for part in (view.details, view.manifest, view.package):
+            if part is not None:
+                self.contents[part.ref.sha256] = part
         details = view.details.ref.digest
         manifest = view.manifest.ref.digest if view.manifest else None
         package = view.package.ref.digest if view.package else None

@@ -6,6 +6,7 @@ A representation is put together from JSON parts that are stored encoded; nothin
 import hashlib
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ import msgspec
 from domain import skill_md, spec
 from domain.content import Content, Ref, text_of
 from domain.events import Event
-from domain.skills import FileRef, Skill, SkillCreated, SkillPublished
+from domain.skills import FileRef, Metadata, Skill, SkillCreated, SkillPublished
 from domain.versioned import Versioned
 from projections.artifacts import Step, View
 from projections.versions import Row, Version, standing
@@ -74,18 +75,33 @@ def _skill_of(artifact: Versioned) -> Skill:
 
 
 def details(skill: Skill) -> Content:
-    return Content.of(
-        encode(
-            Details(
-                skill.description, skill.license, skill.compatibility, skill.allowed_tools, skill.metadata
-            )
+    if skill.metadata:
+        return _details(
+            skill.description, skill.license, skill.compatibility, skill.allowed_tools, skill.metadata
         )
-    )
+    return _plain_details(skill.description, skill.license, skill.compatibility, skill.allowed_tools)
+
+
+def _details(
+    description: str, license: str, compatibility: str, allowed_tools: tuple[str, ...], metadata: Metadata
+) -> Content:
+    return Content.of(encode(Details(description, license, compatibility, allowed_tools, metadata)))
+
+
+# Most versions of a skill differ in the body alone, and a fold of the log sees them one after the other.
+@lru_cache(maxsize=1024)
+def _plain_details(
+    description: str, license: str, compatibility: str, allowed_tools: tuple[str, ...]
+) -> Content:
+    return _details(description, license, compatibility, allowed_tools, {})
+
+
+NO_FILES = Content.of(b"[]")
 
 
 def manifest(skill: Skill) -> Content:
     """The files of a version, sorted by path: ``[{path, content_type, size, sha256}, …]``."""
-    return Content.of(encode(list(skill.files.values())))
+    return Content.of(encode(list(skill.files.values()))) if skill.files else NO_FILES
 
 
 def package(fields: spec.Fields, number: int, body: bytes, files: Mapping[str, FileRef]) -> Content:
