@@ -148,7 +148,7 @@ async def wire(app: Litestar, config: ApiConfig, metrics: measuring.Metrics, sta
     tail = state.tail = Tail(config.database_url, marks, found_again=pool.check)
     await tail.start()
     stack.push_async_callback(tail.close)
-    appender = Appender(config.database_url, observe=metrics.observe_append)
+    appender = Appender(config.database_url, committed=tail.committed, observe=metrics.observe_append)
     await appender.start()
     stack.push_async_callback(appender.close)
     limiter = RateLimiter(
@@ -199,9 +199,7 @@ async def wire(app: Litestar, config: ApiConfig, metrics: measuring.Metrics, sta
         config.public_project,
         at_once=max(1, config.pool_size // 2),
     )
-    state.commands = Commands(
-        pool, appender, Repository(pool, marks), state.reader, marks, KINDS, config.run_dir
-    )
+    state.commands = Commands(pool, appender, Repository(pool, marks), state.reader, KINDS, config.run_dir)
     stack.callback(state.commands.close)
 
 

@@ -1,4 +1,4 @@
-"""The way of a command: load, decide, append, mark, remember; once more when another writer was first."""
+"""The way of a command: load, decide, append, remember; once more when another writer was first."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -12,7 +12,6 @@ import msgspec
 
 from api.errors import IdempotencyKeyReused
 from api.locks import KeyedLocks, RunningCommands
-from api.marks import Marks
 from api.reader import Reader, unknown
 from api.repository import Loaded, Repository
 from domain.content import Content
@@ -78,7 +77,6 @@ class Commands:
         appender: Appender,
         repository: Repository,
         reader: Reader,
-        marks: Marks,
         kinds: Mapping[str, Kind],
         run_dir: Path,
     ) -> None:
@@ -86,7 +84,6 @@ class Commands:
         self._appender = appender
         self._repository = repository
         self._reader = reader
-        self._marks = marks
         self._kinds = kinds
         self._names = KeyedLocks()
         self._running = RunningCommands(run_dir / "commands")
@@ -227,7 +224,6 @@ class Commands:
             if (done := await self._repeated(caller)) is not None:
                 return done
             raise
-        self._marks.raise_to([Marks.slot(event.originator_id)], appended.last)
         return Done(status, appended.last, None, stream_id=event.originator_id)
 
     async def _append(
@@ -270,7 +266,6 @@ class Commands:
             if (done := await self._repeated(caller)) is not None:
                 return done
             raise
-        self._marks.raise_to([Marks.slot(artifact.id)], appended.last)
         first_at = loaded.first_at if loaded else appended.recorded_at
         self._repository.keep(caller.project_id, artifact, first_at, appended.last)
         await self._repository.save_long(artifact, len(events))

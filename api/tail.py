@@ -1,8 +1,9 @@
-"""The end of the log as this process sees it: marks what other hosts, and the command line, have changed."""
+"""The end of the log as this process sees it: marks what it and other hosts, and the command line, have changed."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import cast
 from uuid import UUID
 
 import psycopg
@@ -10,6 +11,7 @@ import psycopg
 from api.marks import FLOOR, Marks
 from domain.keys import UserErased
 from domain.maintenance import ReadModelsReplaced
+from store.appender import Done
 from store.log import CHANNEL, Connection, head
 from store.pool import connect
 from store.waiting import readable
@@ -136,12 +138,25 @@ class Tail:
         heard, self._heard = self._heard, []
         return heard
 
+    def committed(self, done: Done) -> None:
+        """Mark what this process has just appended, before anybody is told that it is durable.
+
+        A whole batch in one go; its notification then brings nothing new.
+        """
+        self._marks.raise_each(
+            (FLOOR if event.topic in EVERYWHERE else Marks.slot(cast(UUID, event.originator_id)), position)
+            for commit, appended in done
+            for position, event in enumerate(commit.events, appended.first)
+        )
+        if done[0][1].first == self.seen + 1:
+            self._move(done[-1][1].last)
+
     def _mark_named(self, payload: str) -> bool:
         """Mark the streams that a notification names; False when it leaves a gap or names none."""
-        last, count, *streams = payload.split()
-        position = int(last)
+        position = int(payload.partition(" ")[0])
         if position <= self.seen:
             return True
+        _, count, *streams = payload.split()
         if position - int(count) != self.seen or len(streams) != int(count):
             return False
         # Each stream to its own event: to the last of them all, what a writer has just kept would count as old.

@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from time import monotonic, perf_counter
 from typing import NamedTuple
@@ -28,6 +28,7 @@ MAX_QUEUE = 2_000  # commits that wait; at 1,000 a second that is two seconds of
 PATIENCE = 20.0  # seconds that a commit waits for a lost or silent database before the caller hears of it
 
 Observer = Callable[[int, float], None]
+Done = Sequence[tuple[Commit, Appended]]
 
 
 class Pending(NamedTuple):
@@ -40,18 +41,21 @@ class Pending(NamedTuple):
 class Appender:
     """Appends commits of this process to the log, in batches, on a connection of its own.
 
-    ``observe(commits, seconds)`` is called after every committed batch.
+    ``committed`` is called with what has just become durable, in the order of the log, before anybody who waits hears of
+    it; ``observe(commits, seconds)`` after every committed batch.
     """
 
     def __init__(
         self,
         dsn: str,
         *,
+        committed: Callable[[Done], None] | None = None,
         observe: Observer | None = None,
         max_queue: int = MAX_QUEUE,
         patience: float = PATIENCE,
     ) -> None:
         self._dsn = dsn
+        self._committed = committed
         self._observe = observe
         self._max_queue = max_queue
         self._patience = patience
@@ -159,7 +163,11 @@ class Appender:
                 raise
             self._fail(batch, conflict(error) or error)
             return
-        # The answers first: they are true, whatever happens to the figures.
+        if self._committed is not None:
+            self._committed(
+                [(pending.commit, answer) for pending, answer in zip(batch, answers, strict=True)]
+            )
+        # The answers before the figures: they are true, whatever happens to those.
         for pending, answer in zip(batch, answers, strict=True):
             if not pending.answer.done():
                 pending.answer.set_result(answer)
@@ -209,6 +217,8 @@ class Appender:
                     known = conflict(refused) if isinstance(refused, psycopg.Error) else None
                     self._fail([pending], known or refused)
                     return
+        if self._committed is not None:
+            self._committed([(pending.commit, done)])
         if not pending.answer.done():
             pending.answer.set_result(done)
 

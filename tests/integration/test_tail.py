@@ -13,6 +13,7 @@ from api.marks import FLOOR, Marks
 from api.tail import Tail
 from store import identity
 from store.appender import Appender
+from store.log import append
 from store.pool import connect
 from tests.histories import created
 
@@ -135,3 +136,42 @@ async def test_far_behind_it_marks_everything_at_once(
     assert tail.seen == 4
     marks.heard()
     assert not marks.is_fresh(Marks.slot(uuid4()), 3)
+
+
+async def test_what_the_process_itself_appends_is_marked_before_it_is_answered(
+    fresh_database_url: str,
+) -> None:
+    async with following(fresh_database_url) as (marks, tail):
+        appender = Appender(fresh_database_url, committed=tail.committed)
+        await appender.start()
+        made = [created(name) for name in ("a", "b", "c")]
+
+        async def append(number: int) -> bool:
+            skill, commit = made[number]
+            appended = await appender.append(commit)
+            slot = Marks.slot(skill.id)
+            return not marks.is_fresh(slot, appended.last - 1) and marks.is_fresh(slot, appended.last)
+
+        assert all(await asyncio.gather(*(append(number) for number in range(3))))
+        assert tail.seen == 3
+        await appender.close()
+
+
+async def test_what_a_process_appends_behind_what_it_has_not_seen_hides_nothing(
+    fresh_database_url: str,
+) -> None:
+    async with following(fresh_database_url) as (marks, tail):
+        other, unseen = created("other")
+        mine, commit = created("mine")
+        appender = Appender(fresh_database_url, committed=tail.committed)
+        await appender.start()
+        async with await connect(fresh_database_url) as conn:
+            # Another host's append whose notification has not been heard yet.
+            await append(conn, [unseen])
+            tail.seen = 0
+            await appender.append(commit)
+
+        await until(lambda: tail.seen == 2, "it has looked")
+        assert not marks.is_fresh(Marks.slot(other.id), 0)
+        assert not marks.is_fresh(Marks.slot(mine.id), 1)
+        await appender.close()
