@@ -244,6 +244,9 @@ class Commands:
         data = {digest.hex(): content for digest, content in (stored | fresh).items()}
         steps = [Step(artifact, event, caller.project_id, caller.actor_id, data) for event in events]
         folded = artifacts.fold(steps, self._kinds)
+        # Most of a version is as it was in the one before, which is in the log: what has not changed need not be sent.
+        parts = {part.ref.sha256: part for part in (*contents, *folded.parts)}
+        known: frozenset[str] = loaded.stored if loaded else frozenset()
         claims: list[Any] = [(caller.project_id, artifact.KIND, artifact.name)]
         if caller.idempotency_key is not None:
             claims.append((caller.key_id, caller.idempotency_key))
@@ -254,7 +257,7 @@ class Commands:
             actor_id=caller.actor_id,
             key_id=caller.key_id,
             correlation_id=caller.correlation_id,
-            contents=(*contents, *folded.parts),
+            contents=tuple(part for sha256, part in parts.items() if sha256 not in known),
             writes=folded.writes,
             idempotency=_remembered(caller, status),
             claims=tuple(claims),
@@ -267,7 +270,7 @@ class Commands:
                 return done
             raise
         first_at = loaded.first_at if loaded else appended.recorded_at
-        self._repository.keep(caller.project_id, artifact, first_at, appended.last)
+        self._repository.keep(caller.project_id, artifact, first_at, appended.last, frozenset(parts) or known)
         await self._repository.save_long(artifact, len(events))
         view = folded.views.get(artifact.id)
         version = None

@@ -51,12 +51,16 @@ ON CONFLICT (stream_id) DO UPDATE
 
 
 class Loaded(msgspec.Struct, Generic[A], frozen=True):
-    """An aggregate with the time of its first version, as of a position of the log."""
+    """An aggregate with the time of its first version, as of a position of the log.
+
+    ``stored`` are contents, by sha256, that this process knows to be in the database: parts of the latest version.
+    """
 
     aggregate: A
     first_at: datetime
     as_of: int
     from_cache: bool = False
+    stored: frozenset[str] = frozenset()
 
 
 class Repository:
@@ -104,13 +108,20 @@ class Repository:
             stream_id, first_at, as_of, state = row
             return Loaded(await self._load(conn, cls, stream_id, None, state), first_at, as_of)
 
-    def keep(self, project_id: int, aggregate: Versioned, first_at: datetime, as_of: int) -> None:
-        """Remember an aggregate whose events have just been appended."""
+    def keep(
+        self,
+        project_id: int,
+        aggregate: Versioned,
+        first_at: datetime,
+        as_of: int,
+        stored: frozenset[str] = frozenset(),
+    ) -> None:
+        """Remember an aggregate whose events have just been appended, with the contents ``stored`` (see ``Loaded``)."""
         key = (project_id, aggregate.KIND, aggregate.name)
         if aggregate.archived:
             self._cache.drop(key)
         else:
-            self._cache.put(key, Loaded(aggregate, first_at, as_of))
+            self._cache.put(key, Loaded(aggregate, first_at, as_of, stored=stored))
 
     async def save_long(self, aggregate: Versioned, appended: int) -> None:
         """A snapshot each time that ``appended`` events have brought a stream across a multiple of SNAPSHOT_EVERY.
