@@ -138,6 +138,8 @@ def _links(body: bytes, targets: list[bytes], paths: Collection[str]) -> list[Pr
 
 def _targets(body: bytes) -> list[bytes]:
     """Where links go, each target once, in their order."""
+    if b"]" not in body:
+        return []
     found = LINK.findall(body) if b"](" in body else []
     if b"]:" in body:
         found += DEFINED.findall(body)
