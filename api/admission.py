@@ -1,10 +1,11 @@
 """How many requests of this process are worked on at once: more of them would only make each other wait.
 
-A service that is asked for more than it can do keeps its pace by saying no at once. Everything behind this (connections to the
+A service that is asked for more than it can do keeps its pace by saying no soon. Everything behind this (connections to the
 database, the queue of the appender) waits in turn, so the time that an admitted request takes is bounded by how many there are.
 Reads that the process answers from memory do not pass here: they wait for nothing, and a refusal costs as much.
 """
 
+import asyncio
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,6 +14,8 @@ from domain.errors import Unavailable
 # What asks whether the service is well gets its answer above all when there is too much to do.
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 SLOT = "slot"  # in the state of a scope
+HOLD = 0.2  # seconds that a request waits for a place before it is refused
+MAX_HELD = 2_000  # requests that wait so; some 10 KB each
 RETRY_AFTER = 1  # seconds; the requests that are in are answered in less
 
 
@@ -28,14 +31,26 @@ class Admission:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.taken = 0
+        self._held = 0
 
-    def slot(self, scope: Any, receive: Any, send: Any) -> "Slot":
+    async def slot(self, scope: Any, receive: Any, send: Any) -> "Slot":
         """Use it as a context around the work on one request. Raises Overloaded."""
         if self.limit and self.taken >= self.limit:
-            raise Overloaded(
-                "The service has more to do than it can now; try again shortly.", retry_after=RETRY_AFTER
-            )
+            await self._hold()
+            if self.taken >= self.limit:
+                raise Overloaded(
+                    "The service has more to do than it can now; try again shortly.", retry_after=RETRY_AFTER
+                )
         return Slot(self, scope, receive, send)
+
+    async def _hold(self) -> None:
+        """Wait a little: refusals that are asked for again at once would take the time of what is let in."""
+        if self._held < MAX_HELD:
+            self._held += 1
+            try:
+                await asyncio.sleep(HOLD)
+            finally:
+                self._held -= 1
 
 
 class Slot:

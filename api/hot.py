@@ -73,7 +73,7 @@ class HotPath:
             found = PATH.fullmatch(scope["path"])
             if found is not None:
                 if scope["method"] == "PATCH":
-                    with self._admission.slot(scope, receive, send) as slot:
+                    with await self._admission.slot(scope, receive, send) as slot:
                         await self._publish(scope, slot.receive, slot.send, found)
                     return
                 if await self._answer(scope, send, found):
@@ -81,7 +81,7 @@ class HotPath:
         if scope["type"] != "http" or scope["path"] in PROBES:
             await self._next(scope, receive, send)
             return
-        with self._admission.slot(scope, receive, send) as slot:
+        with await self._admission.slot(scope, receive, send) as slot:
             await self._next(scope, slot.receive, slot.send)
 
     async def _publish(self, scope: Any, receive: Any, send: Any, found: "re.Match[str]") -> None:
