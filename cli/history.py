@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cli.database import database
 from cli.errors import Failure
+from cli.memory import collect_seldom
 from cli.options import common, settings_with
 from cli.output import show_json
 from projections import rebuild
@@ -47,6 +48,7 @@ def replay(only: str | None, data_dir: Path | None, as_json: bool) -> None:
 
     The service goes on meanwhile. An interrupted replay changes nothing and can be run again.
     """
+    collect_seldom()
     with database(settings_with(data_dir=data_dir)) as url, bar("replay") as report:
         try:
             found = asyncio.run(rebuild.replay(url, only=only, progress=report))
@@ -68,6 +70,7 @@ def replay(only: str | None, data_dir: Path | None, as_json: bool) -> None:
 @common
 def verify(data_dir: Path | None, as_json: bool) -> None:
     """Check that the database is what the log says. Exit code 1 when it is not."""
+    collect_seldom()
     with database(settings_with(data_dir=data_dir)) as url, bar("verify") as report:
         try:
             verdict = asyncio.run(verify_database(url, progress=report))

@@ -100,10 +100,19 @@ def test_the_results_have_every_table_of_the_benchmarks() -> None:
     results = (ROOT / "benchmarks" / "RESULTS.md").read_text()
     titles = {
         "publish": "Publish: ",
-        "get": "GET by name",
+        "get": "GET by name, warm: ",
         "versions": "Versions of one prompt",
         "feed": "Feed: ",
         "replay": "Replay and export",
+        "beside_writer": "GET by name, warm, beside a writer",
+        "cold": "GET by name, cold in process",
+        "storage": "Storage: ",
+        "scale": "Size of a project: ",
+        "mlflow": "Prompts: ",
+        "start": "Start of ",
+        "processes": "API processes: ",
+        "overload": "Overload: ",
+        "soak": "Soak: ",
     }
     assert set(TABLES) == set(titles)
     for title in titles.values():
