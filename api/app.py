@@ -19,7 +19,7 @@ from api.audit import AuditController
 from api.auth import Authenticator
 from api.closing import when_told_to_end
 from api.commands import Commands
-from api.config import ApiConfig
+from api.config import GC_THRESHOLD, ApiConfig
 from api.errors import EXCEPTION_HANDLERS
 from api.feed import EventSchemaController, FeedController
 from api.forwarded import TrustedProxies
@@ -80,9 +80,6 @@ RESOURCES = (
     WebhooksController,
     mcp_endpoint,
 )
-
-# Young objects die with their request; a full collection of the rest costs milliseconds and finds nothing.
-GC_THRESHOLD = (50_000, 20, 1000)
 
 
 def route_handlers() -> list[Any]:

@@ -6,6 +6,9 @@ import msgspec
 
 MIB = 1024 * 1024
 
+# Young objects die with their request; a full collection of the rest costs milliseconds and finds nothing.
+GC_THRESHOLD = (50_000, 20, 1000)
+
 
 class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of one API process; all processes of a host get the same ones."""

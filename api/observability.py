@@ -142,11 +142,13 @@ class Observability:
         await _Exchange(self._app, scope, send).run(receive, self._metrics, self._log)
 
     def _closing(self, send: Send) -> Send:
-        """The ``send`` of the lifespan, which writes the last lines at its end."""
+        """The ``send`` of the lifespan, which writes the last lines and counts at its end."""
 
         async def wrapped(message: Message) -> None:
-            if self._log is not None and message["type"].startswith("lifespan.shutdown"):
-                self._log.flush()
+            if message["type"].startswith("lifespan.shutdown"):
+                self._metrics.flush()
+                if self._log is not None:
+                    self._log.flush()
             await send(message)
 
         return wrapped

@@ -20,8 +20,8 @@ import msgspec
 import uvloop
 from redis.asyncio import Redis
 
-from api.app import GC_THRESHOLD, RENDERERS, open_redis
-from api.config import ApiConfig
+from api.app import RENDERERS, open_redis
+from api.config import GC_THRESHOLD, ApiConfig
 from api.marks import Marks
 from api.reader import Reader
 from api.tail import Tail

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 
 from cli.database import database
 from cli.options import Duration, common, settings_with
-from cli.output import show_json, show_table
+from cli.output import minute, show_json, show_table
 from store import identity
 from store.pool import connect
 
@@ -149,8 +149,8 @@ def list_keys(data_dir: Path | None, as_json: bool) -> None:
                 each.email or "(erased)",
                 ",".join(each.scopes),
                 "every" if each.project_ids is None else ",".join(map(str, each.project_ids)),
-                _day(each.expires_at),
-                _day(each.revoked_at),
+                minute(each.expires_at),
+                minute(each.revoked_at),
                 each.label,
             ]
             for each in keys
@@ -168,7 +168,3 @@ def revoke_key(key_id: UUID, data_dir: Path | None, as_json: bool) -> None:
         show_json({"id": revoked.id, "revoked_at": revoked.revoked_at})
     else:
         click.echo(f"key {revoked.id} revoked")
-
-
-def _day(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M}" if moment else "-"

@@ -1,6 +1,7 @@
 """What a command prints: one JSON object with ``--json``, else lines for people."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 import click
 import msgspec
@@ -17,3 +18,8 @@ def show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def minute(moment: datetime | None) -> str:
+    """A time as a table shows it; a dash for none."""
+    return f"{moment:%Y-%m-%d %H:%M}" if moment else "-"

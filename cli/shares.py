@@ -1,6 +1,6 @@
 """`skald share`: addresses by which installers read the skills of a project without a key."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -8,7 +8,7 @@ import click
 
 from cli.identity import in_database
 from cli.options import Duration, common
-from cli.output import show_json, show_table
+from cli.output import minute, show_json, show_table
 from store import shares
 
 
@@ -56,9 +56,9 @@ def list_shares(project_id: int | None, data_dir: Path | None, as_json: bool) ->
                 str(each.id),
                 f"{each.prefix}…",
                 str(each.project_id),
-                _minute(each.created_at),
-                _minute(each.expires_at),
-                _minute(each.revoked_at),
+                minute(each.created_at),
+                minute(each.expires_at),
+                minute(each.revoked_at),
                 each.label,
             ]
             for each in found
@@ -76,7 +76,3 @@ def revoke_share(share_id: UUID, data_dir: Path | None, as_json: bool) -> None:
         show_json({"id": revoked.id, "revoked_at": revoked.revoked_at})
     else:
         click.echo(f"share {revoked.id} revoked")
-
-
-def _minute(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M}" if moment else "-"

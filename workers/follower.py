@@ -17,7 +17,6 @@ logger = logging.getLogger(__name__)
 
 BATCH = 500
 POLL = 0.5  # seconds; a notification is a hint, the poll is the promise
-GATHER = 0.05  # seconds that events gather for the next look while they keep coming
 MAX_PAUSE = 5.0
 LEADER_LOCKS = 7_203_016  # the class of the advisory locks by which followers elect a leader
 
@@ -96,9 +95,6 @@ class Follower(Leader):
                 check_gapless(events, position)
                 position = await self._take(conn, position, events)
                 await conn.execute(RECORD, (self.name, position))
-                if len(events) < BATCH:
-                    # The first event after a silence is taken at once; each look costs a transaction.
-                    await _sleep(stop, GATHER)
                 continue
             if (moved := await self.idle(conn, position)) != position:
                 position = moved
