@@ -12,9 +12,9 @@ from api.marks import FLOOR, Marks
 from domain.keys import UserErased
 from domain.maintenance import ReadModelsReplaced
 from store.appender import Done
+from store.listening import Listener
 from store.log import CHANNEL, Connection, head
 from store.pool import connect
-from store.waiting import readable
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,6 @@ class Tail:
         self._found_again = found_again
         self._marks = marks
         self.seen = 0
-        self._heard: list[str] = []
         self._task: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
         self.closing = False
@@ -50,8 +49,8 @@ class Tail:
 
     async def start(self) -> None:
         """Returns when the first look at the log is done. Raises psycopg.OperationalError."""
-        conn = await self._open()
-        self._task = asyncio.create_task(self._run(conn), name="tail")
+        listener = await self._open()
+        self._task = asyncio.create_task(self._run(listener), name="tail")
 
     async def wait_beyond(self, position: int, seconds: float) -> bool:
         """Wait until something after ``position`` is in the log; False when the time is up or the process is closing."""
@@ -82,61 +81,50 @@ class Tail:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _open(self) -> Connection:
+    async def _open(self) -> Listener:
         conn = await connect(self._dsn, application_name="skald-tail")
         # Listen first, then look: nothing can happen in between unheard. Everything older than now is distrusted.
-        self._heard = []
-        # What comes in the middle of a query.
-        conn.add_notify_handler(lambda notice: self._heard.append(notice.payload))
+        listener = Listener(conn)
         await conn.execute(f"LISTEN {CHANNEL}")
         self.seen = max(self.seen, await head(conn))
         self._marks.raise_to([FLOOR], self.seen)
         self._marks.heard()
-        return conn
+        return listener
 
-    async def _run(self, conn: Connection | None) -> None:
+    async def _run(self, listener: Listener | None) -> None:
         pause = 0.05
         while True:
             try:
-                if conn is None:
-                    conn = await self._open()
+                if listener is None:
+                    listener = await self._open()
                     if self._found_again is not None:
                         await self._found_again()
                     logger.info("following the log again from position %d", self.seen)
                 pause = 0.05
-                await self._follow(conn)
+                await self._follow(listener)
             except (psycopg.Error, OSError) as error:
                 self._marks.lost()
                 logger.warning(
                     "lost sight of the log, caches are bypassed: %s",
                     str(error).strip() or type(error).__name__,
                 )
-                if conn is not None:
-                    await conn.close()
-                    conn = None
+                if listener is not None:
+                    await listener.conn.close()
+                    listener = None
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
             except asyncio.CancelledError:
-                if conn is not None:
-                    await conn.close()
+                if listener is not None:
+                    await listener.conn.close()
                 raise
 
-    async def _follow(self, conn: Connection) -> None:
+    async def _follow(self, listener: Listener) -> None:
         while True:
-            heard = await self._hear(conn)
+            heard = await listener.hear(POLL)
             # A silent poll looks for what was not heard.
-            if not heard or not all(self._mark_named(payload) for payload in heard):
-                await self._catch_up(conn)
+            if not heard or not all(self._mark_named(payload) for _, payload in heard):
+                await self._catch_up(listener.conn)
             self._marks.heard()
-
-    async def _hear(self, conn: Connection) -> list[str]:
-        """The notifications that have come, or none when nothing came for a while. Raises psycopg.OperationalError."""
-        if not self._heard and await readable(conn.pgconn.socket, POLL):
-            conn.pgconn.consume_input()
-            while notice := conn.pgconn.notifies():
-                self._heard.append(notice.extra.decode())
-        heard, self._heard = self._heard, []
-        return heard
 
     def committed(self, done: Done) -> None:
         """Mark what this process has just appended, before anybody is told that it is durable.

@@ -23,8 +23,13 @@ LEFT JOIN artifacts ON artifacts.stream_id = page.stream_id
 ORDER BY page.position
 """
 
-# artifacts_pkey
-SUBJECTS = "SELECT stream_id, kind, name FROM artifacts WHERE stream_id = ANY(%s)"
+# events_pkey, artifacts_pkey
+AFTER = f"""
+SELECT page.*, artifacts.kind, artifacts.name
+FROM (SELECT {COLUMNS} FROM events WHERE position > %s ORDER BY position LIMIT %s) AS page
+LEFT JOIN artifacts ON artifacts.stream_id = page.stream_id
+ORDER BY page.position
+"""
 
 # events_pkey, artifacts_pkey
 ONE = f"""
@@ -32,6 +37,13 @@ SELECT event.*, artifacts.kind, artifacts.name
 FROM (SELECT {COLUMNS} FROM events WHERE position = %s AND project_id = %s) AS event
 JOIN artifacts ON artifacts.stream_id = event.stream_id
 """
+
+
+class Named(Recorded, frozen=True):
+    """An event of the log with the name that it is about; what belongs to no feed (keys, users) has none."""
+
+    kind: str | None
+    name: str | None
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -70,14 +82,10 @@ async def page(
     return items, complete
 
 
-async def items(conn: Connection, events: Sequence[Recorded]) -> list[Item]:
-    """The events that belong to the feed of a project, with their names; the others (keys, users) are left out."""
-    streams = list({event.stream_id for event in events if event.project_id is not None})
-    if not streams:
-        return []
-    rows = await (await conn.execute(SUBJECTS, (streams,), binary=True)).fetchall()
-    subjects = {stream_id: (kind, name) for stream_id, kind, name in rows}
-    return [Item(event, *subjects[event.stream_id]) for event in events if event.stream_id in subjects]
+async def read_named(conn: Connection, position: int, *, limit: int) -> list[Named]:
+    """Up to ``limit`` events of all streams after ``position``, in order, without gaps."""
+    rows = await (await conn.execute(AFTER, (position, limit), binary=True)).fetchall()
+    return [Named(*row) for row in rows]
 
 
 async def one(conn: Connection, project_id: int, position: int) -> Item | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from time import monotonic
 from zlib import crc32
@@ -10,14 +10,16 @@ from zlib import crc32
 import psycopg
 from redis.exceptions import RedisError
 
-from store.log import CHANNEL, Connection, Recorded, check_gapless, read_after
-from store.pool import connect
+from projections.feed import Named, read_named
+from store.log import Connection, check_gapless
+from workers.news import BATCH, News
+from workers.task import POLL, Task, sleep
 
 logger = logging.getLogger(__name__)
 
-BATCH = 500
-POLL = 0.5  # seconds; a notification is a hint, the poll is the promise
-MAX_PAUSE = 5.0
+REPORT_EVERY = (
+    0.5  # seconds; positions are written for those who watch, a follower's checkpoint is with its effect
+)
 LEADER_LOCKS = 7_203_016  # the class of the advisory locks by which followers elect a leader
 
 RECORD = """
@@ -30,31 +32,18 @@ PARKED = "SELECT 1 FROM dead_letters WHERE follower = %s AND stream_id = %s LIMI
 PARK = "INSERT INTO dead_letters (follower, position, stream_id, error) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING"
 
 
-class Leader(ABC):
+class Leader(Task):
     """A task that runs in one process at a time, on a connection that holds its lock."""
 
-    name: str
+    def __init__(self, news: News) -> None:
+        self.news = news
+        self._reported: tuple[int, float] = (-1, 0.0)
 
-    async def run(self, dsn: str, stop: asyncio.Event) -> None:
-        """Follow until ``stop`` is set; lost connections are opened again, errors are retried with growing pauses."""
-        pause = 0.1
-        while not stop.is_set():
-            started = monotonic()
-            try:
-                conn = await connect(dsn, application_name=f"skald-{self.name}")
-                try:
-                    if await self._lead(conn, stop):
-                        await self._follow(conn, stop)
-                finally:
-                    await conn.close()
-            except (psycopg.Error, RedisError, OSError) as error:
-                if monotonic() - started > MAX_PAUSE:
-                    pause = 0.1
-                logger.warning(
-                    "follower %s: %s, trying again in %.1f s", self.name, _first_line(error), pause
-                )
-                await _sleep(stop, pause)
-                pause = min(pause * 2, MAX_PAUSE)
+    async def _work(self, conn: Connection, stop: asyncio.Event) -> None:
+        if await self._lead(conn, stop):
+            self._reported = (-1, 0.0)
+            with self.news.needed():
+                await self._follow(conn, stop)
 
     async def _lead(self, conn: Connection, stop: asyncio.Event) -> bool:
         """Wait until this process is the one that runs the follower; the lock goes with the connection."""
@@ -65,44 +54,60 @@ class Leader(ABC):
             ).fetchone()
             if row and row[0]:
                 return True
-            await _sleep(stop, 1.0)
+            await sleep(stop, 1.0)
         return False
 
     @abstractmethod
     async def _follow(self, conn: Connection, stop: asyncio.Event) -> None:
         """Do the work until ``stop`` is set or the connection is lost, and with it the lock."""
 
+    async def _report(self, conn: Connection, position: int, *, last: bool = False) -> None:
+        """Write how far it is, now and then and at the ``last``: a commit for each batch would cost more than the batch."""
+        reported, at = self._reported
+        if position != reported and (last or monotonic() - at >= REPORT_EVERY):
+            await conn.execute(RECORD, (self.name, position))
+            self._reported = (position, monotonic())
+
 
 class Follower(Leader):
-    """One consumer of the log. Subclasses keep their checkpoint with their effect; ``run`` does the rest."""
+    """One consumer of the log. Subclasses keep their checkpoint with their effect; ``run`` does the rest.
+
+    ``gather``: seconds that events gather before the next batch is taken.
+    """
+
+    gather = 0.0
 
     @abstractmethod
     async def begin(self, conn: Connection) -> int:
         """The position to go on from."""
 
     @abstractmethod
-    async def handle(self, conn: Connection, after: int, events: Sequence[Recorded]) -> int:
+    async def handle(self, conn: Connection, after: int, events: Sequence[Named]) -> int:
         """Take in the events that follow ``after`` and return the new checkpoint."""
 
     async def _follow(self, conn: Connection, stop: asyncio.Event) -> None:
-        await conn.execute(f"LISTEN {CHANNEL}")
         position = await self.begin(conn)
-        await conn.execute(RECORD, (self.name, position))
         logger.info("follower %s goes on from position %d", self.name, position)
+        events = await read_named(conn, position, limit=BATCH)
         while not stop.is_set():
-            events = await read_after(conn, position, limit=BATCH)
             if events:
                 check_gapless(events, position)
                 position = await self._take(conn, position, events)
-                await conn.execute(RECORD, (self.name, position))
-                continue
-            if (moved := await self.idle(conn, position)) != position:
+                if self.gather and len(events) < BATCH:
+                    await sleep(stop, self.gather)
+            elif (moved := await self.idle(conn, position)) != position:
                 position = moved
-                continue
-            async for _ in conn.notifies(timeout=POLL, stop_after=1):
-                pass
+            await self._report(conn, position)
+            events = await self._next(conn, position)
+        await self._report(conn, position, last=True)
 
-    async def _take(self, conn: Connection, position: int, events: Sequence[Recorded]) -> int:
+    async def _next(self, conn: Connection, position: int) -> list[Named]:
+        """What follows, of the news or, when there were none for a while, by a look of its own."""
+        if await self.news.wait(position, POLL) and (events := self.news.after(position)):
+            return events
+        return await read_named(conn, position, limit=BATCH)
+
+    async def _take(self, conn: Connection, position: int, events: Sequence[Named]) -> int:
         """A batch at once; when it holds a poison event, one by one, and that event's stream is parked."""
         try:
             return await self.handle(conn, position, events)
@@ -129,20 +134,9 @@ class Follower(Leader):
         return position
 
     @abstractmethod
-    async def skip(self, conn: Connection, after: int, event: Recorded) -> int:
+    async def skip(self, conn: Connection, after: int, event: Named) -> int:
         """Move the checkpoint over a parked event and return it."""
 
     async def idle(self, conn: Connection, position: int) -> int:
-        """Called when there is nothing to read, before waiting; returns the checkpoint, moved when its store was emptied."""
+        """Called after a silence; returns the checkpoint, moved when its store was emptied."""
         return position
-
-
-async def _sleep(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

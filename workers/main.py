@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from store.sealing import sealer_of
 from workers.cache import CacheFollower
 from workers.follower import Leader
+from workers.news import News
 from workers.streams import Replay, StreamsFollower
 from workers.sweep import Sweeper
 from workers.webhooks import Options, WebhookFollower
@@ -34,23 +35,25 @@ async def run(
     Streams need Redis; webhooks need ``secret_keys``, by which their secrets are sealed.
     Raises store.log.GapInLog, which no append can cause: then the log has been damaged and nothing may go on.
     """
+    news = News()
     followers: list[Leader] = []
     redis = None
     if redis_url is not None:
         redis = Redis.from_url(redis_url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT)
         followers += [
-            CacheFollower(redis),
-            StreamsFollower(redis, maxlen=stream_maxlen, replay=stream_replay),
+            CacheFollower(news, redis),
+            StreamsFollower(news, redis, maxlen=stream_maxlen, replay=stream_replay),
         ]
     sealer = sealer_of(secret_keys)
     if sealer is None:
         logger.warning("webhooks are not delivered: there is no SKALD_SECRET_KEY to open their secrets by")
     else:
-        followers.append(WebhookFollower(database_url, sealer, Options(allow_private=webhook_allow_private)))
+        options = Options(allow_private=webhook_allow_private)
+        followers.append(WebhookFollower(news, database_url, sealer, options))
     try:
         async with asyncio.TaskGroup() as group:
-            for follower in followers:
-                group.create_task(follower.run(database_url, stop), name=follower.name)
+            for task in (news, *followers):
+                group.create_task(task.run(database_url, stop), name=task.name)
             group.create_task(Sweeper().run(database_url, stop), name="sweep")
             ready()
             await stop.wait()

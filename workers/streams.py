@@ -8,12 +8,12 @@ from typing import Literal
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from projections import feed
 from projections.cloudevents import cloudevent_json, subject_of, type_of
-from projections.feed import Item
+from projections.feed import Named
 from projections.redis_streams import Entry, RedisStreams
-from store.log import Connection, Recorded, head
+from store.log import Connection, head
 from workers.follower import Follower
+from workers.news import News
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,8 @@ class StreamsFollower(Follower):
 
     name = "streams"
 
-    def __init__(self, redis: Redis, *, maxlen: int = 10_000, replay: Replay = "0") -> None:
+    def __init__(self, news: News, redis: Redis, *, maxlen: int = 10_000, replay: Replay = "0") -> None:
+        super().__init__(news)
         self._streams = RedisStreams(redis, maxlen=maxlen, whole=replay == "0")
         self._maxlen = maxlen
         self._replay = replay
@@ -60,8 +61,8 @@ class StreamsFollower(Follower):
             return await self.begin(conn)
         return start
 
-    async def handle(self, conn: Connection, after: int, events: Sequence[Recorded]) -> int:
-        entries = [_entry(item) for item in await feed.items(conn, events)]
+    async def handle(self, conn: Connection, after: int, events: Sequence[Named]) -> int:
+        entries = [entry for event in events if (entry := _entry(event)) is not None]
         last = events[-1].position
         refused = await self._streams.apply(after, last, entries)
         if refused is None:
@@ -71,7 +72,7 @@ class StreamsFollower(Follower):
             return await self.begin(conn)
         return last
 
-    async def skip(self, conn: Connection, after: int, event: Recorded) -> int:
+    async def skip(self, conn: Connection, after: int, event: Named) -> int:
         moved = await self._streams.apply(after, event.position, [])
         return event.position if moved is not None else await self.begin(conn)
 
@@ -95,13 +96,14 @@ class StreamsFollower(Follower):
         return int(row[0]) if row else 0
 
 
-def _entry(item: Item) -> Entry:
-    recorded = item.recorded
-    assert recorded.project_id is not None
+def _entry(event: Named) -> Entry | None:
+    """What the feed of its project shows of an event; None when it belongs to none."""
+    if event.project_id is None or event.kind is None or event.name is None:
+        return None
     return Entry(
-        recorded.project_id,
-        recorded.position,
-        cloudevent_json(recorded, item.kind, item.name),
-        type_of(recorded.topic),
-        subject_of(item.kind, item.name),
+        event.project_id,
+        event.position,
+        cloudevent_json(event, event.kind, event.name),
+        type_of(event.topic),
+        subject_of(event.kind, event.name),
     )

@@ -23,12 +23,14 @@ from domain.webhooks import Schedule, matches
 from projections import feed
 from projections.cloudevents import cloudevent_json, subject_of, topic_of, type_of
 from store import webhooks as store
-from store.log import CHANNEL, Connection, head
+from store.log import Connection, head
 from store.pool import Pool, open_pool
 from store.sealing import CannotOpen, Sealer
 from store.webhooks import Attempt, Delivery, Moved, Replay, Webhook
-from workers.follower import POLL, RECORD, Leader
+from workers.follower import Leader
+from workers.news import News
 from workers.outbound import open_client
+from workers.task import POLL
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +66,8 @@ class WebhookFollower(Leader):
 
     name = "webhooks"
 
-    def __init__(self, database_url: str, sealer: Sealer, options: Options | None = None) -> None:
+    def __init__(self, news: News, database_url: str, sealer: Sealer, options: Options | None = None) -> None:
+        super().__init__(news)
         self._dsn = database_url
         self._sealer = sealer
         self._options = options or Options()
@@ -86,32 +89,39 @@ class WebhookFollower(Leader):
     async def _tend(
         self, conn: Connection, stop: asyncio.Event, running: "dict[UUID, Endpoint]", sender: "Sender"
     ) -> None:
-        await conn.execute(f"LISTEN {CHANNEL}")
-        await conn.execute(f"LISTEN {store.CHANNEL}")
-        seen, swept = await head(conn), -SWEEP_EVERY
-        await conn.execute(RECORD, (self.name, seen))
-        changed: set[UUID] = set()
+        seen, swept, looked = await head(conn), -SWEEP_EVERY, -POLL
+        changes: set[str] | None = None
+        wanted: dict[UUID, int] = {}
         while not stop.is_set():
-            wanted = await store.enabled(conn)
-            for webhook_id in running.keys() - wanted.keys():
-                await running.pop(webhook_id).end()
-            for webhook_id in wanted.keys() - running.keys():
-                running[webhook_id] = Endpoint(webhook_id, sender)
-            if (end := await head(conn)) > seen:
-                rows = await (await conn.execute(SELECT_PROJECTS, (seen,))).fetchall()
-                projects = {row[0] for row in rows}
-                changed |= {webhook_id for webhook_id, project_id in wanted.items() if project_id in projects}
-                seen = end
-                await conn.execute(RECORD, (self.name, seen))
+            if changes != set() or monotonic() - looked >= POLL:
+                looked = monotonic()
+                wanted = await store.enabled(conn)
+                for webhook_id in running.keys() - wanted.keys():
+                    await running.pop(webhook_id).end()
+                for webhook_id in wanted.keys() - running.keys():
+                    running[webhook_id] = Endpoint(webhook_id, sender)
+            changed = set(wanted) if changes is None else set(map(UUID, changes))
+            seen, projects = await self._look(conn, seen)
+            changed |= {webhook_id for webhook_id, project_id in wanted.items() if project_id in projects}
             for webhook_id in changed & running.keys():
                 running[webhook_id].wake()
+            await self._report(conn, seen)
             if monotonic() - swept >= SWEEP_EVERY:
                 await store.sweep(conn)
                 swept = monotonic()
-            changed = set()
-            async for notice in conn.notifies(timeout=POLL, stop_after=1):
-                if notice.channel == store.CHANNEL:
-                    changed.add(UUID(notice.payload))
+            if self.news.changes == set():
+                await self.news.wait(seen, POLL)
+            changes = self.news.take_changes()
+        await self._report(conn, seen, last=True)
+
+    async def _look(self, conn: Connection, seen: int) -> tuple[int, set[int | None]]:
+        """How far the log is, and the projects that have events after ``seen``."""
+        if events := self.news.after(seen):
+            return events[-1].position, {event.project_id for event in events}
+        if (end := await head(conn)) == seen:
+            return seen, set()
+        rows = await (await conn.execute(SELECT_PROJECTS, (seen,))).fetchall()
+        return end, {row[0] for row in rows}
 
 
 class Endpoint:

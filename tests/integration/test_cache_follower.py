@@ -16,6 +16,7 @@ from store import identity
 from store.appender import Appender
 from store.log import Commit
 from store.pool import connect
+from tests.following import following
 from tests.histories import commit_of, created, published
 from workers import cache
 from workers.cache import CacheFollower
@@ -65,13 +66,8 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str, timeout: fl
 
 @asynccontextmanager
 async def at_work(redis: "Redis", url: str, followers: int = 1) -> AsyncIterator[None]:
-    stop = asyncio.Event()
-    tasks = [asyncio.create_task(CacheFollower(redis).run(url, stop)) for _ in range(followers)]
-    try:
+    async with following(url, lambda news: CacheFollower(news, redis), processes=followers):
         yield
-    finally:
-        stop.set()
-        await asyncio.wait_for(asyncio.gather(*tasks), 15)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from api import repository
-from projections import names, versions
+from projections import feed, names, versions
 from projections.versions import LISTS, ORDERS, Filter, like
 from store import log
 from tests.servers import Addresses, address_of
@@ -113,6 +113,7 @@ def reads(conn: psycopg.Connection[Any]) -> dict[str, Read]:
         "load": Read(repository.FIND, ("s", PROJECT, "skill", name)),
         "stream": Read(log.SELECT_STREAM, (stream, 0)),
         "follow": Read(log.SELECT_AFTER, (100, 500)),
+        "follow, with names": Read(feed.AFTER, (100, 500)),
         "head": Read(log.SELECT_HEAD, ()),
     }
 

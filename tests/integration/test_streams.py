@@ -16,6 +16,7 @@ from projections.redis_streams import CHECKPOINT, Entry, RedisStreams, stream_ke
 from store import identity
 from store.appender import Appender
 from store.pool import connect
+from tests.following import following as at_work
 from tests.histories import History
 from workers import streams
 from workers.streams import Replay, StreamsFollower
@@ -66,16 +67,9 @@ async def writer(fresh_database_url: str) -> Writer:
 
 
 @asynccontextmanager
-async def following(
-    url: str, redis: Redis, *, maxlen: int = 0, replay: Replay = "0"
-) -> AsyncIterator[StreamsFollower]:
-    follower, stop = StreamsFollower(redis, maxlen=maxlen, replay=replay), asyncio.Event()
-    task = asyncio.create_task(follower.run(url, stop))
-    try:
-        yield follower
-    finally:
-        stop.set()
-        await asyncio.wait_for(task, 10)
+async def following(url: str, redis: Redis, *, maxlen: int = 0, replay: Replay = "0") -> AsyncIterator[None]:
+    async with at_work(url, lambda news: StreamsFollower(news, redis, maxlen=maxlen, replay=replay)):
+        yield
 
 
 async def reached(redis: Redis, position: int) -> None:

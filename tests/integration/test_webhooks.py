@@ -36,6 +36,7 @@ from store.appender import Appender
 from store.pool import connect
 from store.sealing import Sealer
 from store.webhooks import Connection, Delivery, Webhook
+from tests.following import following
 from tests.histories import History, created, published
 from tests.receiver import Received, Receiver, Reply, receiving
 from tests.servers import ROOT, SKALD, StartService, eventually
@@ -105,13 +106,8 @@ class Stage:
     @asynccontextmanager
     async def worker(self, **options: Any) -> AsyncIterator[None]:
         chosen = Options(**{"schedule": QUICK, "timeout": 2.0, "allow_private": True, **options})
-        stop = asyncio.Event()
-        task = asyncio.create_task(WebhookFollower(self.url, SEALER, chosen).run(self.url, stop))
-        try:
+        async with following(self.url, lambda news: WebhookFollower(news, self.url, SEALER, chosen)):
             yield
-        finally:
-            stop.set()
-            await asyncio.wait_for(task, 10)
 
 
 @pytest_asyncio.fixture

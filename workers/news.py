@@ -1,0 +1,112 @@
+"""The end of the log, read once for all followers of a worker process.
+
+A commit wakes one connection, not one a follower, and what it brought is read once. That is for whoever is at the end: a
+follower that is further behind, or has heard nothing for a while, reads the log by itself.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+
+from projections.feed import Named, read_named
+from store import webhooks
+from store.listening import Listener
+from store.log import CHANNEL, Connection, check_gapless, head
+from workers.task import POLL, Task
+
+BATCH = 500
+KEPT = 1000  # events; whoever is further behind than that is not waiting for news
+
+
+class News(Task):
+    """``end`` is the last position that is known, ``changes`` the ids of webhooks that changed (see ``take_changes``)."""
+
+    name = "news"
+
+    def __init__(self) -> None:
+        self.end = 0
+        self.changes: set[str] | None = None
+        self._events: deque[Named] = deque(maxlen=KEPT)
+        self._readers = 0
+        self._waiting: set[asyncio.Future[bool]] = set()
+
+    @contextmanager
+    def needed(self) -> Iterator[None]:
+        """While nobody is in here, events are not read: only their end is noted."""
+        self._readers += 1
+        try:
+            yield
+        finally:
+            self._readers -= 1
+
+    async def wait(self, position: int, seconds: float) -> bool:
+        """Wait for something after ``position``, or for a change of a webhook; False when the time is up."""
+        if self.end > position:
+            return True
+        loop = asyncio.get_running_loop()
+        ready: asyncio.Future[bool] = loop.create_future()
+        timer = loop.call_later(seconds, _tell, ready, False)
+        self._waiting.add(ready)
+        try:
+            return await ready
+        finally:
+            timer.cancel()
+            self._waiting.discard(ready)
+
+    def after(self, position: int) -> list[Named]:
+        """The events that follow ``position``; none when there are none, or when it is too far behind."""
+        behind = self.end - position
+        if not 0 < behind <= len(self._events):
+            return []
+        first = len(self._events) - behind
+        return list(islice(self._events, first, first + BATCH))
+
+    def take_changes(self) -> set[str] | None:
+        """The webhooks that have changed since the last call; None when some may have changed unheard."""
+        changes, self.changes = self.changes, set()
+        return changes
+
+    async def _work(self, conn: Connection, stop: asyncio.Event) -> None:
+        listener = Listener(conn)
+        for channel in (CHANNEL, webhooks.CHANNEL):
+            await conn.execute(f"LISTEN {channel}")
+        self._miss()
+        self._begin(await head(conn))
+        while not stop.is_set():
+            told, changed = self.end, False
+            for channel, payload in await listener.hear(POLL):
+                if channel == CHANNEL:
+                    told = max(told, int(payload.partition(" ")[0]))
+                else:
+                    changed = True
+                    if self.changes is not None:
+                        self.changes.add(payload)
+            if not self._readers:
+                self._begin(told)
+            while self.end < told:
+                events = await read_named(conn, self.end, limit=BATCH)
+                check_gapless(events, self.end)
+                self._events += events
+                self.end = events[-1].position
+                self._wake()
+            if changed:
+                self._wake()
+
+    def _miss(self) -> None:
+        self.changes = None
+
+    def _begin(self, position: int) -> None:
+        self._events.clear()
+        self.end = position
+        self._wake()
+
+    def _wake(self) -> None:
+        for ready in self._waiting:
+            _tell(ready, True)
+
+
+def _tell(ready: "asyncio.Future[bool]", what: bool) -> None:
+    if not ready.done():
+        ready.set_result(what)
