@@ -13,7 +13,7 @@ from api.admission import PROBES, Admission
 from api.artifacts import READ_SCOPES
 from api.bodies import read_body
 from api.gate import Gate
-from api.http import IMMUTABLE, REVALIDATE, header, json_answer, send_answer
+from api.http import IMMUTABLE, REVALIDATE, header, json_answer, send_whole
 from api.metrics import Metrics
 from api.prompts import PromptsController
 from api.query import parse_query
@@ -96,7 +96,7 @@ class HotPath:
         if body is None:
             return
         response = await method(None, Asked(scope, self._app), name, body)
-        await send_answer(send, response.answer)
+        await send_whole(send, response.answer)
 
     async def _answer(self, scope: Any, send: Any, found: "re.Match[str]") -> bool:
         gate, reader, metrics = self._gate, self._reader, self._metrics
@@ -129,7 +129,7 @@ class HotPath:
         metrics.observe_cache("process", "hit")
         condition = header(scope["headers"], b"if-none-match")
         control = IMMUTABLE if isinstance(pick, int) else REVALIDATE
-        await send_answer(send, json_answer(entry.body, condition, etag=entry.etag, cache_control=control))
+        await send_whole(send, json_answer(entry.body, condition, etag=entry.etag, cache_control=control))
         return True
 
 

@@ -18,6 +18,9 @@ IMMUTABLE = b"private, max-age=31536000, immutable"
 # May be kept, but every use asks whether it still holds.
 REVALIDATE = b"private, no-cache"
 
+# An ASGI extension, of servers that take an answer in one message and put it into one packet; also the message's type.
+WHOLE = "skald.response.whole"
+
 
 class Answer(NamedTuple):
     """A whole answer; ``headers`` has everything but the content length."""
@@ -70,14 +73,23 @@ def json_answer(
     return Answer(status, headers, body)
 
 
+def with_length(answer: Answer) -> list[Header]:
+    """Its headers, the content length too."""
+    # A 304 may not tell a length of its own: it would be taken for that of the representation.
+    if answer.status in (204, 304):
+        return answer.headers
+    return [*answer.headers, (b"content-length", b"%d" % len(answer.body))]
+
+
 async def send_answer(send: Any, answer: Answer) -> None:
     """Send an answer through an ASGI ``send``."""
-    headers = answer.headers
-    # A 304 may not tell a length of its own: it would be taken for that of the representation.
-    if answer.status not in (204, 304):
-        headers = [*headers, (b"content-length", b"%d" % len(answer.body))]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.start", "status": answer.status, "headers": with_length(answer)})
     await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+
+
+async def send_whole(send: Any, answer: Answer) -> None:
+    """The same as one message, for callers with nothing between them and ``api.observability``, which knows what to do with it."""
+    await send({"type": WHOLE, "status": answer.status, "headers": with_length(answer), "body": answer.body})
 
 
 class Ready(Response[Any]):

@@ -17,7 +17,7 @@ from uuid import UUID
 import msgspec
 
 from api.errors import answer_for
-from api.http import send_answer
+from api.http import WHOLE, send_answer
 from api.logs import request_id as current_request_id
 from api.metrics import Metrics
 
@@ -205,6 +205,9 @@ class _Exchange:
                 )
 
     async def send(self, message: Message) -> None:
+        if message["type"] == WHOLE:
+            await self._send_whole(message)
+            return
         if message["type"] == "http.response.start":
             self._status = message["status"]
             headers = list(message.get("headers") or ())
@@ -219,6 +222,18 @@ class _Exchange:
             else:
                 self._size += len(message.get("body") or b"")
         await self._send(message)
+
+    async def _send_whole(self, message: Message) -> None:
+        self._status = message["status"]
+        body: bytes = b"" if self._head else message["body"]
+        self._size = len(body)
+        headers = [*message["headers"], (b"x-request-id", self._state["request_id"].encode())]
+        whole = (self._scope.get("extensions") or {}).get(WHOLE)
+        if whole is None:
+            await self._send({"type": "http.response.start", "status": self._status, "headers": headers})
+            await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        else:
+            await whole(self._status, headers, body)
 
     def _incoming_id(self) -> str | None:
         for name, value in self._scope["headers"]:

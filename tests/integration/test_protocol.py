@@ -9,13 +9,32 @@ from typing import Any
 import pytest
 import uvicorn
 
+from api.http import WHOLE
 from cli import protocol
 from cli.http import listener
-from cli.protocol import MAX_HEAD, Protocol
+from cli.protocol import LARGE_BODY, MAX_HEAD, Protocol
+
+
+class Noting:
+    """A transport that keeps what is written to it."""
+
+    def __init__(self, transport: Any, written: list[bytes]) -> None:
+        self._transport, self._written = transport, written
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        self._written.append(data)
+        self._transport.write(data)
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
-    """Answers with the length of the body."""
+    """Answers with the length of the body, or at once with as many bytes as the path says."""
+    if scope["path"] != "/":
+        body = b"x" * int(scope["path"][1:])
+        await scope["extensions"][WHOLE](200, [(b"content-length", b"%d" % len(body))], body)
+        return
     length, more = 0, True
     while more:
         message = await receive()
@@ -41,6 +60,19 @@ async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     yield sock.getsockname()[1]
     server.should_exit = True
     await serving
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """All writes to all connections."""
+    written: list[bytes] = []
+    connect = Protocol.connection_made
+    monkeypatch.setattr(
+        Protocol,
+        "connection_made",
+        lambda self, transport: connect(self, Noting(transport, written)),  # type: ignore[arg-type]
+    )
+    return written
 
 
 async def exchange(port: int, *parts: bytes, pause: float = 0.0) -> bytes:
@@ -115,3 +147,29 @@ def test_several_processes_listen_on_one_address_and_answers_leave_at_once() -> 
             second.listen()
             with socket.create_connection(("127.0.0.1", port)), second.accept()[0] as accepted:
                 assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+async def test_a_whole_answer_leaves_in_one_write(port: int, written: list[bytes]) -> None:
+    said = await exchange(port, b"GET /5 HTTP/1.1\r\nhost: x\r\n\r\n")
+
+    assert written == [said]
+    assert said.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert said.endswith(b"content-length: 5\r\n\r\nxxxxx")
+
+
+async def test_whole_answers_come_in_the_order_of_their_requests(port: int) -> None:
+    requests = [b"GET /%d HTTP/1.1\r\nhost: x\r\n\r\n" % size for size in (1, LARGE_BODY + 1, 2)]
+
+    said = await exchange(port, b"".join(requests))
+
+    bodies = [part.partition(b"\r\n\r\n")[2] for part in said.split(b"HTTP/1.1 200 OK")[1:]]
+    assert [len(body) for body in bodies] == [1, LARGE_BODY + 1, 2]
+
+
+async def test_after_a_whole_answer_a_connection_is_closed_when_the_client_wants_it(port: int) -> None:
+    request = b"GET /1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+
+    said = await exchange(port, request, request)
+
+    assert said.count(b"HTTP/1.1 200 ") == 1
+    assert b"\r\nconnection: close\r\n" in said
