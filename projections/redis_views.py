@@ -1,13 +1,13 @@
 """The shared cache: the latest representation of each name, encoded, in Redis.
 
-Each value carries the log position that it is true at; a follower writes values in the order of the log and its checkpoint
-with them, in one transaction. So a value is known to be true at ``max(its position, the checkpoint)``, an older value never
-replaces a newer one, and an emptied Redis, which has lost the checkpoint too, starts again from nothing.
+Each value carries the log position that it is true at; a follower removes what an event has outdated, in the order of the
+log, and moves its checkpoint in the same transaction. So a value is known to be true at ``max(its position, the checkpoint)``,
+an older value never replaces a newer one, and an emptied Redis, which has lost the checkpoint too, starts again from nothing.
 """
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping
 from time import monotonic
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -25,7 +25,8 @@ ETAG = 34  # bytes of a quoted entity tag
 HEADER = 8 + 16 + ETAG
 MAX_OFFERS = 64  # fills under way; more of them are dropped, a later read fills again
 
-# A reader's value counts only if no later event has been applied meanwhile and nothing newer stands there.
+# A reader's value counts only if no later event has been applied meanwhile and nothing newer stands there: what was removed
+# for an event cannot come back as it was before.
 OFFER = """
 local position = struct.unpack('>I8', ARGV[1])
 local checkpoint = tonumber(redis.call('GET', KEYS[2]) or '-1')
@@ -39,7 +40,10 @@ return 1
 # The follower's batch: only from the checkpoint it read, so a flushed or restored Redis is noticed.
 APPLY = """
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
-for i = 2, #KEYS do redis.call('SET', KEYS[i], ARGV[i + 2], 'EX', ARGV[3]) end
+for i = 2, #KEYS do
+    local old = redis.call('GETRANGE', KEYS[i], 0, 7)
+    if #old == 8 and struct.unpack('>I8', old) < tonumber(ARGV[i + 1]) then redis.call('DEL', KEYS[i]) end
+end
 redis.call('SET', KEYS[1], ARGV[2])
 return 1
 """
@@ -86,6 +90,7 @@ class RedisViews:
             self._failed(error)
             return None
         value, checkpoint = found
+        # Earlier releases left an empty one for what had been archived.
         if value is None or checkpoint is None or len(value) == HEADER:
             return None
         position = int.from_bytes(value[:8], "big")
@@ -116,13 +121,13 @@ class RedisViews:
         value = await self._redis.get(CHECKPOINT)
         return None if value is None else int(value)
 
-    async def apply(self, before: int | None, after: int, values: Sequence[tuple[str, bytes]]) -> bool:
-        """Write the values and move the checkpoint; False when it is not at ``before``. Raises RedisError."""
+    async def apply(self, before: int | None, after: int, touched: Mapping[str, int]) -> bool:
+        """Remove what is older than the last event that touched it, by key, and move the checkpoint.
+
+        False when that is not at ``before``. Raises RedisError.
+        """
         expected = "" if before is None else str(before)
-        keys = [CHECKPOINT, *(key for key, _ in values)]
-        return bool(
-            await self._apply(keys=keys, args=[expected, after, TTL, *(value for _, value in values)])
-        )
+        return bool(await self._apply(keys=[CHECKPOINT, *touched], args=[expected, after, *touched.values()]))
 
     async def forget_all(self) -> None:
         """Drop every value and the checkpoint: an erased person may stand in any. Raises RedisError."""

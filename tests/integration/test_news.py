@@ -16,7 +16,7 @@ from store.appender import Appender
 from store.log import Connection, append
 from store.pool import connect
 from tests.following import following
-from tests.histories import created
+from tests.histories import created, published
 from workers import follower, news
 from workers.cache import CacheFollower
 from workers.follower import RECORD, Follower
@@ -34,23 +34,27 @@ async def redis(redis_url: str) -> AsyncIterator["Redis"]:
 
 
 class Ledger(Follower):
-    """Writes down what it is told, and keeps it when its connection is lost."""
+    """Writes down what it is told, and keeps it when its connection is lost. It cannot stand the name ``poison``."""
 
     name = "ledger"
 
     def __init__(self, source: news.News) -> None:
         super().__init__(source)
         self.seen: list[int] = []
+        self.skipped: list[int] = []
 
     async def begin(self, conn: Connection) -> int:
         return self.seen[-1] if self.seen else 0
 
     async def handle(self, conn: Connection, after: int, events: Sequence[Named]) -> int:
+        if any(event.name == "poison" for event in events):
+            raise ValueError("cannot be written")
         self.seen += [event.position for event in events]
         return events[-1].position
 
     async def skip(self, conn: Connection, after: int, event: Named) -> int:
-        raise NotImplementedError
+        self.skipped.append(event.position)
+        return event.position
 
 
 async def until(condition: Any, what: str) -> None:
@@ -148,3 +152,29 @@ async def test_what_nobody_told_is_found(fresh_database_url: str) -> None:
         await until(lambda: seen(1), "the poll has found it")
         await append(conn, [created("later")[1]])
         await until(lambda: seen(1, 2), "what comes later is told again")
+
+
+async def test_a_poison_event_is_parked_and_the_rest_goes_on(fresh_database_url: str) -> None:
+    made: list[Ledger] = []
+
+    def make(source: news.News) -> Ledger:
+        made.append(Ledger(source))
+        return made[0]
+
+    skill, first = created("poison")
+    commits = [created("before")[1], first, created("after")[1], published(skill)[1]]
+    async with following(fresh_database_url, make), await connect(fresh_database_url) as conn:
+        await append(conn, commits)
+
+        async def done() -> bool:
+            return (made[0].seen, made[0].skipped) == ([1, 3], [2, 4])
+
+        await until(done, "the rest has gone on")
+    with psycopg.connect(fresh_database_url) as after:
+        rows = after.execute(
+            "SELECT follower, position, error FROM dead_letters ORDER BY position"
+        ).fetchall()
+    assert rows == [
+        ("ledger", 2, "ValueError: cannot be written"),
+        ("ledger", 4, "waits behind an earlier event of its stream"),
+    ]
