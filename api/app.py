@@ -17,6 +17,7 @@ from api.admission import Admission
 from api.application import Application
 from api.audit import AuditController
 from api.auth import Authenticator
+from api.board import Board
 from api.closing import when_told_to_end
 from api.commands import Commands
 from api.config import GC_THRESHOLD, ApiConfig
@@ -98,8 +99,11 @@ def route_handlers() -> list[Any]:
     ]
 
 
-def create_app(config: ApiConfig) -> Observability:
-    """The application; its lifespan opens what it needs and closes it again. All processes of a host share ``run_dir``."""
+def create_app(config: ApiConfig, board: Board | None = None) -> Observability:
+    """The application; its lifespan opens what it needs and closes it again.
+
+    All processes of a host share ``run_dir``, and those of one master a ``board`` that was made before they were forked.
+    """
     set_up_logging(config.log_level)
     config.run_dir.mkdir(parents=True, exist_ok=True)
     metrics = measuring.open_metrics(config.run_dir / "metrics")
@@ -108,7 +112,7 @@ def create_app(config: ApiConfig) -> Observability:
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            await wire(app, config, metrics, stack)
+            await wire(app, config, metrics, stack, board)
             if hot is not None:
                 hot.arm(app, metrics, config.max_body_bytes)
             gc.collect()
@@ -130,7 +134,9 @@ def create_app(config: ApiConfig) -> Observability:
     return Observability(hot, metrics=metrics, log=AccessLog() if config.access_log else None)
 
 
-async def wire(app: Litestar, config: ApiConfig, metrics: measuring.Metrics, stack: AsyncExitStack) -> None:
+async def wire(
+    app: Litestar, config: ApiConfig, metrics: measuring.Metrics, stack: AsyncExitStack, board: Board | None
+) -> None:
     """Open everything in order; ``stack`` closes it in the opposite one."""
     state: Any = app.state
     marks = Marks(config.run_dir / "marks")
@@ -186,6 +192,7 @@ async def wire(app: Litestar, config: ApiConfig, metrics: measuring.Metrics, sta
         RENDERERS,
         capacity=config.cache_bytes,
         count=metrics.observe_cache,
+        board=board,
     )
     state.discovery = Discovery(
         pool,

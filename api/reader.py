@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from api.board import Board, Shown
 from api.lru import LRU
 from api.marks import Marks
 from domain.errors import NotFound, VersionNotFound
@@ -53,6 +54,7 @@ class Reader:
         *,
         capacity: int,
         count: Count,
+        board: Board | None = None,
     ) -> None:
         self._pool = pool
         self._marks = marks
@@ -61,14 +63,21 @@ class Reader:
         self._cache: LRU[Key, Encoded] = LRU(capacity)
         self._contents: LRU[bytes, bytes] = LRU(capacity // 4)
         self._count = count
+        self._board = Board() if board is None else board
 
     def peek(self, project_id: int, kind: str, name: str, pick: Pick = None) -> Encoded | None:
-        """What this process has and knows to be true; never waits."""
-        entry = self._cache.get((project_id, kind, name, pick))
+        """What this process has, or another of the host has just written, and is known to be true; never waits."""
+        key = (project_id, kind, name, pick)
+        entry = self._cache.get(key)
         if entry is None:
             return None
         if self._marks.is_fresh(entry.slot, entry.as_of):
             return entry
+        if pick is None and (shown := self._board.get(_place(project_id, kind, name))) is not None:
+            entry = Encoded(*shown)
+            if self._marks.is_fresh(entry.slot, entry.as_of):
+                self._keep(key, entry)
+                return entry
         return None
 
     async def get(self, project_id: int, kind: str, name: str, pick: Pick = None) -> Encoded:
@@ -126,7 +135,7 @@ class Reader:
         return version
 
     def answer_write(self, project_id: int, kind: str, version: Version, as_of: int) -> tuple[bytes, bytes]:
-        """What a write answers, and its entity tag; remembers what the next read will."""
+        """What a write answers, and its entity tag; remembers what the next read will, and shows it to the other processes."""
         renderers = self._renderers[kind]
         body = renderers.write(version)
         etag = etag_of(body)
@@ -134,10 +143,9 @@ class Reader:
             return body, etag
         read = body if renderers.read is renderers.write else renderers.read(version)
         read_etag = etag if read is body else etag_of(read)
-        self._keep(
-            (project_id, kind, version.name, None),
-            Encoded(read, read_etag, Marks.slot(version.stream_id), as_of),
-        )
+        entry = Encoded(read, read_etag, Marks.slot(version.stream_id), as_of)
+        self._keep((project_id, kind, version.name, None), entry)
+        self._board.put(_place(project_id, kind, version.name), Shown(*entry))
         return body, etag
 
     def render_write(self, kind: str, version: Version) -> bytes:
@@ -164,6 +172,10 @@ class Reader:
 
     def _keep(self, key: Key, entry: Encoded) -> None:
         self._cache.put(key, entry, len(entry.body) + ENTRY_OVERHEAD)
+
+
+def _place(project_id: int, kind: str, name: str) -> bytes:
+    return f"{project_id}/{kind}/{name}".encode()
 
 
 def unknown(kind: str, name: str, close: list[str]) -> NotFound:

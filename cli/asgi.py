@@ -4,14 +4,18 @@ import os
 from typing import Any
 
 from api.app import create_app
+from api.board import Board
 from api.config import ApiConfig
 from cli.errors import Failure
 from cli.settings import Settings
 
+# The master loads this before it forks, so its processes share it.
+board = Board()
+
 
 def app() -> Any:
     """The ASGI application with the settings of the environment."""
-    return create_app(api_config(Settings.from_env(os.environ)))
+    return create_app(api_config(Settings.from_env(os.environ)), board)
 
 
 def api_config(settings: Settings) -> ApiConfig:
