@@ -10,6 +10,7 @@ then one snapshot brings its last events and the live tables of the same moment.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -24,6 +25,7 @@ from projections import contents, git_history
 from projections.artifacts import Kind, Step, fold
 from projections.prompts import PromptKind
 from projections.skills import SkillKind
+from store.flush import flush
 from store.ids import new_id
 from store.log import LOCK, Commit, Connection, Recorded, append_within, check_gapless, head, read_after
 from store.mapper import decode, to_stored
@@ -294,16 +296,18 @@ class Builder:
                 raise ContentLost(ref.digest, self.position, self.events, len(self.aggregates))
         data = {ref.sha256: read[ref.digest] for ref in needed}
         folded = fold([msgspec.structs.replace(step, contents=data) for step in steps], KINDS)
-        for statement, rows in merge([folded.writes]):
-            if statement.name.partition(".")[0] not in self.tables:
-                continue
-            await self._conn.execute(statement.sql.encode(), SetStatement.columns(rows))
+        batch: list[tuple[str, Any]] = [
+            (statement.sql, SetStatement.columns(rows))
+            for statement, rows in merge([folded.writes])
+            if statement.name.partition(".")[0] in self.tables
+        ]
         parts = {part.ref.digest: part.data for part in folded.parts}
-        rows = await (await self._conn.execute(MISSING, (list(parts),), binary=True)).fetchall()
-        missing = [row[0] for row in rows]
+        batch.append((MISSING, (list(parts),)))
+        found = (await flush(self._conn, batch))[-1]
+        missing = [found.get_value(row, 0) or b"" for row in range(found.ntuples)]
         self.missing.update(missing)
         if self._store and missing:
-            await self._conn.execute(STORE, (missing, [parts[digest] for digest in missing]), binary=True)
+            await flush(self._conn, [(STORE, (missing, [parts[digest] for digest in missing]))])
 
     def _step(self, recorded: Recorded) -> Step:
         """The event with the state right after it; later ones get copies of their own."""

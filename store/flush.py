@@ -127,9 +127,10 @@ _prepared: "WeakKeyDictionary[AsyncConnection[Any], set[bytes]]" = WeakKeyDictio
 async def flush(conn: AsyncConnection[Any], batch: Sequence[tuple[str, Iterable[Any]]]) -> list[PGresult]:
     """Run the statements in order in one transaction and return their results, in binary format.
 
-    ``conn`` is idle and in autocommit. Raises the psycopg.Error of the first statement that fails: then nothing was
-    written, unless it is an OperationalError, then that is unknown. A connection that is left in mid-flush, by a
-    cancelled task too, is closed, so the server takes back what it has not committed.
+    ``conn`` is idle and in autocommit, or in a transaction, of which they are a part then. Raises the psycopg.Error of
+    the first statement that fails: then nothing was written, unless it is an OperationalError, then that is unknown. A
+    connection that is left in mid-flush, by a cancelled task too, is closed, so the server takes back what it has not
+    committed.
     """
     sending = []
     for sql, values in batch:
