@@ -26,15 +26,17 @@ class Ref(msgspec.Struct, frozen=True):
 
 
 class Content(msgspec.Struct, frozen=True):
-    """Bytes and their address."""
+    """Bytes and their address; ``digest`` is that of ``ref``."""
 
     data: bytes
     ref: Ref
+    digest: bytes
 
     @classmethod
     def of(cls, value: str | bytes) -> "Content":
         data = value.encode() if isinstance(value, str) else value
-        return cls(data, Ref(hashlib.sha256(data).hexdigest(), len(data)))
+        digest = hashlib.sha256(data).digest()
+        return cls(data, Ref(digest.hex(), len(data)), digest)
 
 
 def text_of(data: bytes) -> str | None:

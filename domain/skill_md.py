@@ -7,7 +7,7 @@ body, with nothing between or after. ``parse`` reads what people wrote, lenientl
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -96,9 +96,23 @@ class Parsed(msgspec.Struct, frozen=True):
 
 def head(fields: Fields, number: int) -> str:
     """The frontmatter of version ``number``, from ``---`` to the line end after the other ``---``."""
-    lines = [
-        _top(fields.name, fields.description, fields.license, fields.compatibility, fields.allowed_tools)
-    ]
+    return numbered(frame(fields), number)
+
+
+def numbered(frame: Sequence[str], number: int) -> str:
+    return str(number).join(frame)
+
+
+def frame(fields: Fields) -> tuple[str, ...]:
+    """The frontmatter, parted where the number of the version goes; in one part where the fields bring a version."""
+    lines = ["---\nname: ", scalar(fields.name), "\ndescription: ", scalar(fields.description)]
+    if fields.license:
+        lines += ("\nlicense: ", scalar(fields.license))
+    if fields.compatibility:
+        lines += ("\ncompatibility: ", scalar(fields.compatibility))
+    if fields.allowed_tools and (tools := _tools_text(fields.allowed_tools)):
+        lines += ("\nallowed-tools: ", scalar(tools))
+    lines.append("\nmetadata:")
     version = ""
     for key, value in fields.metadata.items():
         text = value if type(value) is str else encode(value).decode()
@@ -106,30 +120,12 @@ def head(fields: Fields, number: int) -> str:
             version = text
         else:
             lines.append(_member(key, text))
-    if not version or WHOLE.fullmatch(version):
-        lines.append(f'\n  version: "{number}"')
-    else:
-        lines.append(_member("version", version))
-    lines += ("\n", fields.frontmatter, "---\n")
-    return "".join(lines)
-
-
-# The versions of a skill have most of their fields in common.
-@lru_cache(maxsize=1024)
-def _top(
-    name: str, description: str, license: str, compatibility: str, allowed_tools: tuple[str, ...]
-) -> str:
-    """The frontmatter up to the members of its metadata."""
-    lines = ["---\nname: ", scalar(name), "\ndescription: ", scalar(description)]
-    if license:
-        lines += ("\nlicense: ", scalar(license))
-    if compatibility:
-        lines += ("\ncompatibility: ", scalar(compatibility))
-    tools = _tools_text(allowed_tools) if allowed_tools else ""
-    if tools:
-        lines += ("\nallowed-tools: ", scalar(tools))
-    lines.append("\nmetadata:")
-    return "".join(lines)
+    end = f"\n{fields.frontmatter}---\n"
+    if version and not WHOLE.fullmatch(version):
+        lines += (_member("version", version), end)
+        return ("".join(lines),)
+    lines.append('\n  version: "')
+    return "".join(lines), '"' + end
 
 
 def _member(key: str, text: str) -> str:
@@ -183,14 +179,22 @@ def same(document: Document, other: Document) -> bool:
 
 def digest(skill_md: Ref, files: Iterable[FileRef]) -> str:
     """The digest of all files of a skill: of the lines that ``sha256sum`` prints for them, sorted by path."""
-    lines = [(file.path, file.sha256) for file in files]
-    if lines:
-        lines.append(("SKILL.md", skill_md.sha256))
-        lines.sort()
-        listing = "".join([f"{sha256}  {path}\n" for path, sha256 in lines])
-    else:
-        listing = f"{skill_md.sha256}  SKILL.md\n"
-    return "sha256:" + hashlib.sha256(listing.encode()).hexdigest()
+    return listed(listing(files), skill_md)
+
+
+def listing(files: Iterable[FileRef]) -> tuple[str, str]:
+    """Those lines, parted where the SHA-256 of SKILL.md goes."""
+    before, after = "", "  SKILL.md\n"
+    for path, sha256 in sorted([(file.path, file.sha256) for file in files]):
+        if path < "SKILL.md":
+            before += f"{sha256}  {path}\n"
+        else:
+            after += f"{sha256}  {path}\n"
+    return before, after
+
+
+def listed(listing: Sequence[str], skill_md: Ref) -> str:
+    return "sha256:" + hashlib.sha256(skill_md.sha256.join(listing).encode()).hexdigest()
 
 
 # Reading

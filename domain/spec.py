@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any, Literal, Protocol
 from urllib.parse import unquote
 
@@ -59,13 +59,17 @@ class Fields(Protocol):
     @property
     def allowed_tools(self) -> tuple[str, ...]: ...
     @property
-    def metadata(self) -> Mapping[str, Any]: ...
+    def metadata(self) -> dict[str, Any]: ...
     @property
     def frontmatter(self) -> str: ...
 
 
 def problems(fields: Fields, body: bytes, paths: Collection[str]) -> list[Problem]:
     """What a version of a skill should do better; ``paths`` are those of its files. All of them are warnings."""
+    return [*of_fields(fields), *of_body(body), *of_paths(paths), *of_links(body, targets(body), paths)]
+
+
+def of_fields(fields: Fields) -> list[Problem]:
     found: list[Problem] = []
     if fields.frontmatter:
         found += [_unknown_key(match[1].strip("'\"")) for match in KEY.finditer(fields.frontmatter)]
@@ -77,6 +81,12 @@ def problems(fields: Fields, body: bytes, paths: Collection[str]) -> list[Proble
         for key, value in fields.metadata.items()
         if type(value) is not str
     ]
+    return found
+
+
+def of_body(body: bytes) -> list[Problem]:
+    """How long it is; for its links see ``of_links``."""
+    found: list[Problem] = []
     lines = body.count(b"\n")
     if lines > MAX_BODY_LINES:
         found.append(
@@ -93,13 +103,6 @@ def problems(fields: Fields, body: bytes, paths: Collection[str]) -> list[Proble
                 f"Keep it under {MAX_BODY_TOKENS:,}: move details into files that it links to.",
             )
         )
-    if paths:
-        found += _paths(paths)
-    if len(body) > MAX_SOUGHT:
-        body = body[: body.rfind(b"\n", 0, MAX_SOUGHT) + 1]
-    targets = _targets(body)
-    if targets:
-        found += _links(body, targets, paths)
     return found
 
 
@@ -110,7 +113,9 @@ def _unknown_key(key: str) -> Problem:
     )
 
 
-def _paths(paths: Collection[str]) -> list[Problem]:
+def of_paths(paths: Collection[str]) -> list[Problem]:
+    if not paths:
+        return []
     found = [
         Problem("unportable_path", f"Not every system can check out the path '{path}'.", path)
         for path in UNPORTABLE.findall("\n".join(paths))[:MAX_OF_A_KIND]
@@ -125,21 +130,28 @@ def _paths(paths: Collection[str]) -> list[Problem]:
     return found
 
 
-def _links(body: bytes, targets: list[bytes], paths: Collection[str]) -> list[Problem]:
-    if not _bad_links(targets, paths):
+def of_links(body: bytes, targets: list[bytes], paths: Collection[str]) -> list[Problem]:
+    """``targets`` are those of the body."""
+    if not targets or not _bad_links(targets, paths):
         return []
     # Examples in code are no links; that look is worth its time only where there is something to report.
-    found = _bad_links(_targets(b"\n".join(_prose(body))), paths)
+    found = _bad_links(_targets(b"\n".join(_prose(_sought(body)))), paths)
     more = len(found) - MAX_OF_A_KIND
     if more > 0:
         found[MAX_OF_A_KIND:] = [Problem("missing_file", f"{more:,} more links of the body lead nowhere.")]
     return found
 
 
+def targets(body: bytes) -> list[bytes]:
+    """Where the links of a body go, each target once, in their order."""
+    return _targets(_sought(body)) if b"]" in body else []
+
+
+def _sought(body: bytes) -> bytes:
+    return body if len(body) <= MAX_SOUGHT else body[: body.rfind(b"\n", 0, MAX_SOUGHT) + 1]
+
+
 def _targets(body: bytes) -> list[bytes]:
-    """Where links go, each target once, in their order."""
-    if b"]" not in body:
-        return []
     found = LINK.findall(body) if b"](" in body else []
     if b"]:" in body:
         found += DEFINED.findall(body)

@@ -4,6 +4,7 @@
 brings thousands. Position and time of a row are those of its event, which stands in ``events`` before the rows are written.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
@@ -190,16 +191,17 @@ class _Batch:
     """The rows of the steps so far."""
 
     def __init__(self) -> None:
-        self.rows: dict[SetStatement, list[Row]] = {statement: [] for statement in STATEMENTS}
-        self.contents: dict[str, Content] = {}
+        self.rows: defaultdict[SetStatement, list[Row]] = defaultdict(list)
+        self.contents: dict[bytes, Content] = {}
         self.views: dict[UUID, View] = {}
         self.pointers = labels.Pointers()
-        # By stream, the last one counts; archived and restored exclude each other, and so do the two of a text.
-        self.advanced: dict[UUID, Row] = {}
-        self.archived: dict[UUID, Row] = {}
-        self.restored: dict[UUID, Row] = {}
-        self.texts: dict[UUID, Row] = {}
-        self.texts_removed: dict[UUID, Row] = {}
+        # By stream, the last one counts; archived and restored exclude each other, and so do the two of a text. As a key, a
+        # UUID takes ten times as long as its number.
+        self.advanced: dict[int, Row] = {}
+        self.archived: dict[int, Row] = {}
+        self.restored: dict[int, Row] = {}
+        self.texts: dict[int, tuple[Step, Kind]] = {}
+        self.texts_removed: dict[int, Row] = {}
         self.claims: dict[Row, UUID] = {}
 
     def take(self, step: Step, kind: Kind) -> None:
@@ -213,37 +215,33 @@ class _Batch:
             self.pointers.end_all(stream, version)
             self._release(step)
             self.rows[names.SPAN_ENDED].append((stream, version))
-            self.archived[stream] = (stream, version)
-            self.restored.pop(stream, None)
-            self.texts.pop(stream, None)
-            self.texts_removed[stream] = (stream,)
+            self.archived[stream.int] = (stream, version)
+            self.restored.pop(stream.int, None)
+            self.texts.pop(stream.int, None)
+            self.texts_removed[stream.int] = (stream,)
         elif isinstance(event, Restored):
             self._claim(step)
-            self.restored[stream] = (stream,)
-            self.archived.pop(stream, None)
-            self._text(step, kind)
+            self.restored[stream.int] = (stream,)
+            self.archived.pop(stream.int, None)
+            self._found_by(step, kind)
 
     def _version(self, step: Step, event: VersionEvent, kind: Kind) -> None:
-        artifact, stream, version = step.artifact, event.originator_id, event.originator_version
+        stream, version = event.originator_id, event.originator_version
         view = self.views[stream] = kind.view(step)
         for part in (view.details, view.manifest, view.package):
             if part is not None:
-                self.contents[part.ref.sha256] = part
-        details = view.details.ref.digest
-        manifest = view.manifest.ref.digest if view.manifest else None
-        package = view.package.ref.digest if view.package else None
-        head = (event.number, event.version_id, step.actor_id)
-        parts = (view.body, details, view.outline)
-        self.rows[VERSION_ADDED].append((stream, version, *head, *parts, manifest, package))
+                self.contents[part.digest] = part
+        manifest = view.manifest.digest if view.manifest else None
+        package = view.package.digest if view.package else None
+        latest = (event.number, event.version_id, step.actor_id, view.body, view.details.digest, view.outline)
+        self.rows[VERSION_ADDED].append((stream, version, *latest, manifest, package))
         if event.number == 1:
             self._claim(step)
-            self.rows[CREATED].append(
-                (stream, version, step.project_id, artifact.KIND, artifact.name, *head, *parts, package)
-            )
+            self.rows[CREATED].append((stream, version, *_name(step), *latest, package))
         else:
-            self.advanced[stream] = (stream, version, *head, *parts, package)
+            self.advanced[stream.int] = (stream, version, *latest, package)
         if kind.text_changed(event):
-            self._text(step, kind)
+            self._found_by(step, kind)
 
     def _claim(self, step: Step) -> None:
         name, stream = _name(step), step.event.originator_id
@@ -259,25 +257,28 @@ class _Batch:
             self.rows[names.RELEASE].append((*name, stream))
         self.rows[COUNTED].append((*name[:2], -1))
 
-    def _text(self, step: Step, kind: Kind) -> None:
-        stream = step.event.originator_id
-        self.texts[stream] = (stream, *_name(step), search_fold(kind.text(step)))
-        self.texts_removed.pop(stream, None)
+    def _found_by(self, step: Step, kind: Kind) -> None:
+        key = step.event.originator_id.int
+        self.texts[key] = step, kind
+        self.texts_removed.pop(key, None)
 
     def folded(self) -> Folded:
-        rows = self.rows
-        rows[names.CLAIM] = [(*name, stream) for name, stream in self.claims.items()]
-        rows[labels.ENDED], rows[labels.SET] = self.pointers.ended, self.pointers.set
-        rows[labels.ALL_ENDED] = self.pointers.all_ended
-        for statement, by_stream in (
-            (ADVANCED, self.advanced),
-            (ARCHIVED, self.archived),
-            (RESTORED, self.restored),
-            (TEXT_CHANGED, self.texts),
-            (TEXT_REMOVED, self.texts_removed),
-        ):
-            rows[statement] = list(by_stream.values())
-        writes = {statement: changed for statement, changed in rows.items() if changed}
+        gathered = {
+            **self.rows,
+            names.CLAIM: [(*name, stream) for name, stream in self.claims.items()],
+            labels.ENDED: self.pointers.ended,
+            labels.SET: self.pointers.set,
+            labels.ALL_ENDED: self.pointers.all_ended,
+            ADVANCED: list(self.advanced.values()),
+            ARCHIVED: list(self.archived.values()),
+            RESTORED: list(self.restored.values()),
+            TEXT_CHANGED: [
+                (step.event.originator_id, *_name(step), search_fold(kind.text(step)))
+                for step, kind in self.texts.values()
+            ],
+            TEXT_REMOVED: list(self.texts_removed.values()),
+        }
+        writes = {statement: rows for statement, rows in gathered.items() if rows}
         return Folded(writes, list(self.contents.values()), self.views)
 
 

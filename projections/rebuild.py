@@ -301,7 +301,7 @@ class Builder:
             for statement, rows in merge([folded.writes])
             if statement.name.partition(".")[0] in self.tables
         ]
-        parts = {part.ref.digest: part.data for part in folded.parts}
+        parts = {part.digest: part.data for part in folded.parts}
         batch.append((MISSING, (list(parts),)))
         found = (await flush(self._conn, batch))[-1]
         missing = [found.get_value(row, 0) or b"" for row in range(found.ntuples)]

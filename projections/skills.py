@@ -6,7 +6,6 @@ A representation is put together from JSON parts that are stored encoded; nothin
 import hashlib
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -14,12 +13,15 @@ import msgspec
 from domain import skill_md, spec
 from domain.content import Content, Ref, text_of
 from domain.events import Event
-from domain.skills import FileRef, Metadata, Skill, SkillCreated, SkillPublished
+from domain.skills import FileRef, Skill, SkillCreated, SkillPublished
 from domain.versioned import Versioned
 from projections.artifacts import Step, View
 from projections.versions import Row, Version, standing
 
 encode = msgspec.json.encode
+
+KEPT = 1024  # skills whose parts are kept
+KEPT_BYTES = 20_000  # of details and manifest; the parts of larger ones are made anew for each version
 
 
 class Details(msgspec.Struct):
@@ -41,8 +43,84 @@ class Summary(msgspec.Struct, frozen=True):
     frontmatter: str
 
 
+class Fields(msgspec.Struct, frozen=True):
+    """What is made of the fields of a skill; ``frame`` is its frontmatter (see ``domain.skill_md.frame``)."""
+
+    made_of: skill_md.Document
+    details: Content
+    frame: tuple[str, ...]
+    problems: list[spec.Problem]
+
+    @classmethod
+    def of(cls, fields: spec.Fields) -> "Fields":
+        details = Details(
+            fields.description, fields.license, fields.compatibility, fields.allowed_tools, fields.metadata
+        )
+        # A skill goes on to its next version, so what is looked at later is a copy.
+        copy = skill_md.Document(
+            fields.name, fields.description, "", fields.license, fields.compatibility, fields.allowed_tools,
+            fields.metadata, fields.frontmatter,
+        )  # fmt: skip
+        return cls(copy, Content.of(encode(details)), skill_md.frame(fields), spec.of_fields(fields))
+
+    def are_of(self, fields: spec.Fields) -> bool:
+        mine = self.made_of
+        return (
+            fields.description is mine.description
+            and fields.metadata is mine.metadata
+            and fields.allowed_tools is mine.allowed_tools
+            and fields.license is mine.license
+            and fields.compatibility is mine.compatibility
+            and fields.frontmatter is mine.frontmatter
+            and fields.name is mine.name
+        )
+
+
+class Text(msgspec.Struct, frozen=True):
+    """What is made of a body: its problems, and where its links go."""
+
+    made_of: Ref
+    problems: list[spec.Problem]
+    targets: list[bytes]
+
+    @classmethod
+    def of(cls, ref: Ref, body: bytes) -> "Text":
+        return cls(ref, spec.of_body(body), spec.targets(body))
+
+
+class Files(msgspec.Struct, frozen=True):
+    """What is made of the files of a skill.
+
+    ``manifest`` lists them, sorted by path: ``[{path, content_type, size, sha256}, …]``; for ``listing`` see
+    ``domain.skill_md.listing``.
+    """
+
+    made_of: Mapping[str, FileRef]
+    manifest: Content
+    listing: tuple[str, str]
+    problems: list[spec.Problem]
+
+    @classmethod
+    def of(cls, files: Mapping[str, FileRef]) -> "Files":
+        if not files:
+            return NO_FILES
+        refs = list(files.values())
+        return cls(files, Content.of(encode(refs)), skill_md.listing(refs), spec.of_paths(files))
+
+
+NO_FILES = Files({}, Content.of(b"[]"), skill_md.listing(()), [])
+
+
 class SkillKind:
-    """Skills for the read models."""
+    """Skills for the read models.
+
+    Most versions differ from the one before in a part of it alone, so what was made of the parts of a skill is kept, and
+    taken over as long as a part is the same object. Values are never changed in place; and what is merely equal may be
+    other JSON: 1, 1.0 and true are equal.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[Fields, Text, Files]] = {}
 
     def needs(self, artifact: Versioned) -> Sequence[Ref]:
         # The number of the version stands in SKILL.md, so that each version has another digest of head and body.
@@ -51,13 +129,30 @@ class SkillKind:
     def view(self, step: Step) -> View:
         skill = _skill_of(step.artifact)
         body = step.contents[skill.body.sha256]
+        fields, text, files = self._parts(skill, body)
         return View(
             body=skill.body.digest,
-            details=details(skill),
+            details=fields.details,
             outline=skill.outline.digest,
-            manifest=manifest(skill),
-            package=package(skill, skill.number, body, skill.files),
+            manifest=files.manifest,
+            package=package(skill.number, body, fields, text, files),
         )
+
+    def _parts(self, skill: Skill, body: bytes) -> tuple[Fields, Text, Files]:
+        key = skill.id.int
+        fields, text, files = self._kept.pop(key, (None, None, None))
+        if fields is None or not fields.are_of(skill):
+            fields = Fields.of(skill)
+        if text is None or text.made_of is not skill.body:
+            text = Text.of(skill.body, body)
+        if files is None or files.made_of is not skill.files:
+            files = Files.of(skill.files)
+        parts = fields, text, files
+        if fields.details.ref.size + files.manifest.ref.size <= KEPT_BYTES:
+            self._kept[key] = parts
+            if len(self._kept) > KEPT:
+                del self._kept[next(iter(self._kept))]
+        return parts
 
     def text(self, step: Step) -> str:
         return _skill_of(step.artifact).description
@@ -74,46 +169,20 @@ def _skill_of(artifact: Versioned) -> Skill:
     return artifact
 
 
-def details(skill: Skill) -> Content:
-    if skill.metadata:
-        return _details(
-            skill.description, skill.license, skill.compatibility, skill.allowed_tools, skill.metadata
-        )
-    return _plain_details(skill.description, skill.license, skill.compatibility, skill.allowed_tools)
-
-
-def _details(
-    description: str, license: str, compatibility: str, allowed_tools: tuple[str, ...], metadata: Metadata
-) -> Content:
-    return Content.of(encode(Details(description, license, compatibility, allowed_tools, metadata)))
-
-
-# Most versions of a skill differ in the body alone, and a fold of the log sees them one after the other.
-@lru_cache(maxsize=1024)
-def _plain_details(
-    description: str, license: str, compatibility: str, allowed_tools: tuple[str, ...]
-) -> Content:
-    return _details(description, license, compatibility, allowed_tools, {})
-
-
-NO_FILES = Content.of(b"[]")
-
-
-def manifest(skill: Skill) -> Content:
-    """The files of a version, sorted by path: ``[{path, content_type, size, sha256}, …]``."""
-    return Content.of(encode(list(skill.files.values()))) if skill.files else NO_FILES
-
-
-def package(fields: spec.Fields, number: int, body: bytes, files: Mapping[str, FileRef]) -> Content:
+def package(number: int, body: bytes, fields: Fields, text: Text, files: Files) -> Content:
     """A line of JSON, the ``Summary``, and then the head of SKILL.md."""
-    head = skill_md.head(fields, number).encode()
-    text = hashlib.sha256(head)
-    text.update(body)
-    ref = Ref(text.hexdigest(), len(head) + len(body))
-    summary = Summary(
-        skill_md.digest(ref, files.values()), ref, spec.problems(fields, body, files), fields.frontmatter
-    )
-    return Content.of(encode(summary) + b"\n" + head)
+    head = skill_md.numbered(fields.frame, number).encode()
+    whole = hashlib.sha256(head)
+    whole.update(body)
+    ref = Ref(whole.hexdigest(), len(head) + len(body))
+    problems = [
+        *fields.problems,
+        *text.problems,
+        *files.problems,
+        *spec.of_links(body, text.targets, files.made_of),
+    ]
+    digest = skill_md.listed(files.listing, ref)
+    return Content.of(encode(Summary(digest, ref, problems, fields.made_of.frontmatter)) + b"\n" + head)
 
 
 _manifests = msgspec.json.Decoder(list[FileRef])
@@ -190,7 +259,9 @@ def packed(version: Version) -> bytes:
         held.allowed_tools,
         held.metadata,
     )
-    return package(fields, version.number, version.body, read_manifest(version.manifest or b"[]")).data
+    text = Text.of(Content.of(version.body).ref, version.body)
+    files = Files.of(read_manifest(version.manifest or b"[]"))
+    return package(version.number, version.body, Fields.of(fields), text, files).data
 
 
 _summaries = msgspec.json.Decoder(Summary)

@@ -3,10 +3,18 @@
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.content import Content
 from domain.prompts import Prompt
-from domain.skills import Changes, Skill
+from domain.skills import Changes, FileRef, Skill
 from projections import artifacts, labels, names
+from projections import skills as skill_views
 from projections.artifacts import Step, fold
+from projections.skills import SkillKind
 from store.statements import SetStatement, merge
 from tests.histories import KINDS, new_skill
 
@@ -169,3 +177,72 @@ def test_the_fold_changes_none_of_its_steps() -> None:
     assert [(step.artifact.version, step.event.originator_version) for step in life.steps] == before
     assert isinstance(life.artifact, Skill)
     assert isinstance(life.artifact.id, UUID)
+
+
+# What is kept of the version before ------------------------------------------------------------------------------
+
+BODIES = [Content.of(text) for text in ("# A\n[a](a.txt)", "# B\n[b](gone.txt)", "# C\n" * 600)]
+CONTENTS = {content.ref.sha256: content.data for content in BODIES}
+
+
+def files(*paths: str) -> dict[str, FileRef]:
+    return {path: FileRef(path, "text/plain", 1, Content.of(path).ref.sha256) for path in paths}
+
+
+# Two values for each field that a version has; 1 and true are equal, but not the same JSON.
+FIELDS: dict[str, tuple[Any, Any]] = {
+    "name": ("one", "two"),
+    "number": (1, 2),
+    "description": ("What it does", "What else"),
+    "body": (BODIES[0].ref, BODIES[1].ref),
+    "outline": (BODIES[0].ref, BODIES[2].ref),
+    "license": ("MIT", ""),
+    "compatibility": ("", "Any"),
+    "allowed_tools": (("Read",), ("Read", "Grep")),
+    "metadata": ({"n": 1}, {"n": True}),
+    "files": (files("a.txt"), files("a.txt", "A.txt")),
+    "frontmatter": ("", "model: opus\n"),
+}
+
+
+def step_of(state: Skill) -> Step:
+    return Step(state, skill().steps[0].event, 1, 7, CONTENTS)
+
+
+def test_each_field_of_a_version_is_looked_at() -> None:
+    of_the_stream = {"id", "version", "version_id", "archived", "labels", "pending"}
+    assert set(Skill.__struct_fields__) - of_the_stream == set(FIELDS)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_what_changes_alone_is_not_taken_from_the_version_before(field: str) -> None:
+    kind = SkillKind()
+    before = Skill(id=uuid4(), **{name: values[0] for name, values in FIELDS.items()})
+    after = msgspec.structs.replace(before, **{field: FIELDS[field][1]})
+    views = [kind.view(step_of(state)) for state in (before, after, before)]
+    assert views[0] == views[2] != views[1]
+    assert views[1] == SkillKind().view(step_of(after))
+    # Nor when the state itself goes on.
+    setattr(before, field, FIELDS[field][1])
+    assert kind.view(step_of(before)) == views[1]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.sampled_from(sorted(FIELDS)), st.integers(0, 1)), max_size=30)
+)
+def test_what_is_kept_changes_no_view(changes: list[tuple[int, str, int]]) -> None:
+    kind = SkillKind()
+    states = [Skill(id=uuid4(), **{name: values[0] for name, values in FIELDS.items()}) for _ in range(4)]
+    for which, field, value in changes:
+        states[which] = msgspec.structs.replace(states[which], **{field: FIELDS[field][value]})
+        assert kind.view(step_of(states[which])) == SkillKind().view(step_of(states[which]))
+
+
+def test_only_some_and_only_small_ones_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(skill_views, "KEPT", 3)
+    kind, small = SkillKind(), [Skill(id=uuid4(), body=BODIES[0].ref) for _ in range(5)]
+    for state in small:
+        kind.view(step_of(state))
+    kind.view(step_of(small[2]))
+    kind.view(step_of(Skill(id=uuid4(), body=BODIES[0].ref, metadata={"long": "x" * skill_views.KEPT_BYTES})))
+    assert list(kind._kept) == [state.id.int for state in (small[3], small[4], small[2])]
