@@ -12,12 +12,15 @@ import msgspec
 
 from domain.events import EVENT_TYPES, Event
 from domain.labels import LabelSet
+from domain.prompts import Prompt
+from domain.skills import Skill
 from domain.versioned import VersionEvent
 from projections.encoding import timestamp
 from store.log import Recorded
 from store.mapper import decode, encode
 
-RESOURCES = {"skill": "llm_skills", "prompt": "llm_prompts"}
+# Whoever imports this knows their events, too.
+RESOURCES = {Skill.KIND: "llm_skills", Prompt.KIND: "llm_prompts"}
 ENVELOPE = ("originator_id", "originator_version")
 
 # How the state of an event begins: its shape, stream and, of a version, number; what is behind it are its other fields.

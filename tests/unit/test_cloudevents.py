@@ -1,6 +1,9 @@
 """Events as CloudEvents: every type, by the attributes of the specification, and by its own JSON Schema."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -23,6 +26,7 @@ from projections.cloudevents import (
 from store.log import Recorded
 from store.mapper import to_stored
 
+ROOT = Path(__file__).parents[2]
 ORIGIN = "https://skald.example"
 SECRET = "the text itself"
 
@@ -206,3 +210,12 @@ class Grown(Event, frozen=True, kw_only=True):
     }
 
     title: str
+
+
+def test_whoever_makes_them_knows_the_events() -> None:
+    """The followers import neither skills nor prompts themselves."""
+    program = "from projections.cloudevents import type_of; print(type_of('skill.created'), type_of('prompt.label_set'))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == ["skald.skill.created.v1", "skald.prompt.label_set.v1"], done.stderr
