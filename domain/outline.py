@@ -8,10 +8,14 @@ import re
 from typing import Any
 
 import msgspec
-from pyromark import events_with_range
+from pyromark import events_with_range, html
 
 # An ATX heading with its marks as CommonMark has them: the opening ones, and closing ones that stand apart.
 ATX = re.compile(rb"#{1,6}(?:[ \t]+(.*?))??(?:(?<=[ \t])#+)?[ \t]*\r?\n?", re.DOTALL)
+# A heading in HTML; the last group is empty when its text has tags, references or what may be closing marks in it.
+IN_HTML = re.compile(r"<h([1-6])>([^<&#\n]*)(</h)?")
+# Where these are, a heading of the source may read otherwise in HTML, or HTML of the source look like a heading.
+UNLIKE_HTML = ("\\", "&", "<h", "</h", "\0", "\v", "\f")
 LINE_END = re.compile(rb"\r\n?|\n")
 
 
@@ -26,6 +30,16 @@ def outline(body: str) -> list[Heading]:
     """The headings in their order. A ``#`` in a code block is none; setext headings count."""
     if "#" not in body and "=" not in body and "-" not in body:
         return []
+    if not any(mark in body for mark in UNLIKE_HTML):
+        # One string costs less than an object for each piece of the body.
+        found = IN_HTML.findall(html(body))
+        if all(ended for _, _, ended in found):
+            return [Heading(int(level), text.strip(" \t")) for level, text, _ in found]
+    return by_events(body)
+
+
+def by_events(body: str) -> list[Heading]:
+    """The same for any body, also for one whose headings have markup of their own."""
     source = body.encode()
     headings = []
     for event, span in events_with_range(body):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.outline import Heading, outline
+from domain.outline import Heading, by_events, outline
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,11 @@ from domain.outline import Heading, outline
         ("# [a]\n\n[a]: /b", [(1, "[a]")]),
         ("[a]: /b\n===\n# c", [(1, "c")]),
         ("# <b>x</b> *y*", [(1, "<b>x</b> *y*")]),
+        ("# a\\*b", [(1, "a\\*b")]),
+        ("# a &amp; b", [(1, "a &amp; b")]),
+        ("<h1>a</h1>\n\n# b", [(1, "b")]),
+        ("# a </h1>", [(1, "a </h1>")]),
+        ("# a\t# ", [(1, "a")]),
     ],
     ids=repr,
 )
@@ -51,3 +56,16 @@ def test_no_body_is_too_odd(body: str) -> None:
     for heading in outline(body):
         assert 1 <= heading.level <= 6
         assert heading.text == heading.text.strip()
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["# ", "## ", " #", "a", "b c", "\n", "\n\n", "\r\n", "\r", "> ", "- ", "1. ", "===", "---", "```\n", "    ", "\t", "*x*", "`q`"]
+            + ["\f", "\v", "\0", "\u00a0", "\\", "&amp;", "[a](b)", "<a@b.c>", "<div>\n", "<h1>x</h1>", "</h1>", '"', ">"]
+        ),
+        max_size=25,
+    ).map("".join)
+)  # fmt: skip
+def test_the_short_way_finds_what_the_parser_says(body: str) -> None:
+    assert outline(body) == by_events(body)
