@@ -49,17 +49,28 @@ CREATED = SetStatement(
     """,
 )
 
-ADVANCED = SetStatement(
-    "artifacts.advance",
+# One statement for both tables: the columns are sent once, and the events are joined once. ``latest`` is true for the last
+# version of its stream among the rows.
+PUBLISHED = SetStatement(
+    "versions.publish",
     50,
     """
+    WITH new AS MATERIALIZED (
+        SELECT new.*, position, recorded_at
+        FROM unnest(%s::uuid[], %s::int[], %s::int[], %s::uuid[], %s::bigint[], %s::bytea[], %s::bytea[], %s::bytea[],
+                    %s::bytea[], %s::bytea[], %s::bool[])
+            AS new (stream_id, stream_version, number, id, created_by, body, details, outline, manifest, package, latest)
+        JOIN events ON events.stream_id = new.stream_id AND events.stream_version = new.stream_version
+    ), added AS (
+        INSERT INTO versions (stream_id, number, id, stream_version, position, created_at, created_by,
+                              body, details, outline, manifest, package)
+        SELECT stream_id, number, id, stream_version, position, recorded_at, created_by,
+               body, details, outline, manifest, package
+        FROM new
+    )
     UPDATE artifacts SET latest_version = number, latest_id = id, latest_at = recorded_at, latest_by = created_by,
                          body = new.body, details = new.details, outline = new.outline, package = new.package
-    FROM unnest(%s::uuid[], %s::int[], %s::int[], %s::uuid[], %s::bigint[], %s::bytea[], %s::bytea[], %s::bytea[],
-                %s::bytea[])
-        AS new (stream_id, stream_version, number, id, created_by, body, details, outline, package)
-    JOIN events ON events.stream_id = new.stream_id AND events.stream_version = new.stream_version
-    WHERE artifacts.stream_id = new.stream_id
+    FROM new WHERE artifacts.stream_id = new.stream_id AND new.latest
     """,
 )
 
@@ -116,7 +127,7 @@ STATEMENTS = (
     labels.ALL_ENDED,
     VERSION_ADDED,
     CREATED,
-    ADVANCED,
+    PUBLISHED,
     ARCHIVED,
     RESTORED,
     TEXT_CHANGED,
@@ -195,9 +206,10 @@ class _Batch:
         self.contents: dict[bytes, Content] = {}
         self.views: dict[UUID, View] = {}
         self.pointers = labels.Pointers()
+        # Where the last published version of a stream stands in its rows.
+        self.published: dict[int, int] = {}
         # By stream, the last one counts; archived and restored exclude each other, and so do the two of a text. As a key, a
         # UUID takes ten times as long as its number.
-        self.advanced: dict[int, Row] = {}
         self.archived: dict[int, Row] = {}
         self.restored: dict[int, Row] = {}
         self.texts: dict[int, tuple[Step, Kind]] = {}
@@ -234,12 +246,17 @@ class _Batch:
         manifest = view.manifest.digest if view.manifest else None
         package = view.package.digest if view.package else None
         latest = (event.number, event.version_id, step.actor_id, view.body, view.details.digest, view.outline)
-        self.rows[VERSION_ADDED].append((stream, version, *latest, manifest, package))
         if event.number == 1:
+            self.rows[VERSION_ADDED].append((stream, version, *latest, manifest, package))
             self._claim(step)
             self.rows[CREATED].append((stream, version, *_name(step), *latest, package))
         else:
-            self.advanced[stream.int] = (stream, version, *latest, package)
+            rows = self.rows[PUBLISHED]
+            before = self.published.get(stream.int)
+            if before is not None:
+                rows[before] = (*rows[before][:-1], False)
+            self.published[stream.int] = len(rows)
+            rows.append((stream, version, *latest, manifest, package, True))
         if kind.text_changed(event):
             self._found_by(step, kind)
 
@@ -269,7 +286,6 @@ class _Batch:
             labels.ENDED: self.pointers.ended,
             labels.SET: self.pointers.set,
             labels.ALL_ENDED: self.pointers.all_ended,
-            ADVANCED: list(self.advanced.values()),
             ARCHIVED: list(self.archived.values()),
             RESTORED: list(self.restored.values()),
             TEXT_CHANGED: [

@@ -78,43 +78,44 @@ class Recorded(msgspec.Struct, frozen=True):
 # One writer at a time in the whole database: positions are gapless and become visible in their order.
 LOCK = "SELECT pg_advisory_xact_lock(7203014)"
 
-INSERT_CONTENTS = SetStatement(
-    "contents",
-    0,
-    """
+# The same after storing contents: those that others are storing, too, are waited for while the lock is free.
+STORE_AND_LOCK = """
+WITH stored AS (
     INSERT INTO contents (digest, bytes)
     SELECT digest, bytes FROM unnest(%s::bytea[], %s::bytea[]) AS new (digest, bytes)
     ON CONFLICT DO NOTHING
-    """,
+    RETURNING 1
 )
+SELECT pg_advisory_xact_lock(7203014) FROM (SELECT count(*) FROM stored) AS done
+"""
 
 # The head is read in the statement after the lock, so by a snapshot that sees every earlier append (READ COMMITTED).
 # recorded_at never runs backwards, whatever the clock does, so that an instant names one position.
-INSERT_EVENTS = """
+# Notifies "<last position> <number of events> <stream of each event> …": whoever knows the position before needs no query.
+INSERT_EVENTS = f"""
 WITH head AS MATERIALIZED (
     SELECT coalesce(max(position), 0) AS position,
            greatest(clock_timestamp(), (SELECT recorded_at FROM events ORDER BY position DESC LIMIT 1)) AS now
     FROM events
+), appended AS (
+    INSERT INTO events (position, stream_id, stream_version, topic, state, recorded_at,
+                        project_id, actor_id, key_id, command_id, correlation_id)
+    SELECT head.position + ordinal, stream_id, stream_version, topic, state, head.now,
+           project_id, actor_id, key_id, command_id, correlation_id
+    FROM head, unnest(%s::uuid[], %s::int[], %s::text[], %s::bytea[], %s::bigint[], %s::bigint[], %s::uuid[],
+                      %s::uuid[], %s::text[])
+        WITH ORDINALITY AS new (stream_id, stream_version, topic, state, project_id, actor_id, key_id, command_id,
+                                correlation_id, ordinal)
+    ORDER BY ordinal
+    RETURNING position, recorded_at
 )
-INSERT INTO events (position, stream_id, stream_version, topic, state, recorded_at,
-                    project_id, actor_id, key_id, command_id, correlation_id)
-SELECT head.position + ordinal, stream_id, stream_version, topic, state, head.now,
-       project_id, actor_id, key_id, command_id, correlation_id
-FROM head, unnest(%s::uuid[], %s::int[], %s::text[], %s::bytea[], %s::bigint[], %s::bigint[], %s::uuid[], %s::uuid[],
-                  %s::text[])
-    WITH ORDINALITY AS new (stream_id, stream_version, topic, state, project_id, actor_id, key_id, command_id,
-                            correlation_id, ordinal)
-ORDER BY ordinal
-RETURNING position, recorded_at
+SELECT min(position), min(recorded_at), pg_notify('{CHANNEL}', max(position)::text || %s::text) FROM appended
 """
 
 INSERT_COMMANDS = """
 INSERT INTO commands (key_id, idempotency_key, fingerprint, status, stream_id, stream_version)
 SELECT * FROM unnest(%s::uuid[], %s::text[], %s::bytea[], %s::smallint[], %s::uuid[], %s::int[])
 """
-
-# "<last position> <number of events> <stream of each event> …": whoever knows the position before needs no query.
-NOTIFY = f"SELECT pg_notify('{CHANNEL}', (SELECT max(position) FROM events)::text || %s::text)"
 
 COLUMNS = """position, stream_id, stream_version, topic, state, recorded_at, project_id, actor_id, key_id, command_id,
              correlation_id"""
@@ -175,20 +176,19 @@ async def append(conn: Connection, commits: Sequence[Commit]) -> list[Appended]:
             )
     batch: list[tuple[str, Any]] = []
     if contents:
-        # Before the lock, and by digest, so that two writers of the same contents cannot deadlock.
+        # By digest, so that two writers of the same contents cannot deadlock.
         rows = [(contents[digest].ref.digest, contents[digest].data) for digest in sorted(contents)]
-        batch.append((INSERT_CONTENTS.sql, SetStatement.columns(rows)))
-    batch.append((LOCK, ()))
+        batch.append((STORE_AND_LOCK, SetStatement.columns(rows)))
+    else:
+        batch.append((LOCK, ()))
     place = len(batch)
-    batch.append((INSERT_EVENTS, SetStatement.columns(events)))
+    batch.append((INSERT_EVENTS, arguments(events)))
     for statement, changed in merge([commit.writes for commit in commits]):
         batch.append((statement.sql, SetStatement.columns(changed)))
     if commands:
         batch.append((INSERT_COMMANDS, SetStatement.columns(commands)))
-    batch.append((NOTIFY, (notification(events),)))
     inserted = (await flush(conn, batch))[place]
-    first = min(read_bigint(inserted.get_value(row, 0)) for row in range(inserted.ntuples))
-    now = read_timestamptz(inserted.get_value(0, 1))
+    first, now = read_bigint(inserted.get_value(0, 0)), read_timestamptz(inserted.get_value(0, 1))
     answers = []
     for commit in commits:
         following = first + len(commit.events)
@@ -201,12 +201,11 @@ async def append_within(conn: Connection, commit: Commit) -> None:
     """Append the events of a commit, and nothing else of it, in the transaction that is open on ``conn``."""
     events = rows_of(commit)
     await conn.execute(LOCK)
-    await conn.execute(INSERT_EVENTS, SetStatement.columns(events))
-    await conn.execute(NOTIFY, (notification(events),))
+    await conn.execute(INSERT_EVENTS, arguments(events))
 
 
 def rows_of(commit: Commit) -> list[tuple[Any, ...]]:
-    """The events of a commit as ``INSERT_EVENTS`` takes them."""
+    """The events of a commit as rows of ``INSERT_EVENTS``."""
     return [
         (
             event.originator_id,
@@ -221,6 +220,11 @@ def rows_of(commit: Commit) -> list[tuple[Any, ...]]:
         )
         for event in commit.events
     ]
+
+
+def arguments(events: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """What ``INSERT_EVENTS`` takes for these rows."""
+    return [*SetStatement.columns(events), notification(events)]
 
 
 def notification(events: Sequence[tuple[Any, ...]]) -> str:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from store import appender
+from store import appender, log
+from store.flush import flush
 from store.log import Appended, Commit, append
 from tests.api.space import Space, file
 
@@ -21,6 +22,21 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(appender, "append", counted)
     return counts
+
+
+async def test_a_publish_is_three_statements(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+    await space.create(body="# A\n\nx\n")
+    flushed: list[int] = []
+
+    async def counted(conn: Any, batch: Sequence[Any]) -> Any:
+        flushed.append(len(batch))
+        return await flush(conn, batch)
+
+    monkeypatch.setattr(log, "flush", counted)
+    await space.publish("pdf-forms", 1, edits=[{"old": "x", "new": "y"}])
+
+    # Contents and the lock; the event and its notification; the version, as one and as the latest.
+    assert flushed == [3]
 
 
 async def test_what_the_version_before_has_is_not_sent_again(space: Space, sent: list[int]) -> None:

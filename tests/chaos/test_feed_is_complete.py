@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from store.appender import Appender
-from store.log import INSERT_CONTENTS, INSERT_EVENTS, LOCK, NOTIFY, notification
+from store.log import INSERT_EVENTS, STORE_AND_LOCK, arguments
 from store.pool import connect
 from store.statements import merge
 from tests.histories import created, published
@@ -148,11 +148,9 @@ async def hold_open(database_url: str, project_id: int, rounds: int) -> None:
         with contextlib.suppress(psycopg.OperationalError):
             async with await connect(database_url) as conn, conn.transaction() as transaction:
                 for sql, parameters in (
-                    (INSERT_CONTENTS.sql, columns((one.ref.digest, one.data) for one in commit.contents)),
-                    (LOCK, ()),
-                    (INSERT_EVENTS, columns(rows)),
+                    (STORE_AND_LOCK, columns((one.ref.digest, one.data) for one in commit.contents)),
+                    (INSERT_EVENTS, arguments(rows)),
                     *((statement.sql, columns(changed)) for statement, changed in merge([commit.writes])),
-                    (NOTIFY, (notification(rows),)),
                 ):
                     await conn.execute(sql, parameters)
                 await asyncio.sleep(0.3)

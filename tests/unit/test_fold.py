@@ -75,7 +75,7 @@ def test_a_first_version_claims_its_name_and_counts() -> None:
     [created] = written[artifacts.CREATED]
     assert created[:8] == (id, 1, 1, "skill", "one", 1, life.artifact.version_id, 7)
     assert len(written[artifacts.VERSION_ADDED]) == 1
-    assert artifacts.ADVANCED not in written
+    assert artifacts.PUBLISHED not in written
 
 
 def test_the_parts_that_rows_point_to_come_with_them() -> None:
@@ -96,9 +96,13 @@ def test_a_publish_that_leaves_the_description_leaves_the_text_alone() -> None:
 def test_of_several_versions_the_last_is_the_latest() -> None:
     life = skill().publish().publish().publish()
     written = rows(life)
-    assert [row[2] for row in written[artifacts.VERSION_ADDED]] == [1, 2, 3, 4]
-    [advanced] = written[artifacts.ADVANCED]
-    assert advanced[:3] == (life.artifact.id, 4, 4)
+    assert [row[2] for row in written[artifacts.VERSION_ADDED]] == [1]
+    published = written[artifacts.PUBLISHED]
+    assert [(*row[:3], row[-1]) for row in published] == [
+        (life.artifact.id, 2, 2, False),
+        (life.artifact.id, 3, 3, False),
+        (life.artifact.id, 4, 4, True),
+    ]
 
 
 def test_a_life_that_ends_in_its_batch_holds_no_name() -> None:
@@ -161,7 +165,8 @@ def test_statements_run_in_their_order_once_each() -> None:
     ranks = [statement.rank for statement, _ in merged]
     assert ranks == sorted(ranks)
     assert len({statement for statement, _ in merged}) == len(merged)
-    assert len(dict(merged)[artifacts.VERSION_ADDED]) == 3
+    assert len(dict(merged)[artifacts.VERSION_ADDED]) == 2
+    assert len(dict(merged)[artifacts.PUBLISHED]) == 1
 
 
 def test_no_two_statements_share_a_rank_or_a_name() -> None:
