@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from psycopg import AsyncConnection
 
-from projections.artifacts import search_fold
+from projections import search
 from projections.encoding import AUTHOR, JOIN_AUTHOR, author, timestamp
 
 Connection = AsyncConnection[Any]
@@ -166,23 +166,29 @@ FROM versions {JOIN_AUTHOR} versions.created_by
 WHERE stream_id = %s AND number < %s ORDER BY number DESC LIMIT %s OFFSET %s
 """
 
-# search_texts_trigrams for the text, the order's own index for the page; the rest is joined to the rows of the page only.
+# One statement, so that the count and the page are of one moment. The rest is joined to the rows of the page only; where it
+# has none, the count still comes, in a row of its own.
 LIST = """
-SELECT page.name, page.latest_version, page.first_at, page.number, page.id, page.created_at,
-       details.bytes, outline.bytes, package.bytes, CASE WHEN %(body)s THEN body.bytes END,
+{found}
+SELECT counted.matching, page.name, page.latest_version, page.first_at, page.number, page.id, page.created_at,
+       details.bytes, outline.bytes, package.bytes, body.bytes,
        CASE WHEN %(labels)s THEN convert_to(coalesce((
            SELECT json_agg(json_build_object('name', labels.name, 'version', labels.number) ORDER BY labels.name)
            FROM labels WHERE labels.stream_id = page.stream_id AND until_position IS NULL
        ), '[]')::text, 'UTF8') END,
        {author}
-FROM (SELECT {columns} FROM {tables} WHERE {where} ORDER BY {order}, id DESC LIMIT %(limit)s OFFSET %(offset)s) AS page
-JOIN contents AS body ON body.digest = page.body
-JOIN contents AS details ON details.digest = page.details
+FROM ({count}) AS counted (matching)
+LEFT JOIN ({page}) AS page ON true
+LEFT JOIN contents AS body ON body.digest = page.body AND %(body)s
+LEFT JOIN contents AS details ON details.digest = page.details
 LEFT JOIN contents AS outline ON outline.digest = page.outline
 LEFT JOIN contents AS package ON package.digest = page.package
 {join_author} page.created_by
 ORDER BY page.{order}, page.id DESC
 """
+
+# The index of the order, where there is one and the rows are not few and known.
+PAGE = "(SELECT {columns} FROM {tables} WHERE {where} ORDER BY {order}, id DESC LIMIT %(limit)s OFFSET %(offset)s)"
 
 # Rows of the latest versions, and rows of the versions that a label points to.
 LATEST_COLUMNS = """artifacts.stream_id, artifacts.name, latest_version, artifacts.created_at AS first_at,
@@ -196,14 +202,26 @@ LABELED_TABLES = """artifacts
     JOIN labels ON labels.stream_id = artifacts.stream_id AND labels.name = %(label)s AND until_position IS NULL
     JOIN versions ON versions.stream_id = artifacts.stream_id AND versions.number = labels.number"""
 
+COUNT_ALL = """SELECT coalesce(
+    (SELECT active FROM artifact_counts WHERE project_id = %(project)s AND kind = %(kind)s), 0)"""
+COUNT_FOUND = "SELECT count(*) FROM found"
+COUNT = "SELECT count(*) FROM {tables} WHERE {where}"
+
 ACTIVE = (
     "artifacts.project_id = %(project)s AND artifacts.kind = %(kind)s AND artifacts.archived_position IS NULL"
 )
 AUTHORED = "artifacts.latest_by = %(author)s"
 LABELED_AUTHORED = "versions.created_by = %(author)s"
-FOUND = """artifacts.stream_id IN (
-    SELECT stream_id FROM search_texts WHERE project_id = %(project)s::bigint AND kind = %(kind)s
-       AND (search_texts.name ILIKE %(like)s OR search_texts.text LIKE %(like)s))"""
+
+# What a search finds is looked up once and first, whatever the planner expects it to be. When it is little, its rows are read
+# and sorted; when it is more than a tenth of the project, the rows are read in their order until the page is full.
+SEARCHED = f"""WITH found AS MATERIALIZED ({search.FOUND}), density AS MATERIALIZED (
+    SELECT (SELECT count(*) FROM found) > 100 + ({COUNT_ALL}) / 10 AS dense
+)"""
+# They are active, and of the project. To say so would let the planner begin with all that are.
+FOUND = "artifacts.stream_id IN (SELECT stream_id FROM found)"
+FOUND_FEW = f"{FOUND} AND NOT (SELECT dense FROM density)"
+FOUND_MANY = f"{ACTIVE} AND {search.MATCHES} AND (SELECT dense FROM density)"
 
 # Aliases of the page, which PostgreSQL takes for the columns behind them.
 COLUMNS = {
@@ -221,9 +239,6 @@ ORDERS = {
 }
 DEFAULT_ORDER = "-created_at"
 
-COUNT_ALL = "SELECT active FROM artifact_counts WHERE project_id = %(project)s AND kind = %(kind)s"
-COUNT = "SELECT count(*) FROM {tables} WHERE {where}"
-
 
 class Filter(msgspec.Struct, frozen=True):
     """Which conditions a list has."""
@@ -237,33 +252,45 @@ class Filter(msgspec.Struct, frozen=True):
         return LABELED_TABLES if self.labeled else LATEST_TABLES
 
     @property
-    def where(self) -> str:
-        conditions = [ACTIVE]
-        if self.authored:
-            conditions.append(LABELED_AUTHORED if self.labeled else AUTHORED)
-        if self.found:
-            conditions.append(FOUND)
-        return " AND ".join(conditions)
+    def count(self) -> str:
+        if self.authored or self.labeled:
+            return COUNT.format(tables=self.tables, where=self.narrowed(FOUND if self.found else ACTIVE))
+        return COUNT_FOUND if self.found else COUNT_ALL
 
-    def page_sql(self, order: str) -> str:
+    @property
+    def ways(self) -> list[str]:
+        """The conditions of the page; of two, only one finds anything."""
+        if not self.found:
+            return [ACTIVE]
+        # Labeled versions have no index of their order.
+        return [FOUND] if self.labeled else [FOUND_FEW, FOUND_MANY]
+
+    def page(self, order: str) -> str:
+        columns = LABELED_COLUMNS if self.labeled else LATEST_COLUMNS
+        return " UNION ALL ".join(
+            PAGE.format(columns=columns, tables=self.tables, where=self.narrowed(way), order=order)
+            for way in self.ways
+        )
+
+    def narrowed(self, where: str) -> str:
+        """A condition and, if there is an author to look for, the one that holds for them."""
+        if not self.authored:
+            return where
+        return f"{where} AND {LABELED_AUTHORED if self.labeled else AUTHORED}"
+
+    def sql(self, order: str) -> str:
         return LIST.format(
-            columns=LABELED_COLUMNS if self.labeled else LATEST_COLUMNS,
-            tables=self.tables,
-            where=self.where,
+            found=SEARCHED if self.found else "",
+            count=self.count,
+            page=self.page(order),
             order=order,
             author=AUTHOR,
             join_author=JOIN_AUTHOR,
         )
 
-    def count_sql(self) -> str:
-        if self.authored or self.found or self.labeled:
-            return COUNT.format(tables=self.tables, where=self.where)
-        return COUNT_ALL
-
 
 FILTERS = [Filter(*flags) for flags in product((False, True), repeat=3)]
-LISTS = {(key, order): key.page_sql(by) for key in FILTERS for order, by in ORDERS.items()}
-COUNTS = {key: key.count_sql() for key in FILTERS}
+LISTS = {(key, order): key.sql(by) for key in FILTERS for order, by in ORDERS.items()}
 
 
 def version_of(row: tuple[Any, ...]) -> Version:
@@ -354,11 +381,10 @@ async def page(
     wanted: Wanted,
 ) -> tuple[int, list[Row]]:
     """How many active artifacts match, and one page of their latest versions, or of those that ``label`` points to."""
-    params = {
+    params: dict[str, Any] = {
         "project": project_id,
         "kind": kind,
         "author": wanted.author_id,
-        "like": None if wanted.search is None else like(search_fold(wanted.search)),
         "limit": wanted.limit,
         "offset": wanted.offset,
         "label": wanted.label,
@@ -366,16 +392,10 @@ async def page(
         "body": wanted.with_body,
     }
     key = Filter(wanted.author_id is not None, wanted.search is not None, wanted.label is not None)
-    async with snapshot(conn):
-        counted = await (await conn.execute(COUNTS[key], params)).fetchone()
-        rows = await (await conn.execute(LISTS[(key, wanted.order)], params, binary=True)).fetchall()
-    return counted[0] if counted else 0, [row_of(row) for row in rows]
-
-
-def like(text: str) -> str:
-    """A LIKE pattern that finds ``text`` anywhere, ``%`` and ``_`` taken literally."""
-    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{escaped}%"
+    if wanted.search is not None:
+        params |= await search.sought(conn, project_id, kind, wanted.search)
+    rows = await (await conn.execute(LISTS[(key, wanted.order)], params, binary=True)).fetchall()
+    return rows[0][0], [row_of(row[1:]) for row in rows if row[1] is not None]
 
 
 def standing(item: Version | Row, *, with_author: bool = True, deleted: bool = False) -> tuple[bytes, bytes]:

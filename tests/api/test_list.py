@@ -191,3 +191,35 @@ async def test_archived_skills_are_neither_listed_nor_counted(space: Space) -> N
 async def test_an_empty_project(space: Space) -> None:
     assert (await space.get("")).json() == {"count": 0, "next": None, "previous": None, "results": []}
     assert (await space.get("?search=x&created_by_id=1&order_by=-name")).json()["count"] == 0
+
+
+async def test_a_search_that_finds_much_has_the_pages_of_one_that_finds_little(space: Space) -> None:
+    names = [f"{'form' if number % 3 else 'mail'}-{number:03d}" for number in range(240)]
+    for name in names:
+        await space.create(name, description=f"Has {name[:4].upper()} in its text")
+    assert (await space.post("name/form-001/archive/")).status_code == 204
+    await space.publish("form-004", 1, description="Has another text")
+    names.remove("form-001")
+    newest = ["form-004", *(name for name in reversed(names) if name != "form-004")]
+
+    async def found(search: str, order: str, **page: int) -> list[str]:
+        answer = (await space.get("", params={"search": search, "order_by": order, **page})).json()
+        assert answer["count"] == len([name for name in names if search in name])
+        return [row["name"] for row in answer["results"]]
+
+    for search in ("form", "form-0", "m", "-10"):
+        expected = [name for name in names if search in name]
+        assert await found(search, "name", limit=50) == sorted(expected)[:50]
+        assert await found(search, "-name", limit=50, offset=20) == sorted(expected)[::-1][20:70]
+        assert await found(search, "name", offset=len(expected)) == []
+        by_time = [name for name in newest if search in name]
+        assert await found(search, "-created_at", limit=60) == by_time[:60]
+        assert await found(search, "-version", limit=1) == by_time[:1]
+
+
+async def test_a_page_behind_the_last_one_still_counts(space: Space) -> None:
+    await fill(space, "a", "b")
+
+    for query in ({}, {"search": "b"}, {"created_by_id": str(space.user.id)}):
+        page = (await space.get("", params={**query, "offset": "5"})).json()
+        assert (page["count"], page["results"]) == (1 if "search" in query else 2, [])
