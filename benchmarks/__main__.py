@@ -4,7 +4,6 @@ import argparse
 from collections.abc import Callable
 
 import psycopg
-from rich.console import Console
 
 from benchmarks import (
     beside_writer,
@@ -23,7 +22,7 @@ from benchmarks import (
     versions,
 )
 from benchmarks.plan import Plan
-from benchmarks.report import Table, circumstances, markdown, show
+from benchmarks.report import Table, circumstances, markdown, show, wide_console
 from benchmarks.stage import Stage, stage
 from benchmarks.usage import Usage
 from cli.settings import default_workers
@@ -69,7 +68,7 @@ def main() -> None:
         workers=given.workers,
         minutes=given.minutes or (0.25 if given.quick else 2.0),
     )
-    console = Console()
+    console = wide_console()
     tables: list[Table] = []
     with stage() as on:
         with psycopg.connect(on.database_url) as connection:

@@ -22,6 +22,16 @@ class Table(msgspec.Struct, kw_only=True):
         self.rows.append(cells)
 
 
+# Columns, when nobody says how many there are: more than any table needs, none is drawn wider than it is.
+WIDE = 1_000
+
+
+def wide_console() -> Console:
+    """The terminal, or a file or pipe, into which no cell is cut off."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDE)
+
+
 def show(table: Table, console: Console) -> None:
     drawn = rich.table.Table(
         title=table.title, title_justify="left", caption="\n".join(table.notes), caption_justify="left"
