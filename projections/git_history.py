@@ -228,11 +228,8 @@ async def read_tree(conn: Connection, project_id: int, oid: bytes) -> tuple[byte
 
 
 async def _extend(conn: Connection, project_id: int, state: State) -> None:
-    cursor = await conn.execute(
-        SELECT_CHANGES, (project_id, state.position, state.until, TOPICS), binary=True
-    )
-    changes = [change_of(row) for row in await cursor.fetchall()]
-    blobs = await _blobs_of(conn, project_id, changes)
+    changes = await changes_after(conn, project_id, state.position, state.until)
+    blobs = await blobs_of(conn, changes, await _known_of(conn, project_id, changes))
     trees = (await read_tree(conn, project_id, state.skills)) if state.skills else (b"", 0)
     line = await asyncio.to_thread(_commit_all, project_id, state, trees, changes, blobs, {})
     again = await _depths_of(conn, project_id, {commit.skills for commit in line.commits} - {None})
@@ -256,8 +253,13 @@ async def _insert(conn: Connection, sql: str, project_id: int, rows: Sequence[tu
         await conn.execute(sql, (project_id, *map(list, zip(*rows, strict=True))))
 
 
-def change_of(row: tuple[Any, ...]) -> Change:
-    """Raises NotRendered."""
+async def changes_after(conn: Connection, project_id: int, after: int, until: int) -> list[Change]:
+    """The next ``BATCH`` changes, up to position ``until``. Raises NotRendered."""
+    cursor = await conn.execute(SELECT_CHANGES, (project_id, after, until, TOPICS), binary=True)
+    return [_change_of(row) for row in await cursor.fetchall()]
+
+
+def _change_of(row: tuple[Any, ...]) -> Change:
     position, topic, recorded_at, actor_id, name, number, package, body, body_size, files, before = row
     if number is None:
         return Change(position, topic, recorded_at, actor_id, name, None, b"", b"", 0, (), ())
@@ -276,11 +278,20 @@ class Blobs(msgspec.Struct, frozen=True):
     new: list[Object]
 
 
-async def _blobs_of(conn: Connection, project_id: int, changes: Sequence[Change]) -> Blobs:
-    """Read what no commit has had before, a part at a time, and keep nothing of it but ids."""
-    refs = {ref.ref.digest: ref.size for change in changes for ref in (*change.files, *change.files_before)}
-    known = await conn.execute(SELECT_KNOWN, (project_id, list(refs)), binary=True)
-    blobs = Blobs({row[0]: Leaf(row[1], row[2]) for row in await known.fetchall()}, {}, [])
+async def _known_of(conn: Connection, project_id: int, changes: Sequence[Change]) -> Blobs:
+    """The blobs of files that are stored already."""
+    cursor = await conn.execute(SELECT_KNOWN, (project_id, list(_files_of(changes))), binary=True)
+    return Blobs({row[0]: Leaf(row[1], row[2]) for row in await cursor.fetchall()}, {}, [])
+
+
+def _files_of(changes: Sequence[Change]) -> dict[bytes, int]:
+    """Digests and sizes."""
+    return {ref.ref.digest: ref.size for change in changes for ref in (*change.files, *change.files_before)}
+
+
+async def blobs_of(conn: Connection, changes: Sequence[Change], blobs: Blobs) -> Blobs:
+    """Add to ``blobs`` what is not known yet, read a part at a time; nothing of it is kept but ids."""
+    refs = _files_of(changes)
     missing = {digest: size for digest, size in refs.items() if digest not in blobs.files}
     for part in parts(missing.items()):
         data = await contents.read(conn, part)
@@ -408,6 +419,10 @@ class Line:
         seconds = int(change.recorded_at.timestamp())
         who = marketplace.who(change.actor_id)
         self._append(new, change.position, seconds, who, message, others)
+
+    def forget(self) -> None:
+        """Go on without the rows so far."""
+        self.objects, self.commits, self._depths = [], [], {}
 
     def _objects_before(self, change: Change, blobs: Blobs) -> set[bytes]:
         """What the version before had in its folders: no reader of the commit before needs it again."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from projections import git_check
 from projections.rebuild import ContentLost, Difference, Progress, rebuild
 from store.log import Connection
 from store.pool import connect
@@ -84,6 +85,9 @@ async def verify(dsn: str, *, progress: Progress | None = None) -> Verdict:
     conn = await connect(dsn, application_name="skald-verify")
     async with conn:
         checks = [Check(name, await _findings(conn, sql)) for name, sql in CHECKS.items()]
+        checks.append(
+            Check("commits of git are what the log gives", await git_check.differences(conn, SAMPLE))
+        )
     try:
         report = await rebuild(dsn, progress=progress)
     except ContentLost as lost:

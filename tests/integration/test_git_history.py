@@ -10,10 +10,11 @@ import psycopg
 import pytest
 
 from domain.skills import Skill
-from projections import git_history, git_packs, packages, versions
+from projections import git_check, git_history, git_packs, packages, versions
 from projections.git_history import Histories, bring_forward, forget
 from projections.git_packs import Asked
 from projections.rebuild import replay
+from projections.verify import verify
 from projections.versions import Wanted
 from store import archive
 from store.appender import Appender
@@ -188,3 +189,45 @@ async def test_a_replay_that_puts_something_right_makes_the_commits_anew(fresh_d
     await replay(fresh_database_url)
     assert rows(fresh_database_url, COMMITS) == []
     assert await heads(fresh_database_url) == right
+
+
+DAMAGES = {
+    "UPDATE git_commits SET tree = oid WHERE (project_id, sequence) = (1, 7)": "project 1: commit 7 is not",
+    "DELETE FROM git_commits WHERE (project_id, sequence) = (2, 3)": "project 2: commit 3 is not",
+    "UPDATE git_repositories SET sequence = sequence - 1 WHERE project_id = 2": "project 2: its last commit is",
+    "DELETE FROM git_objects WHERE (project_id, oid) = (SELECT project_id, tree FROM git_commits LIMIT 1)": "lacks",
+    "UPDATE git_objects SET packed = substr(packed, 1, 9) WHERE (project_id, oid) = "
+    "(SELECT project_id, oid FROM git_objects WHERE base IS NULL AND packed IS NOT NULL LIMIT 1)": "has other bytes",
+    "UPDATE git_objects SET packed = (SELECT packed FROM git_objects WHERE kind = 1 LIMIT 1) WHERE (project_id, oid) = "
+    "(SELECT project_id, oid FROM git_objects WHERE base IS NOT NULL LIMIT 1)": "has other bytes",
+    "UPDATE git_objects SET start = 'x' WHERE (project_id, oid) = "
+    "(SELECT project_id, oid FROM git_objects WHERE start <> '' LIMIT 1)": "has other bytes",
+    "UPDATE git_objects SET executable = true WHERE (project_id, oid) = "
+    "(SELECT project_id, oid FROM git_objects WHERE start = '' LIMIT 1)": "has other bytes",
+}
+
+
+async def test_verify_makes_the_commits_once_more(
+    fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (git_history, git_check):
+        monkeypatch.setattr(module, "BATCH", 20)
+    monkeypatch.setattr(
+        git_history, "SELECT_CHANGES", git_history.SELECT_CHANGES.replace("LIMIT 200", "LIMIT 20")
+    )
+    await write(fresh_database_url, 37, 150)
+    for wrong, told in DAMAGES.items():
+        await heads(fresh_database_url)
+        assert await of_git(fresh_database_url) == ()
+        with psycopg.connect(fresh_database_url) as conn:
+            assert conn.execute(wrong.encode()).rowcount > 0
+        assert told in " ".join(await of_git(fresh_database_url)), wrong
+        async with await connect(fresh_database_url) as conn:
+            await forget(conn)
+    checks = (await verify(fresh_database_url)).checks
+    assert [check.holds for check in checks if "git" in check.name] == [True]
+
+
+async def of_git(url: str) -> tuple[str, ...]:
+    async with await connect(url) as conn:
+        return await git_check.differences(conn, 5)
