@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from api.board import Board, Shown
+from api.lookups import Lookups
 from api.lru import LRU
 from api.marks import Marks
 from domain.errors import NotFound, VersionNotFound
@@ -12,7 +13,7 @@ from projections import contents
 from projections.encoding import etag_of
 from projections.moments import PRESENT, Moment
 from projections.redis_views import RedisViews
-from projections.versions import Connection, Pick, Version
+from projections.versions import Asked, Connection, Found, Pick, Version
 from store.pool import Pool
 
 ENTRY_OVERHEAD = 600  # bytes of Python objects around an entry
@@ -57,6 +58,7 @@ class Reader:
         board: Board | None = None,
     ) -> None:
         self._pool = pool
+        self._lookups = Lookups(pool)
         self._marks = marks
         self._views = views
         self._renderers = renderers
@@ -110,8 +112,11 @@ class Reader:
 
     async def version(self, project_id: int, kind: str, name: str, pick: Pick = None) -> Version:
         """A version as the read models have it. Raises NotFound with close names, VersionNotFound."""
+        found = await self._lookups.find(Asked(project_id, kind, name, pick))
+        if found is not None and found[1] is not None:
+            return found[1]
         async with self._pool.connection() as conn:
-            return await self.version_in(conn, project_id, kind, name, pick)
+            raise await _refusal(conn, project_id, kind, name, pick, found, PRESENT)
 
     @staticmethod
     async def version_in(
@@ -124,15 +129,9 @@ class Reader:
     ) -> Version:
         """The same on a connection, so within its snapshot, and at any moment."""
         found = await moment.find(conn, project_id, kind, name, pick)
-        if found is None:
-            raise unknown(kind, name, await moment.close_names(conn, project_id, kind, name))
-        stream_id, version = found
-        if version is None and isinstance(pick, str):
-            raise no_label(kind, name, pick)
-        if version is None:
-            available = await moment.newest_numbers(conn, stream_id)
-            raise VersionNotFound(kind, name, pick, available)
-        return version
+        if found is not None and found[1] is not None:
+            return found[1]
+        raise await _refusal(conn, project_id, kind, name, pick, found, moment)
 
     def answer_write(self, project_id: int, kind: str, version: Version, as_of: int) -> tuple[bytes, bytes]:
         """What a write answers, and its entity tag; remembers what the next read will, and shows it to the other processes."""
@@ -176,6 +175,17 @@ class Reader:
 
 def _place(project_id: int, kind: str, name: str) -> bytes:
     return f"{project_id}/{kind}/{name}".encode()
+
+
+async def _refusal(
+    conn: Connection, project_id: int, kind: str, name: str, pick: Pick, found: Found, moment: Moment
+) -> NotFound:
+    """Why there is no such version: an unknown name, label or number."""
+    if found is None:
+        return unknown(kind, name, await moment.close_names(conn, project_id, kind, name))
+    if isinstance(pick, str):
+        return no_label(kind, name, pick)
+    return VersionNotFound(kind, name, pick, await moment.newest_numbers(conn, found[0]))
 
 
 def unknown(kind: str, name: str, close: list[str]) -> NotFound:

@@ -5,15 +5,13 @@ from uuid import UUID
 
 from projections import labels, names, versions
 from projections.labels import Label
-from projections.versions import Connection, Line, Pick, Row, Version, Wanted
+from projections.versions import Asked, Connection, Found, Line, Pick, Row, Wanted
 
 
 class Moment(Protocol):
     """Questions that every read by name or list comes down to."""
 
-    async def find(
-        self, conn: Connection, project_id: int, kind: str, name: str, pick: Pick = None
-    ) -> tuple[UUID, Version | None] | None:
+    async def find(self, conn: Connection, project_id: int, kind: str, name: str, pick: Pick = None) -> Found:
         """The stream that held the name and the picked version of it; None for a name that nothing held."""
         ...
 
@@ -51,12 +49,8 @@ class Moment(Protocol):
 class Present:
     """The read models as they are."""
 
-    async def find(
-        self, conn: Connection, project_id: int, kind: str, name: str, pick: Pick = None
-    ) -> tuple[UUID, Version | None] | None:
-        if isinstance(pick, str):
-            return await versions.by_label(conn, project_id, kind, name, pick)
-        return await versions.by_name(conn, project_id, kind, name, pick)
+    async def find(self, conn: Connection, project_id: int, kind: str, name: str, pick: Pick = None) -> Found:
+        return await versions.find(conn, Asked(project_id, kind, name, pick))
 
     async def newest_numbers(self, conn: Connection, stream_id: UUID) -> list[int]:
         return await versions.newest_numbers(conn, stream_id)

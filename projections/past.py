@@ -15,8 +15,8 @@ from projections.encoding import AUTHOR, JOIN_AUTHOR
 from projections.labels import Label, label_of
 from projections.versions import (
     COLUMNS,
-    JOIN_PARTS,
     MAX_VERSION,
+    PARTS,
     Connection,
     Line,
     Pick,
@@ -79,17 +79,23 @@ LABELS_THEN = """CASE WHEN artifacts.kind = 'prompt' THEN ARRAY(
 BY_NAME = f"""
 SELECT artifacts.stream_id, artifacts.name, latest.number, artifacts.created_at, %(at)s::bigint,
        versions.number, versions.id, versions.stream_version, versions.position, versions.created_at,
-       body.bytes, details.bytes, outline.bytes, manifest.bytes, package.bytes, {LABELS_THEN}, {AUTHOR}
+       {PARTS}, {LABELS_THEN}, {AUTHOR}
 FROM ({HELD}) AS held
 JOIN artifacts ON artifacts.stream_id = held.stream_id
 CROSS JOIN LATERAL ({LATEST_THEN.format(stream="held.stream_id")}) AS latest
 LEFT JOIN labels AS wanted ON %(label)s::text IS NOT NULL
     AND wanted.stream_id = held.stream_id AND wanted.name = %(label)s
     AND wanted.since_position <= %(at)s AND (wanted.until_position IS NULL OR wanted.until_position > %(at)s)
-LEFT JOIN versions ON versions.stream_id = held.stream_id AND versions.number <= latest.number
-    AND versions.number = CASE WHEN %(label)s::text IS NOT NULL THEN wanted.number
-                               ELSE coalesce(%(number)s, latest.number) END
-{JOIN_PARTS}
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN %(label)s::text IS NOT NULL THEN wanted.number
+                ELSE coalesce(%(number)s, latest.number) END AS number
+) AS picked
+LEFT JOIN LATERAL (
+    SELECT * FROM versions
+    WHERE versions.stream_id = held.stream_id AND versions.number >= picked.number
+    ORDER BY versions.number LIMIT 1
+) AS versions ON versions.number = picked.number AND versions.number <= latest.number
+{JOIN_AUTHOR} versions.created_by
 """
 
 # versions_pkey

@@ -1,10 +1,10 @@
 """Queries over artifacts and versions, and the JSON that answers them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -12,6 +12,7 @@ from psycopg import AsyncConnection
 
 from projections import search
 from projections.encoding import AUTHOR, JOIN_AUTHOR, author, timestamp
+from store.flush import select
 
 Connection = AsyncConnection[Any]
 encode = msgspec.json.encode
@@ -64,6 +65,19 @@ class Row(msgspec.Struct, frozen=True):
 Pick = int | str | None
 
 
+class Asked(NamedTuple):
+    """What a read by name asks for."""
+
+    project_id: int
+    kind: str
+    name: str
+    pick: Pick = None
+
+
+# The stream that holds the name and the picked version of it, if there is one; None for a name that nothing holds.
+Found = tuple[UUID, Version | None] | None
+
+
 class Wanted(msgspec.Struct, frozen=True):
     """What a list is asked for: conditions (None: any), order, page, and which columns it needs."""
 
@@ -94,55 +108,56 @@ LABELS = """CASE WHEN artifacts.kind = 'prompt' THEN ARRAY(
     WHERE labels.stream_id = versions.stream_id AND labels.number = versions.number AND until_position IS NULL
     ORDER BY labels.name) END"""
 
+# Sub-queries, because the plan of a query with five joins more takes PostgreSQL longer to begin than the reads do.
+PARTS = ", ".join(
+    f"(SELECT bytes FROM contents WHERE contents.digest = versions.{part})"
+    for part in ("body", "details", "outline", "manifest", "package")
+)
+
 VERSION = f"""
 artifacts.stream_id, artifacts.name, artifacts.latest_version, artifacts.created_at, {HEAD},
 versions.number, versions.id, versions.stream_version, versions.position, versions.created_at,
-body.bytes, details.bytes, outline.bytes, manifest.bytes, package.bytes, {LABELS}, {AUTHOR}
+{PARTS}, {LABELS}, {AUTHOR}
 """
 
-JOIN_PARTS = f"""
-LEFT JOIN contents AS body ON body.digest = versions.body
-LEFT JOIN contents AS details ON details.digest = versions.details
-LEFT JOIN contents AS outline ON outline.digest = versions.outline
-LEFT JOIN contents AS manifest ON manifest.digest = versions.manifest
-LEFT JOIN contents AS package ON package.digest = versions.package
-{JOIN_AUTHOR} versions.created_by
-"""
-
-# active_names_pkey, artifacts_pkey, versions_pkey, contents_pkey
-BY_NAME = f"""
-SELECT {VERSION}
-FROM active_names
-JOIN artifacts ON artifacts.stream_id = active_names.stream_id
-LEFT JOIN versions ON versions.stream_id = artifacts.stream_id
-                  AND versions.number = coalesce(%s, artifacts.latest_version)
-{JOIN_PARTS}
-WHERE active_names.project_id = %s AND active_names.kind = %s AND active_names.name = %s
-"""
-
-# active_names_pkey, artifacts_pkey, labels_now, versions_pkey, contents_pkey
-BY_LABEL = f"""
-SELECT {VERSION}
-FROM active_names
-JOIN artifacts ON artifacts.stream_id = active_names.stream_id
-LEFT JOIN LATERAL (
-    SELECT number FROM labels
-    WHERE labels.stream_id = artifacts.stream_id AND labels.name = %s AND until_position IS NULL
+# active_names_pkey, artifacts_pkey, versions_pkey, contents_pkey; for a label labels_now.
+#
+# The limits are true, and each keeps the planner from something. The outer one lets it expect one name, so that the plan for
+# any number of names costs no more than one for these, and is kept. The next keeps it to a walk by keys. The innermost, with
+# its order, keeps it from walking through all versions of a stream by another index.
+FIND = f"""
+SELECT wanted.place, found.*
+FROM (
+    SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::int[], %s::text[]) WITH ORDINALITY
+    LIMIT %s::bigint
+) AS wanted (project_id, kind, name, number, label, place)
+CROSS JOIN LATERAL (
+    SELECT {VERSION}
+    FROM active_names
+    JOIN artifacts ON artifacts.stream_id = active_names.stream_id
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN wanted.label IS NULL THEN coalesce(wanted.number, artifacts.latest_version) ELSE (
+            SELECT number FROM labels
+            WHERE labels.stream_id = artifacts.stream_id AND labels.name = wanted.label AND until_position IS NULL
+        ) END AS number
+    ) AS picked
+    LEFT JOIN LATERAL (
+        SELECT * FROM versions
+        WHERE versions.stream_id = artifacts.stream_id AND versions.number >= picked.number
+        ORDER BY versions.number LIMIT 1
+    ) AS versions ON versions.number = picked.number
+    {JOIN_AUTHOR} versions.created_by
+    WHERE active_names.project_id = wanted.project_id AND active_names.kind = wanted.kind
+      AND active_names.name = wanted.name
     LIMIT 1
-) AS wanted ON true
-LEFT JOIN LATERAL (
-    -- The limits are true, and keep the planner from walking through all versions of the stream.
-    SELECT * FROM versions WHERE stream_id = artifacts.stream_id AND versions.number = wanted.number LIMIT 1
-) AS versions ON true
-{JOIN_PARTS}
-WHERE active_names.project_id = %s AND active_names.kind = %s AND active_names.name = %s
+) AS found
 """
 
 # versions_by_event; archived lives too, for the answers to an archive and to a repeated request
 BY_EVENT = f"""
 SELECT {VERSION}
 FROM versions JOIN artifacts ON artifacts.stream_id = versions.stream_id
-{JOIN_PARTS}
+{JOIN_AUTHOR} versions.created_by
 WHERE versions.stream_id = %s AND versions.stream_version <= %s
 ORDER BY versions.stream_version DESC LIMIT 1
 """
@@ -305,32 +320,43 @@ def row_of(row: tuple[Any, ...]) -> Row:
     return Row(author(row[11:]), *row[:11])
 
 
-async def by_name(
-    conn: Connection, project_id: int, kind: str, name: str, number: int | None = None
-) -> tuple[UUID, Version | None] | None:
-    """The stream that holds the name and the asked version of it (None: latest); None for an unknown name."""
-    if "\0" in name:
+async def find(conn: Connection, asked: Asked) -> Found:
+    """What a name holds now; in an open transaction, in its snapshot."""
+    if not _may_exist(asked):
         return None
-    if number is not None and number > MAX_VERSION:
-        number = MAX_VERSION
-    cursor = await conn.execute(BY_NAME, (number, project_id, kind, name), binary=True)
-    row = await cursor.fetchone()
-    if row is None:
-        return None
-    return row[0], None if row[5] is None else version_of(row)
+    row = await (await conn.execute(FIND, _columns([asked]), binary=True)).fetchone()
+    return _found(row) if row else None
 
 
-async def by_label(
-    conn: Connection, project_id: int, kind: str, name: str, label: str
-) -> tuple[UUID, Version | None] | None:
-    """The same for the version that a label points to; no version when the label is missing."""
-    if "\0" in name or "\0" in label:
-        return None
-    cursor = await conn.execute(BY_LABEL, (label, project_id, kind, name), binary=True)
-    row = await cursor.fetchone()
-    if row is None:
-        return None
-    return row[0], None if row[5] is None else version_of(row)
+async def find_all(conn: Connection, asked: Sequence[Asked]) -> list[Found]:
+    """The same for many in one statement, so in one snapshot. ``conn`` is idle and in autocommit."""
+    found: list[Found] = [None] * len(asked)
+    places = [place for place, one in enumerate(asked) if _may_exist(one)]
+    if places:
+        for row in await select(conn, FIND, _columns([asked[place] for place in places])):
+            found[places[row[0] - 1]] = _found(row)
+    return found
+
+
+def _may_exist(asked: Asked) -> bool:
+    """PostgreSQL has no NUL in its texts."""
+    return "\0" not in asked.name and not (isinstance(asked.pick, str) and "\0" in asked.pick)
+
+
+def _columns(asked: Sequence[Asked]) -> tuple[Any, ...]:
+    """The values of FIND."""
+    return (
+        [one.project_id for one in asked],
+        [one.kind for one in asked],
+        [one.name for one in asked],
+        [min(one.pick, MAX_VERSION) if isinstance(one.pick, int) else None for one in asked],
+        [one.pick if isinstance(one.pick, str) else None for one in asked],
+        len(asked),
+    )
+
+
+def _found(row: tuple[Any, ...]) -> Found:
+    return row[1], None if row[6] is None else version_of(row[1:])
 
 
 async def at_event(conn: Connection, stream_id: UUID, stream_version: int) -> Version | None:

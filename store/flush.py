@@ -15,7 +15,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import psycopg
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, abc
+from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, ExecStatus, Format
 from psycopg.pq.abc import PGconn, PGresult
@@ -123,6 +124,9 @@ def _array(oid: int, encode: Callable[[Values], list[bytes]], values: Sequence[A
 _statements: dict[str, Statement] = {}
 _prepared: "WeakKeyDictionary[AsyncConnection[Any], set[bytes]]" = WeakKeyDictionary()
 
+# What loads the rows of a query: to find it for each column takes longer than to load a row.
+_loaders: "WeakKeyDictionary[AsyncConnection[Any], dict[str, abc.Transformer]]" = WeakKeyDictionary()
+
 
 async def flush(conn: AsyncConnection[Any], batch: Sequence[tuple[str, Iterable[Any]]]) -> list[PGresult]:
     """Run the statements in order in one transaction and return their results, in binary format.
@@ -146,6 +150,22 @@ async def flush(conn: AsyncConnection[Any], batch: Sequence[tuple[str, Iterable[
         _prepared.pop(conn, None)
         await conn.execute("DEALLOCATE ALL", prepare=False)
         return await _attempt(conn, sending)
+
+
+async def select(conn: AsyncConnection[Any], sql: str, values: Iterable[Any]) -> list[tuple[Any, ...]]:
+    """The rows of one query as Python values, times in UTC; the rest is as with ``flush``."""
+    [result] = await flush(conn, [(sql, values)])
+    loaders = _loaders.setdefault(conn, {})
+    rows = loaders.get(sql)
+    if rows is None:
+        # It must not know the connection, which it would keep from going away: times are in UTC, texts in UTF-8.
+        rows = loaders[sql] = Transformer()
+        rows.set_pgresult(result)
+    else:
+        rows.set_pgresult(result, set_loaders=False)
+    loaded = rows.load_rows(0, result.ntuples, tuple)
+    rows.set_pgresult(None, set_loaders=False)
+    return loaded
 
 
 async def _attempt(

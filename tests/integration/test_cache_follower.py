@@ -53,7 +53,7 @@ class World:
     async def read(self, name: str) -> None:
         """As an API process does that found nothing here."""
         async with await connect(self.url) as conn:
-            found = await versions.by_name(conn, 1, "skill", name)
+            found = await versions.find(conn, versions.Asked(1, "skill", name))
         assert found is not None
         assert found[1] is not None
         version, body = found[1], skills.full(found[1])

@@ -47,7 +47,7 @@ async def test_until_then_reads_make_what_the_rows_lack(fresh_database_url: str)
         async with await connect(fresh_database_url) as conn:
             found = {}
             for project, name in await (await conn.execute(select)).fetchall():
-                read = await versions.by_name(conn, project, "skill", name)
+                read = await versions.find(conn, versions.Asked(project, "skill", name))
                 assert read is not None
                 assert read[1] is not None
                 found[(project, name)] = skills.full(read[1])

@@ -72,7 +72,7 @@ async def installable(url: str, project_id: int) -> dict[str, bytes]:
         wanted = Wanted(None, None, "name", 1000, 0)
         _, listed = await versions.page(conn, project_id, Skill.KIND, wanted)
         for row in listed:
-            known = await versions.by_name(conn, project_id, Skill.KIND, row.name)
+            known = await versions.find(conn, versions.Asked(project_id, Skill.KIND, row.name))
             assert known is not None
             assert known[1] is not None
             package = packages.package_of(known[1])

@@ -49,9 +49,9 @@ def test_every_page_is_right(project: tuple[Service, int]) -> None:
 
 
 @pytest.mark.parametrize(("statement", "parameters"), [
-    (versions.BY_NAME, (None, "project", "prompt", NAME)),
-    (versions.BY_NAME, (7, "project", "prompt", NAME)),
-    (versions.BY_LABEL, ("first", "project", "prompt", NAME)),
+    (versions.FIND, (["project"], ["prompt"], [NAME], [None], [None], 1)),
+    (versions.FIND, (["project"], ["prompt"], [NAME], [7], [None], 1)),
+    (versions.FIND, (["project"], ["prompt"], [NAME], [None], ["first"], 1)),
     (versions.LINES, ("stream", VERSIONS // 2, 51, 0)),
     (versions.NEWEST_NUMBERS, ("stream",)),
 ])  # fmt: skip
@@ -64,7 +64,8 @@ def test_no_read_looks_at_the_whole_history(
             "SELECT stream_id FROM active_names WHERE project_id = %s AND name = %s", (project[1], NAME)
         ).fetchone()
         assert row is not None
-        given = [{"project": project[1], "stream": row[0]}.get(str(value), value) for value in parameters]
+        known = {"project": project[1], "['project']": [project[1]], "stream": row[0]}
+        given = [known.get(str(value), value) for value in parameters]
         query = sql.SQL("EXPLAIN (ANALYZE, FORMAT TEXT) ") + sql.SQL(statement)
         plan = "\n".join(line for (line,) in conn.execute(query, given).fetchall())
     assert "Seq Scan on versions" not in plan, plan
