@@ -3,8 +3,9 @@
 import asyncio
 import fcntl
 import os
-from collections.abc import AsyncIterator, Hashable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections import deque
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from uuid import UUID
@@ -13,24 +14,53 @@ from api.errors import RequestInProgress
 
 
 class KeyedLocks:
-    """A lock for each key that is in use: commands on one name wait for each other instead of racing in vain."""
+    """A lock for each key that is in use: commands on one name wait for each other instead of racing in vain.
+
+    Whoever waits gets it in turn. There is nothing but an entry in a dictionary for a lock that nobody waits for.
+    """
 
     def __init__(self) -> None:
-        self._locks: dict[Hashable, tuple[asyncio.Lock, int]] = {}
+        self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
 
-    @asynccontextmanager
-    async def hold(self, key: Hashable) -> AsyncIterator[None]:
-        lock, users = self._locks.get(key, (asyncio.Lock(), 0))
-        self._locks[key] = (lock, users + 1)
+    def hold(self, key: Hashable) -> "Hold":
+        """To be entered by ``async with``."""
+        return Hold(self._waiting, key)
+
+
+class Hold:
+    """One task's turn."""
+
+    __slots__ = ("_key", "_waiting")
+
+    def __init__(self, waiting: "dict[Hashable, deque[asyncio.Future[None]]]", key: Hashable) -> None:
+        self._waiting, self._key = waiting, key
+
+    async def __aenter__(self) -> None:
+        queue = self._waiting.get(self._key)
+        if queue is None:
+            self._waiting[self._key] = deque()
+            return
+        turn = asyncio.get_running_loop().create_future()
+        queue.append(turn)
         try:
-            async with lock:
-                yield
-        finally:
-            lock, users = self._locks[key]
-            if users == 1:
-                del self._locks[key]
-            else:
-                self._locks[key] = (lock, users - 1)
+            await turn
+        except asyncio.CancelledError:
+            # It may have been given the lock in the same moment.
+            if turn.done() and not turn.cancelled():
+                self._pass_on()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        queue = self._waiting[self._key]
+        while queue:
+            turn = queue.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        del self._waiting[self._key]
 
 
 class RunningCommands:

@@ -35,9 +35,8 @@ _smallint = struct.Struct(">ih").pack
 _int = struct.Struct(">ii").pack
 _bigint = struct.Struct(">iq").pack
 _bool = struct.Struct(">i?").pack
-_uuid = struct.Struct(">iQQ").pack
 NULL = _length(-1)
-LOW = (1 << 64) - 1
+UUID_LENGTH = _length(16)
 
 Values = Iterable[Any]
 
@@ -64,9 +63,7 @@ def _timestamps(values: Values) -> list[bytes]:
 
 
 def _uuids(values: Values) -> list[bytes]:
-    return [
-        NULL if value is None else _uuid(16, (number := value.int) >> 64, number & LOW) for value in values
-    ]
+    return [NULL if value is None else UUID_LENGTH + value.int.to_bytes(16, "big") for value in values]
 
 
 def _bytes(values: Values) -> list[bytes]:
@@ -118,7 +115,9 @@ class Statement:
 def _array(oid: int, encode: Callable[[Values], list[bytes]], values: Sequence[Any]) -> bytes:
     if not values:
         return _empty.pack(0, 0, oid)
-    return _header.pack(1, None in values, oid, len(values), 1) + b"".join(encode(values))
+    encoded = encode(values)
+    # No other value begins with a length of -1. To look for None among UUIDs would compare them all in Python.
+    return _header.pack(1, NULL in encoded, oid, len(encoded), 1) + b"".join(encoded)
 
 
 _statements: dict[str, Statement] = {}
