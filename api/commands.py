@@ -241,7 +241,8 @@ class Commands:
         fresh = {content.ref.digest: content.data for content in contents}
         needed = [ref.digest for ref in self._kinds[artifact.KIND].needs(artifact)]
         stored = await self._reader.contents([digest for digest in needed if digest not in fresh])
-        data = {digest.hex(): content for digest, content in (stored | fresh).items()}
+        stored.update(fresh)
+        data = {digest.hex(): content for digest, content in stored.items()}
         steps = [Step(artifact, event, caller.project_id, caller.actor_id, data) for event in events]
         folded = artifacts.fold(steps, self._kinds)
         # Most of a version is as it was in the one before, which is in the log: what has not changed need not be sent.
@@ -275,7 +276,7 @@ class Commands:
         view = folded.views.get(artifact.id)
         version = None
         if view is not None:
-            version = await self._version(caller, artifact, view, appended, first_at)
+            version = await self._version(caller, artifact, view, appended, first_at, stored)
         elif isinstance(events[-1], Archived | Restored):
             async with self._pool.connection() as conn:
                 version = await self._left_by(conn, artifact.id, artifact.version, type(events[-1]))
@@ -292,12 +293,20 @@ class Commands:
         )
 
     async def _version(
-        self, caller: Caller, artifact: Versioned, view: View, appended: Appended, first_at: datetime
+        self,
+        caller: Caller,
+        artifact: Versioned,
+        view: View,
+        appended: Appended,
+        first_at: datetime,
+        parts: dict[bytes, bytes],
     ) -> Version:
-        """The new version as a read would find it, put together from what is at hand."""
-        parts = await self._reader.contents(
-            [digest for digest in (view.body, view.outline) if digest is not None]
-        )
+        """The new version as a read would find it, put together from what is at hand: ``parts`` are contents by digest."""
+        missing = [
+            digest for digest in (view.body, view.outline) if digest is not None and digest not in parts
+        ]
+        if missing:
+            parts |= await self._reader.contents(missing)
         return Version(
             stream_id=artifact.id,
             name=artifact.name,

@@ -65,7 +65,7 @@ class Reader:
         self._cache: LRU[Key, Encoded] = LRU(capacity)
         self._contents: LRU[bytes, bytes] = LRU(capacity // 4)
         self._count = count
-        self._board = Board() if board is None else board
+        self._board = board
 
     def peek(self, project_id: int, kind: str, name: str, pick: Pick = None) -> Encoded | None:
         """What this process has, or another of the host has just written, and is known to be true; never waits."""
@@ -75,7 +75,10 @@ class Reader:
             return None
         if self._marks.is_fresh(entry.slot, entry.as_of):
             return entry
-        if pick is None and (shown := self._board.get(_place(project_id, kind, name))) is not None:
+        if pick is None and self._board is not None:
+            shown = self._board.get(_place(project_id, kind, name))
+            if shown is None:
+                return None
             entry = Encoded(*shown)
             if self._marks.is_fresh(entry.slot, entry.as_of):
                 self._keep(key, entry)
@@ -144,7 +147,8 @@ class Reader:
         read_etag = etag if read is body else etag_of(read)
         entry = Encoded(read, read_etag, Marks.slot(version.stream_id), as_of)
         self._keep((project_id, kind, version.name, None), entry)
-        self._board.put(_place(project_id, kind, version.name), Shown(*entry))
+        if self._board is not None:
+            self._board.put(_place(project_id, kind, version.name), Shown(*entry))
         return body, etag
 
     def render_write(self, kind: str, version: Version) -> bytes:

@@ -15,7 +15,8 @@ board = Board()
 
 def app() -> Any:
     """The ASGI application with the settings of the environment."""
-    return create_app(api_config(Settings.from_env(os.environ)), board)
+    settings = Settings.from_env(os.environ)
+    return create_app(api_config(settings), board if settings.workers > 1 else None)
 
 
 def api_config(settings: Settings) -> ApiConfig:
