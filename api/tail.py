@@ -19,6 +19,8 @@ from store.pool import connect
 logger = logging.getLogger(__name__)
 
 POLL = 0.5  # seconds; a notification is a hint, the poll is the promise
+# Seconds until it listens again: what this host writes is marked by who writes it, so only others' writes wait for it.
+GATHER = 0.005
 CATCH_UP = 10_000  # events; above it one raised floor is cheaper than marking each stream
 
 # events_pkey
@@ -125,6 +127,8 @@ class Tail:
             if not heard or not all(self._mark_named(payload) for _, payload in heard):
                 await self._catch_up(listener.conn)
             self._marks.heard()
+            if heard:
+                await asyncio.sleep(GATHER)
 
     def committed(self, done: Done) -> None:
         """Mark what this process has just appended, before anybody is told that it is durable.

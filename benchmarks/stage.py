@@ -28,6 +28,7 @@ from store import identity
 from store.pool import connect
 
 PROJECT = "/api/projects/{project_id}/llm_skills"
+DEFAULT_CACHE = Settings().cache_bytes
 PATIENCE = 60.0  # seconds until a server must be ready
 PORTS = range(18_400, 28_400)
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -96,8 +97,10 @@ async def first_key(database_url: str) -> tuple[int, str]:
 
 
 @contextlib.contextmanager
-def service(on: Stage, *, workers: int, answer: Fixed | None = None, peer: bool = False) -> Iterator[Server]:
-    """The API processes without rate limits, their access log going to a file.
+def service(
+    on: Stage, *, workers: int, answer: Fixed | None = None, peer: bool = False, cached: bool = True
+) -> Iterator[Server]:
+    """The API processes without rate limits, their access log going to a file; they keep no answers unless ``cached``.
 
     In their place the floor, with ``answer``, or the peer behind HTTP.
     """
@@ -111,6 +114,7 @@ def service(on: Stage, *, workers: int, answer: Fixed | None = None, peer: bool 
         workers=workers,
         rate_limit_per_minute=0,
         rate_limit_per_hour=0,
+        cache_bytes=DEFAULT_CACHE if cached else 0,
     )
     shown = {name: text for name, text in os.environ.items() if not name.startswith("SKALD_")}
     env = {**shown, **settings.to_env()}

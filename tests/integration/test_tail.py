@@ -13,6 +13,7 @@ from api.marks import FLOOR, Marks
 from api.tail import Tail
 from store import identity
 from store.appender import Appender
+from store.listening import Listener
 from store.log import append
 from store.pool import connect
 from tests.histories import created
@@ -56,6 +57,33 @@ async def test_writes_of_others_are_marked(fresh_database_url: str) -> None:
         assert not any(marks.is_fresh(slot, 0) for slot in slots)
         assert all(marks.is_fresh(slot, 3) for slot in slots)
         assert marks.is_fresh(FLOOR, 0)
+
+
+async def test_writes_that_follow_each_other_are_heard_together(
+    fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tailing, "GATHER", 0.3)
+    heard: list[int] = []
+    hear = Listener.hear
+
+    async def counted(self: Listener, seconds: float) -> list[tuple[str, str]]:
+        notices = await hear(self, seconds)
+        heard.append(len(notices))
+        return notices
+
+    monkeypatch.setattr(Listener, "hear", counted)
+    async with following(fresh_database_url) as (marks, tail):
+        appender = Appender(fresh_database_url)
+        await appender.start()
+        made = [created(f"name-{number}") for number in range(6)]
+        for _, commit in made:
+            await appender.append(commit)
+        await appender.close()
+        await until(lambda: tail.seen == 6, "it has seen all")
+
+        assert sum(heard) == 6
+        assert max(heard) > 1
+        assert not any(marks.is_fresh(Marks.slot(skill.id), 0) for skill, _ in made)
 
 
 async def test_what_is_older_than_its_start_is_distrusted(fresh_database_url: str) -> None:
