@@ -9,6 +9,7 @@ import pytest
 
 from api import hot
 from api.config import ApiConfig
+from store import flush
 from tests.api.prompt_space import PromptSpace
 from tests.api.space import Asgi, Space, running
 
@@ -23,7 +24,13 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.append(str(query))
         return await execute(self, query, *args, **options)
 
+    async def counted_flush(conn: Any, batch: Any) -> Any:
+        seen.extend(sql for sql, _ in batch)
+        return await flushed(conn, batch)
+
+    flushed = flush.flush
     monkeypatch.setattr(psycopg.AsyncConnection, "execute", counted)
+    monkeypatch.setattr(flush, "flush", counted_flush)
     return seen
 
 
