@@ -7,6 +7,7 @@ method, without the way there: that is a fifth of the time it takes.
 """
 
 import re
+from types import SimpleNamespace
 from typing import Any
 
 from api.admission import PROBES, Admission
@@ -65,7 +66,9 @@ class HotPath:
 
     def arm(self, app: Any, metrics: Metrics, max_body: int) -> None:
         """``app`` is the Litestar application, whose state is complete now."""
-        self._app, self._metrics, self._max_body = app, metrics, max_body
+        # Each look into Litestar's own state takes a microsecond.
+        self._app = SimpleNamespace(state=SimpleNamespace(**app.state.dict()))
+        self._metrics, self._max_body = metrics, max_body
         self._gate, self._reader = app.state.gate, app.state.reader
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

@@ -13,7 +13,9 @@ from projections import versions
 from projections.versions import Asked, Connection, Found
 from store.pool import Pool
 
-# Names in one statement. Half of what waits in a busy process: PostgreSQL reads one half while Python renders the other.
+# Names in one statement: half of what is asked for, within these bounds. PostgreSQL reads one half while Python renders the
+# other.
+AT_LEAST = 4
 AT_ONCE = 16
 # Statements under way, so that one that takes long does not hold up everybody. The other connections are for other reads.
 ABREAST = 3
@@ -29,6 +31,8 @@ class Lookups:
         self._pool = pool
         self._waiting: Batch = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        # Names in them.
+        self._under_way = 0
         # Whether one of the tasks has yet to take what it will ask for.
         self._taking = False
 
@@ -62,9 +66,12 @@ class Lookups:
             conn = await self._pool.getconn()
             try:
                 # Only now, so that all who asked meanwhile come along.
-                batch = self._take(AT_ONCE)
+                half = (len(self._waiting) + self._under_way + 1) // 2
+                batch = self._take(min(AT_ONCE, max(AT_LEAST, half)))
+                self._under_way += len(batch)
                 await self._answer(conn, batch)
             finally:
+                self._under_way -= len(batch)
                 await self._pool.putconn(conn)
         except asyncio.CancelledError:
             for waiter in chain.from_iterable((batch or self._take(None)).values()):

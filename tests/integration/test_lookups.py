@@ -8,7 +8,7 @@ import pytest
 from psycopg_pool import PoolTimeout
 
 from api import lookups
-from api.lookups import ABREAST, AT_ONCE, Lookups
+from api.lookups import ABREAST, AT_LEAST, AT_ONCE, Lookups
 from projections import versions
 from projections.versions import Asked, Connection, Found
 from store.log import append
@@ -81,12 +81,25 @@ def number_in(found: Found) -> int | None:
 
 
 async def test_what_is_asked_at_once_is_one_statement(reads: Lookups, statements: Statements) -> None:
-    names = [name_of(number) for number in range(AT_ONCE)]
+    names = [name_of(number) for number in range(AT_LEAST)]
 
     found = await asyncio.gather(*(reads.find(skill(name)) for name in names))
 
     assert [one[1].name for one in found if one is not None and one[1] is not None] == names
     assert statements.asked == [names]
+
+
+async def test_more_is_asked_in_halves_on_two_connections(reads: Lookups, statements: Statements) -> None:
+    names = [name_of(number) for number in range(2 * AT_LEAST + 4)]
+    half = len(names) // 2
+    statements.held = {names[0], names[half]}
+
+    asking = asyncio.gather(*(reads.find(skill(name)) for name in names))
+    await statements.until_holding(2)
+
+    assert statements.asked == [names[:half], names[half:]]
+    statements.opened.set()
+    assert [number_in(one) for one in await asking] == [1] * len(names)
 
 
 async def test_more_than_fits_is_asked_abreast(reads: Lookups, statements: Statements) -> None:
@@ -205,8 +218,9 @@ async def test_a_name_that_cannot_be_sent_fails_for_itself(reads: Lookups) -> No
 
 
 async def test_every_way_to_pick_a_version_has_its_answer_in_one_statement(
-    reads: Lookups, statements: Statements, writer: Connection
+    reads: Lookups, statements: Statements, writer: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(lookups, "AT_LEAST", AT_ONCE)
     one, first = created("long")
     await append(writer, [first])
     for number in range(2, 4):
