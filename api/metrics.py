@@ -7,13 +7,10 @@ folder when it is imported, so it is imported here, late.
 import asyncio
 import os
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    pass
+from typing import Any
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
@@ -81,7 +78,9 @@ class Metrics:
         )
         # What has been observed since the last flush: writing it into the shared files takes most of the time.
         self._requests: dict[tuple[str, str, int], int] = {}
-        self._seconds: dict[str, _Seconds] = {}
+        self._seconds: dict[str, _Values] = {}
+        self._batches = _Values(BATCH_BUCKETS)
+        self._append_seconds = _Values(LATENCY_BUCKETS)
         self._caches: dict[tuple[str, str], int] = {}
         self._flushing = False
 
@@ -91,9 +90,8 @@ class Metrics:
         self._requests[key] = self._requests.get(key, 0) + 1
         spent = self._seconds.get(route)
         if spent is None:
-            spent = self._seconds[route] = _Seconds()
-        spent.total += seconds
-        spent.buckets[bisect_left(LATENCY_BUCKETS, seconds)] += 1
+            spent = self._seconds[route] = _Values(LATENCY_BUCKETS)
+        spent.observe(seconds)
         if not self._flushing:
             self._flush_soon()
 
@@ -114,20 +112,20 @@ class Metrics:
         for (cache, result), count in self._caches.items():
             self.cache_requests.labels(cache, result).inc(count)
         for route, spent in self._seconds.items():
-            # The library has no way to observe several values at once; a test holds this to what ``observe`` does.
-            histogram = self.seconds.labels(route)
-            histogram._sum.inc(spent.total)
-            for bucket, count in zip(histogram._buckets, spent.buckets, strict=True):
-                if count:
-                    bucket.inc(count)
+            spent.move_to(self.seconds.labels(route))
+        if self._batches.total:
+            self.appends.inc(self._batches.total)
+            self._batches.move_to(self.batch_size)
+            self._append_seconds.move_to(self.append_seconds)
         for observed in (self._requests, self._caches, self._seconds):
             observed.clear()
 
     def observe_append(self, commits: int, seconds: float) -> None:
         """Count one append transaction; fits ``store.appender.Appender(observe=…)``."""
-        self.appends.inc(commits)
-        self.batch_size.observe(commits)
-        self.append_seconds.observe(seconds)
+        self._batches.observe(commits)
+        self._append_seconds.observe(seconds)
+        if not self._flushing:
+            self._flush_soon()
 
     def observe_cache(self, cache: str, result: str) -> None:
         """Count one look-up in a cache."""
@@ -160,14 +158,30 @@ class Metrics:
         return generate_latest(registry)
 
 
-class _Seconds:
-    """The times of one route's requests: their sum, and how many fell into each bucket."""
+class _Values:
+    """What a histogram has yet to take in: the sum of the values, and how many fell into each bucket."""
 
-    __slots__ = ("buckets", "total")
+    __slots__ = ("_bounds", "buckets", "total")
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self._clear()
+
+    def _clear(self) -> None:
         self.total = 0.0
-        self.buckets = [0] * (len(LATENCY_BUCKETS) + 1)
+        self.buckets = [0] * (len(self._bounds) + 1)
+
+    def observe(self, value: float) -> None:
+        self.total += value
+        self.buckets[bisect_left(self._bounds, value)] += 1
+
+    def move_to(self, histogram: Any) -> None:
+        # The library has no way to observe several values at once; a test holds this to what ``observe`` does.
+        histogram._sum.inc(self.total)
+        for bucket, count in zip(histogram._buckets, self.buckets, strict=True):
+            if count:
+                bucket.inc(count)
+        self._clear()
 
 
 class _Fixed:

@@ -30,6 +30,29 @@ def test_times_fall_into_the_buckets_that_the_library_puts_them_in(metrics: Metr
     assert len(lines(text, "/times")) == len(LATENCY_BUCKETS) + 3
 
 
+def test_appends_are_counted_with_the_sizes_and_times_of_their_batches(metrics: Metrics) -> None:
+    before = samples(metrics)
+    for commits, seconds in ((1, 0.002), (3, 0.002), (200, 20.0)):
+        metrics.observe_append(commits, seconds)
+
+    grown = {name: value - before.get(name, 0.0) for name, value in samples(metrics).items()}
+    assert grown["skald_appends_total"] == grown["skald_append_batch_size_sum"] == 204
+    assert grown["skald_append_batch_size_count"] == grown["skald_append_seconds_count"] == 3
+    assert grown['skald_append_batch_size_bucket{le="1.0"}'] == 1
+    assert grown['skald_append_batch_size_bucket{le="4.0"}'] == 2
+    assert grown['skald_append_seconds_bucket{le="0.0025"}'] == 2
+    assert round(grown["skald_append_seconds_sum"], 3) == 20.004
+    # Nothing is counted twice.
+    assert samples(metrics)["skald_appends_total"] == before.get("skald_appends_total", 0.0) + 204
+
+
+def samples(metrics: Metrics) -> dict[str, float]:
+    """What a scrape says of appends."""
+    text = metrics.exposition().decode()
+    found = [line.rpartition(" ") for line in text.splitlines() if line.startswith("skald_append")]
+    return {name: float(value) for name, _, value in found}
+
+
 async def test_what_was_observed_is_written_soon_and_once(metrics: Metrics) -> None:
     for _ in range(3):
         metrics.observe_request("GET", "/soon", 200, 0.001)
