@@ -4,6 +4,7 @@ Fixtures:
 
 ``postgres_url``        a migrated database of this test process (session); tests keep apart by project id
 ``redis_url``           a logical Valkey database of this test process (session)
+``redis``               a client of it, empty
 ``fresh_database_url``  a migrated database for one test, with an empty log
 ``empty_database_url``  a database without tables for one test
 ``private_servers``     starts servers of a test's own, which it may stop, kill and start again
@@ -26,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -34,6 +35,7 @@ import msgspec
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
+from redis.asyncio import Redis
 
 from cli.child import Child
 from cli.embedded import EmbeddedServers
@@ -225,6 +227,15 @@ def redis_url(shared_servers: Addresses) -> str:
     """A logical Valkey database of this test process; ``FLUSHDB`` it freely, never ``FLUSHALL``."""
     number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
     return f"{shared_servers.redis_url}?db={number}"
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator["Redis"]:
+    """A client of it, empty."""
+    client: Redis = Redis.from_url(redis_url)
+    await client.flushdb()
+    yield client
+    await client.aclose()
 
 
 # Servers of a test's own -----------------------------------------------------------------------------------------

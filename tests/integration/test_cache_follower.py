@@ -22,14 +22,6 @@ from tests.histories import commit_of, created, published
 from workers.cache import CacheFollower
 
 
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator["Redis"]:
-    client: Redis = Redis.from_url(redis_url)
-    await client.flushdb()
-    yield client
-    await client.aclose()
-
-
 class World:
     """A follower at work, an appender, and a reader of what the follower wrote."""
 

@@ -113,7 +113,11 @@ async def test_more_than_fits_is_asked_abreast(reads: Lookups, statements: State
 
     assert not slow.done()
     assert [number_in(one) for one in others] == [1] * (2 * AT_ONCE - 1)
-    assert [len(asked) for asked in statements.asked] == [1, AT_ONCE, AT_ONCE - 1]
+    sizes = [len(asked) for asked in statements.asked]
+    assert sizes[:2] == [1, AT_ONCE]
+    # The rest together, or in halves, as soon as a connection is there.
+    assert sum(sizes) == 2 * AT_ONCE
+    assert len(sizes) <= 5
     statements.opened.set()
     assert number_in(await slow) == 1
 

@@ -1,7 +1,6 @@
 """The shared cache: an older value never replaces a newer one, and nothing in it claims to be true for longer than it is."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
@@ -14,14 +13,6 @@ from tests.servers import StartServers
 
 STREAM = uuid4()
 TAG = b'"' + b"a" * 32 + b'"'
-
-
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator["Redis"]:
-    client: Redis = Redis.from_url(redis_url)
-    await client.flushdb()
-    yield client
-    await client.aclose()
 
 
 @pytest.fixture

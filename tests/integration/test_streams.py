@@ -24,14 +24,6 @@ from workers.streams import Replay, StreamsFollower
 PROJECTS = (1, 2)
 
 
-@pytest_asyncio.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = Redis.from_url(redis_url)
-    await client.flushdb()
-    yield client
-    await client.aclose()
-
-
 class Writer:
     """Random events of two projects."""
 
