@@ -14,13 +14,14 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from msgspec import UNSET, UnsetType
 
+from api.board import Encoded
 from api.commands import Caller, Commands, Done
 from api.documentation import Param, integer
 from api.forwarded import TrustedProxies
 from api.gate import Gate
 from api.http import IMMUTABLE, REVALIDATE, Answer, Header, header, json_answer, matches_strongly, to_response
 from api.query import Query
-from api.reader import Encoded, Reader
+from api.reader import Reader
 from domain.errors import Invalid, NotFound, PreconditionFailed, VersionNotFound
 from projections import versions
 from projections.encoding import author

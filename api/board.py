@@ -18,8 +18,8 @@ DIGEST = 16
 _front = Struct(f"<{DIGEST}sQIHHI")  # digest, as_of, slot, then the sizes of name, entity tag and body
 
 
-class Shown(NamedTuple):
-    """One representation, and until when it is true (see ``api.marks``)."""
+class Encoded(NamedTuple):
+    """One representation as it is sent, and until when it is true (see ``api.marks``)."""
 
     body: bytes
     etag: bytes
@@ -33,7 +33,7 @@ class Board:
     def __init__(self) -> None:
         self._map = mmap.mmap(-1, PLACES * PLACE)
 
-    def put(self, name: bytes, entry: Shown) -> None:
+    def put(self, name: bytes, entry: Encoded) -> None:
         """Show an entry, unless it is too large for a place."""
         body, etag, slot, as_of = entry
         sizes = len(name), len(etag), len(body)
@@ -44,7 +44,7 @@ class Board:
             end = start + _front.size + len(rest)
             self._map[start:end] = _front.pack(digest, as_of, slot, *sizes) + rest
 
-    def get(self, name: bytes) -> Shown | None:
+    def get(self, name: bytes) -> Encoded | None:
         """What was shown last in the place of ``name``, if it is of that name and whole."""
         start = _start(name)
         digest, as_of, slot, *sizes = _front.unpack_from(self._map, start)
@@ -55,7 +55,7 @@ class Board:
         rest = self._map[start + _front.size : end]
         if not rest.startswith(name) or digest != _digest(_front.pack(b"", as_of, slot, *sizes), rest):
             return None
-        return Shown(rest[body_at:], rest[etag_at:body_at], slot, as_of)
+        return Encoded(rest[body_at:], rest[etag_at:body_at], slot, as_of)
 
 
 def _start(name: bytes) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from api.board import Board, Shown
+from api.board import Board, Encoded
 from api.lookups import Lookups
 from api.lru import LRU
 from api.marks import Marks
@@ -17,16 +17,6 @@ from projections.versions import Asked, Connection, Found, Pick, Version
 from store.pool import Pool
 
 ENTRY_OVERHEAD = 600  # bytes of Python objects around an entry
-
-
-class Encoded(NamedTuple):
-    """One representation as it is sent, and until when it is true (see ``api.marks``)."""
-
-    body: bytes
-    etag: bytes
-    slot: int
-    as_of: int
-
 
 Render = Callable[[Version], bytes]
 Key = tuple[int, str, str, Pick]
@@ -76,11 +66,8 @@ class Reader:
         if self._marks.is_fresh(entry.slot, entry.as_of):
             return entry
         if pick is None and self._board is not None:
-            shown = self._board.get(_place(project_id, kind, name))
-            if shown is None:
-                return None
-            entry = Encoded(*shown)
-            if self._marks.is_fresh(entry.slot, entry.as_of):
+            entry = self._board.get(_place(project_id, kind, name))
+            if entry is not None and self._marks.is_fresh(entry.slot, entry.as_of):
                 self._keep(key, entry)
                 return entry
         return None
@@ -148,7 +135,7 @@ class Reader:
         entry = Encoded(read, read_etag, Marks.slot(version.stream_id), as_of)
         self._keep((project_id, kind, version.name, None), entry)
         if self._board is not None:
-            self._board.put(_place(project_id, kind, version.name), Shown(*entry))
+            self._board.put(_place(project_id, kind, version.name), entry)
         return body, etag
 
     def render_write(self, kind: str, version: Version) -> bytes:

@@ -6,9 +6,9 @@ from uuid import uuid4
 import pytest
 
 from api import board as showing
-from api.board import PLACE, Board, Shown
+from api.board import PLACE, Board, Encoded
 
-ENTRY = Shown(b'{"version":7}', b'"tag"', 12_345, 1 << 40)
+ENTRY = Encoded(b'{"version":7}', b'"tag"', 12_345, 1 << 40)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_processes_that_are_forked_share_it(board: Board) -> None:
     child = os.fork()
     if child == 0:
         for number in range(20_000):
-            board.put(name, Shown(b"%d" % (number % 10) * 3000, b"%d" % (number % 10), number % 10, number))
+            board.put(name, Encoded(b"%d" % (number % 10) * 3000, b"%d" % (number % 10), number % 10, number))
         os._exit(0)
     seen = set()
     while os.waitpid(child, os.WNOHANG) == (0, 0):
