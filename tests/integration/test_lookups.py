@@ -248,15 +248,17 @@ async def test_every_way_to_pick_a_version_has_its_answer_in_one_statement(
 
 
 async def test_a_lost_connection_is_told_to_all_and_the_next_read_has_another(
-    reads: Lookups, statements: Statements, writer: Connection
+    reads: Lookups, writer: Connection, fresh_database_url: str
 ) -> None:
     # It waits for the lock, so that the statement is under way when its backend ends.
-    async with writer.transaction():
+    async with writer.transaction(), await connect(fresh_database_url) as other:
         await writer.execute("LOCK TABLE active_names IN ACCESS EXCLUSIVE MODE")
         waiting = [asyncio.create_task(reads.find(skill(name_of(number % 2)))) for number in range(4)]
-        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        # On a connection without a transaction: within one, the backends of its first look are all that it ever sees.
+        ended = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                   WHERE wait_event_type = 'Lock' AND datname = current_database()"""
         async with asyncio.timeout(5):
-            while not (await (await writer.execute(ended)).fetchall()):
+            while not (await (await other.execute(ended)).fetchall()):
                 await asyncio.sleep(0.01)
         found = await asyncio.gather(*waiting, return_exceptions=True)
 
