@@ -97,6 +97,7 @@ class RateLimiter:
         self._unsaid: set[UUID] = set()
         self._away_until = 0.0
         self._task: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
         policy = ", ".join(f"{limit};w={length}" for length, limit in self._limits)
         self._policy = (b"ratelimit-policy", policy.encode())
 
@@ -108,9 +109,9 @@ class RateLimiter:
     async def close(self) -> None:
         """Tell what is left and stop."""
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            # Not cancelled: the client of Redis may lose that, by the wait_for of Python 3.11, and it would go on for ever.
+            self._closing.set()
+            await self._task
             self._task = None
             await self._tell_all()
 
@@ -205,8 +206,10 @@ class RateLimiter:
 
     async def _keep_telling(self) -> None:
         swept = monotonic()
-        while True:
-            await asyncio.sleep(FLUSH_EVERY)
+        while not self._closing.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_EVERY):
+                    await self._closing.wait()
             try:
                 await self._tell_all()
                 if monotonic() - swept > SWEEP_EVERY:

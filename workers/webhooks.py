@@ -133,6 +133,7 @@ class Endpoint:
         self._news = asyncio.Event()
         self._in_flight: dict[str, asyncio.Task[None]] = {}
         self._patience = 0.0
+        self._ending = False
         # As they were at the last look: the webhook unless it is off, and the first delivery of each subject with its time.
         self._webhook: Webhook | None = None
         self._heads: dict[str, tuple[Delivery, float]] = {}
@@ -149,6 +150,8 @@ class Endpoint:
     async def end(self, patience: float = 0.0) -> None:
         """Stop; what is under way has ``patience`` seconds, and is repeated later if that was not enough."""
         self._patience = patience
+        # A wait for a connection may lose the cancellation, by the wait_for of Python 3.11.
+        self._ending = True
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
@@ -157,7 +160,7 @@ class Endpoint:
         while True:
             started = monotonic()
             try:
-                await self._serve()
+                return await self._serve()
             except (psycopg.Error, OSError) as error:
                 logger.warning(
                     "webhook %s has to wait: %s",
@@ -172,9 +175,9 @@ class Endpoint:
             await asyncio.sleep(pause)
 
     async def _serve(self) -> None:
-        """Take in and send for ever. Raises what a send raised, which is never the endpoint's fault."""
+        """Take in and send until the end. Raises what a send raised, which is never the endpoint's fault."""
         self._behind = True
-        while True:
+        while not self._ending:
             finished = [subject for subject, task in self._in_flight.items() if task.done()]
             for subject in finished:
                 self._in_flight.pop(subject).result()
