@@ -1,7 +1,7 @@
 """Reads cost the same in a project of 1,000 skills and in one of 20,000: every plan goes by an index."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import psycopg
@@ -11,6 +11,7 @@ from api import repository
 from projections import feed, names, search, versions
 from projections.versions import LISTS, ORDERS, Filter
 from store import log
+from tests.plans import MODES, Mode, explain, nodes
 from tests.servers import Addresses, address_of
 
 SMALL, LARGE = 1_000, 20_000
@@ -78,7 +79,7 @@ class Cost(NamedTuple):
     plan: str
 
 
-Costs = dict[tuple[str, str], Cost]
+Costs = dict[tuple[str, Mode], Cost]
 
 
 class Measured(NamedTuple):
@@ -130,42 +131,25 @@ def reads(conn: psycopg.Connection[Any]) -> dict[str, Read]:
     }
 
 
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", ()):
-        yield from nodes(child)
+def cost(database_url: str, read: Read, mode: Mode) -> Cost:
+    """What one execution touches, when nothing has to be looked up for the plan any more."""
+    plan = explain(database_url, read.sql, read.values, mode)
+    scanned = {node["Relation Name"] for node in nodes(plan) if node["Node Type"] == "Seq Scan"}
+    lines = [
+        f"{node['Node Type']} {node.get('Index Name', node.get('Relation Name', ''))} {node['Actual Rows']}"
+        for node in nodes(plan)
+    ]
+    return Cost(
+        plan["Shared Hit Blocks"] + plan["Shared Read Blocks"],
+        frozenset(scanned - TINY),
+        "\n".join(lines),
+    )
 
 
-def cost(conn: psycopg.Connection[Any], read: Read) -> Cost:
-    """What one execution touches, the second one, when nothing has to be looked up for the plan any more."""
-    found: Cost | None = None
-    for _ in range(2):
-        explain = b"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) " + read.sql.encode()
-        row = conn.execute(explain, read.values).fetchone()
-        assert row is not None
-        plan = row[0][0]["Plan"]
-        scanned = {node["Relation Name"] for node in nodes(plan) if node["Node Type"] == "Seq Scan"}
-        lines = [
-            f"{node['Node Type']} {node.get('Index Name', node.get('Relation Name', ''))} {node['Actual Rows']}"
-            for node in nodes(plan)
-        ]
-        found = Cost(
-            plan["Shared Hit Blocks"] + plan["Shared Read Blocks"],
-            frozenset(scanned - TINY),
-            "\n".join(lines),
-        )
-    assert found is not None
-    return found
-
-
-def measure(conn: psycopg.Connection[Any]) -> Costs:
-    wanted = reads(conn)
-    conn.prepare_threshold = None
-    measured: Costs = {}
-    for mode in ("force_custom_plan", "force_generic_plan"):
-        conn.execute(f"SET plan_cache_mode = {mode}".encode())
-        measured.update({(title, mode): cost(conn, read) for title, read in wanted.items()})
-    return measured
+def measure(database_url: str) -> Costs:
+    with psycopg.connect(database_url) as conn:
+        wanted = reads(conn)
+    return {(title, mode): cost(database_url, read, mode) for mode in MODES for title, read in wanted.items()}
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +158,8 @@ def costs(shared_servers: Addresses, migrated_template: str) -> Iterator[Measure
     name = f"plans_{os.getpid()}"
     with psycopg.connect(shared_servers.database_url, autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {name} TEMPLATE {migrated_template}".encode())
-        with psycopg.connect(address_of(shared_servers.database_url, name), autocommit=True) as conn:
+        url = address_of(shared_servers.database_url, name)
+        with psycopg.connect(url, autocommit=True) as conn:
             [(index,)] = conn.execute(TRIGRAMS).fetchall()
 
             def fill(first: int, last: int) -> None:
@@ -186,12 +171,12 @@ def costs(shared_servers: Addresses, migrated_template: str) -> Iterator[Measure
                 conn.execute(index)
 
             fill(1, SMALL)
-            unknown = measure(conn)
+            unknown = measure(url)
             conn.execute("VACUUM ANALYZE")
-            small = measure(conn)
+            small = measure(url)
             fill(SMALL + 1, LARGE)
             conn.execute("VACUUM ANALYZE")
-            large = measure(conn)
+            large = measure(url)
         # The database goes with the server: to drop one waits for every backend.
         yield Measured(unknown, small, large)
 
@@ -210,14 +195,13 @@ def test_the_cost_does_not_grow_with_the_project(costs: Measured) -> None:
 
 @pytest.mark.parametrize("title", ["search by name", "search by description"])
 def test_a_search_does_not_wait_for_statistics(costs: Measured, title: str) -> None:
-    key = title, "force_custom_plan"
+    key: tuple[str, Mode] = title, "force_custom_plan"
     assert not has_grown(costs.small[key], costs.unknown[key]), told(costs.small, costs.unknown, [key])
 
 
 def test_a_search_does_not_walk_through_what_all_texts_have(costs: Measured) -> None:
-    whole, end = (
-        costs.large[f"search by {what}", "force_custom_plan"] for what in ("name", "the end of a name")
-    )
+    whole = costs.large["search by name", "force_custom_plan"]
+    end = costs.large["search by the end of a name", "force_custom_plan"]
     assert whole.buffers <= 1.5 * end.buffers, f"{whole}\n\n{end}"
 
 
@@ -225,7 +209,7 @@ def has_grown(before: Cost, after: Cost) -> bool:
     return after.buffers > 1.5 * before.buffers + 30
 
 
-def told(before: Costs, after: Costs, keys: list[tuple[str, str]]) -> str:
+def told(before: Costs, after: Costs, keys: Sequence[tuple[str, Mode]]) -> str:
     return "\n\n".join(
         f"{key}: {before[key].buffers} buffers, then {after[key].buffers}\n{after[key].plan}" for key in keys
     )

@@ -1,12 +1,12 @@
 """Questions about the past go by an index, also in a log where most events are about something else."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
 
 from projections import audit, history, versions
+from tests.plans import MODES, Mode, explain, nodes
 
 STREAM = "00000000-0000-0000-0000-000000000007"
 
@@ -54,26 +54,16 @@ READS: dict[str, tuple[str, Any]] = {
 
 
 @pytest.fixture
-def filled(fresh_database_url: str) -> Iterator[psycopg.Connection[Any]]:
+def filled(fresh_database_url: str) -> str:
     with psycopg.connect(fresh_database_url, autocommit=True) as conn:
         conn.execute(FILL)
-        yield conn
+    return fresh_database_url
 
 
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", ()):
-        yield from nodes(child)
-
-
-def test_no_question_about_the_past_reads_a_whole_table(filled: psycopg.Connection[Any]) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_no_question_about_the_past_reads_a_whole_table(filled: str, mode: Mode) -> None:
     for name, (sql, values) in READS.items():
-        row = filled.execute(
-            b"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) " + sql.encode(),
-            values,
-        ).fetchone()
-        assert row is not None
-        plan = row[0][0]["Plan"]
+        plan = explain(filled, sql, values, mode)
         scanned = {node["Relation Name"] for node in nodes(plan) if node["Node Type"] == "Seq Scan"}
         assert not scanned & LARGE, (name, scanned)
         assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 2_500, (name, plan)
