@@ -61,7 +61,7 @@ class NewShare(ShareAnswer):
 
 
 class SharePage(msgspec.Struct):
-    """Newest first; those that have expired or been revoked, too."""
+    """Newest first; those that have expired or been revoked, too, for 30 days."""
 
     count: int
     next: str | None

@@ -141,7 +141,7 @@ class SharesController(Controller):
         status_code=204,
     )
     async def revoke(self, request: Request[Any, Any, Any], share_id: FromPath[str]) -> Response[None]:
-        """Its address opens nothing from now on. It stays in the list; revoking it again changes nothing."""
+        """Its address opens nothing from now on. It stays in the list for 30 days, in which revoking it again changes nothing."""
         share = await _find(request, as_uuid(share_id))
         if share.revoked_at is None:
             event, writes = store.revocation(share)

@@ -30,8 +30,8 @@ SHARE_TOPICS = ("share.created", "share.revoked")
 ENVELOPE_COLUMNS = """events.position, events.stream_id, events.stream_version, events.topic, events.state,
     events.recorded_at, events.project_id, events.actor_id, events.key_id, events.command_id, events.correlation_id"""
 
-# events_of_project for each part (events of keys and shares have no project), artifacts_lives, artifacts_pkey, keys_pkey,
-# shares_pkey
+# events_of_project for each part (events of keys and shares have no project), artifacts_lives, artifacts_pkey, keys_pkey.
+# Which project a share was of is read in its events: they stay when it has been swept.
 PAGE = f"""
 SELECT * FROM (
     (SELECT {ENVELOPE_COLUMNS}, artifacts.kind, artifacts.name
@@ -57,10 +57,10 @@ SELECT * FROM (
      ORDER BY position LIMIT %(limit)s)
     UNION ALL
     (SELECT {ENVELOPE_COLUMNS}, NULL, NULL
-     FROM events JOIN shares ON shares.id = events.stream_id
+     FROM events
      WHERE events.project_id IS NULL AND position > %(after)s AND position <= %(upto)s
        AND topic = ANY(%(share_topics)s)
-       AND shares.project_id = %(project)s
+       AND (convert_from(state, 'UTF8')::jsonb ->> 'project_id')::bigint = %(project)s
        AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s))
        AND (%(actor)s::bigint IS NULL OR actor_id = %(actor)s)
        AND (%(key)s::uuid IS NULL OR key_id = %(key)s)

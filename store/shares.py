@@ -23,6 +23,9 @@ Connection = AsyncConnection[tuple[Any, ...]]
 
 TOKEN_BYTES = 32  # 256 random bits: nobody guesses one, so a plain SHA-256 is enough to store
 TOKEN_PREFIX = "sks_"  # noqa: S105
+# After a share has expired or was revoked it is listed for so long; repeats of the request that made it end long before.
+KEEP_DAYS = 30
+SWEPT_AT_ONCE = 10_000
 SHOWN = 8  # 'sks_' and four characters, to tell shares apart; the rest stays unguessable
 
 
@@ -100,6 +103,13 @@ SELECT id, digest, project_id, expires_at, (SELECT coalesce(max(position), 0) FR
 FROM shares WHERE digest = %s AND revoked_at IS NULL
 """
 
+# Reads the whole table, which this keeps small.
+SWEEP = """
+DELETE FROM shares WHERE id IN (
+    SELECT id FROM shares WHERE least(expires_at, revoked_at) < clock_timestamp() - make_interval(days => %s) LIMIT %s
+)
+"""
+
 
 def draft(project_id: int, *, label: str, expires_in: timedelta | None, created_by: int | None) -> Draft:
     """A share of the project. Raises Invalid for a bad label or expiry."""
@@ -169,7 +179,7 @@ async def revoked_at_position(conn: Connection, share_id: UUID) -> int:
 
 
 async def page(conn: Connection, project_id: int, *, limit: int, offset: int) -> tuple[int, list[Share]]:
-    """How many shares the project has had, and some of them, newest first; expired and revoked ones too."""
+    """How many shares the project has, and some of them, newest first; expired and revoked ones until they are swept."""
     counted = await (await conn.execute(COUNT, (project_id,))).fetchone()
     rows = await (await conn.execute(SELECT_PAGE, (project_id, limit, offset))).fetchall()
     return counted[0] if counted else 0, [Share(*row) for row in rows]
@@ -185,6 +195,11 @@ async def open_share(conn: Connection, digest: bytes) -> Opening | None:
     """What a token opens; None for an unknown or revoked one. Expiry is left to the caller, who may cache this."""
     row = await (await conn.execute(OPEN, (digest,), binary=True)).fetchone()
     return None if row is None else Opening(row[0], bytes(row[1]), *row[2:])
+
+
+async def sweep(conn: Connection) -> None:
+    """Forget shares that have long opened nothing; the log still tells of them."""
+    await conn.execute(SWEEP, (KEEP_DAYS, SWEPT_AT_ONCE))
 
 
 def _commit(event: Event, writes: Writes) -> Commit:

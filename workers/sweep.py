@@ -1,10 +1,11 @@
-"""Removes what is kept for a time only: the answers behind idempotency keys."""
+"""Removes what is kept for a time only: the answers behind idempotency keys, and shares that open nothing any more."""
 
 import asyncio
 import logging
 
 import psycopg
 
+from store import shares
 from store.pool import connect
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ class Sweeper:
                 conn = await connect(dsn, application_name="skald-sweep")
                 async with conn:
                     await conn.execute(SWEEP, (KEEP_COMMANDS,))
+                    await shares.sweep(conn)
             except psycopg.Error as error:
                 logger.warning("the sweep has to wait: %s", type(error).__name__)
                 pause = RETRY

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from store import identity
+from store import identity, shares
 from tests.api.space import NewSpace, Space, refusal
 
 KEYS = ["id", "label", "prefix", "created_by_id", "created_at", "expires_at", "revoked_at"]
@@ -124,6 +124,13 @@ async def test_the_audit_tells_of_shares_by_id(space: Space) -> None:
     assert "sks_" not in text
     assert "secret name" not in text
     assert [entry for entry in await audit(space) if entry["subject"].startswith("share/")] == told
+    # Also when it has long been swept.
+    await space.conn.execute(
+        "UPDATE shares SET revoked_at = now() - interval '31 days' WHERE id = %s", (made["id"],)
+    )
+    await shares.sweep(space.conn)
+    assert refusal(await space.delete(f"shares/{made['id']}"))[:2] == (404, "not_found")
+    assert told == await audit(space, subject=f"share/{made['id']}")
 
 
 async def test_shares_are_no_part_of_the_feed(space: Space) -> None:

@@ -1,5 +1,6 @@
 """Shares in the database, and `skald share` as an operator calls it."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ from store import identity, shares
 from store.log import Connection, head
 from store.pool import connect
 from tests.servers import ROOT
+from workers.sweep import Sweeper
 
 
 @pytest_asyncio.fixture
@@ -82,6 +84,35 @@ async def test_what_cannot_be_is_refused_and_nothing_is_written(conn: Connection
     with pytest.raises(NotFound):
         await shares.revoke(conn, uuid4())
     assert await head(conn) == before
+
+
+async def test_what_has_long_opened_nothing_is_swept(postgres_url: str, conn: Connection) -> None:
+    owner = await project(conn)
+
+    async def share(expires: str | None = None, revoked: str | None = None) -> Any:
+        made, _ = await shares.create(conn, owner)
+        await conn.execute(
+            "UPDATE shares SET expires_at = now() + %s::interval, revoked_at = now() + %s::interval WHERE id = %s",
+            (expires, revoked, made.id),
+        )
+        return made.id
+
+    await share(expires="-31 days")
+    await share(expires="1 day", revoked="-31 days")
+    kept = {
+        await share(),
+        await share(expires="1 day"),
+        await share(expires="-29 days"),
+        await share(expires="-29 days", revoked="-29 days"),
+    }
+    stop = asyncio.Event()
+    sweeping = asyncio.create_task(Sweeper().run(postgres_url, stop))
+    async with asyncio.timeout(10):
+        while len(left := await shares.list_all(conn, owner)) != len(kept):
+            await asyncio.sleep(0.01)
+    stop.set()
+    await sweeping
+    assert {share.id for share in left} == kept
 
 
 def skald(database_url: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
