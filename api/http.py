@@ -3,7 +3,7 @@
 The hot path sends them as they are; controllers wrap them in a Litestar response.
 """
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, NamedTuple
 
 from litestar import Response
@@ -28,6 +28,15 @@ class Answer(NamedTuple):
     status: int
     headers: list[Header]
     body: bytes
+
+
+class LongAnswer(NamedTuple):
+    """An answer of ``length`` bytes that are made while they are sent."""
+
+    status: int
+    headers: list[Header]
+    length: int
+    pieces: AsyncIterator[bytes]
 
 
 def matches(condition: bytes, etag: bytes) -> bool:
@@ -105,6 +114,24 @@ class Ready(Response[Any]):
         return respond
 
 
-def to_response(answer: Answer) -> Response[Any]:
+class Lasting(Response[Any]):
+    """An answer that is sent piece by piece, each when the one before is in the hands of the connection."""
+
+    def __init__(self, answer: LongAnswer) -> None:
+        self.answer = answer
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> Any:
+        async def respond(scope: Any, receive: Any, send: Any) -> None:
+            status, headers, length, pieces = self.answer
+            headers = [*headers, (b"content-length", b"%d" % length)]
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            async for piece in pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+        return respond
+
+
+def to_response(answer: Answer | LongAnswer) -> Response[Any]:
     """The same as a Litestar response, for controllers."""
-    return Ready(answer)
+    return Ready(answer) if isinstance(answer, Answer) else Lasting(answer)

@@ -11,7 +11,7 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import ResponseSpec
 from litestar.params import FromPath
 
-from api import artifacts
+from api import artifacts, zips
 from api.artifacts import caller_of, header_of, query_of, services, version_number
 from api.commands import Caller, Done
 from api.documentation import Param, integer, route
@@ -21,7 +21,7 @@ from api.package_schemas import ImportAnswer, ImportForm
 from api.query import Query
 from api.repository import Loaded
 from domain import incoming
-from domain.archives import Limits, zip_of
+from domain.archives import Limits
 from domain.content import Content
 from domain.errors import Invalid, NameTaken, NotFound, PreconditionFailed, Unavailable
 from domain.incoming import Incoming
@@ -37,9 +37,6 @@ KIND = Skill.KIND
 MODES = ("create", "upsert")
 BOOLEANS = ("true", "false")
 MULTIPART = "multipart/form-data"
-ZIP = b"application/zip"
-# Counts up when equal skills come to give other bytes.
-ZIP_FORM = b"zip1:"
 
 # Who creates a name while others archive it loses to one of them each time.
 MAX_ATTEMPTS = 20
@@ -117,7 +114,7 @@ class PackagesController(Controller):
         "/name/{skill_name:str}/export",
         operation_id="llm_skills_name_export_retrieve",
         summary="Export a skill",
-        opt=route(READ, query=(artifacts.VERSION, *artifacts.PAST), produces=ZIP.decode()),
+        opt=route(READ, query=(artifacts.VERSION, *artifacts.PAST), produces=zips.ZIP.decode()),
         responses=documented(400, 401, 403, 404, 429, 503),
     )
     async def export(self, request: Request[Any, Any, Any], skill_name: FromPath[str]) -> Response[bytes]:
@@ -130,19 +127,14 @@ class PackagesController(Controller):
         package = packages.package_of(version)
         fixed = "version" in query or "position" in query
         headers: list[Header] = [
-            (b"etag", etag_of(ZIP_FORM + package.digest.encode())),
+            (b"etag", zips.etag(package)),
             (b"cache-control", IMMUTABLE if fixed else REVALIDATE),
         ]
         condition = header_of(request, b"if-none-match")
         if condition is not None and matches(condition, headers[0][1]):
             return to_response(Answer(304, headers, b""))
-        contents = await packages.file_contents(services(request)[0], package)
-        data = await asyncio.to_thread(zip_of, packages.tree(package, contents), package.name)
-        headers += [
-            (b"content-type", ZIP),
-            (b"content-disposition", f'attachment; filename="{package.name}.zip"'.encode()),
-        ]
-        return to_response(Answer(200, headers, data))
+        headers.append((b"content-disposition", f'attachment; filename="{package.name}.zip"'.encode()))
+        return to_response(await zips.answer(services(request)[0], package, headers, package.name))
 
 
 class Importing:

@@ -21,18 +21,17 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.types import Method
 
-from api import artifacts
+from api import artifacts, zips
 from api.artifacts import as_uuid, header_of, query_of
 from api.documentation import Param, route
 from api.errors import documented, render
 from api.forwarded import TrustedProxies
-from api.http import JSON, Answer, Header, matches, to_response
+from api.http import JSON, Answer, Header, LongAnswer, matches, to_response
 from api.locks import KeyedLocks
 from api.lru import LRU
 from api.rate_limit import RateLimiter
 from api.reader import Reader
 from api.shares import ShareDoor
-from domain.archives import zip_of
 from domain.content import check_path, text_of
 from domain.errors import Invalid, NotFound, Refused
 from domain.skills import Skill, find_file
@@ -51,7 +50,6 @@ FOLDERS = ("agent-skills", "skills")
 MARKDOWN = b"text/markdown; charset=utf-8"
 TEXT = b"text/plain; charset=utf-8"
 BYTES = b"application/octet-stream"
-ZIP = b"application/zip"
 
 # A share is a secret: only its reader's own cache keeps what was read. A fixed version never changes.
 PRIVATE = (b"private, no-cache", b"private, max-age=31536000, immutable")
@@ -67,7 +65,6 @@ SECRET: list[Header] = [(b"referrer-policy", b"no-referrer"), (b"x-robots-tag", 
 
 INDEXES = 64 * 1024 * 1024  # bytes of indexes kept in a process
 BATCH = 50  # archives whose digests are stored together
-HEAVY = 256 * 1024  # bytes of files from which on an archive is made in a thread
 
 VERSION_ID = Param(
     "version_id",
@@ -173,18 +170,17 @@ class Discovery:
                 continue  # archived since
             package = packages.package_of(version)
             if version.id == one.version_id:
-                made[one.tree] = sha256(await self.archive(package)).digest()
+                digest = sha256()
+                async for piece in zips.pieces(self._reader, package):
+                    digest.update(piece)
+                made[one.tree] = digest.digest()
         async with self._pool.connection() as conn:
             await discovery.keep_archive_digests(conn, made)
         return made
 
-    async def archive(self, package: Package) -> bytes:
-        """A zip with SKILL.md at its root: the same bytes for the same files."""
-        contents = await packages.file_contents(self._reader, package)
-        tree = packages.tree(package, contents)
-        if sum(len(data) for _, data in tree) > HEAVY:
-            return await asyncio.to_thread(zip_of, tree)
-        return zip_of(tree)
+    async def archive(self, package: Package, headers: list[Header]) -> Answer | LongAnswer:
+        """A zip with SKILL.md at its root."""
+        return await zips.answer(self._reader, package, headers)
 
     async def version(self, project_id: int, name: str, version_id: UUID | None) -> Version:
         """The latest version, or the one with that id: who knows the id has seen it when it was the latest.
@@ -272,20 +268,21 @@ async def file_index(request: Request[Any, Any, Any]) -> Response[FileIndex]:
     operation_id=_named("archive"),
     summary="Archive of a skill",
     tags=["discovery"],
-    opt=_opt(VERSION_ID, produces=ZIP.decode()),
+    opt=_opt(VERSION_ID, produces=zips.ZIP.decode()),
     responses=ERRORS,
 )
 async def archive(request: Request[Any, Any, Any], skill_archive: FromPath[str]) -> Response[bytes]:
     """A zip with SKILL.md at its root. The same version is the same bytes; the index has their digest."""
 
-    async def answer(project_id: int) -> Answer:
+    async def answer(project_id: int) -> Answer | LongAnswer:
         name, dot, ending = skill_archive.partition(".")
         if (dot, ending) != (".", "zip"):
             raise NotFound("There is nothing at this address; the index lists what is.")
         version_id = _version_id(request)
         version = await _door(request).version(project_id, name, version_id)
-        data = await _door(request).archive(packages.package_of(version))
-        return _answer(request, data, ZIP, fixed=version_id is not None)
+        package = packages.package_of(version)
+        headers = _headers(request, zips.etag(package), fixed=version_id is not None)
+        return _known(request, headers) or await _door(request).archive(package, headers)
 
     return await _answered(request, answer)
 
@@ -327,10 +324,11 @@ def _token(request: Request[Any, Any, Any]) -> str | None:
 
 
 async def _answered(
-    request: Request[Any, Any, Any], answer: Callable[[int], Awaitable[Answer]]
+    request: Request[Any, Any, Any], answer: Callable[[int], Awaitable[Answer | LongAnswer]]
 ) -> Response[Any]:
     """Refusals, too, can be read by a web page."""
     token, door = _token(request), _door(request)
+    given: Answer | LongAnswer
     try:
         async with door.turns:
             given = await answer(await door.enter(request.scope, token))
@@ -343,13 +341,20 @@ async def _answered(
 def _answer(
     request: Request[Any, Any, Any], data: bytes, content_type: bytes, *, fixed: bool = False
 ) -> Answer:
-    tag = etag_of(data)
+    headers = _headers(request, etag_of(data), fixed=fixed)
+    return _known(request, headers) or Answer(200, [(b"content-type", content_type), *headers], data)
+
+
+def _headers(request: Request[Any, Any, Any], tag: bytes, *, fixed: bool) -> list[Header]:
     control = (PUBLIC if _token(request) is None else PRIVATE)[fixed]
-    headers: list[Header] = [(b"etag", tag), (b"cache-control", control)]
+    return [(b"etag", tag), (b"cache-control", control)]
+
+
+def _known(request: Request[Any, Any, Any], headers: list[Header]) -> Answer | None:
+    """304 when the reader has it already."""
     condition = header_of(request, b"if-none-match")
-    if condition is not None and matches(condition, tag):
-        return Answer(304, headers, b"")
-    return Answer(200, [(b"content-type", content_type), *headers], data)
+    known = condition is not None and matches(condition, headers[0][1])
+    return Answer(304, headers, b"") if known else None
 
 
 def _version_id(request: Request[Any, Any, Any]) -> UUID | None:

@@ -1,24 +1,23 @@
 """Skills as they are installed: SKILL.md and the files, the one source of every way out of the registry.
 
-Archives, git, discovery and all others are made from ``tree``, so that all of them serve the same bytes under one digest.
+Archives, discovery and all others are made from ``files``, so that all of them serve the same bytes under one digest.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
 import msgspec
-from psycopg import AsyncConnection
 
 from domain.content import Ref
 from domain.skills import FileRef
 from domain.spec import Problem
-from projections import contents
 from projections.skills import packed, read_manifest, read_package
-from projections.versions import Connection, Version
+from projections.versions import Version
 
 SKILL_MD = "SKILL.md"
+AT_ONCE = 2_000_000  # bytes of files
 
 
 class Contents(Protocol):
@@ -74,23 +73,24 @@ def package_of(version: Version) -> Package:
     )
 
 
-async def file_contents(source: Connection | Contents, package: Package) -> dict[str, bytes]:
-    """The bytes of the package's files by path."""
-    if not package.files:
-        return {}
-    digests = list({file.ref.digest for file in package.files})
-    if isinstance(source, AsyncConnection):
-        read = await contents.read(source, digests)
-    else:
-        read = await source.contents(digests)
-    return {file.path: read[file.ref.digest] for file in package.files}
+async def files(source: Contents, package: Package) -> AsyncIterator[tuple[str, bytes]]:
+    """SKILL.md and all files with their bytes, sorted by path; no more than ``AT_ONCE`` and a file are in memory."""
+    for batch in _batches(listed(package)):
+        read = await source.contents(list({ref.digest for path, ref in batch if path != SKILL_MD}))
+        for path, ref in batch:
+            yield path, package.document if path == SKILL_MD else read[ref.digest]
 
 
-def tree(package: Package, contents: Mapping[str, bytes]) -> list[tuple[str, bytes]]:
-    """SKILL.md and all files with their bytes, sorted by path."""
-    return sorted([(SKILL_MD, package.document), *contents.items()])
+def _batches(found: Sequence[tuple[str, Ref]]) -> Iterator[Sequence[tuple[str, Ref]]]:
+    start = size = 0
+    for index, (_, ref) in enumerate(found):
+        size += ref.size
+        if size > AT_ONCE:
+            yield found[start : index + 1]
+            start, size = index + 1, 0
+    yield found[start:]
 
 
 def listed(package: Package) -> Sequence[tuple[str, Ref]]:
-    """The same without the bytes: the paths, sorted, and the digests."""
+    """The same without the bytes: the paths, sorted, with their digests and sizes."""
     return sorted([(SKILL_MD, package.skill_md), *((file.path, file.ref) for file in package.files)])

@@ -11,6 +11,7 @@ import httpx
 import pytest
 import skills_ref  # type: ignore[import-untyped]
 
+from domain.archives import zip_of
 from tests.api.archives import FILES, PNG, export, packed, send, skill_md, unzipped
 from tests.api.space import NewSpace, Space, refusal
 
@@ -117,6 +118,32 @@ async def test_the_entity_tag_is_strong_and_saves_the_bytes(space: Space, method
     await space.publish("pdf-forms", 1, body="two")
     assert (await ask(headers={"If-None-Match": etag})).status_code == 200
     assert (await ask(params={"version": 1}, headers={"If-None-Match": etag})).status_code == 304
+
+
+async def test_a_large_skill_is_sent_file_by_file(space: Space) -> None:
+    files = {f"{number}.txt": f"{number}" * 900_000 for number in range(4)}
+    await space.create(files=[{"path": path, "content": text} for path, text in files.items()])
+    sizes: list[int] = []
+
+    async def noting(scope: Any, receive: Any, send: Any) -> None:
+        async def noted(message: Any) -> None:
+            sizes.append(len(message.get("body", b"")))
+            await send(message)
+
+        await space.app(scope, receive, noted)
+
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(noting), base_url=space.client.base_url, headers=space.client.headers
+    ) as client:
+        answer = await client.get(f"/api/projects/{space.id}/llm_skills/name/pdf-forms/export/")
+
+    held = unzipped(answer.content)
+    assert {path: held[f"pdf-forms/{path}"].decode() for path in files} == files
+    assert answer.content == zip_of(
+        [(path.partition("/")[2], data) for path, data in held.items()], "pdf-forms"
+    )
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    assert max(sizes) < 1_000_000
 
 
 async def test_what_is_not_there_is_not_exported(space: Space, new_space: NewSpace) -> None:

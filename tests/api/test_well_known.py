@@ -82,6 +82,21 @@ async def test_the_index_names_each_skill_by_the_digest_of_its_artifact(space: S
     }
 
 
+async def test_a_large_archive_is_the_one_that_the_index_names(space: Space) -> None:
+    files = {f"{number}.txt": f"{number}" * 600_000 for number in range(4)}
+    await space.create("large", files=[file(path, text) for path, text in files.items()])
+    base = await share(space)
+    [entry] = (await index(space, base))["skills"]
+    data = await artifact(space, base, entry)
+    assert {path: content.decode() for path, content in unzipped(data).items() if path in files} == files
+    address = f"{base}/{NEW}/{entry['url']}"
+    head = await fetch(space, address, method="HEAD")
+    assert int(head.headers["content-length"]) == len(data)
+    assert head.headers["x-robots-tag"] == "noindex"
+    same = await fetch(space, address, headers={"If-None-Match": head.headers["etag"]})
+    assert (same.status_code, same.content) == (304, b"")
+
+
 async def test_older_installers_fetch_the_files_one_by_one(space: Space) -> None:
     await space.create("pdf-forms", files=[file("scripts/run.sh", SCRIPT), file("a b.txt", "ü")])
     base = await share(space)

@@ -2,7 +2,7 @@
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -10,12 +10,12 @@ import psycopg
 import pytest
 
 from domain.skills import Skill
-from projections import git_check, git_history, git_packs, packages, versions
+from projections import contents, git_check, git_history, git_packs, packages, versions
 from projections.git_history import Histories, bring_forward, forget
 from projections.git_packs import Asked
 from projections.rebuild import replay
 from projections.verify import verify
-from projections.versions import Wanted
+from projections.versions import Connection, Wanted
 from store import archive
 from store.appender import Appender
 from store.pool import Pool, connect, open_pool
@@ -65,6 +65,16 @@ async def unpack(url: str, folder: Path, project_id: int) -> None:
     git("reset", "--quiet", "--hard", head.hex())
 
 
+class Stored:
+    """Contents as they are in the database."""
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+
+    async def contents(self, digests: list[bytes]) -> Mapping[bytes, bytes]:
+        return await contents.read(self._conn, digests)
+
+
 async def installable(url: str, project_id: int) -> dict[str, bytes]:
     """What the read models say."""
     found: dict[str, bytes] = {}
@@ -76,8 +86,8 @@ async def installable(url: str, project_id: int) -> dict[str, bytes]:
             assert known is not None
             assert known[1] is not None
             package = packages.package_of(known[1])
-            contents = await packages.file_contents(conn, package)
-            found |= {f"{row.name}/{path}": data for path, data in packages.tree(package, contents)}
+            async for path, data in packages.files(Stored(conn), package):
+                found[f"{row.name}/{path}"] = data
     return found
 
 

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.archives import Limits, Unpacked, tar_gz_of, unpack, zip_of
+from domain.archives import Limits, Unpacked, ZipWriter, tar_gz_of, unpack, zip_of, zip_size
 from domain.content import check_path, check_tree
 from domain.errors import Invalid
 
@@ -68,6 +68,23 @@ def test_the_bytes_never_change() -> None:
     digests = [hashlib.sha256(data).hexdigest()[:16] for data in (zip_of(TREE, "pdf"), tar_gz_of(TREE))]
 
     assert digests == ["c13ec584d3fab640", "a335715fd3629019"]
+
+
+@pytest.mark.parametrize("folder", ["", "größe"])
+def test_a_zip_in_pieces_is_the_whole_zip(folder: str) -> None:
+    writer = ZipWriter(folder)
+    pieces = [*(writer.add(path, data) for path, data in TREE), writer.end()]
+
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(b"".join(pieces))) as made, zipfile.ZipFile(out, "w") as once_more:
+        for info, (path, data) in zip(made.infolist(), TREE, strict=True):
+            assert info.filename == (f"{folder}/{path}" if folder else path)
+            once_more.writestr(info, data)
+    assert b"".join(pieces) == out.getvalue() == zip_of(TREE, folder)
+    assert zip_size([(path, len(data)) for path, data in TREE], folder) == len(out.getvalue())
+    assert all(data in piece for piece, (_, data) in zip(pieces, TREE, strict=False))
+    # No file is kept.
+    assert len(pieces[-1]) < 1_000
 
 
 def test_times_owners_and_modes_are_fixed() -> None:
