@@ -13,7 +13,7 @@ import msgspec
 from api.errors import IdempotencyKeyReused
 from api.locks import KeyedLocks, RunningCommands
 from api.reader import Reader, unknown
-from api.repository import Loaded, Repository
+from api.repository import Loaded, Repository, is_long
 from domain.content import Content
 from domain.errors import NameTaken, NotFound, Refused, Unavailable
 from domain.events import EVENT_TYPES, Event
@@ -235,30 +235,29 @@ class Commands:
         loaded: Loaded[Any] | None,
     ) -> Done:
         events = artifact.collect_events()
-        for content in contents:
-            self._reader.keep_content(content.ref.digest, content.data)
         # What is written now is in no table yet, and large files may have pushed it out of the cache.
-        fresh = {content.ref.digest: content.data for content in contents}
+        data = {content.digest: content.data for content in contents}
+        for digest, fresh in data.items():
+            self._reader.keep_content(digest, fresh)
         needed = [ref.digest for ref in self._kinds[artifact.KIND].needs(artifact)]
-        stored = await self._reader.contents([digest for digest in needed if digest not in fresh])
-        stored.update(fresh)
-        data = {digest.hex(): content for digest, content in stored.items()}
+        if missing := [digest for digest in needed if digest not in data]:
+            data |= await self._reader.contents(missing)
         steps = [Step(artifact, event, caller.project_id, caller.actor_id, data) for event in events]
         folded = artifacts.fold(steps, self._kinds)
         # Most of a version is as it was in the one before, which is in the log: what has not changed need not be sent.
-        parts = {part.ref.sha256: part for part in (*contents, *folded.parts)}
-        known: frozenset[str] = loaded.stored if loaded else frozenset()
+        parts = {part.digest: part for part in (*contents, *folded.parts)}
+        known: frozenset[bytes] = loaded.stored if loaded else frozenset()
         claims: list[Any] = [(caller.project_id, artifact.KIND, artifact.name)]
         if caller.idempotency_key is not None:
             claims.append((caller.key_id, caller.idempotency_key))
         commit = Commit(
-            events=tuple(to_stored(event) for event in events),
+            events=tuple([to_stored(event) for event in events]),
             command_id=new_id(),
             project_id=caller.project_id,
             actor_id=caller.actor_id,
             key_id=caller.key_id,
             correlation_id=caller.correlation_id,
-            contents=tuple(part for sha256, part in parts.items() if sha256 not in known),
+            contents=tuple([part for digest, part in parts.items() if digest not in known]),
             writes=folded.writes,
             idempotency=_remembered(caller, status),
             claims=tuple(claims),
@@ -272,11 +271,12 @@ class Commands:
             raise
         first_at = loaded.first_at if loaded else appended.recorded_at
         self._repository.keep(caller.project_id, artifact, first_at, appended.last, frozenset(parts) or known)
-        await self._repository.save_long(artifact, len(events))
+        if is_long(artifact, len(events)):
+            await self._repository.save(artifact)
         view = folded.views.get(artifact.id)
         version = None
         if view is not None:
-            version = await self._version(caller, artifact, view, appended, first_at, stored)
+            version = await self._version(caller, artifact, view, appended, first_at, data)
         elif isinstance(events[-1], Archived | Restored):
             async with self._pool.connection() as conn:
                 version = await self._left_by(conn, artifact.id, artifact.version, type(events[-1]))

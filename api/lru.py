@@ -23,13 +23,16 @@ class LRU(Generic[K, V]):
         return entry[0]
 
     def put(self, key: K, value: V, weight: int = 1) -> None:
-        self.drop(key)
+        entries = self._entries
+        before = entries.pop(key, None)
+        if before is not None:
+            self.weight -= before[1]
         if weight > self.capacity:
             return
-        self._entries[key] = (value, weight)
+        entries[key] = (value, weight)
         self.weight += weight
         while self.weight > self.capacity:
-            _, (_, freed) = self._entries.popitem(last=False)
+            _, (_, freed) = entries.popitem(last=False)
             self.weight -= freed
 
     def drop(self, key: K) -> None:

@@ -297,13 +297,12 @@ def _struct(info: inspect.StructType) -> Check:
             _wrong(value, "an object")
         kept = {}
         for name, sent_name, required, field_check in fields:
-            item = value.get(sent_name, MISSING)
-            if item is MISSING:
+            if sent_name not in value:
                 if required:
                     raise Invalid("This field is required.", code="required", attr=sent_name)
                 continue
             try:
-                kept[name] = field_check(item, suspect)
+                kept[name] = field_check(value[sent_name], suspect)
             except Refused as refused:
                 refused.within(sent_name)
                 raise

@@ -173,7 +173,7 @@ class PromptsController(Controller):
             await _check_etag(request, loaded)
             prompt.check_base(base)
             current = prompt.prompt
-            texts = {current.sha256: await reader.content(current.digest)} if changes.edits else {}
+            texts = {current.digest: await reader.content(current.digest)} if changes.edits else {}
             return prompt.publish(changes, version_id=new_id(), base_version=prompt.number, texts=texts)
 
         return await _run(

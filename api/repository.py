@@ -53,14 +53,14 @@ ON CONFLICT (stream_id) DO UPDATE
 class Loaded(msgspec.Struct, Generic[A], frozen=True):
     """An aggregate with the time of its first version, as of a position of the log.
 
-    ``stored`` are contents, by sha256, that this process knows to be in the database: parts of the latest version.
+    ``stored`` are contents, by digest, that this process knows to be in the database: parts of the latest version.
     """
 
     aggregate: A
     first_at: datetime
     as_of: int
     from_cache: bool = False
-    stored: frozenset[str] = frozenset()
+    stored: frozenset[bytes] = frozenset()
 
 
 class Repository:
@@ -114,7 +114,7 @@ class Repository:
         aggregate: Versioned,
         first_at: datetime,
         as_of: int,
-        stored: frozenset[str] = frozenset(),
+        stored: frozenset[bytes] = frozenset(),
     ) -> None:
         """Remember an aggregate whose events have just been appended, with the contents ``stored`` (see ``Loaded``)."""
         key = (project_id, aggregate.KIND, aggregate.name)
@@ -123,13 +123,8 @@ class Repository:
         else:
             self._cache.put(key, Loaded(aggregate, first_at, as_of, stored=stored))
 
-    async def save_long(self, aggregate: Versioned, appended: int) -> None:
-        """A snapshot each time that ``appended`` events have brought a stream across a multiple of SNAPSHOT_EVERY.
-
-        So no process that starts has more than that many events to fold. It may fail: it only saves time.
-        """
-        if aggregate.version // SNAPSHOT_EVERY == (aggregate.version - appended) // SNAPSHOT_EVERY:
-            return
+    async def save(self, aggregate: Versioned) -> None:
+        """Keep a snapshot. It may fail: it only saves time."""
         try:
             async with self._pool.connection() as conn:
                 await self._save(conn, aggregate)
@@ -158,6 +153,14 @@ class Repository:
         if len(events) >= SNAPSHOT_EVERY:
             await self._save(conn, aggregate)
         return aggregate
+
+
+def is_long(aggregate: Versioned, appended: int) -> bool:
+    """Whether ``appended`` events have just brought a stream across a multiple of SNAPSHOT_EVERY: then it is time for one.
+
+    So no process that starts has more than that many events to fold.
+    """
+    return aggregate.version // SNAPSHOT_EVERY != (aggregate.version - appended) // SNAPSHOT_EVERY
 
 
 def schema_of(cls: type[Versioned]) -> str:

@@ -147,13 +147,12 @@ class SkillsController(Controller):
         data = decode(schemas.PublishSkill, body, header_of(request, b"content-type"))
         changes = changes_of(data)
         base = base_version(request, data.base_version, required=True)
+        reader = services(request)[0]
 
         async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
             await _check_etag(request, loaded)
             skill.check_base(base)
-            refs = skill.texts_for(changes)
-            found = await services(request)[0].contents([ref.digest for ref in refs])
-            texts = {ref.sha256: found[ref.digest] for ref in refs}
+            texts = await reader.contents([ref.digest for ref in skill.texts_for(changes)])
             size = len(changes.body) if changes.body else skill.body.size if changes.edits else 0
             return await _decide(
                 size,

@@ -150,7 +150,7 @@ async def fill(on: Stage, events: int) -> tuple[int, str]:
                 description="A document of common size.",
                 body=document.body(number),
             )
-            texts = {contents[0].ref.sha256: contents[0].data}
+            texts = {contents[0].digest: contents[0].data}
             steps = [Step(skill.fork(), skill.pending[-1], project.id, 1, texts)]
             for version in range(1, STREAM):
                 changes = Changes(description=f"Version {version} of a document of common size.")

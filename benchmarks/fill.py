@@ -59,7 +59,7 @@ def _commits(project_id: int, count: int, versions: int, first: int) -> Iterator
             description=description_of(number),
             body=text,
         )
-        texts = {content.ref.sha256: content.data for content in contents}
+        texts = {content.digest: content.data for content in contents}
         steps = [Step(skill.fork(), skill.pending[-1], project_id, 1, texts)]
         for version in range(2, versions + 1):
             # A field that no search looks at, as most changes are.

@@ -65,7 +65,7 @@ def saves(peer: Peer) -> Iterator[None]:
     peer.save(skill)
     revision = 1
     while True:
-        texts = {skill.body.sha256: contents[0].data}
+        texts = {skill.body.digest: contents[0].data}
         contents = skill.publish(
             Changes(edits=(document.edit(revision),)),
             version_id=uuid4(),

@@ -56,7 +56,7 @@ def app() -> Any:
             Changes(edits=(change,)),
             version_id=uuid4(),
             base_version=skill.number,
-            texts={skill.body.sha256: text.encode()},
+            texts={skill.body.digest: text.encode()},
         )
         peer.save(skill)
         known[name] = skill, content.data.decode()

@@ -94,8 +94,8 @@ def run(on: Stage, plan: Plan) -> Table:
     return table
 
 
-async def skill_events(on: Stage, count: int) -> tuple[list[Recorded], dict[str, bytes]]:
-    """The last ``count`` events of the log, of whole streams of skills, and the bodies by sha256."""
+async def skill_events(on: Stage, count: int) -> tuple[list[Recorded], Mapping[bytes, bytes]]:
+    """The last ``count`` events of the log, of whole streams of skills, and the bodies by digest."""
     async with await connect(on.database_url) as conn:
         events = await read_after(conn, 0, limit=10 * count)
         begun = {event.stream_id for event in events if event.topic == "skill.created"}
@@ -103,10 +103,10 @@ async def skill_events(on: Stage, count: int) -> tuple[list[Recorded], dict[str,
         decoded = [decode(event.topic, event.state) for event in events]
         refs = {event.body for event in decoded if isinstance(event, SkillCreated | SkillPublished)}
         read = await contents.read(conn, {ref.digest for ref in refs if isinstance(ref, Ref)})
-    return events[-count:], {digest.hex(): data for digest, data in read.items()}
+    return events[-count:], read
 
 
-def fold_all(events: list[Recorded], bodies: Mapping[str, bytes]) -> float:
+def fold_all(events: list[Recorded], bodies: Mapping[bytes, bytes]) -> float:
     """CPU seconds for decoding and folding all events into rows."""
     states: dict[UUID, Skill] = {}
     started = process_time()

@@ -130,16 +130,16 @@ class Prompt(Versioned, kw_only=True):
         return copy
 
     def publish(
-        self, changes: PromptChanges, *, version_id: UUID, base_version: int, texts: Mapping[str, bytes]
+        self, changes: PromptChanges, *, version_id: UUID, base_version: int, texts: Mapping[bytes, bytes]
     ) -> list[Content]:
-        """The next version. ``texts`` holds the current prompt by sha256 when there are edits.
+        """The next version. ``texts`` holds the current prompt, by its digest, when there are edits.
 
         Raises VersionConflict, then EditFailed, TooBig or Invalid for a value or edits that do not fit.
         """
         self.check_base(base_version)
         content: Content | None = None
         if changes.edits:
-            content = Content.of(edited(texts[self.prompt.sha256], changes.edits))
+            content = Content.of(edited(texts[self.prompt.digest], changes.edits))
         elif changes.prompt is not UNSET:
             content = Content.of(check_prompt(changes.prompt))
         self.trigger(

@@ -22,7 +22,7 @@ from domain.content import (
 )
 from domain.errors import FileExists, Invalid, NotFound
 from domain.events import Event, event
-from domain.outline import outline
+from domain.outline import outline, stays
 from domain.versioned import Archived, Restored, Source, Versioned, VersionEvent
 
 MAX_DESCRIPTION = 1024
@@ -184,7 +184,7 @@ class Skill(Versioned, kw_only=True):
     ) -> tuple[Self, list[Content]]:
         """Version 1 of a new skill. Raises Invalid when two files do not fit in one tree."""
         check_tree(file.path for file in files)
-        text, headings = _body(body)
+        text, headings = _body(body), _outline(body)
         refs, contents = _file_refs(files)
         skill = cls(id=id)
         skill.trigger(
@@ -236,9 +236,9 @@ class Skill(Versioned, kw_only=True):
         return refs + [self.files[path].ref for path in paths if path in self.files]
 
     def publish(
-        self, changes: Changes, *, version_id: UUID, base_version: int, texts: Mapping[str, bytes]
+        self, changes: Changes, *, version_id: UUID, base_version: int, texts: Mapping[bytes, bytes]
     ) -> list[Content]:
-        """The next version. ``texts`` holds what ``texts_for`` names, by sha256.
+        """The next version. ``texts`` holds what ``texts_for`` names, by digest.
 
         Raises VersionConflict, then the first of EditFailed, TooBig or Invalid in the order of the fields.
         """
@@ -247,17 +247,24 @@ class Skill(Versioned, kw_only=True):
         body: Ref | UnsetType = UNSET
         headings: Ref | UnsetType = UNSET
         new_body = changes.body
+        same_headings = False
         if changes.edits:
-            new_body = apply_edits(texts[self.body.sha256].decode(), changes.edits, attr="edits")
+            old_body = texts[self.body.digest].decode()
+            new_body = apply_edits(old_body, changes.edits, attr="edits")
+            same_headings = stays(old_body, changes.edits)
             if not new_body.strip():
                 last = len(changes.edits) - 1
                 raise Invalid(
                     "The edits leave a blank body.", code="blank", attr=f"edits__{last}__new", edit_index=last
                 )
         if new_body is not UNSET:
-            text, outlined = _body(new_body)
-            body, headings = text.ref, outlined.ref
-            contents += [text, outlined]
+            text = _body(new_body)
+            body = text.ref
+            contents.append(text)
+            if not same_headings:
+                outlined = _outline(new_body)
+                headings = outlined.ref
+                contents.append(outlined)
         files: tuple[FileRef, ...] | UnsetType = UNSET
         if changes.files is not UNSET:
             check_tree(file.path for file in changes.files)
@@ -267,7 +274,7 @@ class Skill(Versioned, kw_only=True):
         for index, entry in enumerate(changes.file_edits or ()):
             old = self._file_to_edit(entry.path, index)
             where = f"file_edits__{index}__edits"
-            old_text = text_of(texts[old.sha256])
+            old_text = text_of(texts[old.ref.digest])
             if old_text is None:
                 raise Invalid(
                     f"'{entry.path}' is no text, so it cannot be edited; send it anew in `files`.",
@@ -451,11 +458,15 @@ def _by_path(files: Sequence[FileRef]) -> dict[str, FileRef]:
     return {file.path: file for file in sorted(files, key=lambda file: file.path)}
 
 
-def _body(body: str) -> tuple[Content, Content]:
+def _body(body: str) -> Content:
     text = Content.of(body)
     if text.ref.size > MAX_CONTENT_BYTES:
         raise too_big(MAX_CONTENT_BYTES, attr="body")
-    return text, Content.of(msgspec.json.encode(outline(body)))
+    return text
+
+
+def _outline(body: str) -> Content:
+    return Content.of(msgspec.json.encode(outline(body)))
 
 
 def _file_refs(files: Sequence[File]) -> tuple[tuple[FileRef, ...], list[Content]]:

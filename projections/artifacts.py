@@ -137,13 +137,13 @@ STATEMENTS = (
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One event with what it led to: the artifact as it is after it, and the ids of its envelope."""
+    """One event with what it led to: the artifact as it is after it, the ids of its envelope, contents by digest."""
 
     artifact: Versioned
     event: Event
     project_id: int
     actor_id: int | None
-    contents: Mapping[str, bytes]
+    contents: Mapping[bytes, bytes]
 
 
 class View(msgspec.Struct, frozen=True):
@@ -160,7 +160,7 @@ class Kind(Protocol):
     """How one kind of artifact is seen by the read models."""
 
     def needs(self, artifact: Versioned) -> Sequence[Ref]:
-        """The contents that ``view`` reads, by sha256, from the contents of the step."""
+        """The contents that ``view`` reads from those of the step."""
         ...
 
     def view(self, step: Step) -> View: ...
@@ -203,39 +203,41 @@ class _Batch:
 
     def __init__(self) -> None:
         self.rows: defaultdict[SetStatement, list[Row]] = defaultdict(list)
-        self.contents: dict[bytes, Content] = {}
-        self.views: dict[UUID, View] = {}
-        self.pointers = labels.Pointers()
+        # By stream, of which the last row counts. As a key, a UUID takes ten times as long as its number.
+        self.last: defaultdict[SetStatement, dict[int, Row]] = defaultdict(dict)
+        self.texts: dict[int, tuple[Step, Kind]] = {}
         # Where the last published version of a stream stands in its rows.
         self.published: dict[int, int] = {}
-        # By stream, the last one counts; archived and restored exclude each other, and so do the two of a text. As a key, a
-        # UUID takes ten times as long as its number.
-        self.archived: dict[int, Row] = {}
-        self.restored: dict[int, Row] = {}
-        self.texts: dict[int, tuple[Step, Kind]] = {}
-        self.texts_removed: dict[int, Row] = {}
         self.claims: dict[Row, UUID] = {}
+        self.pointers: labels.Pointers | None = None
+        self.contents: dict[bytes, Content] = {}
+        self.views: dict[UUID, View] = {}
 
     def take(self, step: Step, kind: Kind) -> None:
         event, stream = step.event, step.event.originator_id
         if isinstance(event, VersionEvent):
             self._version(step, event, kind)
         elif isinstance(event, LabelSet | LabelRemoved):
-            self.pointers.follow(event, step.actor_id)
+            self._labels().follow(event, step.actor_id)
         elif isinstance(event, Archived):
             version = event.originator_version
-            self.pointers.end_all(stream, version)
+            self._labels().end_all(stream, version)
             self._release(step)
             self.rows[names.SPAN_ENDED].append((stream, version))
-            self.archived[stream.int] = (stream, version)
-            self.restored.pop(stream.int, None)
+            self.last[ARCHIVED][stream.int] = (stream, version)
+            self.last[RESTORED].pop(stream.int, None)
             self.texts.pop(stream.int, None)
-            self.texts_removed[stream.int] = (stream,)
+            self.last[TEXT_REMOVED][stream.int] = (stream,)
         elif isinstance(event, Restored):
             self._claim(step)
-            self.restored[stream.int] = (stream,)
-            self.archived.pop(stream.int, None)
+            self.last[RESTORED][stream.int] = (stream,)
+            self.last[ARCHIVED].pop(stream.int, None)
             self._found_by(step, kind)
+
+    def _labels(self) -> labels.Pointers:
+        if self.pointers is None:
+            self.pointers = labels.Pointers()
+        return self.pointers
 
     def _version(self, step: Step, event: VersionEvent, kind: Kind) -> None:
         stream, version = event.originator_id, event.originator_version
@@ -277,24 +279,20 @@ class _Batch:
     def _found_by(self, step: Step, kind: Kind) -> None:
         key = step.event.originator_id.int
         self.texts[key] = step, kind
-        self.texts_removed.pop(key, None)
+        self.last[TEXT_REMOVED].pop(key, None)
 
     def folded(self) -> Folded:
-        gathered = {
-            **self.rows,
-            names.CLAIM: [(*name, stream) for name, stream in self.claims.items()],
-            labels.ENDED: self.pointers.ended,
-            labels.SET: self.pointers.set,
-            labels.ALL_ENDED: self.pointers.all_ended,
-            ARCHIVED: list(self.archived.values()),
-            RESTORED: list(self.restored.values()),
-            TEXT_CHANGED: [
-                (step.event.originator_id, *_name(step), search_fold(kind.text(step)))
-                for step, kind in self.texts.values()
-            ],
-            TEXT_REMOVED: list(self.texts_removed.values()),
-        }
-        writes = {statement: rows for statement, rows in gathered.items() if rows}
+        rows = self.rows
+        rows[names.CLAIM] = [(*name, stream) for name, stream in self.claims.items()]
+        rows[TEXT_CHANGED] = [
+            (step.event.originator_id, *_name(step), search_fold(kind.text(step)))
+            for step, kind in self.texts.values()
+        ]
+        for statement, last in self.last.items():
+            rows[statement] = list(last.values())
+        if self.pointers is not None:
+            rows.update(self.pointers.rows())
+        writes = {statement: some for statement, some in rows.items() if some}
         return Folded(writes, list(self.contents.values()), self.views)
 
 

@@ -66,9 +66,9 @@ class Pointers:
     """The rows that label events bring: of several moves of one label in a batch, each but the last has its end."""
 
     def __init__(self) -> None:
-        self.ended: list[Row] = []
-        self.set: list[Row] = []
-        self.all_ended: list[Row] = []
+        self._ended: list[Row] = []
+        self._set: list[Row] = []
+        self._all_ended: list[Row] = []
         self._open: dict[tuple[UUID, str], int | None] = {}
         self._streams: set[UUID] = set()
 
@@ -80,11 +80,11 @@ class Pointers:
                 self._open[key] = None
         if stream not in self._streams:
             self._streams.add(stream)
-            self.all_ended.append((stream, version))
+            self._all_ended.append((stream, version))
 
     def _end(self, place: int, version: int) -> None:
-        stream, name, number, since, _, set_by = self.set[place]
-        self.set[place] = (stream, name, number, since, version, set_by)
+        stream, name, number, since, _, set_by = self._set[place]
+        self._set[place] = (stream, name, number, since, version, set_by)
 
     def follow(self, event: LabelSet | LabelRemoved, actor_id: int | None) -> None:
         key = (event.originator_id, event.label)
@@ -92,11 +92,14 @@ class Pointers:
         if before is not None:
             self._end(before, event.originator_version)
         elif key not in self._open and event.originator_id not in self._streams:
-            self.ended.append((*key, event.originator_version))
+            self._ended.append((*key, event.originator_version))
         self._open[key] = None
         if isinstance(event, LabelSet):
-            self._open[key] = len(self.set)
-            self.set.append((*key, event.number, event.originator_version, None, actor_id))
+            self._open[key] = len(self._set)
+            self._set.append((*key, event.number, event.originator_version, None, actor_id))
+
+    def rows(self) -> dict[SetStatement, list[Row]]:
+        return {ENDED: self._ended, SET: self._set, ALL_ENDED: self._all_ended}
 
 
 class Label(msgspec.Struct, frozen=True):

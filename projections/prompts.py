@@ -39,7 +39,8 @@ class PromptKind:
 
     def view(self, step: Step) -> View:
         prompt = _prompt(step.artifact)
-        text = text_of(step.contents[prompt.prompt.sha256])
+        digest = prompt.prompt.digest
+        text = text_of(step.contents[digest])
         details = Details(
             msgspec.Raw((prompt.config or "null").encode()),
             prompt.version_description,
@@ -47,14 +48,14 @@ class PromptKind:
             prompt.prompt.size,
         )
         return View(
-            body=prompt.prompt.digest,
+            body=digest,
             details=Content.of(encode(details)),
             outline=None,
             manifest=None,
         )
 
     def text(self, step: Step) -> str:
-        return text_of(step.contents[_prompt(step.artifact).prompt.sha256])
+        return text_of(step.contents[_prompt(step.artifact).prompt.digest])
 
     def text_changed(self, event: Event) -> bool:
         return isinstance(event, PromptCreated) or (

@@ -294,8 +294,7 @@ class Builder:
         for ref in needed:
             if ref.digest not in read:
                 raise ContentLost(ref.digest, self.position, self.events, len(self.aggregates))
-        data = {ref.sha256: read[ref.digest] for ref in needed}
-        folded = fold([msgspec.structs.replace(step, contents=data) for step in steps], KINDS)
+        folded = fold([msgspec.structs.replace(step, contents=read) for step in steps], KINDS)
         batch: list[tuple[str, Any]] = [
             (statement.sql, SetStatement.columns(rows))
             for statement, rows in merge([folded.writes])

@@ -128,10 +128,11 @@ class SkillKind:
 
     def view(self, step: Step) -> View:
         skill = _skill_of(step.artifact)
-        body = step.contents[skill.body.sha256]
+        digest = skill.body.digest
+        body = step.contents[digest]
         fields, text, files = self._parts(skill, body)
         return View(
-            body=skill.body.digest,
+            body=digest,
             details=fields.details,
             outline=skill.outline.digest,
             manifest=files.manifest,

@@ -31,11 +31,11 @@ def commit_of(
     idempotency_key: str | None = None,
     key_id: UUID | None = None,
     correlation_id: str | None = None,
-    known: Mapping[str, bytes] | None = None,
+    known: Mapping[bytes, bytes] | None = None,
 ) -> Commit:
-    """The pending events of ``artifact`` with their read-model rows. ``known`` has contents stored earlier, by sha256."""
+    """The pending events of ``artifact`` with their read-model rows. ``known`` has contents stored earlier, by digest."""
     events = artifact.collect_events()
-    data = {**(known or {}), **{content.ref.sha256: content.data for content in contents}}
+    data: dict[bytes, bytes] = {**(known or {}), **{content.digest: content.data for content in contents}}
     steps = [
         Step(state, event, project_id, actor_id, data) for state, event in states_after(artifact, events)
     ]
@@ -96,7 +96,7 @@ class History:
         self._projects = projects
         self._active: dict[tuple[int, str, str], Skill | Prompt] = {}
         self._archived: dict[tuple[int, str, str], Skill | Prompt] = {}
-        self._data: dict[str, bytes] = {}
+        self._data: dict[bytes, bytes] = {}
 
     def next(self) -> Commit:
         """One more commit; append it before the next one is asked for."""
@@ -117,7 +117,7 @@ class History:
                 )
             if artifact.pending:
                 break
-        self._data.update((content.ref.sha256, content.data) for content in contents)
+        self._data.update((content.digest, content.data) for content in contents)
         if artifact.archived:
             del self._active[key]
             self._archived[key] = artifact
@@ -182,9 +182,9 @@ class History:
             return []
         changes = Changes(body=self._text(), metadata={"n": rng.random()}, description=self._text())
         if chosen == "edit":
-            body = self._data[skill.body.sha256].decode()
+            body = self._data[skill.body.digest].decode()
             changes = Changes(edits=(Edit(body, body[:200] + self._text()),))
-            if paths and (old := self._data[skill.files[paths[0]].sha256].decode()):
+            if paths and (old := self._data[skill.files[paths[0]].ref.digest].decode()):
                 changes = Changes(file_edits=(FileEdits(paths[0], (Edit(old, self._text()),)),))
         return skill.publish(changes, version_id=version_id, base_version=skill.number, texts=self._data)
 

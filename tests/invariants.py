@@ -170,9 +170,7 @@ QUERIES = {
 
 def fold(conn: Connection) -> dict[str, Rows]:
     """The rows of each read model as the log has them."""
-    contents = {
-        digest.hex(): data for digest, data in conn.execute("SELECT digest, bytes FROM contents").fetchall()
-    }
+    contents = dict(conn.execute("SELECT digest, bytes FROM contents").fetchall())
     aggregates: dict[UUID, Versioned] = {}
     names: dict[Name, UUID] = {}
     spans: list[list[Any]] = []
@@ -240,9 +238,9 @@ def _end(labels: list[list[Any]], position: int, stream: UUID, label: str | None
             row[4] = position
 
 
-def _text(artifact: Versioned, contents: Mapping[str, bytes]) -> str:
+def _text(artifact: Versioned, contents: Mapping[bytes, bytes]) -> str:
     if isinstance(artifact, Prompt):
-        data = contents[artifact.prompt.sha256]
+        data = contents[artifact.prompt.digest]
         # Only a text is decoded: numbers may be beyond what a decoder takes.
         return (msgspec.json.decode(data, type=str) if data[:1] == b'"' else data.decode()).casefold()
     assert isinstance(artifact, Skill)

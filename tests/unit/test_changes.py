@@ -71,7 +71,7 @@ def test_a_publish_tells_fields_and_files_that_differ() -> None:
 def test_edits_of_a_file_tell_that_file_alone() -> None:
     old = skill(files=[File("a", b"1"), File("b", b"2")])
     new = old.fork()
-    texts = {Content.of("1").ref.sha256: b"1"}
+    texts = {Content.of("1").digest: b"1"}
     new.publish(
         Changes(file_edits=(FileEdits("a", (Edit("1", "one"),)),)),
         version_id=uuid4(),

@@ -69,7 +69,7 @@ def happened() -> list[tuple[str, Event]]:
         metadata={"number": 7, "a": [1, None]},
         files=[File("a.txt", SECRET.encode())],
     )
-    texts = {skill.body.sha256: f"# {SECRET}\n".encode(), skill.files["a.txt"].sha256: SECRET.encode()}
+    texts = {skill.body.digest: f"# {SECRET}\n".encode(), skill.files["a.txt"].ref.digest: SECRET.encode()}
     for changes in (
         Changes(body=f"## {SECRET}\n", license="MIT", allowed_tools=("Read",)),
         Changes(file_edits=(FileEdits("a.txt", (Edit(SECRET, "other"),)),)),

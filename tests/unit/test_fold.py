@@ -24,7 +24,7 @@ class Life:
 
     def __init__(self, artifact: Any, contents: Any = ()) -> None:
         self.artifact = artifact
-        self.data = {content.ref.sha256: content.data for content in contents}
+        self.data = {content.digest: content.data for content in contents}
         self.steps: list[Step] = []
         self.note()
 
@@ -37,7 +37,7 @@ class Life:
         contents = self.artifact.publish(
             Changes(body=body, **changes), version_id=uuid4(), base_version=self.artifact.number, texts={}
         )
-        self.data |= {content.ref.sha256: content.data for content in contents}
+        self.data |= {content.digest: content.data for content in contents}
         return self.note()
 
     def archive(self) -> "Life":
@@ -82,7 +82,7 @@ def test_the_parts_that_rows_point_to_come_with_them() -> None:
     life = skill()
     folded = fold(life.steps, KINDS)
     [version] = folded.writes[artifacts.VERSION_ADDED]
-    stored = {part.ref.digest for part in folded.parts} | {bytes.fromhex(digest) for digest in life.data}
+    stored = {part.ref.digest for part in folded.parts} | life.data.keys()
     assert {digest for digest in version[5:] if digest is not None} <= stored
 
 
@@ -187,7 +187,7 @@ def test_the_fold_changes_none_of_its_steps() -> None:
 # What is kept of the version before ------------------------------------------------------------------------------
 
 BODIES = [Content.of(text) for text in ("# A\n[a](a.txt)", "# B\n[b](gone.txt)", "# C\n" * 600)]
-CONTENTS = {content.ref.sha256: content.data for content in BODIES}
+CONTENTS = {content.digest: content.data for content in BODIES}
 
 
 def files(*paths: str) -> dict[str, FileRef]:

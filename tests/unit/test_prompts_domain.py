@@ -30,7 +30,7 @@ def created(prompt: bytes = b'"one"', **fields: Any) -> Prompt:
 
 def publish(prompt: Prompt, changes: PromptChanges, base: int = 1, current: bytes = b'"one"') -> list[bytes]:
     contents = prompt.publish(
-        changes, version_id=NEXT, base_version=base, texts={prompt.prompt.sha256: current}
+        changes, version_id=NEXT, base_version=base, texts={prompt.prompt.digest: current}
     )
     return [content.data for content in contents]
 

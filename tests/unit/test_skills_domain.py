@@ -47,8 +47,8 @@ def loaded(events: tuple[Event, ...]) -> Skill:
     return skill
 
 
-def texts(*values: str) -> dict[str, bytes]:
-    return {Content.of(value).ref.sha256: value.encode() for value in values}
+def texts(*values: str) -> dict[bytes, bytes]:
+    return {Content.of(value).digest: value.encode() for value in values}
 
 
 def publish(skill: Skill, base: int = 1, *, read: tuple[str, ...] = (), **changes: Any) -> list[Content]:
@@ -291,3 +291,14 @@ def test_events_are_folded_in_their_order_only() -> None:
     assert (skill.number, skill.files) == (3, fork.files)
     with pytest.raises(ValueError, match="does not follow"):
         Skill(id=OTHER).evolve(second)
+
+
+def test_an_edit_of_words_carries_the_outline_forward() -> None:
+    skill = given()
+    before = skill.outline
+    contents = publish(skill, edits=(Edit("two", "three"),), read=(BODY,))
+    assert [content.data for content in contents] == [b"# One\nthree"]
+    assert skill.outline == before
+    _, headings = publish(skill, 2, edits=(Edit("One", "Two"),), read=("# One\nthree",))
+    assert headings.data == b'[{"level":1,"text":"Two"}]'
+    assert skill.outline == headings.ref
