@@ -40,7 +40,8 @@ LONG_KEY = 1000
 # A plain scalar that every reader takes for text: no indicator in front, no control or invisible character, and none of
 # the words and numbers that some reader resolves to another type.
 UNSEEN = "\x00-\x1f\x7f-\xa0\xad\u061c\u180e\u200b-\u200f\u2028-\u202f\u205f-\u206f\ufeff\ud800-\udfff\ufff0-\uffff"
-PLAIN = re.compile(f"[A-Za-z\u00a1-\U0010ffff](?:[^{UNSEEN}:#]++|:(?! |$)|(?<! )#)*+")
+# Nothing in it is possessive: before Python 3.11.5 that finds too little.
+PLAIN = re.compile(f"[A-Za-z\u00a1-\U0010ffff](?:[^{UNSEEN}:#]|:(?! |$)|(?<! )#)*")
 PLAIN_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"})
 ESCAPED = re.compile(f'[{UNSEEN}"\\\\]')
