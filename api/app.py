@@ -131,7 +131,8 @@ def create_app(config: ApiConfig, board: Board | None = None) -> Observability:
         logging_config=None,
     )
     hot = HotPath(Options(litestar), Admission(config.max_in_flight))
-    return Observability(hot, metrics=metrics, log=AccessLog() if config.access_log else None)
+    log = AccessLog() if config.access_log else None
+    return Observability(hot, metrics=metrics, log=log, at_once=hot.at_once)
 
 
 async def wire(

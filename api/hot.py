@@ -14,7 +14,7 @@ from api.admission import PROBES, Admission
 from api.artifacts import READ_SCOPES
 from api.bodies import read_body
 from api.gate import Gate
-from api.http import IMMUTABLE, REVALIDATE, header, json_answer, send_whole
+from api.http import IMMUTABLE, REVALIDATE, Answer, header, json_answer, send_whole
 from api.metrics import Metrics
 from api.prompts import PromptsController
 from api.query import parse_query
@@ -41,6 +41,10 @@ PUBLISH = {
         ("llm_prompts", PromptsController.publish),
     )
 }
+
+
+# In the state of a scope: that there is no answer at once.
+TRIED = "tried"
 
 
 class Asked:
@@ -71,21 +75,28 @@ class HotPath:
         self._metrics, self._max_body = metrics, max_body
         self._gate, self._reader = app.state.gate, app.state.reader
 
+    def at_once(self, scope: Any) -> Answer | None:
+        """The answer to a GET when this process has it. Raises RateLimited."""
+        found = PATH.fullmatch(scope["path"])
+        answer = self._known(scope, found) if found is not None else None
+        scope["state"][TRIED] = True
+        return answer
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if self._app is not None and scope["type"] == "http" and scope["method"] in ("GET", "PATCH"):
-            found = PATH.fullmatch(scope["path"])
-            if found is not None:
-                if scope["method"] == "PATCH":
-                    with await self._admission.slot(scope, receive, send) as slot:
-                        await self._publish(scope, slot.receive, slot.send, found)
-                    return
-                if await self._answer(scope, send, found):
-                    return
         if scope["type"] != "http" or scope["path"] in PROBES:
             await self._next(scope, receive, send)
             return
+        if scope["method"] == "GET" and TRIED not in scope["state"]:
+            answer = self.at_once(scope)
+            if answer is not None:
+                await send_whole(send, answer)
+                return
         with await self._admission.slot(scope, receive, send) as slot:
-            await self._next(scope, slot.receive, slot.send)
+            found = PATH.fullmatch(scope["path"]) if scope["method"] == "PATCH" else None
+            if found is not None and self._app is not None:
+                await self._publish(scope, slot.receive, slot.send, found)
+            else:
+                await self._next(scope, slot.receive, slot.send)
 
     async def _publish(self, scope: Any, receive: Any, send: Any, found: "re.Match[str]") -> None:
         prefix, project, resource, name = found.groups()
@@ -101,39 +112,38 @@ class HotPath:
         response = await method(None, Asked(scope, self._app), name, body)
         await send_whole(send, response.answer)
 
-    async def _answer(self, scope: Any, send: Any, found: "re.Match[str]") -> bool:
+    def _known(self, scope: Any, found: "re.Match[str]") -> Answer | None:
         gate, reader, metrics = self._gate, self._reader, self._metrics
         if gate is None or reader is None or metrics is None:
-            return False
+            return None
         prefix, project, resource, name = found.groups()
         kind, required = READ_SCOPES[resource]
         try:
             principal = gate.authenticator.known(header(scope["headers"], b"authorization"))
         except Refused:
-            return False
+            return None
         if principal is None or not allows(principal.scopes, required):
-            return False
+            return None
         asked = _asked(scope["query_string"], kind)
         if asked is None:
-            return False
+            return None
         token, pick = asked
         number = gate.authenticator.known_project(principal, project, token)
         if number is None:
-            return False
+            return None
         entry = reader.peek(number, kind, name, pick)
         if entry is None:
-            return False
+            return None
         state = scope["state"]
         state["route"] = f"/api/{prefix}/{{project_id}}/{resource}/name/{{{kind}_name}}"
         state["project_id"], state["key_id"] = number, principal.key_id
         # Last, because it counts the request.
         if not gate.limiter.admit_now(principal.key_id):
-            return False
+            return None
         metrics.observe_cache("process", "hit")
         condition = header(scope["headers"], b"if-none-match")
         control = IMMUTABLE if isinstance(pick, int) else REVALIDATE
-        await send_whole(send, json_answer(entry.body, condition, etag=entry.etag, cache_control=control))
-        return True
+        return json_answer(entry.body, condition, etag=entry.etag, cache_control=control)
 
 
 def _asked(query_string: bytes, kind: str) -> tuple[str | None, Pick] | None:

@@ -17,7 +17,7 @@ from uuid import UUID
 import msgspec
 
 from api.errors import answer_for
-from api.http import WHOLE, send_answer
+from api.http import WHOLE, Answer, send_answer, with_length
 from api.logs import request_id as current_request_id
 from api.metrics import Metrics
 
@@ -127,10 +127,37 @@ class Observability:
     of the matched Litestar route is used), ``project_id`` and ``key_id`` for the access log.
     """
 
-    def __init__(self, app: Application, *, metrics: Metrics, log: AccessLog | None = None) -> None:
+    def __init__(
+        self,
+        app: Application,
+        *,
+        metrics: Metrics,
+        log: AccessLog | None = None,
+        at_once: Callable[[Scope], Answer | None] = lambda _: None,
+    ) -> None:
         self._app = app
         self._metrics = metrics
         self._log = log
+        self._at_once = at_once
+
+    def at_once(self, scope: Scope) -> Answer | None:
+        """The answer to a request that nothing has to be waited for, length and all; None: call the application.
+
+        ``scope["state"]`` must be of this request alone.
+        """
+        if scope["method"] != "GET":
+            return None
+        started = perf_counter()
+        try:
+            answer = self._at_once(scope)
+        except Exception:
+            # The application meets it again, where there is all that is needed to tell of it.
+            return None
+        if answer is None:
+            return None
+        request_id = _incoming_id(scope) or new_request_id()
+        self._note("GET", scope, request_id, answer.status, len(answer.body), started)
+        return answer._replace(headers=[*with_length(answer), (b"x-request-id", request_id.encode())])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -139,7 +166,36 @@ class Observability:
                 return
             await self._app(scope, receive, send)
             return
-        await _Exchange(self._app, scope, send).run(receive, self._metrics, self._log)
+        started, method = perf_counter(), scope["method"]
+        # The server may hand the same state to every request; what is put in here is this request's own.
+        state = scope["state"] = dict(scope.get("state") or ())
+        request_id = state["request_id"] = _incoming_id(scope) or new_request_id()
+        current_request_id.set(request_id)
+        exchange = _Exchange(scope, send, request_id)
+        try:
+            await self._app(scope, receive, exchange.send)
+        except Exception as error:
+            answer = answer_for(error)
+            if exchange.status:
+                # Half an answer is out; only cutting the connection tells the client.
+                raise
+            await send_answer(exchange.send, answer)
+        finally:
+            self._note(method, scope, request_id, exchange.status or CLIENT_CLOSED, exchange.size, started)
+
+    def _note(
+        self, method: str, scope: Scope, request_id: str, status: int, size: int, started: float
+    ) -> None:
+        """Count a request and write its line."""
+        seconds = perf_counter() - started
+        if method not in METHODS:
+            method = "OTHER"
+        state = scope["state"]
+        route = state.get("route") or scope.get("path_template") or UNMATCHED
+        self._metrics.observe_request(method, route, status, seconds)
+        if self._log is not None:
+            project_id, key_id = state.get("project_id"), state.get("key_id")
+            self._log.write(request_id, method, route, status, seconds, size, project_id, key_id)
 
     def _closing(self, send: Send) -> Send:
         """The ``send`` of the lifespan, which writes the last lines and counts at its end."""
@@ -157,61 +213,27 @@ class Observability:
 class _Exchange:
     """One request and its answer."""
 
-    __slots__ = ("_app", "_body_sent", "_head", "_method", "_scope", "_send", "_size", "_state", "_status")
+    __slots__ = ("_body_sent", "_head", "_id", "_send", "_whole", "size", "status")
 
-    def __init__(self, app: Application, scope: Scope, send: Send) -> None:
-        self._app = app
-        self._scope = scope
+    def __init__(self, scope: Scope, send: Send, request_id: str) -> None:
         self._send = send
-        self._method: str = scope["method"]
-        self._head = self._method == "HEAD"
-        self._status = 0
-        self._size = 0
+        self._id = request_id.encode()
+        self._head = scope["method"] == "HEAD"
+        self._whole = WHOLE in (scope.get("extensions") or ())
         self._body_sent = False
-        # The server may hand the same state to every request; what is put in here is this request's own.
-        self._state = scope["state"] = dict(scope.get("state") or ())
+        self.status = 0
+        self.size = 0
         if self._head:
             scope["method"] = "GET"
-
-    async def run(self, receive: Receive, metrics: Metrics, log: AccessLog | None) -> None:
-        started = perf_counter()
-        request_id = self._state["request_id"] = self._incoming_id() or new_request_id()
-        current_request_id.set(request_id)
-        try:
-            await self._app(self._scope, receive, self.send)
-        except Exception as error:
-            answer = answer_for(error)
-            if self._status:
-                # Half an answer is out; only cutting the connection tells the client.
-                raise
-            await send_answer(self.send, answer)
-        finally:
-            seconds = perf_counter() - started
-            method = self._method if self._method in METHODS else "OTHER"
-            route = self._state.get("route") or self._scope.get("path_template") or UNMATCHED
-            status = self._status or CLIENT_CLOSED
-            metrics.observe_request(method, route, status, seconds)
-            if log is not None:
-                state = self._state
-                log.write(
-                    request_id,
-                    method,
-                    route,
-                    status,
-                    seconds,
-                    self._size,
-                    state.get("project_id"),
-                    state.get("key_id"),
-                )
 
     async def send(self, message: Message) -> None:
         if message["type"] == WHOLE:
             await self._send_whole(message)
             return
         if message["type"] == "http.response.start":
-            self._status = message["status"]
+            self.status = message["status"]
             headers = list(message.get("headers") or ())
-            headers.append((b"x-request-id", self._state["request_id"].encode()))
+            headers.append((b"x-request-id", self._id))
             message["headers"] = headers
         elif message["type"] == "http.response.body":
             if self._head:
@@ -220,23 +242,24 @@ class _Exchange:
                 self._body_sent = True
                 message = {"type": "http.response.body", "body": b"", "more_body": False}
             else:
-                self._size += len(message.get("body") or b"")
+                self.size += len(message.get("body") or b"")
         await self._send(message)
 
     async def _send_whole(self, message: Message) -> None:
-        self._status = message["status"]
-        body: bytes = b"" if self._head else message["body"]
-        self._size = len(body)
-        headers = [*message["headers"], (b"x-request-id", self._state["request_id"].encode())]
-        whole = (self._scope.get("extensions") or {}).get(WHOLE)
-        if whole is None:
-            await self._send({"type": "http.response.start", "status": self._status, "headers": headers})
-            await self._send({"type": "http.response.body", "body": body, "more_body": False})
-        else:
-            await whole(self._status, headers, body)
+        if not self._whole:
+            await self.send({**message, "type": "http.response.start"})
+            await self.send({"type": "http.response.body", "body": message["body"], "more_body": False})
+            return
+        self.status = message["status"]
+        if self._head:
+            message["body"] = b""
+        self.size = len(message["body"])
+        message["headers"] = [*message["headers"], (b"x-request-id", self._id)]
+        await self._send(message)
 
-    def _incoming_id(self) -> str | None:
-        for name, value in self._scope["headers"]:
-            if name == b"x-request-id":
-                return value.decode("ascii") if SANE_ID.fullmatch(value) else None
-        return None
+
+def _incoming_id(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            return value.decode("ascii") if SANE_ID.fullmatch(value) else None
+    return None

@@ -100,7 +100,12 @@ def _run(factory: Factory, settings: Settings, master: int) -> None:
         signal.signal(number, signal.SIG_DFL)
     set_up_logging(settings.log_level)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    config = uvicorn.Config(
+    uvicorn.Server(server_config(factory)).run(sockets=[listener(settings.host, settings.port)])
+
+
+def server_config(factory: Factory) -> uvicorn.Config:
+    """How the application that ``factory`` makes is served."""
+    return uvicorn.Config(
         factory,
         factory=True,
         loop="uvloop",
@@ -116,7 +121,6 @@ def _run(factory: Factory, settings: Settings, master: int) -> None:
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
     )
-    uvicorn.Server(config).run(sockets=[listener(settings.host, settings.port)])
 
 
 def listener(host: str, port: int) -> socket.socket:

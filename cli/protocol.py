@@ -1,14 +1,16 @@
 """HTTP/1.1 as uvicorn speaks it by httptools, with bounds on what a client may do before its request is one.
 
 An answer that an application has as a whole is taken in one message (see ``api.http.WHOLE``) and written at once: by the two of
-ASGI, its head and its body leave as two packets, each of which wakes the client.
+ASGI, its head and its body leave as two packets, each of which wakes the client. What an
+application has at hand it may give without a task, by a method ``at_once`` (see ``api.observability``).
 """
 
 import asyncio
 from collections.abc import Iterable
-from functools import partial
 from typing import Any
+from urllib.parse import unquote
 
+from httptools import parse_url
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from api.http import WHOLE, Header
@@ -19,6 +21,7 @@ MAX_HEAD = 65_536
 HEAD_WITHIN = 30.0
 # Bytes of a body above which it costs less to write it apart than to copy it behind its head.
 LARGE_BODY = 65_536
+EXTENSIONS: dict[str, dict[str, Any]] = {WHOLE: {}}
 
 
 class Protocol(HttpToolsProtocol):
@@ -29,6 +32,7 @@ class Protocol(HttpToolsProtocol):
         self._incomplete = True
         self._head = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._at_once = getattr(self.app, "at_once", None)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -52,14 +56,50 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["extensions"] = EXTENSIONS  # type: ignore[typeddict-item]
         self._incomplete = True
         self._head = 0
 
     def on_headers_complete(self) -> None:
+        """As uvicorn has it, but for its WebSockets, its limit, and what is answered at once."""
         self._incomplete = False
-        super().on_headers_complete()
-        # The request begins in the next turn of the loop.
-        self.scope["extensions"] = {WHOLE: partial(send_whole, self.cycle)}  # type: ignore[dict-item]
+        scope, parser, url = self.scope, self.parser, parse_url(self.url)
+        path = url.path.decode("ascii")
+        version = scope["http_version"] = parser.get_http_version()
+        scope["method"] = parser.get_method().decode("ascii")
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = url.path
+        scope["query_string"] = url.query or b""
+        before, self.cycle = (
+            self.cycle,
+            Cycle(
+                scope=scope,
+                transport=self.transport,
+                flow=self.flow,
+                logger=self.logger,
+                access_logger=self.access_logger,
+                access_log=False,
+                default_headers=self.server_state.default_headers,
+                message_event=asyncio.Event(),
+                expect_100_continue=self.expect_100_continue,
+                keep_alive=version != "1.0" and parser.should_keep_alive(),
+                on_response=self.on_response_complete,
+            ),
+        )
+        if before is not None and not before.response_complete:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+        elif not self.transport.is_closing() and not self._answered(self.cycle):
+            self._start_asgi_task(self.cycle, self.app)
+
+    def _answered(self, cycle: "Cycle") -> bool:
+        """Whether the application has answered at once. What waits for its turn, or for a slow reader, gets a task."""
+        if self._at_once is None or self.flow.write_paused:
+            return False
+        answer = self._at_once(cycle.scope)
+        if answer is not None:
+            cycle.answer(*answer)
+        return answer is not None
 
     def _late(self) -> None:
         self._timer = None
@@ -77,28 +117,34 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()
 
 
-async def send_whole(
-    cycle: RequestResponseCycle, status: int, headers: Iterable[Header], body: bytes
-) -> None:
-    """Write an answer whose headers are sound and say how long it is."""
-    if cycle.flow.write_paused and not cycle.disconnected:
-        await cycle.flow.drain()
-    if cycle.disconnected:
-        return
-    cycle.response_started = True
-    parts = [STATUS_LINE[status]]
-    for name, value in (*cycle.default_headers, *headers):
-        parts += (name, b": ", value, b"\r\n")
-    if not cycle.keep_alive:
-        parts.append(b"connection: close\r\n")
-    parts.append(b"\r\n")
-    if len(body) <= LARGE_BODY:
-        parts.append(body)
-    cycle.transport.write(b"".join(parts))
-    if len(body) > LARGE_BODY:
-        cycle.transport.write(body)
-    cycle.response_complete = True
-    cycle.message_event.set()
-    if not cycle.keep_alive:
-        cycle.transport.close()
-    cycle.on_response()
+class Cycle(RequestResponseCycle):
+    """A request and its answer."""
+
+    async def send(self, message: Any) -> None:
+        if message["type"] != WHOLE:
+            await super().send(message)
+            return
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if not self.disconnected:
+            self.answer(message["status"], message["headers"], message["body"])
+
+    def answer(self, status: int, headers: Iterable[Header], body: bytes) -> None:
+        """Write a whole answer, whose headers are sound and say how long it is."""
+        self.response_started = True
+        parts = [STATUS_LINE[status]]
+        for name, value in (*self.default_headers, *headers):
+            parts += (name, b": ", value, b"\r\n")
+        if not self.keep_alive:
+            parts.append(b"connection: close\r\n")
+        parts.append(b"\r\n")
+        if len(body) <= LARGE_BODY:
+            parts.append(body)
+        self.transport.write(b"".join(parts))
+        if len(body) > LARGE_BODY:
+            self.transport.write(body)
+        self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()

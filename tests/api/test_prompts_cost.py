@@ -9,6 +9,7 @@ import pytest
 
 from api import hot
 from api.config import ApiConfig
+from api.http import Answer
 from store import flush
 from tests.api.prompt_space import PromptSpace
 from tests.api.space import Asgi, Space, running
@@ -80,20 +81,21 @@ async def test_a_label_costs_what_the_latest_costs(
     "?token=none&version=2",
 ])  # fmt: skip
 async def test_a_known_read_takes_the_short_way(
-    prompts: PromptSpace, query: str, monkeypatch: pytest.MonkeyPatch
+    app: Asgi, prompts: PromptSpace, query: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await prompts.create()
     await prompts.publish(1, prompt="two")
     await prompts.set_label("live", 1)
     slow = await prompts.get(f"name/agent/{query}")
     taken: list[bool] = []
-    answer = hot.HotPath._answer
+    known = hot.HotPath._known
 
-    async def noted(self: Asgi, *args: Any) -> bool:
-        taken.append(await answer(self, *args))
-        return taken[-1]
+    def noted(self: Asgi, *args: Any) -> Answer | None:
+        answer = known(self, *args)
+        taken.append(answer is not None)
+        return answer
 
-    monkeypatch.setattr(hot.HotPath, "_answer", noted)
+    monkeypatch.setattr(hot.HotPath, "_known", noted)
     for prefix in ("projects", "environments"):
         fast = await prompts.space.at(
             "GET", f"/api/{prefix}/{prompts.space.id}/llm_prompts/name/agent/{query}"
@@ -102,6 +104,21 @@ async def test_a_known_read_takes_the_short_way(
         assert fast.headers["etag"] == slow.headers["etag"]
         assert fast.headers["cache-control"] == slow.headers["cache-control"]
     assert taken == [True, True]
+    # What a server asks before it makes a task.
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": f"/api/projects/{prompts.space.id}/llm_prompts/name/agent/",
+        "query_string": query[1:].encode(),
+        "headers": [(b"authorization", prompts.space.client.headers["authorization"].encode())],
+        "state": {},
+    }
+    at_once = app.at_once(scope)
+    assert (at_once.status, at_once.body) == (200, slow.content)
+    assert {b"x-request-id", b"content-length", b"etag"} <= dict(at_once.headers).keys()
+    nobody = f"/api/projects/{prompts.space.id}/llm_prompts/name/nobody"
+    for name, other in (("method", "HEAD"), ("path", nobody), ("headers", [])):
+        assert app.at_once({**scope, "state": {}, name: other}) is None
     # A move is seen on the short way, too.
     await prompts.set_label("live", 2)
     if "label" in query:

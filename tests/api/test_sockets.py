@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from tests.api.space import file, skill
-from tests.service import Service
+from tests.service import MakeService, Service
 
 
 class Wire:
@@ -158,3 +158,45 @@ def test_links_have_the_host_that_was_asked(wire: Wire) -> None:
     following = json.loads(wire.send("GET", "llm_skills/?limit=1")[2])["next"]
 
     assert following == f"http://wire.test/api/projects/{wire.project_id}/llm_skills/?limit=1&offset=1"
+
+
+def test_a_known_read_leaves_an_id_and_a_line_like_any_other(make_service: MakeService) -> None:
+    service = make_service()
+    with service.client() as client:
+        created = client.post("llm_skills/", json=skill())
+        missed = client.get("llm_skills/name/nobody", headers={"x-request-id": "missed"})
+        full = client.get("llm_skills/name/pdf-forms", headers={"x-request-id": "full"})
+        etag = full.headers["etag"]
+        unchanged = client.get(
+            "llm_skills/name/pdf-forms", headers={"x-request-id": "u", "if-none-match": etag}
+        )
+        head = client.head("llm_skills/name/pdf-forms", headers={"x-request-id": "head"})
+        odd = client.get("llm_skills/name/pdf-forms", headers={"x-request-id": "a b"})
+    service.stop()
+    lines = [json.loads(line) for line in service.output.splitlines() if '"route"' in line]
+    of = {line["request_id"]: line for line in lines}
+
+    assert (created.status_code, missed.status_code) == (201, 404)
+    assert [answer.status_code for answer in (full, unchanged, head, odd)] == [200, 304, 200, 200]
+    assert [answer.headers["x-request-id"] for answer in (full, unchanged, head)] == ["full", "u", "head"]
+    assert unchanged.headers["etag"] == head.headers["etag"] == etag
+    assert (unchanged.content, "content-length" in unchanged.headers) == (b"", False)
+    assert (head.content, head.headers["content-length"]) == (b"", str(len(full.content)))
+    route = "/api/environments/{project_id}/llm_skills/name/{skill_name}"
+    for answer, method, size in (
+        (full, "GET", len(full.content)),
+        (unchanged, "GET", 0),
+        (head, "HEAD", 0),
+        (odd, "GET", len(full.content)),
+    ):
+        line = of[answer.headers["x-request-id"]]
+        told = {name: line[name] for name in ("method", "route", "status", "bytes", "project_id")}
+        assert told == {
+            "method": method,
+            "route": route,
+            "status": answer.status_code,
+            "bytes": size,
+            "project_id": service.project_id,
+        }
+        assert line["key_id"] == of[missed.headers["x-request-id"]]["key_id"]
+        assert 0 < line["ms"] < 1000

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import uvicorn
 
-from api.http import WHOLE
+from api.http import WHOLE, Answer
 from cli import protocol
-from cli.http import listener
+from cli.http import listener, server_config
 from cli.protocol import LARGE_BODY, MAX_HEAD, Protocol
 
 
@@ -29,26 +29,52 @@ class Noting:
         self._transport.write(data)
 
 
-async def application(scope: Any, receive: Any, send: Any) -> None:
-    """Answers with the length of the body, or at once with as many bytes as the path says."""
-    if scope["path"] != "/":
-        body = b"x" * int(scope["path"][1:])
-        await scope["extensions"][WHOLE](200, [(b"content-length", b"%d" % len(body))], body)
-        return
-    length, more = 0, True
-    while more:
-        message = await receive()
-        length, more = length + len(message["body"]), message["more_body"]
-    answer = str(length).encode()
-    headers = [(b"content-length", str(len(answer)).encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": answer, "more_body": False})
+def whole(size: int) -> Answer:
+    return Answer(200, [(b"content-length", b"%d" % size)], b"x" * size)
+
+
+class Application:
+    """Answers with the length of the body, or as a whole with as many bytes as the path says: at once below ``/now/``,
+    below ``/slow/`` when it is told to.
+    """
+
+    def __init__(self) -> None:
+        self.told = asyncio.Event()
+        self.begun: list[str] = []
+
+    def at_once(self, scope: Any) -> Answer | None:
+        self.begun.append(scope["path"])
+        _, _, size = scope["path"].partition("/now/")
+        return whole(int(size)) if size else None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] != "/":
+            if scope["path"].startswith("/slow/"):
+                await self.told.wait()
+            assert WHOLE in scope["extensions"]
+            status, headers, body = whole(int(scope["path"].rpartition("/")[2]))
+            await send({"type": WHOLE, "status": status, "headers": headers, "body": body})
+            return
+        length, more = 0, True
+        while more:
+            message = await receive()
+            length, more = length + len(message["body"]), message["more_body"]
+        answer = str(length).encode()
+        headers = [(b"content-length", str(len(answer)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": answer, "more_body": False})
 
 
 @pytest.fixture
-async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
+def application() -> Application:
+    return Application()
+
+
+@pytest.fixture
+async def server(monkeypatch: pytest.MonkeyPatch, application: Application) -> AsyncIterator[uvicorn.Server]:
     monkeypatch.setattr(protocol, "HEAD_WITHIN", 0.3)
-    config = uvicorn.Config(application, http=Protocol, ws="none", lifespan="off", log_config=None)
+    config = server_config(lambda: application)
+    config.lifespan = "off"
     server = uvicorn.Server(config)
     # Signals are the test runner's.
     monkeypatch.setattr(server, "capture_signals", contextlib.nullcontext)
@@ -57,9 +83,15 @@ async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     async with asyncio.timeout(10):
         while not server.started:
             await asyncio.sleep(0.01)
-    yield sock.getsockname()[1]
+    yield server
     server.should_exit = True
     await serving
+
+
+@pytest.fixture
+def port(server: uvicorn.Server) -> int:
+    number: int = server.servers[0].sockets[0].getsockname()[1]
+    return number
 
 
 @pytest.fixture
@@ -89,6 +121,15 @@ async def exchange(port: int, *parts: bytes, pause: float = 0.0) -> bytes:
             said += part
     writer.close()
     return said
+
+
+def get(path: bytes, more: bytes = b"") -> bytes:
+    return b"GET /%b HTTP/1.1\r\nhost: x\r\n%b\r\n" % (path, more)
+
+
+def sizes(said: bytes) -> list[int]:
+    """The lengths of the bodies of answers."""
+    return [len(part.partition(b"\r\n\r\n")[2]) for part in said.split(b"HTTP/1.1 200 OK")[1:]]
 
 
 async def test_a_head_without_end_is_cut_off(port: int) -> None:
@@ -157,19 +198,63 @@ async def test_a_whole_answer_leaves_in_one_write(port: int, written: list[bytes
     assert said.endswith(b"content-length: 5\r\n\r\nxxxxx")
 
 
-async def test_whole_answers_come_in_the_order_of_their_requests(port: int) -> None:
-    requests = [b"GET /%d HTTP/1.1\r\nhost: x\r\n\r\n" % size for size in (1, LARGE_BODY + 1, 2)]
+@pytest.mark.parametrize("where", [b"", b"now/"])
+async def test_whole_answers_come_in_the_order_of_their_requests(port: int, where: bytes) -> None:
+    requests = [get(b"%b%d" % (where, size)) for size in (1, LARGE_BODY + 1, 2)]
 
     said = await exchange(port, b"".join(requests))
 
-    bodies = [part.partition(b"\r\n\r\n")[2] for part in said.split(b"HTTP/1.1 200 OK")[1:]]
-    assert [len(body) for body in bodies] == [1, LARGE_BODY + 1, 2]
+    assert sizes(said) == [1, LARGE_BODY + 1, 2]
 
 
-async def test_after_a_whole_answer_a_connection_is_closed_when_the_client_wants_it(port: int) -> None:
-    request = b"GET /1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+@pytest.mark.parametrize("path", [b"1", b"now/1"])
+async def test_after_a_whole_answer_a_connection_is_closed_when_the_client_wants_it(
+    port: int, path: bytes, application: Application
+) -> None:
+    said = await exchange(port, get(path, b"connection: close\r\n") + get(path))
 
-    said = await exchange(port, request, request)
-
-    assert said.count(b"HTTP/1.1 200 ") == 1
+    assert sizes(said) == [1]
     assert b"\r\nconnection: close\r\n" in said
+    assert len(application.begun) == 1
+
+
+async def test_what_could_be_answered_at_once_waits_for_the_requests_before_it(
+    port: int, application: Application
+) -> None:
+    many = 2000
+    asking = asyncio.create_task(exchange(port, get(b"now/1") + get(b"slow/2") + get(b"now/3") * many))
+    while "/slow/2" not in application.begun:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    before = list(application.begun)
+    application.told.set()
+
+    assert sizes(await asking) == [1, 2] + [3] * many
+    assert before == ["/now/1", "/slow/2"]
+
+
+async def test_what_nobody_reads_is_not_answered_at_once(port: int, application: Application) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+    writer.write(get(b"now/60000") * 2000)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(writer.drain(), 0.5)
+
+    assert 0 < len(application.begun) < 500
+    writer.transport.abort()
+
+
+async def test_at_its_end_a_server_answers_what_has_come_and_closes(
+    port: int, server: uvicorn.Server, application: Application
+) -> None:
+    asking = asyncio.create_task(exchange(port, get(b"now/1") + get(b"slow/2"), get(b"now/3"), pause=0.1))
+    await asyncio.sleep(0.3)
+    server.should_exit = True
+    await asyncio.sleep(0.3)
+    application.told.set()
+
+    said = await asking
+
+    assert sizes(said) == [1, 2, 3]
+    assert said.count(b"\r\nconnection: close\r\n") == 1
+    with pytest.raises(ConnectionRefusedError):
+        await exchange(port, get(b"now/1"))
