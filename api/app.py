@@ -50,7 +50,7 @@ from api.well_known import Discovery
 from domain.archives import Limits
 from domain.prompts import Prompt
 from domain.skills import Skill
-from projections import prompts, skills
+from projections import prompts, skills, versions
 from projections.artifacts import Kind
 from projections.git_history import Histories
 from projections.prompts import PromptKind
@@ -58,6 +58,7 @@ from projections.redis_views import RedisViews
 from projections.skills import SkillKind
 from store.appender import Appender
 from store.pool import open_pool
+from store.quick import QuickConnection
 from store.sealing import sealer_of
 
 logger = logging.getLogger(__name__)
@@ -186,6 +187,8 @@ async def wire(
     probes = await open_pool(config.database_url, size=1, timeout=DATABASE_PATIENCE)
     stack.push_async_callback(probes.close)
     state.health = Health(pool=pool, probes=probes, redis=redis, migrations=MIGRATIONS, metrics=metrics)
+    quick = QuickConnection(config.database_url, versions.ALONE)
+    stack.push_async_callback(quick.close)
     state.reader = Reader(
         pool,
         marks,
@@ -194,6 +197,7 @@ async def wire(
         capacity=config.cache_bytes,
         count=metrics.observe_cache,
         board=board,
+        quick=quick,
     )
     state.discovery = Discovery(
         pool,

@@ -2,6 +2,8 @@
 
 Whoever asks while a statement is under way waits for the next one and never joins it, so the snapshot of an answer is taken
 after everybody who gets it has asked: a read after an answered write sees that write. Equal questions are asked once.
+
+Whoever asks while nothing else is asked has nobody to share with, and goes ahead on a connection kept for that.
 """
 
 import asyncio
@@ -12,6 +14,7 @@ from psycopg import OperationalError
 from projections import versions
 from projections.versions import Asked, Connection, Found
 from store.pool import Pool
+from store.quick import QuickConnection
 
 # Names in one statement: half of what is asked for, within these bounds. PostgreSQL reads one half while Python renders the
 # other.
@@ -25,10 +28,11 @@ Batch = dict[Asked, list[Waiter]]
 
 
 class Lookups:
-    """Finds versions by name over the connections of ``pool``."""
+    """Finds versions by name over the connections of ``pool``, and one at a time over ``quick`` (``versions.ALONE``)."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, quick: QuickConnection | None = None) -> None:
         self._pool = pool
+        self._quick = quick
         self._waiting: Batch = {}
         self._tasks: set[asyncio.Task[None]] = set()
         # Names in them.
@@ -38,6 +42,8 @@ class Lookups:
 
     async def find(self, asked: Asked) -> Found:
         """What a name holds now. Raises psycopg.Error; psycopg_pool.PoolTimeout when no connection became free in time."""
+        if self._quick is not None and not self._waiting and not self._tasks and self._quick.ready():
+            return await versions.find_alone(self._quick, asked)
         waiter: Waiter = asyncio.get_running_loop().create_future()
         waiters = self._waiting.get(asked)
         if waiters is None:

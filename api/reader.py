@@ -15,6 +15,7 @@ from projections.moments import PRESENT, Moment
 from projections.redis_views import RedisViews
 from projections.versions import Asked, Connection, Found, Pick, Version
 from store.pool import Pool
+from store.quick import QuickConnection
 
 ENTRY_OVERHEAD = 600  # bytes of Python objects around an entry
 
@@ -46,9 +47,10 @@ class Reader:
         capacity: int,
         count: Count,
         board: Board | None = None,
+        quick: QuickConnection | None = None,
     ) -> None:
         self._pool = pool
-        self._lookups = Lookups(pool)
+        self._lookups = Lookups(pool, quick)
         self._marks = marks
         self._views = views
         self._renderers = renderers

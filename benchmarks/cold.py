@@ -30,9 +30,11 @@ from benchmarks.figures import Load, Summary, ratios, show_ratio
 from benchmarks.plan import Plan
 from benchmarks.report import Table
 from benchmarks.stage import Stage, client, cpu_seconds, followers, measured, service
+from projections import versions
 from projections.redis_views import RedisViews, key_of
 from store.log import head
 from store.pool import connect, open_pool
+from store.quick import QuickConnection
 
 CONCURRENT = (1, 8, 32)
 NAMES = 400
@@ -168,9 +170,14 @@ async def reader_of(
     tail = Tail(config.database_url, marks)
     await tail.start()
     views = RedisViews(redis) if redis is not None else None
+    quick = QuickConnection(config.database_url, versions.ALONE)
     try:
-        yield Reader(pool, marks, views, RENDERERS, capacity=config.cache_bytes, count=count), counted
+        yield (
+            Reader(pool, marks, views, RENDERERS, capacity=config.cache_bytes, count=count, quick=quick),
+            counted,
+        )
     finally:
+        await quick.close()
         await tail.close()
         await pool.close()
         marks.close()

@@ -24,7 +24,7 @@ LOG_LIMIT = 16 * 1024 * 1024
 SETTINGS: dict[str, str] = {
     "listen_addresses": "",  # the socket alone: nothing to protect on the network
     "unix_socket_permissions": "0700",
-    "max_connections": "100",  # 4 API processes x (pool 8 + appender + tail), a worker, commands, and room
+    "max_connections": "100",  # 4 API processes x (pool 8 + 4 of their own), a worker, commands, and room
     "shared_buffers": "256MB",  # read models and indexes of a mid-sized project stay in memory
     "fsync": "on",  # an acknowledged write survives a power cut
     "synchronous_commit": "on",

@@ -13,6 +13,7 @@ from psycopg import AsyncConnection
 from projections import search
 from projections.encoding import AUTHOR, JOIN_AUTHOR, author, timestamp
 from store.flush import select
+from store.quick import QuickConnection
 
 Connection = AsyncConnection[Any]
 encode = msgspec.json.encode
@@ -120,38 +121,70 @@ versions.number, versions.id, versions.stream_version, versions.position, versio
 {PARTS}, {LABELS}, {AUTHOR}
 """
 
-# active_names_pkey, artifacts_pkey, versions_pkey, contents_pkey; for a label labels_now.
-#
-# The limits are true, and each keeps the planner from something. The outer one lets it expect one name, so that the plan for
-# any number of names costs no more than one for these, and is kept. The next keeps it to a walk by keys. The innermost, with
-# its order, keeps it from walking through all versions of a stream by another index.
-FIND = f"""
+# The version that a name holds now. active_names_pkey, artifacts_pkey, contents_pkey; see below for the index on versions.
+HELD = """
+SELECT {version}
+FROM active_names
+JOIN artifacts ON artifacts.stream_id = active_names.stream_id
+{picked}
+{join_author} versions.created_by
+WHERE active_names.project_id = {project_id} AND active_names.kind = {kind} AND active_names.name = {name}
+"""
+
+# versions_id, which has nothing to weigh up against versions_pkey and so needs no guard.
+LATEST = "LEFT JOIN versions ON versions.id = artifacts.latest_id"
+
+# versions_pkey. The limit, with its order, is true and keeps the planner from walking through all versions of a stream by
+# another index.
+NUMBERED = """
+CROSS JOIN LATERAL (SELECT {number} AS number) AS picked
+LEFT JOIN LATERAL (
+    SELECT * FROM versions
+    WHERE versions.stream_id = artifacts.stream_id AND versions.number >= picked.number
+    ORDER BY versions.number LIMIT 1
+) AS versions ON versions.number = picked.number
+"""
+
+# labels_now
+LABELED = """(
+    SELECT number FROM labels
+    WHERE labels.stream_id = artifacts.stream_id AND labels.name = {label} AND until_position IS NULL
+)"""
+
+
+def _held(picked: str, project_id: str, kind: str, name: str) -> str:
+    return HELD.format(
+        version=VERSION, picked=picked, join_author=JOIN_AUTHOR, project_id=project_id, kind=kind, name=name
+    )
+
+
+# One name, a statement for each way to pick: what the way does not need would take PostgreSQL longer to begin than to read.
+ASKED = ("%s::bigint", "%s::text", "%s::text")
+FIND_LATEST = _held(LATEST, *ASKED)
+FIND_NUMBERED = _held(NUMBERED.format(number="%s::int"), *ASKED)
+FIND_LABELED = _held(NUMBERED.format(number=LABELED.format(label="%s::text")), *ASKED)
+ALONE = (FIND_LATEST, FIND_NUMBERED, FIND_LABELED)
+
+# Any number of names. The limits are true, too, and keep the planner from something: the outer one lets it expect one name, so
+# that the plan for any number of names costs no more than one for these, and is kept; the next keeps it to a walk by keys.
+FIND_ALL = """
 SELECT wanted.place, found.*
 FROM (
     SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::int[], %s::text[]) WITH ORDINALITY
     LIMIT %s::bigint
 ) AS wanted (project_id, kind, name, number, label, place)
-CROSS JOIN LATERAL (
-    SELECT {VERSION}
-    FROM active_names
-    JOIN artifacts ON artifacts.stream_id = active_names.stream_id
-    CROSS JOIN LATERAL (
-        SELECT CASE WHEN wanted.label IS NULL THEN coalesce(wanted.number, artifacts.latest_version) ELSE (
-            SELECT number FROM labels
-            WHERE labels.stream_id = artifacts.stream_id AND labels.name = wanted.label AND until_position IS NULL
-        ) END AS number
-    ) AS picked
-    LEFT JOIN LATERAL (
-        SELECT * FROM versions
-        WHERE versions.stream_id = artifacts.stream_id AND versions.number >= picked.number
-        ORDER BY versions.number LIMIT 1
-    ) AS versions ON versions.number = picked.number
-    {JOIN_AUTHOR} versions.created_by
-    WHERE active_names.project_id = wanted.project_id AND active_names.kind = wanted.kind
-      AND active_names.name = wanted.name
-    LIMIT 1
-) AS found
-"""
+CROSS JOIN LATERAL ({held} LIMIT 1) AS found
+""".format(
+    held=_held(
+        NUMBERED.format(
+            number=f"""CASE WHEN wanted.label IS NULL THEN coalesce(wanted.number, artifacts.latest_version)
+            ELSE {LABELED.format(label="wanted.label")} END"""
+        ),
+        "wanted.project_id",
+        "wanted.kind",
+        "wanted.name",
+    )
+)
 
 # versions_by_event; archived lives too, for the answers to an archive and to a repeated request
 BY_EVENT = f"""
@@ -324,17 +357,28 @@ async def find(conn: Connection, asked: Asked) -> Found:
     """What a name holds now; in an open transaction, in its snapshot."""
     if not _may_exist(asked):
         return None
-    row = await (await conn.execute(FIND, _columns([asked]), binary=True)).fetchone()
+    row = await (await conn.execute(*_alone(asked), binary=True)).fetchone()
     return _found(row) if row else None
+
+
+async def find_alone(quick: QuickConnection, asked: Asked) -> Found:
+    """The same over one that is ready and has the statements ``ALONE``."""
+    if not _may_exist(asked):
+        return None
+    rows = await quick.select(*_alone(asked))
+    return _found(rows[0]) if rows else None
 
 
 async def find_all(conn: Connection, asked: Sequence[Asked]) -> list[Found]:
     """The same for many in one statement, so in one snapshot. ``conn`` is idle and in autocommit."""
     found: list[Found] = [None] * len(asked)
     places = [place for place, one in enumerate(asked) if _may_exist(one)]
-    if places:
-        for row in await select(conn, FIND, _columns([asked[place] for place in places])):
-            found[places[row[0] - 1]] = _found(row)
+    if len(places) == 1:
+        for row in await select(conn, *_alone(asked[places[0]])):
+            found[places[0]] = _found(row)
+    elif places:
+        for row in await select(conn, FIND_ALL, _columns([asked[place] for place in places])):
+            found[places[row[0] - 1]] = _found(row[1:])
     return found
 
 
@@ -343,8 +387,18 @@ def _may_exist(asked: Asked) -> bool:
     return "\0" not in asked.name and not (isinstance(asked.pick, str) and "\0" in asked.pick)
 
 
+def _alone(asked: Asked) -> tuple[str, tuple[Any, ...]]:
+    """The statement for one name, and its values."""
+    project_id, kind, name, pick = asked
+    if pick is None:
+        return FIND_LATEST, (project_id, kind, name)
+    if isinstance(pick, int):
+        return FIND_NUMBERED, (min(pick, MAX_VERSION), project_id, kind, name)
+    return FIND_LABELED, (pick, project_id, kind, name)
+
+
 def _columns(asked: Sequence[Asked]) -> tuple[Any, ...]:
-    """The values of FIND."""
+    """The values of FIND_ALL."""
     return (
         [one.project_id for one in asked],
         [one.kind for one in asked],
@@ -356,7 +410,7 @@ def _columns(asked: Sequence[Asked]) -> tuple[Any, ...]:
 
 
 def _found(row: tuple[Any, ...]) -> Found:
-    return row[1], None if row[6] is None else version_of(row[1:])
+    return row[0], None if row[5] is None else version_of(row)
 
 
 async def at_event(conn: Connection, stream_id: UUID, stream_version: int) -> Version | None:

@@ -154,7 +154,11 @@ async def flush(conn: AsyncConnection[Any], batch: Sequence[tuple[str, Iterable[
 async def select(conn: AsyncConnection[Any], sql: str, values: Iterable[Any]) -> list[tuple[Any, ...]]:
     """The rows of one query as Python values, times in UTC; the rest is as with ``flush``."""
     [result] = await flush(conn, [(sql, values)])
-    loaders = _loaders.setdefault(conn, {})
+    return load(_loaders.setdefault(conn, {}), sql, result)
+
+
+def load(loaders: dict[str, abc.Transformer], sql: str, result: PGresult) -> list[tuple[Any, ...]]:
+    """The rows of a result of ``sql``; ``loaders`` are those of the connection, this one is kept there."""
     rows = loaders.get(sql)
     if rows is None:
         # It must not know the connection, which it would keep from going away: times are in UTC, texts in UTF-8.

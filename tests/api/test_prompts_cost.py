@@ -11,19 +11,27 @@ from api import hot
 from api.config import ApiConfig
 from api.http import Answer
 from store import flush
+from store.quick import QuickConnection
 from tests.api.prompt_space import PromptSpace
 from tests.api.space import Asgi, Space, running
 
 
 @pytest.fixture
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every statement that this process executes from here on, but for what only begins and ends a transaction."""
+    """Every statement that this process executes from here on, but for what begins or ends a transaction or prepares."""
     seen: list[str] = []
     execute = psycopg.AsyncConnection.execute
+    select = QuickConnection.select
 
     async def counted(self: Any, query: Any, *args: Any, **options: Any) -> Any:
-        seen.append(str(query))
+        sql = query.decode() if isinstance(query, bytes) else str(query)
+        if not sql.startswith("PREPARE "):
+            seen.append(sql)
         return await execute(self, query, *args, **options)
+
+    async def counted_select(self: QuickConnection, sql: str, values: Any) -> Any:
+        seen.append(sql)
+        return await select(self, sql, values)
 
     async def counted_flush(conn: Any, batch: Any) -> Any:
         seen.extend(sql for sql, _ in batch)
@@ -32,6 +40,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     flushed = flush.flush
     monkeypatch.setattr(psycopg.AsyncConnection, "execute", counted)
     monkeypatch.setattr(flush, "flush", counted_flush)
+    monkeypatch.setattr(QuickConnection, "select", counted_select)
     return seen
 
 

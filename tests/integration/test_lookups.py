@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -9,10 +10,12 @@ from psycopg_pool import PoolTimeout
 
 from api import lookups
 from api.lookups import ABREAST, AT_LEAST, AT_ONCE, Lookups
+from domain.prompts import Prompt
 from projections import versions
 from projections.versions import Asked, Connection, Found
 from store.log import append
 from store.pool import Pool, connect, open_pool
+from store.quick import QuickConnection
 from tests.histories import commit_of, created, published
 
 
@@ -60,6 +63,16 @@ async def pool(fresh_database_url: str, writer: Connection) -> AsyncIterator[Poo
     pool = await open_pool(fresh_database_url, size=ABREAST + 1, timeout=1.0)
     yield pool
     await pool.close()
+
+
+@pytest.fixture
+async def quick(fresh_database_url: str) -> AsyncIterator[QuickConnection]:
+    quick = QuickConnection(fresh_database_url, versions.ALONE)
+    async with asyncio.timeout(5):
+        while not quick.ready():
+            await asyncio.sleep(0.005)
+    yield quick
+    await quick.close()
 
 
 @pytest.fixture
@@ -294,8 +307,97 @@ async def test_reads_in_any_order_and_number_are_all_answered(
     assert max(map(len, statements.asked)) <= 3
 
 
+async def test_every_way_to_pick_a_version_has_the_same_answer_alone(
+    pool: Pool, quick: QuickConnection, statements: Statements, writer: Connection
+) -> None:
+    one, first = created("long")
+    await append(writer, [first])
+    for number in range(2, 4):
+        one, commit = published(one, f"# Version {number}\n")
+        await append(writer, [commit])
+    two, contents = Prompt.create(id=uuid4(), version_id=uuid4(), name="labeled", prompt=b'"One"')
+    two.set_label("first", 1)
+    await append(writer, [commit_of(two, contents)])
+    gone, first = created("gone")
+    await append(writer, [first])
+    gone.archive()
+    await append(writer, [commit_of(gone)])
+    asked = [skill("long", pick) for pick in (None, 1, 3, 4, 0, -1, 2**70, "no label")]
+    asked += [Asked(1, "prompt", "labeled", pick) for pick in (None, 1, "first", "second", "a\0b")]
+    asked += [skill("gone"), skill("gone", 1), skill("unknown"), skill("a\0b"), Asked(2, "skill", "long")]
+    alone = Lookups(pool, quick)
+
+    found = [await alone.find(one) for one in asked]
+
+    assert statements.asked == []
+    assert found == await versions.find_all(writer, asked)
+    assert found == [await versions.find(writer, one) for one in asked]
+    assert [number_in(one) for one in found] == [3, 1, 3, *[None] * 5, 1, 1, 1, *[None] * 7]
+
+
+async def test_who_asks_while_one_is_read_alone_does_not_wait_for_it(
+    pool: Pool, quick: QuickConnection, statements: Statements, writer: Connection
+) -> None:
+    reads = Lookups(pool, quick)
+    one, first = created("written")
+    await append(writer, [first])
+    # The first statement waits for the lock; the other begins when it is held no longer, but is not behind the first.
+    async with writer.transaction():
+        await writer.execute("LOCK TABLE active_names IN ACCESS EXCLUSIVE MODE")
+        alone = asyncio.create_task(reads.find(skill("written")))
+        await asyncio.sleep(0.05)
+        gone = asyncio.create_task(reads.find(skill("written")))
+        others = [asyncio.create_task(reads.find(skill("written"))) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        assert statements.asked == [["written"]]
+        alone.cancel()
+        gone.cancel()
+
+    assert [number_in(await other) for other in others] == [1] * 3
+    _, second = published(one)
+    await append(writer, [second])
+    assert number_in(await reads.find(skill("written"))) == 2
+
+
+async def test_the_position_of_one_read_alone_is_that_of_its_snapshot(
+    pool: Pool, quick: QuickConnection, writer: Connection
+) -> None:
+    reads = Lookups(pool, quick)
+    one, first = created("written")
+    [before] = await append(writer, [first])
+    found = await reads.find(skill("written"))
+    [after] = await append(writer, [published(one)[1]])
+    later = await reads.find(skill("written"))
+
+    assert found is not None
+    assert later is not None
+    assert found[1] is not None
+    assert later[1] is not None
+    assert (found[1].as_of, later[1].as_of) == (before.last, after.last)
+
+
+async def test_the_pool_answers_while_there_is_no_quick_connection(
+    pool: Pool, fresh_database_url: str, statements: Statements
+) -> None:
+    quick = QuickConnection(fresh_database_url, versions.ALONE)
+    reads = Lookups(pool, quick)
+
+    assert number_in(await reads.find(skill(name_of(1)))) == 1
+    assert statements.asked == [[name_of(1)]]
+    await quick.close()
+    assert number_in(await reads.find(skill(name_of(2)))) == 1
+    assert statements.asked == [[name_of(1)], [name_of(2)]]
+
+
+@pytest.mark.parametrize(
+    ("together", "values"),
+    [
+        (1, "7, 1, 'skill', 'long'"),
+        (2, "ARRAY[1, 1], ARRAY['skill', 'skill'], ARRAY['long', 'long'], ARRAY[7, 7], ARRAY[NULL, NULL], 2"),
+    ],
+)
 async def test_the_plan_is_made_once_and_finds_a_version_by_its_number(
-    pool: Pool, writer: Connection
+    pool: Pool, writer: Connection, together: int, values: str
 ) -> None:
     # All that the planner has to go by are streams of one version: any of their indexes finds that at once.
     await writer.execute("ANALYZE")
@@ -306,13 +408,12 @@ async def test_the_plan_is_made_once_and_finds_a_version_by_its_number(
         await append(writer, [commit])
 
     for number in range(12):
-        [found] = await versions.find_all(writer, [skill("long", 1 + number)])
-        assert number_in(found) == 1 + number
+        found = await versions.find_all(writer, [skill("long", 1 + number)] * together)
+        assert [number_in(one) for one in found] == [1 + number] * together
 
-    statements = "SELECT name, generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE '%AS found%'"
+    statements = "SELECT name, generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE '%AS picked%'"
     [(name, kept, made)] = await (await writer.execute(statements, prepare=False)).fetchall()
     assert kept >= 7, f"planned {made} times for its values"
-    values = "ARRAY[1], ARRAY['skill'], ARRAY['long'], ARRAY[7], ARRAY[NULL], 1"
     explained = await writer.execute(f"EXPLAIN EXECUTE {name} ({values})".encode(), prepare=False)
     plan = "\n".join(line for (line,) in await explained.fetchall())
     assert "versions_pkey" in plan, plan

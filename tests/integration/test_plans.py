@@ -114,8 +114,15 @@ def reads(conn: psycopg.Connection[Any]) -> dict[str, Read]:
         "search by three characters": searched("zzz", "name"),
         "sample of a search": Read(search.SAMPLE, bare),
         "list by author": Read(LISTS[mine, versions.DEFAULT_ORDER], {**page, "author": 7, "limit": 20}),
-        "get latest": Read(versions.FIND, ([PROJECT], ["skill"], [name], [None], [None], 1)),
-        "get a version": Read(versions.FIND, ([PROJECT], ["skill"], [name], [1], [None], 1)),
+        "get latest": Read(versions.FIND_LATEST, (PROJECT, "skill", name)),
+        "get a version": Read(versions.FIND_NUMBERED, (1, PROJECT, "skill", name)),
+        "get by label": Read(versions.FIND_LABELED, ("production", PROJECT, "skill", name)),
+        "get latest, among others": Read(
+            versions.FIND_ALL, ([PROJECT], ["skill"], [name], [None], [None], 1)
+        ),
+        "get a version, among others": Read(
+            versions.FIND_ALL, ([PROJECT], ["skill"], [name], [1], [None], 1)
+        ),
         "get by event": Read(versions.BY_EVENT, (stream, 1)),
         "name of an id": Read(versions.NAME_OF_ID, (version_id, PROJECT, "skill")),
         "number of an id": Read(versions.NUMBER_OF_ID, (version_id, stream)),
