@@ -52,6 +52,7 @@ def test_of_a_long_one_the_beginning_is_enough() -> None:
 def test_names_and_texts_have_patterns_of_their_own() -> None:
     assert parameters("Skill-7", [("skill-1", "one"), ("skill-2", "two")]) == {
         "needle": "skill-7",
+        "has_trigrams": True,
         "name_like": "%l-7%",
         "text_like": "%skill-7%",
     }
