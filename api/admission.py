@@ -33,7 +33,7 @@ class Admission:
         self.taken = 0
         self._held = 0
 
-    async def slot(self, scope: Any, receive: Any, send: Any) -> "Slot":
+    async def slot(self, scope: Any) -> "Slot":
         """Use it as a context around the work on one request. Raises Overloaded."""
         if self.limit and self.taken >= self.limit:
             await self._hold()
@@ -41,7 +41,8 @@ class Admission:
                 raise Overloaded(
                     "The service has more to do than it can now; try again shortly.", retry_after=RETRY_AFTER
                 )
-        return Slot(self, scope, receive, send)
+        slot = scope["state"][SLOT] = Slot(self)
+        return slot
 
     async def _hold(self) -> None:
         """Wait a little: refusals that are asked for again at once would take the time of what is let in."""
@@ -56,14 +57,12 @@ class Admission:
 class Slot:
     """One request's place. It is given back while the client is waited for, and for good when the answer begins."""
 
-    __slots__ = ("_admission", "_ended", "_receive", "_send", "_taken")
+    # It knows nothing of its request: that would be a cycle of references, which only the collector can free.
+    __slots__ = ("_admission", "_ended", "_taken")
 
-    def __init__(self, admission: Admission, scope: Any, receive: Any, send: Any) -> None:
+    def __init__(self, admission: Admission) -> None:
         self._admission = admission
-        self._receive = receive
-        self._send = send
         self._taken = self._ended = False
-        scope["state"][SLOT] = self
 
     def __enter__(self) -> Self:
         self._take()
@@ -74,20 +73,22 @@ class Slot:
     ) -> None:
         self.end()
 
-    async def receive(self) -> Any:
+    async def receive(self, receive: Any) -> Any:
+        """What the ASGI ``receive`` of the request does."""
         # Whoever sends a body slowly keeps nobody out.
         self._give_back()
         try:
-            return await self._receive()
+            return await receive()
         finally:
             if not self._ended:
                 self._take()
 
-    async def send(self, message: Any) -> None:
+    async def send(self, send: Any, message: Any) -> None:
+        """What its ASGI ``send`` does."""
         # A stream goes on for hours, and a large answer as slowly as its reader.
         if not self._ended:
             self.end()
-        await self._send(message)
+        await send(message)
 
     def end(self) -> None:
         """Give the place back for good: from here on the request only waits."""

@@ -7,6 +7,7 @@ method, without the way there: that is a fifth of the time it takes.
 """
 
 import re
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -91,12 +92,13 @@ class HotPath:
             if answer is not None:
                 await send_whole(send, answer)
                 return
-        with await self._admission.slot(scope, receive, send) as slot:
+        with await self._admission.slot(scope) as slot:
+            bounded = partial(slot.receive, receive), partial(slot.send, send)
             found = PATH.fullmatch(scope["path"]) if scope["method"] == "PATCH" else None
             if found is not None and self._app is not None:
-                await self._publish(scope, slot.receive, slot.send, found)
+                await self._publish(scope, *bounded, found)
             else:
-                await self._next(scope, slot.receive, slot.send)
+                await self._next(scope, *bounded)
 
     async def _publish(self, scope: Any, receive: Any, send: Any, found: "re.Match[str]") -> None:
         prefix, project, resource, name = found.groups()

@@ -4,15 +4,18 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
 import uvicorn
 
+from api.admission import Admission, Slot
 from api.http import WHOLE, Answer
 from cli import protocol
 from cli.http import listener, server_config
 from cli.protocol import LARGE_BODY, MAX_HEAD, Protocol
+from tests.collecting import left_to_the_collector
 
 
 class Noting:
@@ -41,6 +44,7 @@ class Application:
     def __init__(self) -> None:
         self.told = asyncio.Event()
         self.begun: list[str] = []
+        self._admission = Admission(limit=0)
 
     def at_once(self, scope: Any) -> Answer | None:
         self.begun.append(scope["path"])
@@ -50,7 +54,9 @@ class Application:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] != "/":
             if scope["path"].startswith("/slow/"):
-                await self.told.wait()
+                with await self._admission.slot(scope) as slot:
+                    await self.told.wait()
+                    receive, send = partial(slot.receive, receive), partial(slot.send, send)
             assert WHOLE in scope["extensions"]
             status, headers, body = whole(int(scope["path"].rpartition("/")[2]))
             await send({"type": WHOLE, "status": status, "headers": headers, "body": body})
@@ -241,6 +247,14 @@ async def test_what_nobody_reads_is_not_answered_at_once(port: int, application:
 
     assert 0 < len(application.begun) < 500
     writer.transport.abort()
+
+
+async def test_no_request_is_left_to_the_collector(port: int, application: Application) -> None:
+    application.told.set()
+    with left_to_the_collector() as garbage:
+        await exchange(port, get(b"now/1") + get(b"slow/2") + get(b"now/3"))
+
+    assert not [one for one in garbage if isinstance(one, protocol.Cycle | Slot)]
 
 
 async def test_at_its_end_a_server_answers_what_has_come_and_closes(
