@@ -114,6 +114,8 @@ class Authenticator:
         allowed = principal.project_ids
         if project_id != CURRENT:
             number = int(project_id)
+            if number not in self._projects:
+                return None
         elif allowed is not None and len(allowed) == 1:
             return allowed[0]
         elif token is None or (found := self._tokens.get(token)) is None:

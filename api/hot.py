@@ -106,8 +106,11 @@ class HotPath:
         required, method = PUBLISH[resource]
         state = scope["state"]
         state["route"] = f"/api/{prefix}/{{project_id}}/{resource}/name/{{{kind}_name}}"
-        principal, number = await self._app.state.gate.enter_project(scope, project, required)
-        state["principal"], state["project_id"] = principal, number
+        gate = self._app.state.gate
+        entered = gate.enter_known(scope, project, required) or await gate.enter_project(
+            scope, project, required
+        )
+        state["principal"], state["project_id"] = entered
         body = await read_body(scope, receive, self._max_body)
         if body is None:
             return

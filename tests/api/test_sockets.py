@@ -200,3 +200,11 @@ def test_a_known_read_leaves_an_id_and_a_line_like_any_other(make_service: MakeS
         }
         assert line["key_id"] == of[missed.headers["x-request-id"]]["key_id"]
         assert 0 < line["ms"] < 1000
+
+
+def test_a_publish_in_a_project_that_is_not_there_says_so(running_service: Service) -> None:
+    body = {"base_version": 1, "body": "# A\n"}
+    with running_service.client(project_id=999_999_999) as client:
+        for _ in range(4):
+            answer = client.patch("llm_skills/name/pdf-forms", json=body)
+            assert (answer.status_code, answer.json()["detail"]) == (404, "There is no project 999999999.")
