@@ -36,6 +36,7 @@ from domain.errors import Invalid, NotFound, Refused, Unavailable
 from domain.webhooks import check_url
 from projections.encoding import timestamp
 from store import webhooks as store
+from store.connection import Connection
 from store.log import head
 from store.sealing import Sealer
 from store.webhooks import Delivery, Webhook
@@ -261,9 +262,7 @@ def request_of(request: Request[Any, Any, Any], body: bytes) -> store.Request | 
     return store.Request(caller.key_id, caller.idempotency_key, caller.fingerprint)
 
 
-async def made_before(
-    conn: store.Connection, sealer: Sealer, sent: store.Request | None
-) -> Response[Any] | None:
+async def made_before(conn: Connection, sealer: Sealer, sent: store.Request | None) -> Response[Any] | None:
     """The answer to a request that has made its webhook before. Raises IdempotencyKeyReused."""
     if sent is None:
         return None

@@ -2,13 +2,11 @@
 
 import contextlib
 from pathlib import Path
-from typing import Any
-
-from psycopg import AsyncConnection
 
 from cli.folder import write_private
 from domain.errors import Invalid
 from store import identity
+from store.connection import Connection
 from store.pool import connect
 
 OWNER = "owner@skald.local"
@@ -38,7 +36,7 @@ async def ensure(database_url: str, file: Path, *, embedded: bool) -> tuple[int,
         return project_id, await _make(connection, project_id, file)
 
 
-async def _make(connection: AsyncConnection[Any], project_id: int, file: Path) -> str:
+async def _make(connection: Connection, project_id: int, file: Path) -> str:
     with contextlib.suppress(Invalid):  # a start that was cut off here has made the user already
         await identity.create_user(connection, email=OWNER, first_name="Owner")
     _, secret = await identity.create_key(

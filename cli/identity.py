@@ -4,22 +4,22 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 import click
-from psycopg import AsyncConnection
 
 from cli.database import database
 from cli.options import Duration, common, settings_with
 from cli.output import minute, show_json, show_table
 from store import identity
+from store.connection import Connection
 from store.pool import connect
 
 T = TypeVar("T")
 
 
-def in_database(data_dir: Path | None, work: Callable[[AsyncConnection[Any]], Awaitable[T]]) -> T:
+def in_database(data_dir: Path | None, work: Callable[[Connection], Awaitable[T]]) -> T:
     """Do ``work`` on a connection to the database that the settings mean."""
 
     async def run(url: str) -> T:

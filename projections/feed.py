@@ -91,4 +91,4 @@ async def read_named(conn: Connection, position: int, *, limit: int) -> list[Nam
 async def one(conn: Connection, project_id: int, position: int) -> Item | None:
     """The event at a position, None when it is not in the feed of the project."""
     row = await (await conn.execute(ONE, (position, project_id), binary=True)).fetchone()
-    return row and Item(Recorded(*row[:11]), row[11], row[12])
+    return None if row is None else Item(Recorded(*row[:11]), row[11], row[12])

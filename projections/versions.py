@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-from psycopg import AsyncConnection
 
 from projections import search
 from projections.encoding import AUTHOR, JOIN_AUTHOR, author, timestamp
+from store import connection
 from store.flush import select
 from store.quick import QuickConnection
 
-Connection = AsyncConnection[Any]
+Connection = connection.Connection
 encode = msgspec.json.encode
 
 # A number that no version has: larger ones do not fit the column and mean the same.

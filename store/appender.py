@@ -8,8 +8,8 @@ import logging
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from time import monotonic, perf_counter
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from psycopg import OperationalError
 from store.errors import AppenderBusy
 from store.log import Appended, Commit, Connection, append, conflict, find_committed
 from store.pool import connect
+from store.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class Appender:
         self._observe = observe
         self._max_queue = max_queue
         self._patience = patience
+        self._watchdog = Watchdog(patience, self._cut)
         self._queue: deque[Pending] = deque()
         self._work = asyncio.Event()
         self._conn: Connection | None = None
@@ -76,6 +78,7 @@ class Appender:
         self._work.set()
         if self._task is not None:
             await self._task
+        self._watchdog.close()
         if self._conn is not None:
             await self._conn.close()
 
@@ -148,7 +151,7 @@ class Appender:
         started = perf_counter()
         try:
             conn = await self._connection()
-            with self._cut_when_silent(conn):
+            with self._watchdog:
                 answers = await append(conn, [pending.commit for pending in batch])
         except OperationalError as error:
             await self._recover(batch, error)
@@ -193,7 +196,7 @@ class Appender:
             try:
                 conn = await self._connection()
                 for pending in undecided:
-                    with self._cut_when_silent(conn):
+                    with self._watchdog:
                         await self._append_again(conn, pending)
             except OperationalError as again:
                 logger.warning(
@@ -222,19 +225,12 @@ class Appender:
         if not pending.answer.done():
             pending.answer.set_result(done)
 
-    @contextmanager
-    def _cut_when_silent(self, conn: Connection) -> Iterator[None]:
+    def _cut(self) -> None:
         """End the connection when the server does not answer in time: then it fails as any lost one does."""
-
-        def cut() -> None:
-            with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(conn.fileno())) as copy:
-                copy.shutdown(socket.SHUT_RDWR)
-
-        timer = asyncio.get_running_loop().call_later(self._patience, cut)
-        try:
-            yield
-        finally:
-            timer.cancel()
+        if self._conn is None:
+            return
+        with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(self._conn.fileno())) as copy:
+            copy.shutdown(socket.SHUT_RDWR)
 
     async def _connection(self) -> Connection:
         if self._conn is None or self._conn.closed:

@@ -12,16 +12,15 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import psycopg
-from psycopg import AsyncConnection, abc
+from psycopg import abc
 from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, ExecStatus, Format
-from psycopg.pq.abc import PGconn, PGresult
+from psycopg.pq.abc import PGresult
 
-from store.waiting import readable, writable_or_readable
+from store.connection import Connection
 
 PLACEHOLDER = re.compile(r"%s(?:::([a-z]+)(\[\])?)?")
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -71,7 +70,7 @@ def _bytes(values: Values) -> list[bytes]:
 
 
 def _texts(values: Values) -> list[bytes]:
-    return _bytes([None if value is None else value.encode() for value in values])
+    return [NULL if value is None else _length(len(text := value.encode())) + text for value in values]
 
 
 # For each type its oid and the function that encodes a column of it.
@@ -115,19 +114,14 @@ class Statement:
 def _array(oid: int, encode: Callable[[Values], list[bytes]], values: Sequence[Any]) -> bytes:
     if not values:
         return _empty.pack(0, 0, oid)
-    encoded = encode(values)
-    # No other value begins with a length of -1. To look for None among UUIDs would compare them all in Python.
-    return _header.pack(1, NULL in encoded, oid, len(encoded), 1) + b"".join(encoded)
+    # The flag that says whether there are nulls stays 0: the server looks for itself.
+    return _header.pack(1, 0, oid, len(values), 1) + b"".join(encode(values))
 
 
 _statements: dict[str, Statement] = {}
-_prepared: "WeakKeyDictionary[AsyncConnection[Any], set[bytes]]" = WeakKeyDictionary()
-
-# What loads the rows of a query: to find it for each column takes longer than to load a row.
-_loaders: "WeakKeyDictionary[AsyncConnection[Any], dict[str, abc.Transformer]]" = WeakKeyDictionary()
 
 
-async def flush(conn: AsyncConnection[Any], batch: Sequence[tuple[str, Iterable[Any]]]) -> list[PGresult]:
+async def flush(conn: Connection, batch: Sequence[tuple[str, Iterable[Any]]]) -> list[PGresult]:
     """Run the statements in order in one transaction and return their results, in binary format.
 
     ``conn`` is idle and in autocommit, or in a transaction, of which they are a part then. Raises the psycopg.Error of
@@ -146,22 +140,23 @@ async def flush(conn: AsyncConnection[Any], batch: Sequence[tuple[str, Iterable[
     except psycopg.errors.InvalidSqlStatementName:
         # psycopg drops all prepared statements of a connection after a rollback and after some DDL. What the first
         # attempt has prepared since would be in the way of the second.
-        _prepared.pop(conn, None)
+        conn.prepared.clear()
         await conn.execute("DEALLOCATE ALL", prepare=False)
         return await _attempt(conn, sending)
 
 
-async def select(conn: AsyncConnection[Any], sql: str, values: Iterable[Any]) -> list[tuple[Any, ...]]:
+async def select(conn: Connection, sql: str, values: Iterable[Any]) -> list[tuple[Any, ...]]:
     """The rows of one query as Python values, times in UTC; the rest is as with ``flush``."""
     [result] = await flush(conn, [(sql, values)])
-    return load(_loaders.setdefault(conn, {}), sql, result)
+    return load(conn.loaders, sql, result)
 
 
 def load(loaders: dict[str, abc.Transformer], sql: str, result: PGresult) -> list[tuple[Any, ...]]:
     """The rows of a result of ``sql``; ``loaders`` are those of the connection, this one is kept there."""
+    # To find what loads a row, column by column, takes longer than to load it.
     rows = loaders.get(sql)
     if rows is None:
-        # It must not know the connection, which it would keep from going away: times are in UTC, texts in UTF-8.
+        # It does not know the connection: times are in UTC, texts in UTF-8.
         rows = loaders[sql] = Transformer()
         rows.set_pgresult(result)
     else:
@@ -172,10 +167,9 @@ def load(loaders: dict[str, abc.Transformer], sql: str, result: PGresult) -> lis
 
 
 async def _attempt(
-    conn: AsyncConnection[Any], sending: Sequence[tuple[Statement, list[bytes | None]]]
+    conn: Connection, sending: Sequence[tuple[Statement, list[bytes | None]]]
 ) -> list[PGresult]:
-    known = _prepared.setdefault(conn, set())
-    fresh = {statement.name: statement for statement, _ in sending if statement.name not in known}
+    fresh = {statement.name: statement for statement, _ in sending if statement.name not in conn.prepared}
     async with conn.lock:
         pgconn = conn.pgconn
         try:
@@ -187,7 +181,7 @@ async def _attempt(
                     statement.name, parameters, statement.formats, result_format=Format.BINARY
                 )
             pgconn.pipeline_sync()
-            results = await _communicate(pgconn)
+            results = await _communicate(conn)
             pgconn.exit_pipeline_mode()
         except BaseException as error:
             with suppress(psycopg.Error):
@@ -196,24 +190,24 @@ async def _attempt(
                     await conn.cancel_safe(timeout=CANCEL_WITHIN)
                 await conn.close()
             raise
-    known.update(
+    conn.prepared.update(
         name for name, result in zip(fresh, results, strict=False) if result.status == ExecStatus.COMMAND_OK
     )
     _raise_first(results)
     return results[len(fresh) :]
 
 
-async def _communicate(pgconn: PGconn) -> list[PGresult]:
+async def _communicate(conn: Connection) -> list[PGresult]:
     """Send what is queued and collect the results up to the end of the transaction."""
-    fd = pgconn.socket
+    pgconn = conn.pgconn
     while pgconn.flush():
         # A server that answers before it has read everything waits for us to read.
-        await writable_or_readable(fd)
+        await conn.socket.writable_or_readable()
         pgconn.consume_input()
     results: list[PGresult] = []
     while True:
         while pgconn.is_busy():
-            await readable(fd)
+            await conn.socket.readable()
             pgconn.consume_input()
         result = pgconn.get_result()
         if result is None:

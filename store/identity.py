@@ -9,16 +9,15 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
-from psycopg import AsyncConnection, AsyncCursor
+from psycopg import AsyncCursor
 from psycopg.errors import UniqueViolation
 
 from domain.errors import Invalid, NotFound
 from domain.keys import KeyCreated, KeyRevoked, UserErased, check_email, check_label, check_scopes
+from store.connection import Connection
 from store.log import Commit, append
 from store.mapper import to_stored
 from store.statements import SetStatement
-
-Connection = AsyncConnection[tuple[Any, ...]]
 
 KEY_BYTES = 32  # 256 random bits: nobody guesses one, so a plain SHA-256 is enough to store
 PREFIX_LENGTH = 7  # 'sk_' and four characters, to tell keys apart; the rest stays unguessable

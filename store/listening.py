@@ -2,8 +2,7 @@
 
 import psycopg
 
-from store.log import Connection
-from store.waiting import readable
+from store.connection import Connection
 
 
 class Listener:
@@ -21,7 +20,7 @@ class Listener:
         Raises psycopg.OperationalError when the connection is lost.
         """
         pgconn = self.conn.pgconn
-        if not self._heard and await readable(pgconn.socket, seconds):
+        if not self._heard and await self.conn.socket.readable(seconds):
             pgconn.consume_input()
             while notice := pgconn.notifies():
                 self._heard.append((notice.relname.decode(), notice.extra.decode()))

@@ -12,9 +12,9 @@ from uuid import UUID
 import msgspec
 import psycopg
 from eventsourcing.persistence import StoredEvent
-from psycopg import AsyncConnection
 
 from domain.content import Content
+from store import connection
 from store.errors import AppendError, CommandRepeated, NameConflict, StreamConflict
 from store.flush import flush, read_bigint, read_timestamptz
 from store.statements import SetStatement, Writes, merge
@@ -22,7 +22,7 @@ from store.statements import SetStatement, Writes, merge
 CHANNEL = "skald_log"
 NOTIFY_MAX_STREAMS = 150  # a payload is under 8,000 bytes, a stream id is 32 of them
 
-Connection = AsyncConnection[tuple[Any, ...]]
+Connection = connection.Connection
 
 
 class Idempotency(msgspec.Struct, frozen=True):
@@ -157,7 +157,7 @@ async def append(conn: Connection, commits: Sequence[Commit]) -> list[Appended]:
     commit was written, and psycopg.OperationalError when the connection fails, then it is unknown (see
     ``find_committed``).
     """
-    contents = {content.ref.sha256: content for commit in commits for content in commit.contents}
+    contents = {content.digest: content.data for commit in commits for content in commit.contents}
     events = [row for commit in commits for row in rows_of(commit)]
     commands: list[tuple[Any, ...]] = []
     for commit in commits:
@@ -177,8 +177,8 @@ async def append(conn: Connection, commits: Sequence[Commit]) -> list[Appended]:
     batch: list[tuple[str, Any]] = []
     if contents:
         # By digest, so that two writers of the same contents cannot deadlock.
-        rows = [(contents[digest].ref.digest, contents[digest].data) for digest in sorted(contents)]
-        batch.append((STORE_AND_LOCK, SetStatement.columns(rows)))
+        digests = sorted(contents)
+        batch.append((STORE_AND_LOCK, (digests, [contents[digest] for digest in digests])))
     else:
         batch.append((LOCK, ()))
     place = len(batch)
@@ -224,18 +224,17 @@ def rows_of(commit: Commit) -> list[tuple[Any, ...]]:
 
 def arguments(events: Sequence[tuple[Any, ...]]) -> list[Any]:
     """What ``INSERT_EVENTS`` takes for these rows."""
-    return [*SetStatement.columns(events), notification(events)]
+    columns = SetStatement.columns(events)
+    return [*columns, notification(columns[0], columns[4])]
 
 
-def notification(events: Sequence[tuple[Any, ...]]) -> str:
+def notification(streams: Sequence[UUID], projects: Sequence[int | None]) -> str:
     """What follows the position in a notification: how many events, and the stream of each in their order.
 
     Events of no project need a look at their topic, so none is named then.
     """
-    named = [row[0].hex for row in events]
-    if len(named) > NOTIFY_MAX_STREAMS or any(row[4] is None for row in events):
-        named = []
-    return " ".join(["", str(len(events)), *named])
+    named = [] if len(streams) > NOTIFY_MAX_STREAMS or None in projects else [id.hex for id in streams]
+    return " ".join(["", str(len(streams)), *named])
 
 
 async def find_committed(conn: Connection, commit: Commit) -> Appended | None:

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-type_row = tuple[Any, ...]
-Pool = AsyncConnectionPool[AsyncConnection[type_row]]
+from store.connection import Connection
+
+Pool = AsyncConnectionPool[Connection]
 
 OPTIONS: dict[str, Any] = {
     "autocommit": True,
@@ -17,9 +17,9 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-async def connect(dsn: str, *, application_name: str = "skald") -> AsyncConnection[type_row]:
+async def connect(dsn: str, *, application_name: str = "skald") -> Connection:
     """One autocommit connection; the caller closes it. Raises psycopg.OperationalError."""
-    return await AsyncConnection.connect(dsn, **OPTIONS, application_name=application_name)
+    return await Connection.connect(dsn, **OPTIONS, application_name=application_name)
 
 
 async def open_pool(dsn: str, *, size: int, timeout: float = 5.0) -> Pool:
@@ -29,6 +29,7 @@ async def open_pool(dsn: str, *, size: int, timeout: float = 5.0) -> Pool:
     """
     pool: Pool = AsyncConnectionPool(
         dsn,
+        connection_class=Connection,
         min_size=min(2, size),
         max_size=size,
         timeout=timeout,

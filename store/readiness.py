@@ -2,13 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from psycopg import AsyncConnection
-
+from store.connection import Connection
 from store.migrate import collect
-
-Connection = AsyncConnection[tuple[Any, ...]]
 
 # A new database has no such table yet; that is "not ready" and no error.
 SELECT_HISTORY = "SELECT to_regclass('schema_migrations') IS NOT NULL"

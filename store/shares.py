@@ -3,23 +3,20 @@
 import secrets
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
-from psycopg import AsyncConnection
 from psycopg.errors import UniqueViolation
 
 from domain.errors import NotFound
 from domain.events import Event
 from domain.shares import ShareCreated, ShareRevoked, check_expiry, check_label
+from store.connection import Connection
 from store.identity import digest_of, find_project
 from store.ids import new_id
 from store.log import Commit, append
 from store.mapper import to_stored
 from store.statements import SetStatement, Writes
-
-Connection = AsyncConnection[tuple[Any, ...]]
 
 TOKEN_BYTES = 32  # 256 random bits: nobody guesses one, so a plain SHA-256 is enough to store
 TOKEN_PREFIX = "sks_"  # noqa: S105

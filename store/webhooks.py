@@ -8,14 +8,13 @@ from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
-from psycopg import AsyncConnection
 
 from domain.errors import Conflict, NotFound
 from domain.webhooks import MAX_WEBHOOKS
+from store.connection import Connection
 from store.ids import new_id
 from store.sealing import Sealer
 
-Connection = AsyncConnection[tuple[Any, ...]]
 Status = Literal["pending", "delivered", "failed"]
 Cause = Literal["event", "redelivery", "replay"]
 

@@ -29,6 +29,7 @@ import pytest
 
 from cli.child import Child
 from store import identity
+from store.connection import Connection
 from store.pool import connect
 from tests.servers import ROOT, descendants, free_port
 
@@ -114,7 +115,7 @@ class Service:
         )
         return secret
 
-    def _identity(self, call: Callable[[identity.Connection], Coroutine[Any, Any, T]]) -> T:
+    def _identity(self, call: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
         async def once() -> T:
             conn = await connect(self.database_url)
             try:

@@ -7,11 +7,11 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-from psycopg import AsyncConnection
 
 from api.app import create_app
 from api.config import ApiConfig
 from store import identity
+from store.connection import Connection
 from store.log import head
 
 Asgi = Any
@@ -90,7 +90,7 @@ class Space:
     def __init__(
         self,
         app: Asgi,
-        conn: AsyncConnection[Any],
+        conn: Connection,
         project: identity.Project,
         user: identity.User,
         key: str,
@@ -180,7 +180,7 @@ TYPES = {
 
 async def open_space(
     app: Asgi,
-    conn: AsyncConnection[Any],
+    conn: Connection,
     *,
     scopes: Sequence[str] = ("llm_skill:write",),
     user: identity.User | None = None,

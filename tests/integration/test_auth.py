@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-import psycopg
 import pytest
 
 from api import auth
@@ -14,10 +13,9 @@ from api.auth import Authenticator, require
 from api.marks import Marks
 from domain.errors import NotAuthenticated, NotFound, PermissionDenied
 from store import identity
+from store.connection import Connection
 from store.log import head
 from store.pool import Pool, connect, open_pool
-
-Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from store.connection import Connection
 from store.flush import Statement, flush, read_bigint, read_timestamptz
 from store.pool import connect
 
@@ -125,12 +126,12 @@ def test_a_placeholder_names_its_type() -> None:
         Statement("SELECT %s")
 
 
-async def numbers(conn: psycopg.AsyncConnection[tuple[int, ...]]) -> list[int]:
+async def numbers(conn: Connection) -> list[int]:
     rows = await (await conn.execute("SELECT number FROM flushed ORDER BY number")).fetchall()
     return [number for (number,) in rows]
 
 
-async def lock_is_awaited(conn: psycopg.AsyncConnection[tuple[int, ...]]) -> bool:
+async def lock_is_awaited(conn: Connection) -> bool:
     row = await (
         await conn.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
     ).fetchone()

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-import psycopg
 import pytest
 from litestar import Litestar
 
@@ -23,10 +22,9 @@ from api.rate_limit import RateLimiter
 from cli.schema import FOLDERS
 from domain.errors import Invalid, NotFound
 from store import identity
+from store.connection import Connection
 from store.log import head, read_after
 from store.pool import connect, open_pool
-
-Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 
 @pytest.fixture

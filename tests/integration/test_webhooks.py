@@ -33,9 +33,10 @@ from projections import feed
 from projections.cloudevents import cloudevent_json
 from store import identity, webhooks
 from store.appender import Appender
+from store.connection import Connection
 from store.pool import connect
 from store.sealing import Sealer
-from store.webhooks import Connection, Delivery, Webhook
+from store.webhooks import Delivery, Webhook
 from tests.following import following
 from tests.histories import History, created, published
 from tests.receiver import Received, Receiver, Reply, receiving
