@@ -128,7 +128,7 @@ class Tail:
                 await self._catch_up(listener.conn)
             self._marks.heard()
             if heard:
-                await asyncio.sleep(GATHER)
+                await listener.pause(GATHER)
 
     def committed(self, done: Done) -> None:
         """Mark what this process has just appended, before anybody is told that it is durable.

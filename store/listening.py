@@ -1,5 +1,7 @@
 """Hearing notifications on a connection that runs queries, too."""
 
+import asyncio
+
 import psycopg
 
 from store.connection import Connection
@@ -19,13 +21,23 @@ class Listener:
 
         Raises psycopg.OperationalError when the connection is lost.
         """
-        pgconn = self.conn.pgconn
+        # What has come during a pause is there without a wait.
+        self._take()
         if not self._heard and await self.conn.socket.readable(seconds):
-            pgconn.consume_input()
-            while notice := pgconn.notifies():
-                self._heard.append((notice.relname.decode(), notice.extra.decode()))
+            self._take()
         heard, self._heard = self._heard, []
         return heard
+
+    async def pause(self, seconds: float) -> None:
+        """Not be woken for a while: what comes is heard together, afterwards."""
+        self.conn.socket.release()
+        await asyncio.sleep(seconds)
+
+    def _take(self) -> None:
+        pgconn = self.conn.pgconn
+        pgconn.consume_input()
+        while notice := pgconn.notifies():
+            self._heard.append((notice.relname.decode(), notice.extra.decode()))
 
     def _keep(self, notice: psycopg.Notify) -> None:
         self._heard.append((notice.channel, notice.payload))
