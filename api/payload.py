@@ -67,10 +67,10 @@ def ignore(raw: bytes, content_type: str | bytes | None) -> None:
 
 def check_content_type(content_type: str | bytes | None) -> None:
     """Raise UnsupportedMediaType unless it is JSON; parameters such as a charset are ignored (JSON is UTF-8)."""
+    if content_type == b"application/json":
+        return
     if isinstance(content_type, bytes):
         content_type = content_type.decode("latin-1")
-    if content_type == "application/json":
-        return
     media_type = (content_type or "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         sent = f"not {media_type}" if media_type else "and name that type in Content-Type"

@@ -149,9 +149,12 @@ class Reader:
 
     async def contents(self, digests: list[bytes]) -> dict[bytes, bytes]:
         """Contents by digest; they never change, so what has been read once is kept as long as there is room."""
-        have = {digest: data for digest in digests if (data := self._contents.get(digest)) is not None}
-        missing = [digest for digest in digests if digest not in have]
-        if missing:
+        have: dict[bytes, bytes] = {}
+        for digest in digests:
+            data = self._contents.get(digest)
+            if data is not None:
+                have[digest] = data
+        if len(have) < len(digests) and (missing := [digest for digest in digests if digest not in have]):
             async with self._pool.connection() as conn:
                 read = await contents.read(conn, missing)
             for digest, data in read.items():

@@ -82,7 +82,8 @@ def apply_edits(
                 **where,
             )
         text = text.replace(edit.old, edit.new, 1)
-    if len(text) > max_bytes or len(text.encode()) > max_bytes:
+    # No character has more than four bytes.
+    if len(text) * 4 > max_bytes and len(text.encode()) > max_bytes:
         raise too_big(max_bytes, attr=f"{attr}__{len(edits) - 1}__new", edit_index=len(edits) - 1, **where)
     return text
 

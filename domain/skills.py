@@ -252,7 +252,7 @@ class Skill(Versioned, kw_only=True):
             old_body = texts[self.body.digest].decode()
             new_body = apply_edits(old_body, changes.edits, attr="edits")
             same_headings = stays(old_body, changes.edits)
-            if not new_body.strip():
+            if not new_body or new_body.isspace():
                 last = len(changes.edits) - 1
                 raise Invalid(
                     "The edits leave a blank body.", code="blank", attr=f"edits__{last}__new", edit_index=last
