@@ -8,6 +8,7 @@ an older value never replaces a newer one, and an emptied Redis, which has lost 
 import asyncio
 import logging
 from collections.abc import Mapping
+from itertools import islice
 from time import monotonic
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -24,6 +25,9 @@ RETRY = 1.0  # seconds without Redis after a failure
 ETAG = 34  # bytes of a quoted entity tag
 HEADER = 8 + 16 + ETAG
 MAX_OFFERS = 64  # fills under way; more of them are dropped, a later read fills again
+# Commands that fetch values under way, so that a large one does not hold up everybody; and the values of one.
+ABREAST = 2
+AT_ONCE = 16
 
 # A reader's value counts only if no later event has been applied meanwhile and nothing newer stands there: what was removed
 # for an event cannot come back as it was before.
@@ -66,8 +70,21 @@ def pack(position: int, stream_id: UUID, etag: bytes, body: bytes) -> bytes:
     return position.to_bytes(8, "big") + stream_id.bytes + etag.ljust(ETAG) + body
 
 
+def _view(value: bytes | None, checkpoint: bytes | None) -> View | None:
+    # Earlier releases left an empty one for what had been archived.
+    if value is None or checkpoint is None or len(value) == HEADER:
+        return None
+    position = int.from_bytes(value[:8], "big")
+    return View(
+        UUID(bytes=value[8:24]), value[24:HEADER].rstrip(), value[HEADER:], max(position, int(checkpoint))
+    )
+
+
 class RedisViews:
-    """Reads never wait for a Redis that is away: after a failure it is left alone for a second."""
+    """Reads never wait for a Redis that is away: after a failure it is left alone for a second.
+
+    What is asked for while other values are on their way is fetched together, by one command.
+    """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -75,6 +92,8 @@ class RedisViews:
         self._apply = redis.register_script(APPLY)
         self._away_until = 0.0
         self._offers: set[asyncio.Task[None]] = set()
+        self._waiting: dict[str, list[asyncio.Future[View | None]]] = {}
+        self._fetches: set[asyncio.Task[None]] = set()
 
     @property
     def available(self) -> bool:
@@ -84,19 +103,38 @@ class RedisViews:
         """The value of a name; None when there is none, or no Redis."""
         if not self.available:
             return None
-        try:
-            found: list[Any] = await self._redis.mget(key_of(project_id, kind, name), CHECKPOINT)
-        except (RedisError, OSError, TimeoutError) as error:
-            self._failed(error)
-            return None
-        value, checkpoint = found
-        # Earlier releases left an empty one for what had been archived.
-        if value is None or checkpoint is None or len(value) == HEADER:
-            return None
-        position = int.from_bytes(value[:8], "big")
-        return View(
-            UUID(bytes=value[8:24]), value[24:HEADER].rstrip(), value[HEADER:], max(position, int(checkpoint))
-        )
+        waiter: asyncio.Future[View | None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key_of(project_id, kind, name), []).append(waiter)
+        self._start()
+        return await waiter
+
+    def _start(self) -> None:
+        if self._waiting and len(self._fetches) < ABREAST:
+            # A task of its own: a client that goes away cancels its own wait and nobody else's.
+            task = asyncio.create_task(self._fetch(), name="redis-fetch")
+            self._fetches.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._fetches.discard(task)
+        self._start()
+
+    async def _fetch(self) -> None:
+        while self._waiting:
+            keys = list(islice(self._waiting, AT_ONCE))
+            waiters = [self._waiting.pop(key) for key in keys]
+            views: list[View | None] = [None] * len(keys)
+            try:
+                if self.available:
+                    found: list[Any] = await self._redis.mget(*keys, CHECKPOINT)
+                    views = [_view(value, found[-1]) for value in found[:-1]]
+            except (RedisError, OSError, TimeoutError) as error:
+                self._failed(error)
+            finally:
+                for view, waiting in zip(views, waiters, strict=True):
+                    for waiter in waiting:
+                        if not waiter.done():
+                            waiter.set_result(view)
 
     def offer(
         self, project_id: int, kind: str, name: str, stream_id: UUID, as_of: int, etag: bytes, body: bytes

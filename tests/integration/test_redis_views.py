@@ -133,6 +133,100 @@ async def test_all_is_forgotten_and_nothing_else(views: RedisViews, redis: "Redi
     assert await found(views) is None
 
 
+class Commands:
+    """Notes which keys each command fetches, and holds the commands back until ``opened``."""
+
+    def __init__(self, views: RedisViews, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.keys: list[list[str]] = []
+        self.opened = asyncio.Event()
+        self.failing = False
+        mget = views._redis.mget
+
+        async def held(*keys: str) -> Any:
+            self.keys.append([key for key in keys if key != redis_views.CHECKPOINT])
+            await self.opened.wait()
+            if self.failing:
+                raise ConnectionError("cut")
+            return await mget(*keys)
+
+        monkeypatch.setattr(views._redis, "mget", held)
+
+    async def until(self, count: int) -> None:
+        async with asyncio.timeout(5):
+            while len(self.keys) < count:
+                await asyncio.sleep(0.005)
+
+
+async def written(views: RedisViews, names: list[str]) -> None:
+    await views.apply(None, 5, {})
+    for name in names:
+        await offer(views, 6, name.encode(), name)
+
+
+async def test_what_is_asked_meanwhile_is_fetched_together(
+    views: RedisViews, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"n{number}" for number in range(redis_views.AT_ONCE + 5)]
+    await written(views, names)
+    commands = Commands(views, monkeypatch)
+    first = []
+    for name in names[: redis_views.ABREAST]:
+        first.append(asyncio.create_task(found(views, name)))
+        await commands.until(len(first))
+    others = [asyncio.create_task(found(views, name)) for name in ("unknown", *names, *names)]
+    await asyncio.sleep(0.05)
+    assert len(commands.keys) == redis_views.ABREAST
+    commands.opened.set()
+    async with asyncio.timeout(5):
+        expected: list[tuple[bytes, int] | None] = [(name.encode(), 6) for name in names]
+        assert await asyncio.gather(*first) == expected[: redis_views.ABREAST]
+        assert await asyncio.gather(*others) == [None, *expected, *expected]
+    sizes = [len(keys) for keys in commands.keys]
+    assert sizes == [1] * redis_views.ABREAST + [redis_views.AT_ONCE, 6]
+    # And whoever comes after a pause is not forgotten.
+    async with asyncio.timeout(5):
+        assert await found(views, "n0") == (b"n0", 6)
+
+
+async def test_whoever_goes_away_takes_nobody_along(
+    views: RedisViews, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await written(views, ["x", "y"])
+    commands = Commands(views, monkeypatch)
+    asked = [asyncio.create_task(found(views, name)) for name in "xxyy"]
+    await commands.until(1)
+    asked[0].cancel()
+    asked[3].cancel()
+    await asyncio.sleep(0)
+    commands.opened.set()
+    async with asyncio.timeout(5):
+        assert await asked[1] == (b"x", 6)
+        assert await asked[2] == (b"y", 6)
+
+
+async def test_a_failure_keeps_nobody_waiting(views: RedisViews, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_views, "RETRY", 0.1)
+    await written(views, ["x", "y"])
+    commands = Commands(views, monkeypatch)
+    asked = []
+    for count in range(1, redis_views.ABREAST + 1):
+        asked.append(asyncio.create_task(found(views)))
+        await commands.until(count)
+    asked += [asyncio.create_task(found(views, name)) for name in "xyz"]
+    await asyncio.sleep(0)
+    commands.failing = True
+    commands.opened.set()
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(*asked) == [None] * len(asked)
+    assert is_away(views)
+    # Those who waited were not each sent to find out for themselves.
+    assert len(commands.keys) == redis_views.ABREAST
+    commands.failing = False
+    await asyncio.sleep(0.15)
+    async with asyncio.timeout(5):
+        assert await found(views) == (b"x", 6)
+
+
 async def test_what_an_earlier_release_left_for_an_archived_name_is_no_value(
     views: RedisViews, redis: "Redis"
 ) -> None:
