@@ -175,7 +175,7 @@ async def run(
         return to_response(
             json_answer(reader.render_write(kind, done.version), status=done.status, extra=headers)
         )
-    body, etag = reader.answer_write(caller.project_id, kind, done.version, done.position)
+    body, etag = done.answer or reader.answer_write(caller.project_id, kind, done.version, done.position)
     return to_response(json_answer(body, etag=etag, status=done.status, extra=headers))
 
 

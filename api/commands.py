@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -56,13 +55,17 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 class Done(msgspec.Struct, frozen=True):
-    """What a command led to. ``version`` is None for a label; ``replayed`` when an earlier request had done it."""
+    """What a command led to. ``version`` is None for a label; ``replayed`` when an earlier request had done it.
+
+    ``answer`` is what a new version is answered with, and its entity tag: whoever reads it finds it ready by now.
+    """
 
     status: int
     position: int
     version: Version | None
     replayed: bool = False
     stream_id: UUID = UUID(int=0)
+    answer: tuple[bytes, bytes] | None = None
 
 
 Decide = Callable[[Loaded[A], A], Awaitable[list[Content]]]
@@ -262,8 +265,23 @@ class Commands:
             idempotency=_remembered(caller, status),
             claims=tuple(claims),
         )
+        view = folded.views.get(artifact.id)
+        if view is not None and (
+            more := [part for part in (view.body, view.outline) if part and part not in data]
+        ):
+            data |= await self._reader.contents(more)
+        version: Version | None = None
+        answer: tuple[bytes, bytes] | None = None
+
+        def show(appended: Appended) -> None:
+            nonlocal version, answer
+            if view is not None:
+                version = _version(caller, artifact, view, appended, loaded, data)
+                answer = self._reader.answer_write(caller.project_id, artifact.KIND, version, appended.last)
+
         try:
-            appended = await self._appender.append(commit)
+            # Shown before it is marked: nobody who finds an old answer outdated has to look further than the board.
+            appended = await self._appender.append(commit, show)
         except CommandRepeated:
             # Another host had the same key at the same moment, and was first.
             if (done := await self._repeated(caller)) is not None:
@@ -273,14 +291,14 @@ class Commands:
         self._repository.keep(caller.project_id, artifact, first_at, appended.last, frozenset(parts) or known)
         if is_long(artifact, len(events)):
             await self._repository.save(artifact)
-        view = folded.views.get(artifact.id)
-        version = None
         if view is not None:
-            version = await self._version(caller, artifact, view, appended, first_at, data)
+            if answer is None:
+                # It failed there; who asked hears why.
+                show(appended)
         elif isinstance(events[-1], Archived | Restored):
             async with self._pool.connection() as conn:
                 version = await self._left_by(conn, artifact.id, artifact.version, type(events[-1]))
-        return Done(status, appended.last, version, stream_id=artifact.id)
+        return Done(status, appended.last, version, stream_id=artifact.id, answer=answer)
 
     @staticmethod
     async def _left_by(
@@ -292,40 +310,35 @@ class Commands:
             version, latest_version=version.number, labels=[], deleted=issubclass(event, Archived)
         )
 
-    async def _version(
-        self,
-        caller: Caller,
-        artifact: Versioned,
-        view: View,
-        appended: Appended,
-        first_at: datetime,
-        parts: dict[bytes, bytes],
-    ) -> Version:
-        """The new version as a read would find it, put together from what is at hand: ``parts`` are contents by digest."""
-        missing = [
-            digest for digest in (view.body, view.outline) if digest is not None and digest not in parts
-        ]
-        if missing:
-            parts |= await self._reader.contents(missing)
-        return Version(
-            stream_id=artifact.id,
-            name=artifact.name,
-            latest_version=artifact.number,
-            first_at=first_at,
-            as_of=appended.last,
-            number=artifact.number,
-            id=artifact.version_id,
-            stream_version=artifact.version,
-            position=appended.last,
-            created_at=appended.recorded_at,
-            body=parts[view.body],
-            details=view.details.data,
-            outline=None if view.outline is None else parts[view.outline],
-            manifest=None if view.manifest is None else view.manifest.data,
-            package=None if view.package is None else view.package.data,
-            labels=[],
-            author=caller.author,
-        )
+
+def _version(
+    caller: Caller,
+    artifact: Versioned,
+    view: View,
+    appended: Appended,
+    loaded: Loaded[Any] | None,
+    parts: dict[bytes, bytes],
+) -> Version:
+    """The new version as a read would find it, put together from what is at hand: ``parts`` are contents by digest."""
+    return Version(
+        stream_id=artifact.id,
+        name=artifact.name,
+        latest_version=artifact.number,
+        first_at=loaded.first_at if loaded else appended.recorded_at,
+        as_of=appended.last,
+        number=artifact.number,
+        id=artifact.version_id,
+        stream_version=artifact.version,
+        position=appended.last,
+        created_at=appended.recorded_at,
+        body=parts[view.body],
+        details=view.details.data,
+        outline=None if view.outline is None else parts[view.outline],
+        manifest=None if view.manifest is None else view.manifest.data,
+        package=None if view.package is None else view.package.data,
+        labels=[],
+        author=caller.author,
+    )
 
 
 def _remembered(caller: Caller, status: int) -> Idempotency | None:

@@ -62,6 +62,10 @@ class Marks:
             if self._file is not None:
                 fcntl.lockf(self._file, fcntl.LOCK_UN, 1, 0)
 
+    def have(self, marks: Iterable[tuple[int, int]]) -> bool:
+        """Whether each slot is at its position or above it."""
+        return all(self._slots[slot] >= position for slot, position in marks)
+
     def heard(self) -> None:
         """The tail has just seen the end of the log."""
         self._heard = monotonic()

@@ -163,7 +163,7 @@ class Importing:
             body = self.reader.render_write(KIND, version)
             etag, outcome = etag_of(body), "created" if done.status == 201 else "published"
         else:
-            body, etag = self.reader.answer_write(project_id, KIND, version, done.position)
+            body, etag = done.answer or self.reader.answer_write(project_id, KIND, version, done.position)
             outcome = "created" if done.status == 201 else "published"
         more = msgspec.json.encode({"outcome": outcome, "problems": self.skill.problems})
         # The tag is that of the skill itself, as a read of it would have it, so that a change may start from it.

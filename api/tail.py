@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 POLL = 0.5  # seconds; a notification is a hint, the poll is the promise
 # Seconds until it listens again: what this host writes is marked by who writes it, so only others' writes wait for it.
 GATHER = 0.005
+# How often it looks whether the writer has marked what it wrote, if it is on this host, and the seconds between.
+LOOKS, LOOK_EVERY = 5, 0.001
 CATCH_UP = 10_000  # events; above it one raised floor is cheaper than marking each stream
 
 # events_pkey
@@ -28,6 +30,9 @@ SELECT = "SELECT position, stream_id, topic FROM events WHERE position > %s ORDE
 
 # An erased person may stand in any representation, and replaced tables may have had anything in them.
 EVERYWHERE = {UserErased.TOPIC, ReadModelsReplaced.TOPIC}
+
+
+Changes = list[tuple[int, int]]  # slots, each with the position of an event
 
 
 class Tail:
@@ -124,11 +129,29 @@ class Tail:
         while True:
             heard = await listener.hear(POLL)
             # A silent poll looks for what was not heard.
-            if not heard or not all(self._mark_named(payload) for _, payload in heard):
-                await self._catch_up(listener.conn)
+            found = self._named([payload for _, payload in heard]) if heard else None
+            changes, last = found or await self._looked_up(listener.conn)
+            await self._let_writers_mark(listener, changes)
+            self._take(changes, last)
             self._marks.heard()
             if heard:
                 await listener.pause(GATHER)
+
+    async def _let_writers_mark(self, listener: Listener, changes: Changes) -> None:
+        """Wait a little for the writers of this host: they show what they wrote before they mark it.
+
+        Whoever finds a mark and nothing shown reads the database; many do that at the same time when the name is hot.
+        """
+        for _ in range(LOOKS):
+            if self._marks.have(changes):
+                return
+            await listener.pause(LOOK_EVERY)
+
+    def _take(self, changes: Changes, last: int) -> None:
+        if changes:
+            self._marks.raise_each(changes)
+        if last > self.seen:
+            self._move(last)
 
     def committed(self, done: Done) -> None:
         """Mark what this process has just appended, before anybody is told that it is durable.
@@ -143,33 +166,30 @@ class Tail:
         if done[0][1].first == self.seen + 1:
             self._move(done[-1][1].last)
 
-    def _mark_named(self, payload: str) -> bool:
-        """Mark the streams that a notification names; False when it leaves a gap or names none."""
-        position = int(payload.partition(" ")[0])
-        if position <= self.seen:
-            return True
-        _, count, *streams = payload.split()
-        if position - int(count) != self.seen or len(streams) != int(count):
-            return False
-        # Each stream to its own event: to the last of them all, what a writer has just kept would count as old.
-        first = position - len(streams) + 1
-        self._marks.raise_each(
-            (Marks.slot(UUID(hex=stream)), first + index) for index, stream in enumerate(streams)
-        )
-        self._move(position)
-        return True
+    def _named(self, payloads: list[str]) -> tuple[Changes, int] | None:
+        """What notifications name, and the position of the last; None when they leave a gap or do not name all."""
+        changes: Changes = []
+        last = self.seen
+        for payload in payloads:
+            position = int(payload.partition(" ")[0])
+            if position <= last:
+                continue
+            _, count, *streams = payload.split()
+            if position - int(count) != last or len(streams) != int(count):
+                return None
+            # Each stream to its own event: to the last of them all, what a writer has just kept would count as old.
+            changes += [(Marks.slot(UUID(hex=stream)), last + nth) for nth, stream in enumerate(streams, 1)]
+            last = position
+        return changes, last
 
-    async def _catch_up(self, conn: Connection) -> None:
+    async def _looked_up(self, conn: Connection) -> tuple[Changes, int]:
+        """What the log has after what was seen, and its end."""
         rows = await (await conn.execute(SELECT, (self.seen, CATCH_UP), binary=True)).fetchall()
-        if not rows:
-            return
-        last: int = rows[-1][0]
         if len(rows) == CATCH_UP:
             last = await head(conn)
-            self._marks.raise_to([FLOOR], last)
-        else:
-            self._marks.raise_each(
-                (FLOOR if topic in EVERYWHERE else Marks.slot(stream), position)
-                for position, stream, topic in rows
-            )
-        self._move(last)
+            return [(FLOOR, last)], last
+        changes = [
+            (FLOOR if topic in EVERYWHERE else Marks.slot(stream), position)
+            for position, stream, topic in rows
+        ]
+        return changes, rows[-1][0] if rows else self.seen

@@ -30,10 +30,12 @@ PATIENCE = 20.0  # seconds that a commit waits for a lost or silent database bef
 
 Observer = Callable[[int, float], None]
 Done = Sequence[tuple[Commit, Appended]]
+Durable = Callable[[Appended], None]
 
 
 class Pending(NamedTuple):
     commit: Commit
+    durable: Durable | None
     claims: frozenset[Hashable]
     answer: "asyncio.Future[Appended]"
     since: float
@@ -86,16 +88,17 @@ class Appender:
     def running(self) -> bool:
         return self._task is not None and not self._task.done()
 
-    async def append(self, commit: Commit) -> Appended:
+    async def append(self, commit: Commit, durable: Durable | None = None) -> Appended:
         """Wait until the commit is durable and say where it stands.
 
+        ``durable`` is called with that before ``committed`` is, and whether or not somebody still waits. It must not raise.
         Raises StreamConflict, NameConflict, CommandRepeated (nothing written) or AppenderBusy (queue full, or the
         database was away for too long, then its fate is unknown and only an idempotency key makes a retry safe).
         """
         if self._closing or not self.running or len(self._queue) >= self._max_queue:
             raise AppenderBusy("the appender takes no more work now")
         claims = frozenset(commit.claims) | {event.originator_id for event in commit.events}
-        pending = Pending(commit, claims, asyncio.get_running_loop().create_future(), monotonic())
+        pending = Pending(commit, durable, claims, asyncio.get_running_loop().create_future(), monotonic())
         self._queue.append(pending)
         self._work.set()
         return await pending.answer
@@ -166,16 +169,25 @@ class Appender:
                 raise
             self._fail(batch, conflict(error) or error)
             return
-        if self._committed is not None:
-            self._committed(
-                [(pending.commit, answer) for pending, answer in zip(batch, answers, strict=True)]
-            )
-        # The answers before the figures: they are true, whatever happens to those.
-        for pending, answer in zip(batch, answers, strict=True):
-            if not pending.answer.done():
-                pending.answer.set_result(answer)
+        # Before the figures: it is true, whatever happens to those.
+        self._tell(list(zip(batch, answers, strict=True)))
         if self._observe is not None:
             self._observe(len(batch), perf_counter() - started)
+
+    def _tell(self, done: Sequence[tuple[Pending, Appended]]) -> None:
+        """Who has it ready, then who marks it, then who waits for it."""
+        for pending, answer in done:
+            if pending.durable is not None:
+                try:
+                    pending.durable(answer)
+                except Exception:
+                    # It is in the log: the others must not hear that it failed.
+                    logger.exception("what is to be done with a durable commit failed")
+        if self._committed is not None:
+            self._committed([(pending.commit, answer) for pending, answer in done])
+        for pending, answer in done:
+            if not pending.answer.done():
+                pending.answer.set_result(answer)
 
     async def _recover(self, batch: list[Pending], error: OperationalError) -> None:
         """After a lost connection: find out which commits made it, and append only the others again."""
@@ -220,10 +232,7 @@ class Appender:
                     known = conflict(refused) if isinstance(refused, psycopg.Error) else None
                     self._fail([pending], known or refused)
                     return
-        if self._committed is not None:
-            self._committed([(pending.commit, done)])
-        if not pending.answer.done():
-            pending.answer.set_result(done)
+        self._tell([(pending, done)])
 
     def _cut(self) -> None:
         """End the connection when the server does not answer in time: then it fails as any lost one does."""

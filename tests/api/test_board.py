@@ -1,14 +1,20 @@
 """A name that one process has changed is answered by the others without asking Redis or the database."""
 
 import re
+from collections.abc import Iterable
 from time import sleep
 
 import httpx
+import pytest
 
+from api import tail
+from api.marks import Marks
 from api.metrics import FLUSH_EVERY
+from api.reader import Reader
 from benchmarks.load import exchange, get
 from benchmarks.places import spread
-from tests.api.space import skill
+from projections.versions import Version
+from tests.api.space import Space, skill
 from tests.service import MakeService
 
 MISSES = re.compile(r'^skald_cache_requests_total\{cache="process",result="miss"\} (\S+)$', re.MULTILINE)
@@ -46,3 +52,50 @@ def test_the_other_process_has_what_was_written(make_service: MakeService) -> No
         for one in sockets:
             assert exchange(one, get(path, key))[0] == 404
             one.close()
+
+
+async def test_a_version_is_shown_before_it_is_marked(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the two nobody would find it, and all who read the name would ask the database at once."""
+    monkeypatch.setattr(tail, "LOOK_EVERY", 1.0)
+    order: list[tuple[str, int]] = []
+    answer_write, raise_each = Reader.answer_write, Marks.raise_each
+
+    def shown(
+        self: Reader, project_id: int, kind: str, version: Version, position: int
+    ) -> tuple[bytes, bytes]:
+        answer = answer_write(self, project_id, kind, version, position)
+        assert self.peek(project_id, kind, version.name) is not None
+        order.append(("shown", position))
+        return answer
+
+    def marked(self: Marks, marks: Iterable[tuple[int, int]]) -> None:
+        several = list(marks)
+        order.extend(("marked", position) for _, position in several)
+        raise_each(self, several)
+
+    monkeypatch.setattr(Reader, "answer_write", shown)
+    monkeypatch.setattr(Marks, "raise_each", marked)
+    await space.create()
+    start = await space.head()
+    await space.publish("pdf-forms", 1, body="two\n")
+    await space.ok(201, await space.post("name/pdf-forms/files/", json={"path": "a.txt", "content": "a"}))
+    await space.ok(201, await space.post("name/pdf-forms/duplicate", json={"new_name": "copy"}))
+    for position in range(start, start + 4):
+        assert order.index(("shown", position)) < order.index(("marked", position))
+        assert order.count(("shown", position)) == 1
+
+
+async def test_an_answer_that_cannot_be_made_is_an_error_for_its_caller_alone(
+    space: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await space.create()
+
+    def broken(*_: object) -> tuple[bytes, bytes]:
+        raise RuntimeError("no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Reader, "answer_write", broken)
+        assert (await space.patch("pdf-forms", {"base_version": 1, "body": "two\n"})).status_code == 500
+    # It is in the log all the same, and the next one follows it.
+    assert (await space.show())["version"] == 2
+    assert (await space.publish("pdf-forms", 2, body="three\n"))["version"] == 3

@@ -11,9 +11,9 @@ import msgspec
 import psycopg
 import pytest
 
-from store.appender import Appender
+from store.appender import Appender, Done
 from store.errors import AppenderBusy, NameConflict, StreamConflict
-from store.log import LOCK, Commit
+from store.log import LOCK, Appended, Commit
 from store.pool import connect
 from tests import invariants
 from tests.histories import History, created, published
@@ -137,6 +137,42 @@ async def test_a_caller_that_leaves_takes_nothing_with_it(fresh_database_url: st
         rows = conn.execute("SELECT name FROM active_names ORDER BY name").fetchall()
     assert len(rows) == 7
     assert ("late-1",) not in rows
+    invariants.check(fresh_database_url)
+
+
+async def test_what_is_durable_is_ready_before_it_is_marked_and_marked_before_it_is_answered(
+    fresh_database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "store.appender")
+    told: list[tuple[str, int]] = []
+
+    def committed(done: Done) -> None:
+        told.extend(("marked", appended.last) for _, appended in done)
+
+    def ready(appended: Appended) -> None:
+        told.append(("ready", appended.last))
+        if appended.last == 3:
+            raise RuntimeError("no answer can be made of it")
+
+    async def append(name: str) -> int:
+        appended = await appender.append(created(name)[1], ready)
+        told.append(("answered", appended.last))
+        return appended.last
+
+    async with running(fresh_database_url, committed=committed) as appender:
+        async with log_held(fresh_database_url):
+            first = asyncio.create_task(append("first"))
+            await asyncio.sleep(0.05)
+            others = [asyncio.create_task(append(f"skill-{n}")) for n in range(3)]
+            others.append(asyncio.create_task(append("last")))
+            await asyncio.sleep(0.05)
+            first.cancel()
+        results = await asyncio.gather(first, *others, return_exceptions=True)
+    assert isinstance(results[0], asyncio.CancelledError)
+    assert results[1:] == [2, 3, 4, 5]
+    # The first was under way when its caller left: it is in the log, so it is shown and marked.
+    assert told[:2] == [("ready", 1), ("marked", 1)]
+    assert told[2:] == [(what, n) for what in ("ready", "marked", "answered") for n in range(2, 6)]
     invariants.check(fresh_database_url)
 
 

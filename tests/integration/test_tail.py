@@ -86,6 +86,32 @@ async def test_writes_that_follow_each_other_are_heard_together(
         assert not any(marks.is_fresh(Marks.slot(skill.id), 0) for skill, _ in made)
 
 
+async def test_a_writer_of_this_host_may_show_what_it_wrote_before_it_is_marked(
+    fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tailing, "LOOK_EVERY", 0.02)
+    monkeypatch.setattr(tailing, "LOOKS", 100_000)
+    async with following(fresh_database_url) as (marks, tail):
+        [slot] = await write(fresh_database_url, "a")
+        await asyncio.sleep(0.1)
+        assert marks.is_fresh(slot, 0)
+        assert tail.seen == 0
+        # What the writer does when it has shown it, in whichever process.
+        marks.raise_to([slot], 1)
+        await until(lambda: tail.seen == 1, "it goes on")
+
+
+async def test_a_writer_that_is_elsewhere_or_dead_is_not_waited_for(
+    fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tailing, "LOOK_EVERY", 0.1)
+    async with following(fresh_database_url) as (marks, tail):
+        [slot] = await write(fresh_database_url, "a")
+        assert marks.is_fresh(slot, 0)
+        await until(lambda: not marks.is_fresh(slot, 0), "it is marked")
+        await until(lambda: tail.seen == 1, "it goes on")
+
+
 async def test_what_is_older_than_its_start_is_distrusted(fresh_database_url: str) -> None:
     await write(fresh_database_url, "a")
     async with following(fresh_database_url) as (marks, _):
@@ -160,7 +186,7 @@ async def test_far_behind_it_marks_everything_at_once(
     tail = Tail(fresh_database_url, marks)
     await write(fresh_database_url, "a", "b", "c", "d")
     async with await connect(fresh_database_url) as conn:
-        await tail._catch_up(conn)
+        tail._take(*await tail._looked_up(conn))
     assert tail.seen == 4
     marks.heard()
     assert not marks.is_fresh(Marks.slot(uuid4()), 3)
