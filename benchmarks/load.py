@@ -44,6 +44,8 @@ class Connection:
     __slots__ = ("_buffer", "_expected", "_requests", "_sent", "_socket")
 
     def __init__(self, opened: socket.socket, requests: Iterator[bytes], *, status: int = 200) -> None:
+        # It is waited for elsewhere; with a timeout Python would ask the kernel before each call whether it may go ahead.
+        opened.settimeout(None)
         self._socket = opened
         self._requests = requests
         self._expected = b"HTTP/1.1 %d" % status
