@@ -10,13 +10,16 @@ from cli.errors import Failure
 from cli.remote import Remote
 from cli.remote_options import shown
 from cli.skill_folders import SKILL_MD, LocalSkill
-from domain.archives import unpack, zip_of
+from domain.archives import LIMITS, Limits, unpack, zip_of
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 # Requests at once. A few hide the way to a distant service; more would only queue there.
 AT_ONCE = 4
+
+# What the service holds may have come file by file, so it is larger than what may be sent to it as one archive.
+LARGEST = Limits(total_bytes=LIMITS.files * LIMITS.file_bytes + LIMITS.skill_md_bytes)
 
 Progress = Callable[[int], None]
 
@@ -34,7 +37,7 @@ def rows_by_name(remote: Remote) -> dict[str, dict[str, Any]]:
 def tree_of(remote: Remote, name: str, version: int | None = None) -> dict[str, bytes]:
     """SKILL.md and all files of a version. Raises Failure when what comes is no skill."""
     answer = remote.request("GET", remote.named(name, "export/"), params={"version": version})
-    unpacked = unpack(answer.content)
+    unpacked = unpack(answer.content, LARGEST)
     if unpacked.skill_md is None or any(problem.severity == "error" for problem in unpacked.problems):
         what = unpacked.problems[0].message if unpacked.problems else ""
         raise Failure(f"the service sent something for '{name}' that is no skill: {what}", code="bad_answer")

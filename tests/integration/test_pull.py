@@ -71,6 +71,19 @@ def test_what_was_changed_here_is_not_overwritten(ada: Person) -> None:
     assert file.read_text().endswith("---\n# New\n")
 
 
+def test_a_skill_may_be_larger_than_what_is_sent_as_one_archive(ada: Person) -> None:
+    publish(ada, files=[{"path": f"{n}.txt", "content": "a" * 1_000_000} for n in range(25)])
+    with ada.service.client(ada.key, ada.project_id) as http:
+        for number in range(25, 35):
+            file = {"path": f"{number}.txt", "content": "b" * 1_000_000}
+            http.post("llm_skills/name/one/files/", json=file).raise_for_status()
+
+    assert ada.json("pull", "one", "--dir=out")["summary"] == {"written": 1}
+
+    sizes = [path.stat().st_size for path in (ada.work / "out/one").glob("*.txt")]
+    assert sizes == [1_000_000] * 35
+
+
 def test_a_folder_that_no_pull_wrote_is_left_alone(ada: Person) -> None:
     ada.write_skill("one", "# Mine\n", folder="out/one")
     assert ada.json("pull", "one", "--dir=out", code=1)["summary"] == {"changed_here": 1}
