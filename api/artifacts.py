@@ -27,7 +27,8 @@ from projections import versions
 from projections.encoding import author
 from projections.moments import PRESENT, Moment
 from projections.past import Past, position_at
-from projections.versions import Connection, Line, Pick, Row, Version, Wanted
+from projections.versions import Line, Pick, Row, Version, Wanted
+from store.connection import Connection
 from store.log import head
 
 T = TypeVar("T")

@@ -21,9 +21,10 @@ from projections import artifacts, names, versions
 from projections.artifacts import Kind, Step, View
 from projections.versions import Version
 from store.appender import Appender
+from store.connection import Connection
 from store.errors import CommandRepeated, NameConflict, StreamConflict
 from store.ids import new_id
-from store.log import Appended, Commit, Connection, Idempotency
+from store.log import Appended, Commit, Idempotency
 from store.mapper import to_stored
 from store.pool import Pool
 from store.statements import Writes

@@ -29,7 +29,8 @@ from projections.blame import Blame, Trail
 from projections.diff import Comparison, Hunks, Side
 from projections.encoding import timestamp
 from projections.states import events_between, walk
-from projections.versions import Connection, Pick, Version
+from projections.versions import Pick, Version
+from store.connection import Connection
 
 T = TypeVar("T")
 

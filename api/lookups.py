@@ -12,7 +12,8 @@ from itertools import chain, islice
 from psycopg import OperationalError
 
 from projections import versions
-from projections.versions import Asked, Connection, Found
+from projections.versions import Asked, Found
+from store.connection import Connection
 from store.pool import Pool
 from store.quick import QuickConnection
 

@@ -38,7 +38,8 @@ from projections.encoding import etag_of
 from projections.labels import Label
 from projections.moments import Moment
 from projections.prompts import Show
-from projections.versions import Connection, Pick
+from projections.versions import Pick
+from store.connection import Connection
 from store.ids import new_id
 
 READ = "llm_prompt:read"

@@ -13,7 +13,8 @@ from projections import contents
 from projections.encoding import etag_of
 from projections.moments import PRESENT, Moment
 from projections.redis_views import RedisViews
-from projections.versions import Asked, Connection, Found, Pick, Version
+from projections.versions import Asked, Found, Pick, Version
+from store.connection import Connection
 from store.pool import Pool
 from store.quick import QuickConnection
 

@@ -11,7 +11,8 @@ import psycopg
 from api.lru import LRU
 from api.marks import Marks
 from domain.versioned import Versioned
-from store.log import Connection, read_stream
+from store.connection import Connection
+from store.log import read_stream
 from store.mapper import decode
 from store.pool import Pool
 

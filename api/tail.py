@@ -12,8 +12,9 @@ from api.marks import FLOOR, Marks
 from domain.keys import UserErased
 from domain.maintenance import ReadModelsReplaced
 from store.appender import Done
+from store.connection import Connection
 from store.listening import Listener
-from store.log import CHANNEL, Connection, head
+from store.log import CHANNEL, head
 from store.pool import connect
 
 logger = logging.getLogger(__name__)

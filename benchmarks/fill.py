@@ -11,7 +11,8 @@ from domain.skills import Changes, Skill
 from projections.artifacts import Step, fold
 from projections.rebuild import KINDS
 from store import identity
-from store.log import Commit, Connection, append
+from store.connection import Connection
+from store.log import Commit, append
 from store.mapper import to_stored
 
 EMAIL = "bench@example.com"

@@ -1,8 +1,8 @@
 """HTTP/1.1 as uvicorn speaks it by httptools, with bounds on what a client may do before its request is one.
 
 An answer that an application has as a whole is taken in one message (see ``api.http.WHOLE``) and written at once: by the two of
-ASGI, its head and its body leave as two packets, each of which wakes the client. What an
-application has at hand it may give without a task, by a method ``at_once`` (see ``api.observability``).
+ASGI, its head and its body leave as two packets, each of which wakes the client. What an application has at hand it may give
+without a task, by a method ``at_once`` (see ``api.observability``).
 """
 
 import asyncio

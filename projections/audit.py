@@ -17,7 +17,7 @@ from domain.versioned import VersionEvent
 from projections.cloudevents import ENVELOPE, RESOURCES, subject_of, type_of
 from projections.encoding import timestamp
 from projections.past import position_at
-from projections.versions import Connection
+from store.connection import Connection
 from store.log import Recorded, head
 from store.mapper import decode, encode
 

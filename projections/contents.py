@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from projections.versions import Connection
+from store.connection import Connection
 
 # contents_pkey
 SELECT = "SELECT digest, bytes FROM contents WHERE digest = ANY(%s)"

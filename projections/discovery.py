@@ -13,7 +13,7 @@ from msgspec import UNSET, UnsetType
 
 from projections.packages import SKILL_MD
 from projections.skills import Details, read_manifest, read_package
-from projections.versions import Connection
+from store.connection import Connection
 
 SCHEMA = "https://schemas.agentskills.io/discovery/0.2.0/schema.json"
 # Of the archives whose digests are stored: counts up when equal trees come to give other bytes.

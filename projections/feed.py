@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from projections.versions import Connection
+from store.connection import Connection
 from store.log import COLUMNS, Recorded
 
 # events_of_project, artifacts_lives (every life of the name), artifacts_pkey; the head is that of the same snapshot, so a reader who has seen all rows has seen up to it.

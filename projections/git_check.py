@@ -20,7 +20,7 @@ from projections.git_history import (
     changes_after,
     read_tree,
 )
-from projections.versions import Connection
+from store.connection import Connection
 
 SELECT_REPOSITORIES = "SELECT project_id, position, sequence FROM git_repositories ORDER BY project_id"
 

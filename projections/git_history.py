@@ -19,7 +19,7 @@ from domain.skills import FileRef
 from projections import contents
 from projections.packages import SKILL_MD
 from projections.skills import read_package
-from projections.versions import Connection
+from store.connection import Connection
 from store.pool import Pool
 
 ARCHIVED = "skill.archived"

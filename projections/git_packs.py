@@ -16,7 +16,7 @@ from domain import git
 from domain.git import FOLDER, OID, REF_DELTA, Entry
 from projections import contents
 from projections.git_history import read_tree
-from projections.versions import Connection
+from store.connection import Connection
 from store.pool import Pool
 
 ROWS_AT_ONCE = 1000

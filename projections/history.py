@@ -12,7 +12,8 @@ from projections.changes import Changes, changes
 from projections.cloudevents import type_of
 from projections.encoding import AUTHOR, JOIN_AUTHOR, author, timestamp
 from projections.states import AGGREGATES, walk
-from projections.versions import Connection, Line, Row, line_of, row_of
+from projections.versions import Line, Row, line_of, row_of
+from store.connection import Connection
 from store.log import COLUMNS, Recorded
 
 # artifacts_lives

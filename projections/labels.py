@@ -5,10 +5,10 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from psycopg import AsyncConnection
 
 from domain.labels import LabelRemoved, LabelSet
 from projections.encoding import AUTHOR, JOIN_AUTHOR, author, timestamp
+from store.connection import Connection
 from store.statements import Row, SetStatement
 
 ENDED = SetStatement(
@@ -116,13 +116,13 @@ def label_of(row: tuple[Any, ...]) -> Label:
     return Label(author(row[4:]), *row[:4])
 
 
-async def of_stream(conn: AsyncConnection[Any], stream_id: UUID) -> list[Label]:
+async def of_stream(conn: Connection, stream_id: UUID) -> list[Label]:
     """The labels that a stream has now, by name."""
     rows = await (await conn.execute(ALL, (stream_id,), binary=True)).fetchall()
     return [label_of(row) for row in rows]
 
 
-async def at(conn: AsyncConnection[Any], stream_id: UUID, name: str, position: int) -> Label:
+async def at(conn: Connection, stream_id: UUID, name: str, position: int) -> Label:
     """Where a label pointed at a position of the log, at which it is known to have pointed somewhere."""
     row = await (await conn.execute(AT, (stream_id, name, position), binary=True)).fetchone()
     if row is None:

@@ -5,7 +5,8 @@ from uuid import UUID
 
 from projections import labels, names, versions
 from projections.labels import Label
-from projections.versions import Asked, Connection, Found, Line, Pick, Row, Wanted
+from projections.versions import Asked, Found, Line, Pick, Row, Wanted
+from store.connection import Connection
 
 
 class Moment(Protocol):

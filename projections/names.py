@@ -1,10 +1,8 @@
 """Which stream holds a name: ``active_names`` now, ``name_spans`` at any position of the log."""
 
-from typing import Any
 from uuid import UUID
 
-from psycopg import AsyncConnection
-
+from store.connection import Connection
 from store.statements import SetStatement
 
 RELEASE = SetStatement(
@@ -66,7 +64,7 @@ ORDER BY similarity(name, %(name)s) DESC, name LIMIT 3
 """
 
 
-async def holder(conn: AsyncConnection[Any], project_id: int, kind: str, name: str) -> UUID | None:
+async def holder(conn: Connection, project_id: int, kind: str, name: str) -> UUID | None:
     """The stream that holds the name, None when it is free."""
     if "\0" in name:
         return None
@@ -74,7 +72,7 @@ async def holder(conn: AsyncConnection[Any], project_id: int, kind: str, name: s
     return row[0] if row else None
 
 
-async def close_names(conn: AsyncConnection[Any], project_id: int, kind: str, name: str) -> list[str]:
+async def close_names(conn: Connection, project_id: int, kind: str, name: str) -> list[str]:
     """Up to 3 active names of the project that resemble ``name``, closest first."""
     if "\0" in name:
         return []

@@ -17,7 +17,6 @@ from projections.versions import (
     COLUMNS,
     MAX_VERSION,
     PARTS,
-    Connection,
     Line,
     Pick,
     Row,
@@ -27,6 +26,7 @@ from projections.versions import (
     row_of,
     version_of,
 )
+from store.connection import Connection
 
 # events_pkey; positions have no gaps and times never run backwards, so halving finds the place.
 POSITION_AT = """

@@ -25,9 +25,10 @@ from projections import contents, git_history
 from projections.artifacts import Kind, Step, fold
 from projections.prompts import PromptKind
 from projections.skills import SkillKind
+from store.connection import Connection
 from store.flush import flush
 from store.ids import new_id
-from store.log import LOCK, Commit, Connection, Recorded, append_within, check_gapless, head, read_after
+from store.log import LOCK, Commit, Recorded, append_within, check_gapless, head, read_after
 from store.mapper import decode, to_stored
 from store.pool import connect
 from store.statements import SetStatement, merge

@@ -7,11 +7,9 @@ texts of the project tell which those are, and it is not asked about them.
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from psycopg import AsyncConnection
 
 from projections.artifacts import search_fold
+from store.connection import Connection
 
 TRIGRAM = 3  # characters
 LOOKED_AT = 64  # characters of what is sought, from its start: enough to narrow down by
@@ -50,9 +48,7 @@ MATCHES = (
 )
 
 
-async def sought(
-    conn: AsyncConnection[Any], project_id: int, kind: str, text: str
-) -> Mapping[str, str | bool]:
+async def sought(conn: Connection, project_id: int, kind: str, text: str) -> Mapping[str, str | bool]:
     """The parameters of ``FOUND`` and ``MATCHES`` in a search for ``text``, beside project and kind."""
     cursor = await conn.execute(SAMPLE, {"project": project_id, "kind": kind}, binary=True)
     return parameters(text, await cursor.fetchall())

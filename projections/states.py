@@ -9,7 +9,8 @@ from domain.events import Event
 from domain.prompts import Prompt
 from domain.skills import Skill
 from domain.versioned import Versioned, VersionEvent
-from store.log import Connection, Recorded, read_stream
+from store.connection import Connection
+from store.log import Recorded, read_stream
 from store.mapper import decode
 
 A = TypeVar("A", bound=Versioned)

@@ -6,7 +6,7 @@ import msgspec
 
 from projections import git_check
 from projections.rebuild import ContentLost, Difference, Progress, rebuild
-from store.log import Connection
+from store.connection import Connection
 from store.pool import connect
 
 SAMPLE = 5  # examples of each finding

@@ -11,11 +11,10 @@ import msgspec
 
 from projections import search
 from projections.encoding import AUTHOR, JOIN_AUTHOR, author, timestamp
-from store import connection
+from store.connection import Connection
 from store.flush import select
 from store.quick import QuickConnection
 
-Connection = connection.Connection
 encode = msgspec.json.encode
 
 # A number that no version has: larger ones do not fit the column and mean the same.

@@ -16,8 +16,9 @@ from typing import NamedTuple
 import psycopg
 from psycopg import OperationalError
 
+from store.connection import Connection
 from store.errors import AppenderBusy
-from store.log import Appended, Commit, Connection, append, conflict, find_committed
+from store.log import Appended, Commit, append, conflict, find_committed
 from store.pool import connect
 from store.watchdog import Watchdog
 

@@ -14,15 +14,13 @@ import psycopg
 from eventsourcing.persistence import StoredEvent
 
 from domain.content import Content
-from store import connection
+from store.connection import Connection
 from store.errors import AppendError, CommandRepeated, NameConflict, StreamConflict
 from store.flush import flush, read_bigint, read_timestamptz
 from store.statements import SetStatement, Writes, merge
 
 CHANNEL = "skald_log"
 NOTIFY_MAX_STREAMS = 150  # a payload is under 8,000 bytes, a stream id is 32 of them
-
-Connection = connection.Connection
 
 
 class Idempotency(msgspec.Struct, frozen=True):

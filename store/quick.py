@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection, abc
+from psycopg import abc
 from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, ExecStatus, Format
 from psycopg.pq.abc import PGresult
 
+from store.connection import Connection
 from store.flush import Statement, load
 from store.pool import connect
 
@@ -29,7 +30,7 @@ class QuickConnection:
     def __init__(self, dsn: str, statements: Iterable[str]) -> None:
         self._dsn = dsn
         self._statements = {sql: Statement(sql) for sql in statements}
-        self._conn: AsyncConnection[Any] | None = None
+        self._conn: Connection | None = None
         self._fd = -1
         self._closed = False
         self._loaders: dict[str, abc.Transformer] = {}

@@ -24,8 +24,9 @@ from eventsourcing.persistence import (
 )
 
 from store.appender import Appender
+from store.connection import Connection
 from store.errors import AppenderBusy, AppendError
-from store.log import CHANNEL, Commit, Connection
+from store.log import CHANNEL, Commit
 from store.pool import Pool, connect, open_pool
 
 T = TypeVar("T")

@@ -12,7 +12,8 @@ from domain.keys import UserErased
 from domain.maintenance import ReadModelsReplaced
 from projections.feed import Named
 from projections.redis_views import RedisViews, key_of
-from store.log import Connection, head
+from store.connection import Connection
+from store.log import head
 from workers.follower import Follower
 from workers.news import News
 

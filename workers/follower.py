@@ -11,7 +11,8 @@ import psycopg
 from redis.exceptions import RedisError
 
 from projections.feed import Named, read_named
-from store.log import Connection, check_gapless
+from store.connection import Connection
+from store.log import check_gapless
 from workers.news import BATCH, News
 from workers.task import POLL, Task, sleep
 

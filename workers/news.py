@@ -12,8 +12,9 @@ from itertools import islice
 
 from projections.feed import Named, read_named
 from store import webhooks
+from store.connection import Connection
 from store.listening import Listener
-from store.log import CHANNEL, Connection, check_gapless, head
+from store.log import CHANNEL, check_gapless, head
 from workers.task import POLL, Task
 
 BATCH = 500

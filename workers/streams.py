@@ -11,7 +11,8 @@ from redis.exceptions import RedisError
 from projections.cloudevents import cloudevent_json, subject_of, type_of
 from projections.feed import Named
 from projections.redis_streams import Entry, RedisStreams
-from store.log import Connection, head
+from store.connection import Connection
+from store.log import head
 from workers.follower import Follower
 from workers.news import News
 

@@ -8,7 +8,7 @@ from time import monotonic
 import psycopg
 from redis.exceptions import RedisError
 
-from store.log import Connection
+from store.connection import Connection
 from store.pool import connect
 
 logger = logging.getLogger(__name__)

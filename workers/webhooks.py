@@ -23,7 +23,8 @@ from domain.webhooks import Schedule, matches
 from projections import feed
 from projections.cloudevents import cloudevent_json, subject_of, topic_of, type_of
 from store import webhooks as store
-from store.log import Connection, head
+from store.connection import Connection
+from store.log import head
 from store.pool import Pool, open_pool
 from store.sealing import CannotOpen, Sealer
 from store.webhooks import Attempt, Delivery, Moved, Replay, Webhook

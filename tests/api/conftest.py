@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from api.config import ApiConfig
 from store import identity
-from store.log import Connection
+from store.connection import Connection
 from store.pool import connect
 from tests.api.prompt_space import PromptSpace
 from tests.api.space import Asgi, NewSpace, Space, open_space, running

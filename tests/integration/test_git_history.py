@@ -15,9 +15,10 @@ from projections.git_history import Histories, bring_forward, forget
 from projections.git_packs import Asked
 from projections.rebuild import replay
 from projections.verify import verify
-from projections.versions import Connection, Wanted
+from projections.versions import Wanted
 from store import archive
 from store.appender import Appender
+from store.connection import Connection
 from store.pool import Pool, connect, open_pool
 from tests.histories import History, commit_of, created, published
 from tests.integration.test_rebuild import write

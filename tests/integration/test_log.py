@@ -10,11 +10,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from store.connection import Connection
 from store.errors import AppendError, CommandRepeated, NameConflict, StreamConflict
 from store.log import (
     LOCK,
     Commit,
-    Connection,
     GapInLog,
     append,
     check_gapless,

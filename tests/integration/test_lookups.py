@@ -12,7 +12,8 @@ from api import lookups
 from api.lookups import ABREAST, AT_LEAST, AT_ONCE, Lookups
 from domain.prompts import Prompt
 from projections import versions
-from projections.versions import Asked, Connection, Found
+from projections.versions import Asked, Found
+from store.connection import Connection
 from store.log import append
 from store.pool import Pool, connect, open_pool
 from store.quick import QuickConnection

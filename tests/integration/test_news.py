@@ -13,7 +13,8 @@ from projections.feed import AFTER, Named
 from projections.redis_streams import CHECKPOINT as STREAMS
 from projections.redis_views import CHECKPOINT as CACHE
 from store.appender import Appender
-from store.log import Connection, append
+from store.connection import Connection
+from store.log import append
 from store.pool import connect
 from tests.following import following
 from tests.histories import created, published

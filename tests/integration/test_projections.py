@@ -8,7 +8,7 @@ import pytest
 
 from projections import names, versions
 from store.appender import Appender
-from store.log import Connection
+from store.connection import Connection
 from store.pool import connect
 from tests import invariants
 from tests.histories import History, commit_of, created, published

@@ -14,7 +14,8 @@ import pytest_asyncio
 
 from domain.errors import Invalid, NotFound
 from store import identity, shares
-from store.log import Connection, head
+from store.connection import Connection
+from store.log import head
 from store.pool import connect
 from tests.servers import ROOT
 from workers.sweep import Sweeper
