@@ -31,7 +31,7 @@ from store.statements import Writes
 
 # commands_once, events_stream
 SELECT_COMMAND = """
-SELECT fingerprint, status, commands.stream_id, commands.stream_version, position, topic
+SELECT fingerprint, status, commands.stream_id, position, topic
 FROM commands JOIN events ON events.stream_id = commands.stream_id
                          AND events.stream_version = commands.stream_version
 WHERE commands.key_id = %s AND idempotency_key = %s
@@ -198,12 +198,12 @@ class Commands:
             row = await cursor.fetchone()
             if row is None:
                 return None
-            fingerprint, status, stream_id, stream_version, position, topic = row
+            fingerprint, status, stream_id, position, topic = row
             if fingerprint != caller.fingerprint:
                 raise IdempotencyKeyReused(
                     "This Idempotency-Key came with another request before; use a new key for a new request."
                 )
-            version = await self._left_by(conn, stream_id, stream_version, EVENT_TYPES[topic])
+            version = await self._left_by(conn, stream_id, position, EVENT_TYPES[topic])
         return Done(status, position, version, replayed=True, stream_id=stream_id)
 
     async def record(self, caller: Caller, event: Event, writes: Writes, *, status: int) -> Done:
@@ -298,15 +298,15 @@ class Commands:
                 show(appended)
         elif isinstance(events[-1], Archived | Restored):
             async with self._pool.connection() as conn:
-                version = await self._left_by(conn, artifact.id, artifact.version, type(events[-1]))
+                version = await self._left_by(conn, artifact.id, appended.last, type(events[-1]))
         return Done(status, appended.last, version, stream_id=artifact.id, answer=answer)
 
     @staticmethod
     async def _left_by(
-        conn: Connection, stream_id: UUID, stream_version: int, event: type[Event]
+        conn: Connection, stream_id: UUID, position: int, event: type[Event]
     ) -> Version | None:
         """What an event left behind, whatever came later: then the version was the latest, and no label pointed to it."""
-        version = await versions.at_event(conn, stream_id, stream_version)
+        version = await versions.at_position(conn, stream_id, position)
         return version and msgspec.structs.replace(
             version, latest_version=version.number, labels=[], deleted=issubclass(event, Archived)
         )

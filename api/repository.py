@@ -33,12 +33,13 @@ LEFT JOIN snapshots ON snapshots.stream_id = active_names.stream_id AND snapshot
 WHERE active_names.project_id = %s AND active_names.kind = %s AND active_names.name = %s
 """
 
-# artifacts_lives, versions_id, snapshots_pkey
+# name_spans_of_name, artifacts_pkey, versions_id, snapshots_pkey
 FIND_ARCHIVED = """
 SELECT artifacts.stream_id, artifacts.created_at, (SELECT coalesce(max(position), 0) FROM events), snapshots.state
 FROM artifacts
 LEFT JOIN snapshots ON snapshots.stream_id = artifacts.stream_id AND snapshots.schema = %s
-WHERE project_id = %s AND kind = %s AND name = %s AND archived_position IS NOT NULL
+WHERE artifacts.stream_id IN (SELECT stream_id FROM name_spans WHERE project_id = %s AND kind = %s AND name = %s)
+  AND archived_position IS NOT NULL
   AND (%s::uuid IS NULL OR artifacts.stream_id IN (SELECT stream_id FROM versions WHERE id = %s UNION ALL SELECT %s))
 ORDER BY archived_position DESC LIMIT 1
 """

@@ -30,7 +30,7 @@ SHARE_TOPICS = ("share.created", "share.revoked")
 ENVELOPE_COLUMNS = """events.position, events.stream_id, events.stream_version, events.topic, events.state,
     events.recorded_at, events.project_id, events.actor_id, events.key_id, events.command_id, events.correlation_id"""
 
-# events_of_project for each part (events of keys and shares have no project), artifacts_lives, artifacts_pkey, keys_pkey.
+# events_of_project for each part (events of keys and shares have no project), name_spans_of_name, artifacts_pkey, keys_pkey.
 # Which project a share was of is read in its events: they stay when it has been swept.
 PAGE = f"""
 SELECT * FROM (
@@ -41,7 +41,7 @@ SELECT * FROM (
        AND (%(actor)s::bigint IS NULL OR actor_id = %(actor)s)
        AND (%(key)s::uuid IS NULL OR key_id = %(key)s)
        AND (%(kind)s::text IS NULL OR events.stream_id IN (
-           SELECT stream_id FROM artifacts
+           SELECT stream_id FROM name_spans
            WHERE project_id = %(project)s AND kind = %(kind)s AND name = %(name)s))
      ORDER BY position LIMIT %(limit)s)
     UNION ALL

@@ -7,7 +7,8 @@ import msgspec
 from store.connection import Connection
 from store.log import COLUMNS, Recorded
 
-# events_of_project, artifacts_lives (every life of the name), artifacts_pkey; the head is that of the same snapshot, so a reader who has seen all rows has seen up to it.
+# events_of_project, name_spans_of_name (every life of the name), artifacts_pkey; the head is that of the same snapshot, so a
+# reader who has seen all rows has seen up to it.
 PAGE = f"""
 SELECT head.position, page.*, artifacts.kind, artifacts.name
 FROM (SELECT coalesce(max(position), 0) AS position FROM events) AS head
@@ -16,7 +17,7 @@ LEFT JOIN LATERAL (
     WHERE project_id = %(project)s AND position > %(after)s AND position <= head.position
       AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s))
       AND (%(name)s::text IS NULL OR stream_id IN (
-          SELECT stream_id FROM artifacts WHERE project_id = %(project)s AND kind = %(kind)s AND name = %(name)s))
+          SELECT stream_id FROM name_spans WHERE project_id = %(project)s AND kind = %(kind)s AND name = %(name)s))
     ORDER BY position LIMIT %(limit)s
 ) AS page ON true
 LEFT JOIN artifacts ON artifacts.stream_id = page.stream_id

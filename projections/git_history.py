@@ -50,7 +50,7 @@ LEFT JOIN git_repositories ON project_id = asked.id
 LEFT JOIN git_commits ON git_commits.project_id = asked.id AND git_commits.sequence = git_repositories.sequence
 """
 
-# events_of_project, artifacts_pkey, versions_by_event, versions_pkey, contents_pkey
+# events_of_project, artifacts_pkey, versions_by_position, versions_pkey, contents_pkey
 SELECT_CHANGES = f"""
 SELECT event.position, topic, recorded_at, actor_id, artifacts.name, version.number, package.bytes, version.body,
        octet_length(body.bytes), manifest.bytes, manifest_before.bytes
@@ -61,8 +61,8 @@ FROM (
 JOIN artifacts ON artifacts.stream_id = event.stream_id
 LEFT JOIN LATERAL (
     SELECT * FROM versions
-    WHERE stream_id = event.stream_id AND versions.stream_version <= event.stream_version
-    ORDER BY versions.stream_version DESC LIMIT 1
+    WHERE stream_id = event.stream_id AND versions.position <= event.position
+    ORDER BY versions.position DESC LIMIT 1
 ) AS version ON topic <> '{ARCHIVED}'
 LEFT JOIN versions AS before ON before.stream_id = version.stream_id AND before.number = version.number - 1
 LEFT JOIN contents AS package ON package.digest = version.package

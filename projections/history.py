@@ -16,10 +16,10 @@ from projections.versions import Line, Row, line_of, row_of
 from store.connection import Connection
 from store.log import COLUMNS, Recorded
 
-# artifacts_lives
+# name_spans_of_name; a life that was restored has held the name more than once
 LIVES = """
-SELECT artifacts.stream_id FROM artifacts
-WHERE project_id = %(project)s AND kind = %(kind)s AND name = %(name)s AND (%(all)s OR archived_position IS NULL)
+SELECT DISTINCT stream_id FROM name_spans
+WHERE project_id = %(project)s AND kind = %(kind)s AND name = %(name)s AND (%(all)s OR until_position IS NULL)
 """
 
 # events_stream, once for each life

@@ -185,13 +185,13 @@ CROSS JOIN LATERAL ({held} LIMIT 1) AS found
     )
 )
 
-# versions_by_event; archived lives too, for the answers to an archive and to a repeated request
-BY_EVENT = f"""
+# versions_by_position; archived lives too, for the answers to an archive and to a repeated request
+AT_POSITION = f"""
 SELECT {VERSION}
 FROM versions JOIN artifacts ON artifacts.stream_id = versions.stream_id
 {JOIN_AUTHOR} versions.created_by
-WHERE versions.stream_id = %s AND versions.stream_version <= %s
-ORDER BY versions.stream_version DESC LIMIT 1
+WHERE versions.stream_id = %s AND versions.position <= %s
+ORDER BY versions.position DESC LIMIT 1
 """
 
 # versions_id
@@ -412,9 +412,9 @@ def _found(row: tuple[Any, ...]) -> Found:
     return row[0], None if row[5] is None else version_of(row)
 
 
-async def at_event(conn: Connection, stream_id: UUID, stream_version: int) -> Version | None:
-    """The version that was the latest after an event, of archived lives too."""
-    row = await (await conn.execute(BY_EVENT, (stream_id, stream_version), binary=True)).fetchone()
+async def at_position(conn: Connection, stream_id: UUID, position: int) -> Version | None:
+    """The version of a stream that was the latest at a position of the log, of archived lives too."""
+    row = await (await conn.execute(AT_POSITION, (stream_id, position), binary=True)).fetchone()
     return version_of(row) if row else None
 
 

@@ -110,6 +110,19 @@ async def test_earlier_lives_are_told_when_asked_for(space: Space) -> None:
     )
 
 
+async def test_a_life_that_came_back_is_told_once(space: Space) -> None:
+    await space.create()
+    for _ in range(2):
+        await space.post("name/pdf-forms/archive")
+        await space.post("name/pdf-forms/restore")
+    told = [
+        ("restored", 1, 1), ("archived", 1, 1), ("restored", 1, 1), ("archived", 1, 1), ("created", None, 1)
+    ]  # fmt: skip
+    for query in ({}, {"include_archived": "true"}):
+        page = await history(space, **query)
+        assert (short(page), page["count"]) == (told, 5)
+
+
 async def test_a_duplicate_names_its_source_and_a_revert_its_version(space: Space) -> None:
     await space.create()
     await space.publish("pdf-forms", 1, body="# Two\n")

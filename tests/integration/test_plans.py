@@ -127,7 +127,7 @@ def reads(conn: psycopg.Connection[Any]) -> dict[str, Read]:
         "get a version, among others": Read(
             versions.FIND_ALL, ([PROJECT], ["skill"], [name], [1], [None], 1)
         ),
-        "get by event": Read(versions.BY_EVENT, (stream, 1)),
+        "get as of a position": Read(versions.AT_POSITION, (stream, 1)),
         "name of an id": Read(versions.NAME_OF_ID, (version_id, PROJECT, "skill")),
         "number of an id": Read(versions.NUMBER_OF_ID, (version_id, stream)),
         "newest numbers": Read(versions.NEWEST_NUMBERS, (stream,)),

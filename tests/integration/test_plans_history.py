@@ -5,7 +5,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from projections import audit, history, versions
+from api import repository
+from projections import audit, feed, history, versions
 from tests.plans import MODES, Mode, explain, nodes
 
 STREAM = "00000000-0000-0000-0000-000000000007"
@@ -23,6 +24,8 @@ SELECT CASE n WHEN 1 THEN '{STREAM}' ELSE gen_random_uuid() END, 1 + n % 100, 's
        CASE WHEN n % 10 = 0 THEN n END, CASE WHEN n % 10 = 0 THEN now() END, 1, gen_random_uuid(), now(),
        sha256(''), sha256('')
 FROM generate_series(1, 5000) AS n;
+INSERT INTO name_spans
+SELECT stream_id, project_id, kind, name, created_position, archived_position FROM artifacts;
 INSERT INTO versions (stream_id, number, id, stream_version, position, created_at, body, details)
 SELECT '{STREAM}', n, gen_random_uuid(), n, n, now(), sha256(''), sha256('') FROM generate_series(1, 5000) AS n;
 INSERT INTO organizations (name) SELECT 'o' || n FROM generate_series(1, 3) AS n;
@@ -32,7 +35,7 @@ SELECT gen_random_uuid(), n, sha256(n::text::bytea), 'sk', '{{*}}' FROM generate
 ANALYZE;
 """
 
-LARGE = {"events", "artifacts", "versions", "users", "keys"}
+LARGE = {"events", "artifacts", "name_spans", "versions", "users", "keys"}
 
 PAGE: dict[str, Any] = {"project": 1, "kind": "skill", "limit": 50, "offset": 0, "body": False}
 AUDIT: dict[str, Any] = {
@@ -48,8 +51,14 @@ READS: dict[str, tuple[str, Any]] = {
     "lines of a blame": (history.LINES, (STREAM, [1, 50, 900])),
     "archived": (history.ARCHIVED, PAGE),
     "count of archived": (history.COUNT_ARCHIVED, PAGE),
-    "what an event left": (versions.BY_EVENT, (STREAM, 2500)),
+    "what an event left": (versions.AT_POSITION, (STREAM, 2500)),
+    "what can be restored": (repository.FIND_ARCHIVED, ("s", 1, "skill", "name-0", None, None, None)),
     "audit": (audit.PAGE, AUDIT),
+    "audit of a name": (audit.PAGE, {**AUDIT, "kind": "skill", "name": "name-0"}),
+    "feed of a name": (
+        feed.PAGE,
+        {"project": 1, "after": 30_000, "topics": None, "kind": "skill", "name": "name-0", "limit": 100},
+    ),
 }
 
 
