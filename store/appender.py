@@ -1,6 +1,7 @@
 """Group commit: one task a process, and while one batch commits the next one collects.
 
 There is no timer: a lone write goes out at once, and under load the batch is whatever arrived during the last commit.
+Those of the last one hear of it when the next is on its way: to answer them takes time, and the database has work by then.
 """
 
 import asyncio
@@ -65,6 +66,8 @@ class Appender:
         self._patience = patience
         self._watchdog = Watchdog(patience, self._cut)
         self._queue: deque[Pending] = deque()
+        # Durable, but nobody has been told.
+        self._done: list[tuple[Pending, Appended]] = []
         self._work = asyncio.Event()
         self._conn: Connection | None = None
         self._task: asyncio.Task[None] | None = None
@@ -111,12 +114,14 @@ class Appender:
                 batch = self._next_batch()
                 if batch:
                     await self._attempt(batch)
-                elif self._closing:
+                    continue
+                self._tell()
+                if self._closing:
                     return
-                else:
-                    self._work.clear()
-                    await self._work.wait()
+                self._work.clear()
+                await self._work.wait()
         finally:
+            self._tell()
             # Only a cancelled task gets here with work left; whoever waits must hear of it.
             self._closing = True
             self._fail([*batch, *self._queue], AppenderBusy("the service is stopping"))
@@ -128,6 +133,8 @@ class Appender:
         except Exception as error:
             # The task outlives any batch; whoever waits hears of the failure, nobody waits for ever.
             logger.exception("a batch of %d commits failed", len(batch))
+            # It may be the figures that failed, when all of it was durable.
+            self._tell()
             self._fail(batch, error)
             await self._drop_connection()
 
@@ -154,9 +161,13 @@ class Appender:
     async def _commit(self, batch: list[Pending]) -> None:
         started = perf_counter()
         try:
-            conn = await self._connection()
-            with self._watchdog:
-                answers = await append(conn, [pending.commit for pending in batch])
+            try:
+                conn = await self._connection()
+                with self._watchdog:
+                    answers = await append(conn, [pending.commit for pending in batch], sent=self._tell)
+            finally:
+                # Those of the batch before; whether this one could be sent is not their concern.
+                self._tell()
         except OperationalError as error:
             await self._recover(batch, error)
             return
@@ -170,13 +181,15 @@ class Appender:
                 raise
             self._fail(batch, conflict(error) or error)
             return
-        # Before the figures: it is true, whatever happens to those.
-        self._tell(list(zip(batch, answers, strict=True)))
+        self._done = list(zip(batch, answers, strict=True))
         if self._observe is not None:
             self._observe(len(batch), perf_counter() - started)
 
-    def _tell(self, done: Sequence[tuple[Pending, Appended]]) -> None:
-        """Who has it ready, then who marks it, then who waits for it."""
+    def _tell(self) -> None:
+        """Of what is durable: who has it ready, then who marks it, then who waits for it."""
+        done, self._done = self._done, []
+        if not done:
+            return
         for pending, answer in done:
             if pending.durable is not None:
                 try:
@@ -185,7 +198,10 @@ class Appender:
                     # It is in the log: the others must not hear that it failed.
                     logger.exception("what is to be done with a durable commit failed")
         if self._committed is not None:
-            self._committed([(pending.commit, answer) for pending, answer in done])
+            try:
+                self._committed([(pending.commit, answer) for pending, answer in done])
+            except Exception:
+                logger.exception("durable commits could not be marked")
         for pending, answer in done:
             if not pending.answer.done():
                 pending.answer.set_result(answer)
@@ -233,7 +249,8 @@ class Appender:
                     known = conflict(refused) if isinstance(refused, psycopg.Error) else None
                     self._fail([pending], known or refused)
                     return
-        self._tell([(pending, done)])
+        self._done = [(pending, done)]
+        self._tell()
 
     def _cut(self) -> None:
         """End the connection when the server does not answer in time: then it fails as any lost one does."""
@@ -244,6 +261,8 @@ class Appender:
 
     async def _connection(self) -> Connection:
         if self._conn is None or self._conn.closed:
+            # To connect may take long.
+            self._tell()
             self._conn = await connect(self._dsn, application_name="skald-appender")
         return self._conn
 

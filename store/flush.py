@@ -121,13 +121,15 @@ def _array(oid: int, encode: Callable[[Values], list[bytes]], values: Sequence[A
 _statements: dict[str, Statement] = {}
 
 
-async def flush(conn: Connection, batch: Sequence[tuple[str, Iterable[Any]]]) -> list[PGresult]:
+async def flush(
+    conn: Connection, batch: Sequence[tuple[str, Iterable[Any]]], sent: Callable[[], None] | None = None
+) -> list[PGresult]:
     """Run the statements in order in one transaction and return their results, in binary format.
 
-    ``conn`` is idle and in autocommit, or in a transaction, of which they are a part then. Raises the psycopg.Error of
-    the first statement that fails: then nothing was written, unless it is an OperationalError, then that is unknown. A
-    connection that is left in mid-flush, by a cancelled task too, is closed, so the server takes back what it has not
-    committed.
+    ``conn`` is idle and in autocommit, or in a transaction, of which they are a part then. ``sent`` is called, once at
+    most, when all has been sent and the server is at work. Raises the psycopg.Error of the first statement that fails:
+    then nothing was written, unless it is an OperationalError, then that is unknown. A connection that is left in
+    mid-flush, by a cancelled task too, is closed, so the server takes back what it has not committed.
     """
     sending = []
     for sql, values in batch:
@@ -136,7 +138,7 @@ async def flush(conn: Connection, batch: Sequence[tuple[str, Iterable[Any]]]) ->
             statement = _statements[sql] = Statement(sql)
         sending.append((statement, statement.encode(values)))
     try:
-        return await _attempt(conn, sending)
+        return await _attempt(conn, sending, sent)
     except psycopg.errors.InvalidSqlStatementName:
         # psycopg drops all prepared statements of a connection after a rollback and after some DDL. What the first
         # attempt has prepared since would be in the way of the second.
@@ -167,7 +169,9 @@ def load(loaders: dict[str, abc.Transformer], sql: str, result: PGresult) -> lis
 
 
 async def _attempt(
-    conn: Connection, sending: Sequence[tuple[Statement, list[bytes | None]]]
+    conn: Connection,
+    sending: Sequence[tuple[Statement, list[bytes | None]]],
+    sent: Callable[[], None] | None = None,
 ) -> list[PGresult]:
     fresh = {statement.name: statement for statement, _ in sending if statement.name not in conn.prepared}
     async with conn.lock:
@@ -181,7 +185,7 @@ async def _attempt(
                     statement.name, parameters, statement.formats, result_format=Format.BINARY
                 )
             pgconn.pipeline_sync()
-            results = await _communicate(conn)
+            results = await _communicate(conn, sent)
             pgconn.exit_pipeline_mode()
         except BaseException as error:
             with suppress(psycopg.Error):
@@ -197,13 +201,15 @@ async def _attempt(
     return results[len(fresh) :]
 
 
-async def _communicate(conn: Connection) -> list[PGresult]:
+async def _communicate(conn: Connection, sent: Callable[[], None] | None) -> list[PGresult]:
     """Send what is queued and collect the results up to the end of the transaction."""
     pgconn = conn.pgconn
     while pgconn.flush():
         # A server that answers before it has read everything waits for us to read.
         await conn.socket.writable_or_readable()
         pgconn.consume_input()
+    if sent is not None:
+        sent()
     results: list[PGresult] = []
     while True:
         while pgconn.is_busy():

@@ -4,7 +4,7 @@ An append is one pipelined flush: every statement is sent at once and PostgreSQL
 that ends with the pipeline, so the order lock is never held while this process thinks.
 """
 
-from collections.abc import AsyncIterator, Hashable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -148,10 +148,12 @@ def conflict(error: psycopg.Error) -> AppendError | None:
     return kind() if kind else None
 
 
-async def append(conn: Connection, commits: Sequence[Commit]) -> list[Appended]:
+async def append(
+    conn: Connection, commits: Sequence[Commit], sent: Callable[[], None] | None = None
+) -> list[Appended]:
     """Write all commits in one transaction, in order; return where each one stands.
 
-    ``conn`` is idle and in autocommit. Raises psycopg.errors.UniqueViolation (see ``conflict``), then nothing of any
+    ``conn`` is idle and in autocommit; ``sent`` is as with ``flush``. Raises psycopg.errors.UniqueViolation (see ``conflict``), then nothing of any
     commit was written, and psycopg.OperationalError when the connection fails, then it is unknown (see
     ``find_committed``).
     """
@@ -185,7 +187,7 @@ async def append(conn: Connection, commits: Sequence[Commit]) -> list[Appended]:
         batch.append((statement.sql, SetStatement.columns(changed)))
     if commands:
         batch.append((INSERT_COMMANDS, SetStatement.columns(commands)))
-    inserted = (await flush(conn, batch))[place]
+    inserted = (await flush(conn, batch, sent))[place]
     first, now = read_bigint(inserted.get_value(0, 0)), read_timestamptz(inserted.get_value(0, 1))
     answers = []
     for commit in commits:

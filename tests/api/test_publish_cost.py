@@ -16,9 +16,9 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of contents of each commit from here on."""
     counts: list[int] = []
 
-    async def counted(conn: Any, commits: Sequence[Commit]) -> list[Appended]:
+    async def counted(conn: Any, commits: Sequence[Commit], **options: Any) -> list[Appended]:
         counts.extend(len(commit.contents) for commit in commits)
-        return await append(conn, commits)
+        return await append(conn, commits, **options)
 
     monkeypatch.setattr(appender, "append", counted)
     return counts
@@ -28,9 +28,9 @@ async def test_a_publish_is_three_statements(space: Space, monkeypatch: pytest.M
     await space.create(body="# A\n\nx\n")
     flushed: list[int] = []
 
-    async def counted(conn: Any, batch: Sequence[Any]) -> Any:
+    async def counted(conn: Any, batch: Sequence[Any], *rest: Any) -> Any:
         flushed.append(len(batch))
-        return await flush(conn, batch)
+        return await flush(conn, batch, *rest)
 
     monkeypatch.setattr(log, "flush", counted)
     await space.publish("pdf-forms", 1, edits=[{"old": "x", "new": "y"}])

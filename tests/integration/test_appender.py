@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any
@@ -12,8 +12,9 @@ import psycopg
 import pytest
 
 from store.appender import Appender, Done
+from store.connection import Connection
 from store.errors import AppenderBusy, NameConflict, StreamConflict
-from store.log import LOCK, Appended, Commit
+from store.log import LOCK, Appended, Commit, append
 from store.pool import connect
 from tests import invariants
 from tests.histories import History, created, published
@@ -154,17 +155,17 @@ async def test_what_is_durable_is_ready_before_it_is_marked_and_marked_before_it
         if appended.last == 3:
             raise RuntimeError("no answer can be made of it")
 
-    async def append(name: str) -> int:
+    async def write(name: str) -> int:
         appended = await appender.append(created(name)[1], ready)
         told.append(("answered", appended.last))
         return appended.last
 
     async with running(fresh_database_url, committed=committed) as appender:
         async with log_held(fresh_database_url):
-            first = asyncio.create_task(append("first"))
+            first = asyncio.create_task(write("first"))
             await asyncio.sleep(0.05)
-            others = [asyncio.create_task(append(f"skill-{n}")) for n in range(3)]
-            others.append(asyncio.create_task(append("last")))
+            others = [asyncio.create_task(write(f"skill-{n}")) for n in range(3)]
+            others.append(asyncio.create_task(write("last")))
             await asyncio.sleep(0.05)
             first.cancel()
         results = await asyncio.gather(first, *others, return_exceptions=True)
@@ -173,6 +174,52 @@ async def test_what_is_durable_is_ready_before_it_is_marked_and_marked_before_it
     # The first was under way when its caller left: it is in the log, so it is shown and marked.
     assert told[:2] == [("ready", 1), ("marked", 1)]
     assert told[2:] == [(what, n) for what in ("ready", "marked", "answered") for n in range(2, 6)]
+    invariants.check(fresh_database_url)
+
+
+async def test_the_next_batch_is_under_way_before_the_last_is_answered(
+    fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, int]] = []
+
+    async def noted(conn: Connection, commits: Sequence[Commit], sent: Callable[[], None]) -> list[Appended]:
+        def on_its_way() -> None:
+            seen.append(("sent", len(commits)))
+            sent()
+
+        return await append(conn, commits, on_its_way)
+
+    monkeypatch.setattr("store.appender.append", noted)
+    async with running(
+        fresh_database_url, committed=lambda done: seen.append(("marked", len(done)))
+    ) as appender:
+        async with log_held(fresh_database_url):
+            first = asyncio.create_task(appender.append(created("first")[1]))
+            await asyncio.sleep(0.05)
+            others = [asyncio.create_task(appender.append(created(f"skill-{n}")[1])) for n in range(3)]
+            await asyncio.sleep(0.05)
+        await asyncio.wait_for(asyncio.gather(first, *others), 10)
+    assert seen == [("sent", 1), ("sent", 3), ("marked", 1), ("marked", 3)]
+
+
+async def test_who_is_durable_hears_of_it_whatever_becomes_of_the_next_batch(
+    fresh_database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def committed(done: Done) -> None:
+        raise RuntimeError("the marks are gone")
+
+    caplog.set_level(logging.CRITICAL, "store.appender")
+    empty = msgspec.structs.replace(created("x", idempotency_key="k")[1], events=())
+    async with running(fresh_database_url, committed=committed) as appender:
+        async with log_held(fresh_database_url):
+            first = asyncio.create_task(appender.append(created("first")[1]))
+            await asyncio.sleep(0.05)
+            # It cannot even be sent.
+            broken = asyncio.create_task(appender.append(empty))
+            await asyncio.sleep(0.05)
+        assert (await asyncio.wait_for(first, 10)).last == 1
+        with pytest.raises(IndexError):
+            await asyncio.wait_for(broken, 10)
     invariants.check(fresh_database_url)
 
 
