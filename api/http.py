@@ -76,9 +76,10 @@ def json_answer(
     ``etag`` is computed from the body when it is not given (stored answers carry theirs).
     """
     tag = etag or etag_of(body)
-    headers = [JSON, (b"etag", tag), (b"cache-control", cache_control), *extra]
+    headers = [(b"etag", tag), (b"cache-control", cache_control), *extra]
     if if_none_match is not None and matches(if_none_match, tag):
-        return Answer(304, headers[1:], b"")
+        return Answer(304, headers, b"")
+    headers.append(JSON)
     return Answer(status, headers, body)
 
 

@@ -157,7 +157,8 @@ class Observability:
             return None
         request_id = _incoming_id(scope) or new_request_id()
         self._note("GET", scope, request_id, answer.status, len(answer.body), started)
-        return answer._replace(headers=[*with_length(answer), (b"x-request-id", request_id.encode())])
+        headers = [*with_length(answer), (b"x-request-id", request_id.encode())]
+        return Answer(answer.status, headers, answer.body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
