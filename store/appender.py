@@ -258,6 +258,7 @@ class Appender:
             return
         with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(self._conn.fileno())) as copy:
             copy.shutdown(socket.SHUT_RDWR)
+        self._conn.socket.wake()
 
     async def _connection(self) -> Connection:
         if self._conn is None or self._conn.closed:

@@ -211,9 +211,14 @@ async def _communicate(conn: Connection, sent: Callable[[], None] | None) -> lis
     if sent is not None:
         sent()
     results: list[PGresult] = []
+    waited = False
     while True:
         while pgconn.is_busy():
+            if waited:
+                # Behind what has come there may be an error, of which uvloop tells once.
+                conn.socket.release()
             await conn.socket.readable()
+            waited = True
             pgconn.consume_input()
         result = pgconn.get_result()
         if result is None:

@@ -122,6 +122,10 @@ class QuickConnection:
                     break
                 self._result = result
             else:
+                # Behind what has come there may be an error, of which uvloop tells once: it needs a new look then.
+                loop = asyncio.get_running_loop()
+                loop.remove_reader(self._fd)
+                loop.add_reader(self._fd, self._read)
                 return
         except psycopg.Error as error:
             self._lose(error)

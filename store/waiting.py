@@ -7,7 +7,8 @@ class Socket:
     """A socket for which one task at a time waits.
 
     It stays registered with the event loop when a wait is over, until something comes for which nobody waits: to register
-    it for each wait takes six system calls. So ``release`` it before somebody else registers or closes it.
+    it for each wait takes six system calls. So ``release`` it before somebody else registers or closes it, and before
+    another wait for the rest of what has come in part: uvloop no longer watches a socket on which it has seen an error.
     """
 
     def __init__(self, fd: int) -> None:
@@ -46,6 +47,11 @@ class Socket:
         finally:
             loop.remove_reader(self._fd)
             loop.remove_writer(self._fd)
+
+    def wake(self) -> None:
+        """Have the task that waits look for itself."""
+        if self._ready is not None:
+            _tell(self._ready, True)
 
     def release(self) -> None:
         if self._loop is not None and not self._loop.is_closed():
