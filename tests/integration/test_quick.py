@@ -20,7 +20,11 @@ INVERSE = "SELECT 12 / %s::int"
 # Waits for a lock that the test holds.
 HELD = "SELECT pg_advisory_xact_lock_shared(%s::bigint)"
 LOCK = 7_000_001
-END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'skald-quick'"
+# Other tests have theirs in other databases of the same server.
+END = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE application_name = 'skald-quick' AND datname = current_database()
+"""
 
 BIG = 20_000_000  # more than any socket takes at once
 
