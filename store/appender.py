@@ -121,7 +121,6 @@ class Appender:
                 self._work.clear()
                 await self._work.wait()
         finally:
-            self._tell()
             # Only a cancelled task gets here with work left; whoever waits must hear of it.
             self._closing = True
             self._fail([*batch, *self._queue], AppenderBusy("the service is stopping"))
@@ -200,8 +199,10 @@ class Appender:
         if self._committed is not None:
             try:
                 self._committed([(pending.commit, answer) for pending, answer in done])
-            except Exception:
+            except Exception as error:
+                # Who took this for done would find the old state in the caches.
                 logger.exception("durable commits could not be marked")
+                self._fail([pending for pending, _ in done], error)
         for pending, answer in done:
             if not pending.answer.done():
                 pending.answer.set_result(answer)
@@ -262,8 +263,6 @@ class Appender:
 
     async def _connection(self) -> Connection:
         if self._conn is None or self._conn.closed:
-            # To connect may take long.
-            self._tell()
             self._conn = await connect(self._dsn, application_name="skald-appender")
         return self._conn
 

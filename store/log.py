@@ -153,9 +153,9 @@ async def append(
 ) -> list[Appended]:
     """Write all commits in one transaction, in order; return where each one stands.
 
-    ``conn`` is idle and in autocommit; ``sent`` is as with ``flush``. Raises psycopg.errors.UniqueViolation (see ``conflict``), then nothing of any
-    commit was written, and psycopg.OperationalError when the connection fails, then it is unknown (see
-    ``find_committed``).
+    ``conn`` is idle and in autocommit; ``sent`` is as with ``flush``. Raises psycopg.errors.UniqueViolation (see
+    ``conflict``), then nothing of any commit was written, and psycopg.OperationalError when the connection fails, then it
+    is unknown (see ``find_committed``).
     """
     contents = {content.digest: content.data for commit in commits for content in commit.contents}
     events = [row for commit in commits for row in rows_of(commit)]

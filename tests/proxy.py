@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import queue
+import select
 import shutil
+import socket
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -138,3 +140,42 @@ async def proxy(url: str) -> AsyncIterator[Proxy]:
         server.close()
         await through.stop()
         shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def half_answered(url: str, mark: bytes) -> Iterator[str]:
+    """An address for one connection, whose server dies when asked something with ``mark`` in it.
+
+    It has sent half of its answer then and left a byte of the question unread, so the client's socket has the one and an
+    error behind it.
+    """
+    target = str(Path(str(conninfo_to_dict(url)["host"])) / ".s.PGSQL.5432")
+
+    def serve() -> None:
+        client, _ = listening.accept()
+        with client, socket.socket(socket.AF_UNIX) as server:
+            server.connect(target)
+            while True:
+                ready, _, _ = select.select([client, server], [], [])
+                if server in ready:
+                    client.sendall(server.recv(1 << 16))
+                    continue
+                asked = client.recv(1 << 16, socket.MSG_PEEK)
+                dies = mark in asked
+                client.recv(len(asked) - dies)
+                if not asked:
+                    return
+                server.sendall(asked)
+                if dies:
+                    answer = server.recv(1 << 16)
+                    client.sendall(answer[: len(answer) // 2])
+                    return
+
+    with (
+        tempfile.TemporaryDirectory(prefix="skald-proxy-") as folder,
+        socket.socket(socket.AF_UNIX) as listening,
+    ):
+        listening.bind(f"{folder}/.s.PGSQL.5432")
+        listening.listen()
+        threading.Thread(target=serve, name="half a server", daemon=True).start()
+        yield make_conninfo(url, host=folder)

@@ -205,12 +205,9 @@ async def test_the_next_batch_is_under_way_before_the_last_is_answered(
 async def test_who_is_durable_hears_of_it_whatever_becomes_of_the_next_batch(
     fresh_database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def committed(done: Done) -> None:
-        raise RuntimeError("the marks are gone")
-
     caplog.set_level(logging.CRITICAL, "store.appender")
     empty = msgspec.structs.replace(created("x", idempotency_key="k")[1], events=())
-    async with running(fresh_database_url, committed=committed) as appender:
+    async with running(fresh_database_url) as appender:
         async with log_held(fresh_database_url):
             first = asyncio.create_task(appender.append(created("first")[1]))
             await asyncio.sleep(0.05)
@@ -220,6 +217,39 @@ async def test_who_is_durable_hears_of_it_whatever_becomes_of_the_next_batch(
         assert (await asyncio.wait_for(first, 10)).last == 1
         with pytest.raises(IndexError):
             await asyncio.wait_for(broken, 10)
+    invariants.check(fresh_database_url)
+
+
+async def test_marks_that_fail_are_told_to_those_whose_they_are_and_nobody_else(
+    fresh_database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def committed(done: Done) -> None:
+        if done[0][1].first == 1:
+            raise OSError("no locks are left")
+
+    caplog.set_level(logging.CRITICAL, "store.appender")
+    async with running(fresh_database_url, committed=committed) as appender:
+        async with log_held(fresh_database_url):
+            first = asyncio.create_task(appender.append(created("first")[1]))
+            await asyncio.sleep(0.05)
+            second = asyncio.create_task(appender.append(created("second")[1]))
+            await asyncio.sleep(0.05)
+        with pytest.raises(OSError, match="no locks"):
+            await asyncio.wait_for(first, 10)
+        assert (await asyncio.wait_for(second, 10)).last == 2
+    invariants.check(fresh_database_url)
+
+
+async def test_patience_ends_also_where_the_event_loop_has_lost_the_socket(fresh_database_url: str) -> None:
+    async with running(fresh_database_url, patience=0.3) as appender:
+        async with log_held(fresh_database_url):
+            lost = asyncio.create_task(appender.append(created("one")[1]))
+            await asyncio.sleep(0.05)
+            assert appender._conn is not None
+            asyncio.get_running_loop().remove_reader(appender._conn.fileno())
+            with pytest.raises(AppenderBusy):
+                await asyncio.wait_for(lost, 5)
+        assert (await asyncio.wait_for(appender.append(created("two")[1]), 5)).first in (1, 2)
     invariants.check(fresh_database_url)
 
 

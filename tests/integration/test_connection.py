@@ -1,26 +1,19 @@
 """A connection whose socket stays registered with the event loop: nobody waits in vain, and nothing is told over and over."""
 
 import asyncio
-import select
-import shutil
-import socket
-import tempfile
-import threading
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import psycopg
 import pytest
 import uvloop
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from store.connection import Connection
 from store.flush import flush, read_bigint
 from store.listening import Listener
 from store.pool import connect, open_pool
 from store.quick import QuickConnection
+from tests.proxy import half_answered
 
 SELECT = "SELECT %s::bigint"
 SLOW = "SELECT pg_sleep(0.02), %s::bigint"
@@ -172,50 +165,8 @@ def test_what_comes_during_a_pause_wakes_nobody_and_is_heard_together(postgres_u
     run(test())
 
 
-@contextmanager
-def half_answered(url: str) -> Iterator[str]:
-    """The address of a server that dies in the middle of its second answer, with a byte of the question unread.
-
-    The client's socket then has the first half of the answer, and an error behind it.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="skald-half-"))
-    target = Path(str(conninfo_to_dict(url)["host"])) / ".s.PGSQL.5432"
-
-    def serve() -> None:
-        client, _ = listening.accept()
-        with client, socket.socket(socket.AF_UNIX) as server:
-            server.connect(str(target))
-            while True:
-                ready, _, _ = select.select([client, server], [], [])
-                if client in ready:
-                    asked = client.recv(1 << 16, socket.MSG_PEEK)
-                    dies = MARK in asked
-                    client.recv(len(asked) - dies)
-                    if not asked:
-                        return
-                    server.sendall(asked)
-                    if dies:
-                        answer = server.recv(1 << 16)
-                        client.sendall(answer[: len(answer) // 2])
-                        return
-                if server in ready:
-                    answer = server.recv(1 << 16)
-                    if not answer:
-                        return
-                    client.sendall(answer)
-
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(folder / ".s.PGSQL.5432"))
-        listening.listen()
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield make_conninfo(url, host=str(folder))
-        thread.join(10)
-    shutil.rmtree(folder)
-
-
 def test_an_error_behind_a_part_of_an_answer_is_heard(postgres_url: str, run: Runner) -> None:
-    with half_answered(postgres_url) as url:
+    with half_answered(postgres_url, MARK) as url:
 
         async def test() -> None:
             conn = await connect(url)
@@ -229,7 +180,7 @@ def test_an_error_behind_a_part_of_an_answer_is_heard(postgres_url: str, run: Ru
 
 
 def test_a_quick_connection_hears_an_error_behind_a_part_of_an_answer(postgres_url: str, run: Runner) -> None:
-    with half_answered(postgres_url) as url:
+    with half_answered(postgres_url, MARK) as url:
 
         async def test() -> None:
             quickly = QuickConnection(url, [SLOW])
