@@ -16,19 +16,22 @@ from domain.events import Event
 from domain.labels import LabelRemoved, LabelSet
 from domain.versioned import Archived, Restored, Versioned, VersionEvent
 from projections import labels, names
-from store.statements import Row, SetStatement, Writes
+from store.statements import Row, SetStatement, Writes, arrays
+
+VERSION = """stream_id uuid, stream_version int, number int, id uuid, created_by bigint, body bytea, details bytea,
+             outline bytea, manifest bytea, package bytea"""
+ARTIFACT = """stream_id uuid, stream_version int, project_id bigint, kind text, name text, number int, id uuid,
+              created_by bigint, body bytea, details bytea, outline bytea, package bytea"""
 
 VERSION_ADDED = SetStatement(
     "versions.add",
     30,
-    """
+    f"""
     INSERT INTO versions (stream_id, number, id, stream_version, position, created_at, created_by,
                           body, details, outline, manifest, package)
     SELECT new.stream_id, number, id, new.stream_version, position, recorded_at, created_by,
            body, details, outline, manifest, package
-    FROM unnest(%s::uuid[], %s::int[], %s::int[], %s::uuid[], %s::bigint[], %s::bytea[], %s::bytea[], %s::bytea[],
-                %s::bytea[], %s::bytea[])
-        AS new (stream_id, stream_version, number, id, created_by, body, details, outline, manifest, package)
+    FROM {arrays(VERSION)} AS new
     JOIN events ON events.stream_id = new.stream_id AND events.stream_version = new.stream_version
     """,
 )
@@ -36,15 +39,12 @@ VERSION_ADDED = SetStatement(
 CREATED = SetStatement(
     "artifacts.create",
     40,
-    """
+    f"""
     INSERT INTO artifacts (stream_id, project_id, kind, name, created_position, created_at,
                            latest_version, latest_id, latest_at, latest_by, body, details, outline, package)
     SELECT new.stream_id, new.project_id, kind, name, position, recorded_at,
            number, id, recorded_at, created_by, body, details, outline, package
-    FROM unnest(%s::uuid[], %s::int[], %s::bigint[], %s::text[], %s::text[], %s::int[], %s::uuid[], %s::bigint[],
-                %s::bytea[], %s::bytea[], %s::bytea[], %s::bytea[])
-        AS new (stream_id, stream_version, project_id, kind, name, number, id, created_by, body, details, outline,
-                package)
+    FROM {arrays(ARTIFACT)} AS new
     JOIN events ON events.stream_id = new.stream_id AND events.stream_version = new.stream_version
     """,
 )
@@ -54,12 +54,10 @@ CREATED = SetStatement(
 PUBLISHED = SetStatement(
     "versions.publish",
     50,
-    """
+    f"""
     WITH new AS MATERIALIZED (
         SELECT new.*, position, recorded_at
-        FROM unnest(%s::uuid[], %s::int[], %s::int[], %s::uuid[], %s::bigint[], %s::bytea[], %s::bytea[], %s::bytea[],
-                    %s::bytea[], %s::bytea[], %s::bool[])
-            AS new (stream_id, stream_version, number, id, created_by, body, details, outline, manifest, package, latest)
+        FROM {arrays(f"{VERSION}, latest bool")} AS new
         JOIN events ON events.stream_id = new.stream_id AND events.stream_version = new.stream_version
     ), added AS (
         INSERT INTO versions (stream_id, number, id, stream_version, position, created_at, created_by,
@@ -77,9 +75,9 @@ PUBLISHED = SetStatement(
 ARCHIVED = SetStatement(
     "artifacts.archive",
     60,
-    """
+    f"""
     UPDATE artifacts SET archived_position = position, archived_at = recorded_at
-    FROM unnest(%s::uuid[], %s::int[]) AS new (stream_id, stream_version)
+    FROM {arrays("stream_id uuid, stream_version int")} AS new
     JOIN events ON events.stream_id = new.stream_id AND events.stream_version = new.stream_version
     WHERE artifacts.stream_id = new.stream_id
     """,
@@ -94,9 +92,9 @@ RESTORED = SetStatement(
 TEXT_CHANGED = SetStatement(
     "search_texts.change",
     70,
-    """
+    f"""
     INSERT INTO search_texts (stream_id, project_id, kind, name, text)
-    SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::text[], %s::text[])
+    SELECT * FROM {arrays("stream_id uuid, project_id bigint, kind text, name text, text text")} AS new
     ON CONFLICT (stream_id) DO UPDATE SET text = excluded.text
     """,
 )
@@ -108,10 +106,9 @@ TEXT_REMOVED = SetStatement(
 COUNTED = SetStatement(
     "artifact_counts.add",
     90,
-    """
+    f"""
     INSERT INTO artifact_counts (project_id, kind, active)
-    SELECT project_id, kind, sum(change) FROM unnest(%s::bigint[], %s::text[], %s::int[])
-        AS new (project_id, kind, change)
+    SELECT project_id, kind, sum(change) FROM {arrays("project_id bigint, kind text, change int")} AS new
     GROUP BY project_id, kind ORDER BY project_id, kind
     ON CONFLICT (project_id, kind) DO UPDATE SET active = artifact_counts.active + excluded.active
     """,

@@ -9,14 +9,14 @@ import msgspec
 from domain.labels import LabelRemoved, LabelSet
 from projections.encoding import AUTHOR, JOIN_AUTHOR, author, timestamp
 from store.connection import Connection
-from store.statements import Row, SetStatement
+from store.statements import Row, SetStatement, arrays
 
 ENDED = SetStatement(
     "labels.end",
     83,
-    """
+    f"""
     UPDATE labels SET until_position = position
-    FROM unnest(%s::uuid[], %s::text[], %s::int[]) AS new (stream_id, name, stream_version)
+    FROM {arrays("stream_id uuid, name text, stream_version int")} AS new
     JOIN events ON events.stream_id = new.stream_id AND events.stream_version = new.stream_version
     WHERE labels.stream_id = new.stream_id AND labels.name = new.name AND labels.until_position IS NULL
     """,
@@ -25,11 +25,10 @@ ENDED = SetStatement(
 SET = SetStatement(
     "labels.set",
     85,
-    """
+    f"""
     INSERT INTO labels (stream_id, name, number, since_position, until_position, set_at, set_by)
     SELECT new.stream_id, new.name, number, since.position, until.position, since.recorded_at, set_by
-    FROM unnest(%s::uuid[], %s::text[], %s::int[], %s::int[], %s::int[], %s::bigint[])
-        AS new (stream_id, name, number, since_version, until_version, set_by)
+    FROM {arrays("stream_id uuid, name text, number int, since_version int, until_version int, set_by bigint")} AS new
     JOIN events AS since ON since.stream_id = new.stream_id AND since.stream_version = new.since_version
     LEFT JOIN events AS until ON until.stream_id = new.stream_id AND until.stream_version = new.until_version
     """,
@@ -38,9 +37,9 @@ SET = SetStatement(
 ALL_ENDED = SetStatement(
     "labels.end_all",
     84,
-    """
+    f"""
     UPDATE labels SET until_position = position
-    FROM unnest(%s::uuid[], %s::int[]) AS new (stream_id, stream_version)
+    FROM {arrays("stream_id uuid, stream_version int")} AS new
     JOIN events ON events.stream_id = new.stream_id AND events.stream_version = new.stream_version
     WHERE labels.stream_id = new.stream_id AND labels.until_position IS NULL
     """,

@@ -3,14 +3,15 @@
 from uuid import UUID
 
 from store.connection import Connection
-from store.statements import SetStatement
+from store.statements import SetStatement, arrays
+
+NAME = "project_id bigint, kind text, name text, stream_id uuid"
 
 RELEASE = SetStatement(
     "active_names.release",
     10,
-    """
-    DELETE FROM active_names USING unnest(%s::bigint[], %s::text[], %s::text[], %s::uuid[])
-        AS old (project_id, kind, name, stream_id)
+    f"""
+    DELETE FROM active_names USING {arrays(NAME)} AS old
     WHERE active_names.project_id = old.project_id AND active_names.kind = old.kind
       AND active_names.name = old.name AND active_names.stream_id = old.stream_id
     """,
@@ -19,20 +20,19 @@ RELEASE = SetStatement(
 CLAIM = SetStatement(
     "active_names.claim",
     20,
-    """
+    f"""
     INSERT INTO active_names (project_id, kind, name, stream_id)
-    SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::uuid[])
+    SELECT * FROM {arrays(NAME)} AS new
     """,
 )
 
 SPAN_BEGUN = SetStatement(
     "name_spans.begin",
     21,
-    """
+    f"""
     INSERT INTO name_spans (stream_id, project_id, kind, name, since_position)
     SELECT new.stream_id, new.project_id, kind, name, position
-    FROM unnest(%s::uuid[], %s::int[], %s::bigint[], %s::text[], %s::text[])
-        AS new (stream_id, stream_version, project_id, kind, name)
+    FROM {arrays("stream_id uuid, stream_version int, project_id bigint, kind text, name text")} AS new
     JOIN events ON events.stream_id = new.stream_id AND events.stream_version = new.stream_version
     """,
 )
@@ -40,11 +40,11 @@ SPAN_BEGUN = SetStatement(
 SPAN_ENDED = SetStatement(
     "name_spans.end",
     22,
-    """
+    f"""
     UPDATE name_spans SET until_position = ended.position
     FROM (
         SELECT open.stream_id, open.since_position, min(events.position) AS position
-        FROM unnest(%s::uuid[], %s::int[]) AS new (stream_id, stream_version)
+        FROM {arrays("stream_id uuid, stream_version int")} AS new
         JOIN events ON events.stream_id = new.stream_id AND events.stream_version = new.stream_version
         JOIN name_spans AS open ON open.stream_id = new.stream_id AND open.until_position IS NULL
                                AND open.since_position < events.position

@@ -17,7 +17,7 @@ from domain.keys import KeyCreated, KeyRevoked, UserErased, check_email, check_l
 from store.connection import Connection
 from store.log import Commit, append
 from store.mapper import to_stored
-from store.statements import SetStatement
+from store.statements import SetStatement, arrays
 
 KEY_BYTES = 32  # 256 random bits: nobody guesses one, so a plain SHA-256 is enough to store
 PREFIX_LENGTH = 7  # 'sk_' and four characters, to tell keys apart; the rest stays unguessable
@@ -96,16 +96,16 @@ RETURNING id, uuid, distinct_id, first_name, last_name, email, is_email_verified
 SELECT_USER_ID = "SELECT id, uuid FROM users WHERE lower(email) = lower(%s) AND erased_at IS NULL"
 
 # Scopes and projects travel as text with blanks between, because unnest would flatten an array of arrays.
+KEY = """id uuid, user_id bigint, digest bytea, label text, prefix text, scopes text, project_ids text,
+         expires_at timestamptz"""
 INSERT_KEYS = SetStatement(
     "keys_insert",
     10,
-    """
+    f"""
     INSERT INTO keys (id, user_id, digest, label, prefix, scopes, project_ids, created_at, expires_at)
     SELECT new.id, user_id, digest, label, prefix, string_to_array(scopes, ' '),
            string_to_array(project_ids, ' ')::bigint[], events.recorded_at, expires_at
-    FROM unnest(%s::uuid[], %s::bigint[], %s::bytea[], %s::text[], %s::text[], %s::text[], %s::text[],
-                %s::timestamptz[])
-        AS new (id, user_id, digest, label, prefix, scopes, project_ids, expires_at)
+    FROM {arrays(KEY)} AS new
     JOIN events ON events.stream_id = new.id AND events.stream_version = 1
     """,
 )
@@ -113,9 +113,9 @@ INSERT_KEYS = SetStatement(
 REVOKE_KEYS = SetStatement(
     "keys_revoke",
     20,
-    """
+    f"""
     UPDATE keys SET revoked_at = events.recorded_at
-    FROM unnest(%s::uuid[], %s::int[]) AS gone (id, version)
+    FROM {arrays("id uuid, version int")} AS gone
     JOIN events ON events.stream_id = gone.id AND events.stream_version = gone.version
     WHERE keys.id = gone.id
     """,
@@ -124,10 +124,10 @@ REVOKE_KEYS = SetStatement(
 ERASE_USERS = SetStatement(
     "users_erase",
     30,
-    """
+    f"""
     UPDATE users SET email = '', first_name = '', last_name = '', distinct_id = '', role_at_organization = '',
                      is_email_verified = false, erased_at = now()
-    FROM unnest(%s::bigint[]) AS gone (id)
+    FROM {arrays("id bigint")} AS gone
     WHERE users.id = gone.id
     """,
 )

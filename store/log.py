@@ -17,10 +17,13 @@ from domain.content import Content
 from store.connection import Connection
 from store.errors import AppendError, CommandRepeated, NameConflict, StreamConflict
 from store.flush import flush, read_bigint, read_timestamptz
-from store.statements import SetStatement, Writes, merge
+from store.statements import SetStatement, Writes, arrays, merge
 
 CHANNEL = "skald_log"
 NOTIFY_MAX_STREAMS = 150  # a payload is under 8,000 bytes, a stream id is 32 of them
+EVENT = """stream_id uuid, stream_version int, topic text, state bytea, project_id bigint, actor_id bigint, key_id uuid,
+           command_id uuid, correlation_id text"""
+COMMAND = "key_id uuid, idempotency_key text, fingerprint bytea, status smallint, stream_id uuid, stream_version int"
 
 
 class Idempotency(msgspec.Struct, frozen=True):
@@ -77,10 +80,10 @@ class Recorded(msgspec.Struct, frozen=True):
 LOCK = "SELECT pg_advisory_xact_lock(7203014)"
 
 # The same after storing contents: those that others are storing, too, are waited for while the lock is free.
-STORE_AND_LOCK = """
+STORE_AND_LOCK = f"""
 WITH stored AS (
     INSERT INTO contents (digest, bytes)
-    SELECT digest, bytes FROM unnest(%s::bytea[], %s::bytea[]) AS new (digest, bytes)
+    SELECT digest, bytes FROM {arrays("digest bytea, bytes bytea")} AS new
     ON CONFLICT DO NOTHING
     RETURNING 1
 )
@@ -100,19 +103,15 @@ WITH head AS MATERIALIZED (
                         project_id, actor_id, key_id, command_id, correlation_id)
     SELECT head.position + ordinal, stream_id, stream_version, topic, state, head.now,
            project_id, actor_id, key_id, command_id, correlation_id
-    FROM head, unnest(%s::uuid[], %s::int[], %s::text[], %s::bytea[], %s::bigint[], %s::bigint[], %s::uuid[],
-                      %s::uuid[], %s::text[])
-        WITH ORDINALITY AS new (stream_id, stream_version, topic, state, project_id, actor_id, key_id, command_id,
-                                correlation_id, ordinal)
-    ORDER BY ordinal
+    FROM head, {arrays(f"{EVENT}, ordinal int")} AS new
     RETURNING position, recorded_at
 )
 SELECT min(position), min(recorded_at), pg_notify('{CHANNEL}', max(position)::text || %s::text) FROM appended
 """
 
-INSERT_COMMANDS = """
+INSERT_COMMANDS = f"""
 INSERT INTO commands (key_id, idempotency_key, fingerprint, status, stream_id, stream_version)
-SELECT * FROM unnest(%s::uuid[], %s::text[], %s::bytea[], %s::smallint[], %s::uuid[], %s::int[])
+SELECT * FROM {arrays(COMMAND)} AS new
 """
 
 COLUMNS = """position, stream_id, stream_version, topic, state, recorded_at, project_id, actor_id, key_id, command_id,
@@ -225,7 +224,7 @@ def rows_of(commit: Commit) -> list[tuple[Any, ...]]:
 def arguments(events: Sequence[tuple[Any, ...]]) -> list[Any]:
     """What ``INSERT_EVENTS`` takes for these rows."""
     columns = SetStatement.columns(events)
-    return [*columns, notification(columns[0], columns[4])]
+    return [*columns, range(1, len(events) + 1), notification(columns[0], columns[4])]
 
 
 def notification(streams: Sequence[UUID], projects: Sequence[int | None]) -> str:

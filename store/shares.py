@@ -16,7 +16,7 @@ from store.identity import digest_of, find_project
 from store.ids import new_id
 from store.log import Commit, append
 from store.mapper import to_stored
-from store.statements import SetStatement, Writes
+from store.statements import SetStatement, Writes, arrays
 
 TOKEN_BYTES = 32  # 256 random bits: nobody guesses one, so a plain SHA-256 is enough to store
 TOKEN_PREFIX = "sks_"  # noqa: S105
@@ -57,14 +57,16 @@ class Draft(msgspec.Struct, frozen=True):
     token: str
 
 
+SHARE = """id uuid, project_id bigint, digest bytea, label text, prefix text, created_by bigint,
+           expires_at timestamptz"""
+
 INSERT = SetStatement(
     "shares_insert",
     10,
-    """
+    f"""
     INSERT INTO shares (id, project_id, digest, label, prefix, created_by, created_at, expires_at)
     SELECT new.id, new.project_id, digest, label, prefix, created_by, events.recorded_at, expires_at
-    FROM unnest(%s::uuid[], %s::bigint[], %s::bytea[], %s::text[], %s::text[], %s::bigint[], %s::timestamptz[])
-        AS new (id, project_id, digest, label, prefix, created_by, expires_at)
+    FROM {arrays(SHARE)} AS new
     JOIN events ON events.stream_id = new.id AND events.stream_version = 1
     """,
 )
@@ -72,9 +74,9 @@ INSERT = SetStatement(
 REVOKE = SetStatement(
     "shares_revoke",
     20,
-    """
+    f"""
     UPDATE shares SET revoked_at = events.recorded_at
-    FROM unnest(%s::uuid[], %s::int[]) AS gone (id, version)
+    FROM {arrays("id uuid, version int")} AS gone
     JOIN events ON events.stream_id = gone.id AND events.stream_version = gone.version
     WHERE shares.id = gone.id
     """,

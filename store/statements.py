@@ -6,8 +6,19 @@ from typing import Any
 Row = tuple[Any, ...]
 
 
+def arrays(columns: str) -> str:
+    """SQL for the rows of as many arrays as there are columns, each written as "name type", between commas.
+
+    In a select list, because each array behind FROM gets a store of its own: PostgreSQL takes 16 KB for it from the system
+    and, depending on what the connection ran before, gives them back with every statement. The page faults then cost an
+    append of one version 120 µs on top of 200.
+    """
+    named = (column.split() for column in columns.split(","))
+    return f"(SELECT {', '.join(f'unnest(%s::{type}[]) AS {name}' for name, type in named)})"
+
+
 class SetStatement:
-    """One SQL statement that takes any number of rows at once, a column an array (``unnest(%s::uuid[], …)``).
+    """One SQL statement that takes any number of rows at once, a column an array (see ``arrays``).
 
     Each placeholder names its type; ``store.flush`` knows which there are.
     ``rank`` orders the statements of one transaction; equal statements of several commits run as one.
