@@ -13,6 +13,7 @@ from domain.keys import UserErased
 from domain.maintenance import ReadModelsReplaced
 from store.appender import Done
 from store.connection import Connection
+from store.flush import select
 from store.listening import Listener
 from store.log import CHANNEL, head
 from store.pool import connect
@@ -27,7 +28,7 @@ LOOKS, LOOK_EVERY = 5, 0.001
 CATCH_UP = 10_000  # events; above it one raised floor is cheaper than marking each stream
 
 # events_pkey
-SELECT = "SELECT position, stream_id, topic FROM events WHERE position > %s ORDER BY position LIMIT %s"
+SELECT = "SELECT position, stream_id, topic FROM events WHERE position > %s::bigint ORDER BY position LIMIT %s::int"
 
 # An erased person may stand in any representation, and replaced tables may have had anything in them.
 EVERYWHERE = {UserErased.TOPIC, ReadModelsReplaced.TOPIC}
@@ -185,7 +186,7 @@ class Tail:
 
     async def _looked_up(self, conn: Connection) -> tuple[Changes, int]:
         """What the log has after what was seen, and its end."""
-        rows = await (await conn.execute(SELECT, (self.seen, CATCH_UP), binary=True)).fetchall()
+        rows = await select(conn, SELECT, (self.seen, CATCH_UP))
         if len(rows) == CATCH_UP:
             last = await head(conn)
             return [(FLOOR, last)], last

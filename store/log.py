@@ -92,8 +92,7 @@ SELECT pg_advisory_xact_lock(7203014) FROM (SELECT count(*) FROM stored) AS done
 
 # The head is read in the statement after the lock, so by a snapshot that sees every earlier append (READ COMMITTED).
 # recorded_at never runs backwards, whatever the clock does, so that an instant names one position.
-# Notifies "<last position> <number of events> <stream of each event> …": whoever knows the position before needs no query.
-INSERT_EVENTS = f"""
+INSERT_SILENTLY = f"""
 WITH head AS MATERIALIZED (
     SELECT coalesce(max(position), 0) AS position,
            greatest(clock_timestamp(), (SELECT recorded_at FROM events ORDER BY position DESC LIMIT 1)) AS now
@@ -106,8 +105,15 @@ WITH head AS MATERIALIZED (
     FROM head, {arrays(f"{EVENT}, ordinal int")} AS new
     RETURNING position, recorded_at
 )
-SELECT min(position), min(recorded_at), pg_notify('{CHANNEL}', max(position)::text || %s::text) FROM appended
+SELECT min(position), min(recorded_at) FROM appended
 """
+
+# Notifies "<last position> <number of events> <stream of each event> …": whoever knows the position before needs no query.
+INSERT_EVENTS = INSERT_SILENTLY.replace(
+    "min(recorded_at)", f"min(recorded_at), pg_notify('{CHANNEL}', max(position)::text || %s::text)"
+)
+# Of events that were inserted silently; it names none, so whoever has not seen them yet looks.
+ANNOUNCE = f"SELECT pg_notify('{CHANNEL}', max(position)::text || ' 0') FROM events"
 
 INSERT_COMMANDS = f"""
 INSERT INTO commands (key_id, idempotency_key, fingerprint, status, stream_id, stream_version)
@@ -148,13 +154,17 @@ def conflict(error: psycopg.Error) -> AppendError | None:
 
 
 async def append(
-    conn: Connection, commits: Sequence[Commit], sent: Callable[[], None] | None = None
+    conn: Connection,
+    commits: Sequence[Commit],
+    sent: Callable[[], None] | None = None,
+    *,
+    silent: bool = False,
 ) -> list[Appended]:
     """Write all commits in one transaction, in order; return where each one stands.
 
-    ``conn`` is idle and in autocommit; ``sent`` is as with ``flush``. Raises psycopg.errors.UniqueViolation (see
-    ``conflict``), then nothing of any commit was written, and psycopg.OperationalError when the connection fails, then it
-    is unknown (see ``find_committed``).
+    ``conn`` is idle and in autocommit; ``sent`` is as with ``flush``. Who appends ``silent``ly owes an ``announce`` soon.
+    Raises psycopg.errors.UniqueViolation (see ``conflict``), then nothing of any commit was written, and
+    psycopg.OperationalError when the connection fails, then it is unknown (see ``find_committed``).
     """
     contents = {content.digest: content.data for commit in commits for content in commit.contents}
     events = [row for commit in commits for row in rows_of(commit)]
@@ -181,7 +191,7 @@ async def append(
     else:
         batch.append((LOCK, ()))
     place = len(batch)
-    batch.append((INSERT_EVENTS, arguments(events)))
+    batch.append((INSERT_SILENTLY, columns_of(events)) if silent else (INSERT_EVENTS, arguments(events)))
     for statement, changed in merge([commit.writes for commit in commits]):
         batch.append((statement.sql, SetStatement.columns(changed)))
     if commands:
@@ -194,6 +204,11 @@ async def append(
         answers.append(Appended(first, following - 1, now))
         first = following
     return answers
+
+
+async def announce(conn: Connection) -> None:
+    """Notify of all that is in the log by now."""
+    await flush(conn, [(ANNOUNCE, ())])
 
 
 async def append_within(conn: Connection, commit: Commit) -> None:
@@ -221,10 +236,15 @@ def rows_of(commit: Commit) -> list[tuple[Any, ...]]:
     ]
 
 
+def columns_of(events: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """What ``INSERT_SILENTLY`` takes for these rows."""
+    return [*SetStatement.columns(events), list(range(1, len(events) + 1))]
+
+
 def arguments(events: Sequence[tuple[Any, ...]]) -> list[Any]:
     """What ``INSERT_EVENTS`` takes for these rows."""
-    columns = SetStatement.columns(events)
-    return [*columns, range(1, len(events) + 1), notification(columns[0], columns[4])]
+    columns = columns_of(events)
+    return [*columns, notification(columns[0], columns[4])]
 
 
 def notification(streams: Sequence[UUID], projects: Sequence[int | None]) -> str:

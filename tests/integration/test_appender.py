@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any
@@ -182,12 +182,14 @@ async def test_the_next_batch_is_under_way_before_the_last_is_answered(
 ) -> None:
     seen: list[tuple[str, int]] = []
 
-    async def noted(conn: Connection, commits: Sequence[Commit], sent: Callable[[], None]) -> list[Appended]:
+    async def noted(
+        conn: Connection, commits: Sequence[Commit], sent: Callable[[], None], **options: Any
+    ) -> list[Appended]:
         def on_its_way() -> None:
             seen.append(("sent", len(commits)))
             sent()
 
-        return await append(conn, commits, on_its_way)
+        return await append(conn, commits, on_its_way, **options)
 
     monkeypatch.setattr("store.appender.append", noted)
     async with running(
@@ -251,6 +253,88 @@ async def test_patience_ends_also_where_the_event_loop_has_lost_the_socket(fresh
                 await asyncio.wait_for(lost, 5)
         assert (await asyncio.wait_for(appender.append(created("two")[1]), 5)).first in (1, 2)
     invariants.check(fresh_database_url)
+
+
+@asynccontextmanager
+async def listening(url: str) -> AsyncIterator[Callable[[float], Awaitable[list[int]]]]:
+    """Inside, gives the positions that notifications tell until none comes for as many seconds."""
+    conn = await connect(url)
+    await conn.execute("LISTEN skald_log")
+
+    async def told(seconds: float) -> list[int]:
+        found: list[int] = []
+        while new := [notice async for notice in conn.notifies(timeout=seconds, stop_after=1)]:
+            found += [int(notice.payload.split()[0]) for notice in new]
+        return found
+
+    async with conn:
+        yield told
+
+
+async def test_while_batch_follows_batch_not_each_is_announced_but_the_last_is(
+    fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.appender.QUIET", 0.2)
+    async with listening(fresh_database_url) as told, running(fresh_database_url) as appender:
+        started = monotonic()
+        for number in range(20):
+            await appender.append(created(f"skill-{number}")[1])
+        took = monotonic() - started
+
+        positions = await told(1)
+
+        assert positions[0] == 1, "a lone write is announced with its commit"
+        assert positions[-1] == 20
+        assert len(positions) <= 2 + took / 0.2
+
+
+async def test_what_was_not_announced_is_when_the_appender_closes(
+    fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.appender.QUIET", 3600.0)
+    async with listening(fresh_database_url) as told:
+        async with running(fresh_database_url) as appender:
+            for number in range(3):
+                await appender.append(created(f"skill-{number}")[1])
+            assert await told(0.3) == [1]
+        assert await told(0.3) == [3]
+
+
+async def test_a_commit_that_outlived_its_connection_is_announced(
+    fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.appender.QUIET", 0.2)
+
+    async def cut(conn: Connection, commits: Sequence[Commit], **_: Any) -> list[Appended]:
+        await append(conn, commits, silent=True)
+        raise psycopg.OperationalError("cut off behind the commit")
+
+    async with listening(fresh_database_url) as told, running(fresh_database_url) as appender:
+        with monkeypatch.context() as patch:
+            patch.setattr("store.appender.append", cut)
+            answer = await appender.append(created("lost-and-found")[1])
+        assert answer.last == 1
+        assert await told(1) == [1]
+
+
+async def test_it_outlives_an_announcement_that_fails(
+    fresh_database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("store.appender.QUIET", 0.1)
+    caplog.set_level(logging.CRITICAL, "store.appender")
+
+    async def fail(conn: Connection) -> None:
+        raise psycopg.OperationalError("gone")
+
+    async with listening(fresh_database_url) as told, running(fresh_database_url) as appender:
+        with monkeypatch.context() as patch:
+            patch.setattr("store.appender.announce", fail)
+            for number in range(2):
+                await appender.append(created(f"skill-{number}")[1])
+            assert await told(0.5) == [1]
+        # The next one leaves a gap behind the first, so whoever listens looks.
+        await appender.append(created("later")[1])
+        assert await told(0.5) == [3]
 
 
 async def test_it_outlives_whatever_a_batch_raises(

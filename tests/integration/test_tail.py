@@ -63,6 +63,7 @@ async def test_writes_that_follow_each_other_are_heard_together(
     fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tailing, "GATHER", 0.3)
+    monkeypatch.setattr("store.appender.QUIET", 0.0)
     heard: list[int] = []
     hear = Listener.hear
 
@@ -155,6 +156,23 @@ async def test_a_gap_in_the_notifications_is_read_from_the_log(fresh_database_ur
         await write(fresh_database_url, "later")
         await until(lambda: tail.seen == 3, "it has seen all")
         assert not marks.is_fresh(Marks.slot(stream), 1)
+
+
+async def test_what_was_appended_silently_is_marked_when_it_is_announced(
+    fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tailing, "POLL", 60.0)
+    monkeypatch.setattr("store.appender.QUIET", 0.2)
+    async with following(fresh_database_url) as (marks, tail):
+        appender = Appender(fresh_database_url)
+        await appender.start()
+        made = [created(f"name-{number}") for number in range(6)]
+        for _, commit in made:
+            await appender.append(commit)
+        await until(lambda: tail.seen == 6, "it has seen all")
+        await appender.close()
+
+        assert not any(marks.is_fresh(Marks.slot(skill.id), 0) for skill, _ in made)
 
 
 async def test_the_poll_finds_what_nobody_told(fresh_database_url: str) -> None:
