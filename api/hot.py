@@ -15,7 +15,7 @@ from api.admission import PROBES, Admission
 from api.artifacts import READ_SCOPES
 from api.bodies import read_body
 from api.gate import Gate
-from api.http import IMMUTABLE, REVALIDATE, Answer, header, json_answer, send_whole
+from api.http import IMMUTABLE, REVALIDATE, Answer, header, json_answer, send_whole, unchanged
 from api.metrics import Metrics
 from api.prompts import PromptsController
 from api.query import parse_query
@@ -148,6 +148,8 @@ class HotPath:
         metrics.observe_cache("process", "hit")
         condition = header(scope["headers"], b"if-none-match")
         control = IMMUTABLE if isinstance(pick, int) else REVALIDATE
+        if condition == entry.etag:
+            return unchanged(entry.etag, control)
         return json_answer(entry.body, condition, etag=entry.etag, cache_control=control)
 
 

@@ -76,11 +76,14 @@ def json_answer(
     ``etag`` is computed from the body when it is not given (stored answers carry theirs).
     """
     tag = etag or etag_of(body)
-    headers = [(b"etag", tag), (b"cache-control", cache_control), *extra]
     if if_none_match is not None and matches(if_none_match, tag):
-        return Answer(304, headers, b"")
-    headers.append(JSON)
-    return Answer(status, headers, body)
+        return unchanged(tag, cache_control, extra)
+    return Answer(status, [(b"etag", tag), (b"cache-control", cache_control), *extra, JSON], body)
+
+
+def unchanged(etag: bytes, cache_control: bytes, extra: Iterable[Header] = ()) -> Answer:
+    """The 304 to a client that has the representation already."""
+    return Answer(304, [(b"etag", etag), (b"cache-control", cache_control), *extra], b"")
 
 
 def with_length(answer: Answer) -> list[Header]:

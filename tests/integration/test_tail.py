@@ -49,6 +49,16 @@ async def write(url: str, *names: str) -> list[int]:
     return [Marks.slot(skill.id) for skill, _ in made]
 
 
+async def write_in_turn(appender: Appender, count: int) -> list[int]:
+    """Append skills one after the other; the slots of their streams."""
+    slots = []
+    for number in range(count):
+        skill, commit = created(f"name-{number}")
+        await appender.append(commit)
+        slots.append(Marks.slot(skill.id))
+    return slots
+
+
 async def test_writes_of_others_are_marked(fresh_database_url: str) -> None:
     async with following(fresh_database_url) as (marks, tail):
         assert marks.healthy
@@ -76,15 +86,13 @@ async def test_writes_that_follow_each_other_are_heard_together(
     async with following(fresh_database_url) as (marks, tail):
         appender = Appender(fresh_database_url)
         await appender.start()
-        made = [created(f"name-{number}") for number in range(6)]
-        for _, commit in made:
-            await appender.append(commit)
+        slots = await write_in_turn(appender, 6)
         await appender.close()
         await until(lambda: tail.seen == 6, "it has seen all")
 
         assert sum(heard) == 6
         assert max(heard) > 1
-        assert not any(marks.is_fresh(Marks.slot(skill.id), 0) for skill, _ in made)
+        assert not any(marks.is_fresh(slot, 0) for slot in slots)
 
 
 async def test_a_writer_of_this_host_may_show_what_it_wrote_before_it_is_marked(
@@ -166,13 +174,11 @@ async def test_what_was_appended_silently_is_marked_when_it_is_announced(
     async with following(fresh_database_url) as (marks, tail):
         appender = Appender(fresh_database_url)
         await appender.start()
-        made = [created(f"name-{number}") for number in range(6)]
-        for _, commit in made:
-            await appender.append(commit)
+        slots = await write_in_turn(appender, 6)
         await until(lambda: tail.seen == 6, "it has seen all")
         await appender.close()
 
-        assert not any(marks.is_fresh(Marks.slot(skill.id), 0) for skill, _ in made)
+        assert not any(marks.is_fresh(slot, 0) for slot in slots)
 
 
 async def test_the_poll_finds_what_nobody_told(fresh_database_url: str) -> None:
