@@ -149,6 +149,7 @@ class HotPath:
         condition = header(scope["headers"], b"if-none-match")
         control = IMMUTABLE if isinstance(pick, int) else REVALIDATE
         if condition == entry.etag:
+            # What nearly every condition is; others, lists of tags, are for the slower look.
             return unchanged(entry.etag, control)
         return json_answer(entry.body, condition, etag=entry.etag, cache_control=control)
 

@@ -92,7 +92,7 @@ SELECT pg_advisory_xact_lock(7203014) FROM (SELECT count(*) FROM stored) AS done
 
 # The head is read in the statement after the lock, so by a snapshot that sees every earlier append (READ COMMITTED).
 # recorded_at never runs backwards, whatever the clock does, so that an instant names one position.
-INSERT_SILENTLY = f"""
+APPENDED = f"""
 WITH head AS MATERIALIZED (
     SELECT coalesce(max(position), 0) AS position,
            greatest(clock_timestamp(), (SELECT recorded_at FROM events ORDER BY position DESC LIMIT 1)) AS now
@@ -105,13 +105,12 @@ WITH head AS MATERIALIZED (
     FROM head, {arrays(f"{EVENT}, ordinal int")} AS new
     RETURNING position, recorded_at
 )
-SELECT min(position), min(recorded_at) FROM appended
 """
-
+INSERT_SILENTLY = f"{APPENDED} SELECT min(position), min(recorded_at) FROM appended"
 # Notifies "<last position> <number of events> <stream of each event> …": whoever knows the position before needs no query.
-INSERT_EVENTS = INSERT_SILENTLY.replace(
-    "min(recorded_at)", f"min(recorded_at), pg_notify('{CHANNEL}', max(position)::text || %s::text)"
-)
+INSERT_EVENTS = f"""
+{APPENDED} SELECT min(position), min(recorded_at), pg_notify('{CHANNEL}', max(position)::text || %s::text) FROM appended
+"""
 # Of events that were inserted silently; it names none, so whoever has not seen them yet looks.
 ANNOUNCE = f"SELECT pg_notify('{CHANNEL}', max(position)::text || ' 0') FROM events"
 
