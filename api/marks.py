@@ -12,6 +12,7 @@ import fcntl
 import mmap
 import os
 from collections.abc import Iterable
+from math import inf
 from pathlib import Path
 from time import monotonic
 from uuid import UUID
@@ -34,7 +35,7 @@ class Marks:
             os.ftruncate(self._file, size)
             self._map = mmap.mmap(self._file, size)
         self._slots = memoryview(self._map).cast("Q")
-        self._heard = 0.0
+        self._heard = -inf
 
     def close(self) -> None:
         self._slots.release()
@@ -72,7 +73,7 @@ class Marks:
 
     def lost(self) -> None:
         """The tail cannot see the log."""
-        self._heard = 0.0
+        self._heard = -inf
 
     @property
     def healthy(self) -> bool:

@@ -10,7 +10,7 @@ Without Redis each process counts alone; no request waits for it longer than one
 import asyncio
 import logging
 from contextlib import suppress
-from math import ceil
+from math import ceil, inf
 from time import monotonic, time
 from uuid import UUID
 
@@ -95,7 +95,7 @@ class RateLimiter:
         self._whose = whose
         self._keys: dict[UUID, list[Window]] = {}
         self._unsaid: set[UUID] = set()
-        self._away_until = 0.0
+        self._away_until = -inf
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
         policy = ", ".join(f"{limit};w={length}" for length, limit in self._limits)

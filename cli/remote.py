@@ -4,6 +4,7 @@ Waits out 429 and 503 as long as the service asks for, and repeats what lost its
 the same ``Idempotency-Key``, so that it happens once.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -61,7 +62,7 @@ class Remote:
         )
         self._stopped = threading.Event()
         # Until when every thread waits, once the service has said that there are too many requests.
-        self._not_before = 0.0
+        self._not_before = -math.inf
 
     def __enter__(self) -> Self:
         return self

@@ -1,5 +1,6 @@
 """Keeps the parts of the service running: what ends without being told to is started again, with growing pauses."""
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -38,7 +39,7 @@ class Part:
         self._running = running
         self._started_at = clock()
         self._failures = 0
-        self._next_try = 0.0
+        self._next_try = -math.inf
 
     def start(self) -> None:
         """Start it the first time; a Failure goes up to the caller."""

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from itertools import islice
+from math import inf
 from time import monotonic
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -90,7 +91,7 @@ class RedisViews:
         self._redis = redis
         self._offer = redis.register_script(OFFER)
         self._apply = redis.register_script(APPLY)
-        self._away_until = 0.0
+        self._away_until = -inf
         self._offers: set[asyncio.Task[None]] = set()
         self._waiting: dict[str, list[asyncio.Future[View | None]]] = {}
         self._fetches: set[asyncio.Task[None]] = set()

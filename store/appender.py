@@ -13,6 +13,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
+from math import inf
 from time import monotonic, perf_counter
 from typing import NamedTuple
 
@@ -74,7 +75,7 @@ class Appender:
         # Durable, but nobody has been told.
         self._done: list[tuple[Pending, Appended]] = []
         # When there last was a notification, what is in the log without one, and what wakes the task for it.
-        self._announced = 0.0
+        self._announced = -inf
         self._silent = False
         self._reminder: asyncio.TimerHandle | None = None
         self._work = asyncio.Event()

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from abc import abstractmethod
 from collections.abc import Sequence
+from math import inf
 from time import monotonic
 from zlib import crc32
 
@@ -38,11 +39,11 @@ class Leader(Task):
 
     def __init__(self, news: News) -> None:
         self.news = news
-        self._reported: tuple[int, float] = (-1, 0.0)
+        self._reported: tuple[int, float] = (-1, -inf)
 
     async def _work(self, conn: Connection, stop: asyncio.Event) -> None:
         if await self._lead(conn, stop):
-            self._reported = (-1, 0.0)
+            self._reported = (-1, -inf)
             with self.news.needed():
                 await self._follow(conn, stop)
 

@@ -1,0 +1,60 @@
+"""``monotonic`` counts from the boot, and 0.0 stood for "never": on a machine up for less than a limit, never was just now."""
+
+from pathlib import Path
+
+import pytest
+
+from api.marks import Marks
+from api.rate_limit import RateLimiter
+from store.appender import Appender
+
+
+@pytest.fixture(params=[0.0, 0.001, 1.0])
+def uptime(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> float:
+    for module in (
+        "store.appender",
+        "api.marks",
+        "api.rate_limit",
+        "projections.redis_views",
+        "workers.follower",
+    ):
+        monkeypatch.setattr(f"{module}.monotonic", lambda: request.param)
+    seconds: float = request.param
+    return seconds
+
+
+def test_the_first_commit_may_notify(uptime: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("store.appender.QUIET", 3600.0)
+    assert Appender("")._is_due()
+
+
+def test_a_log_that_was_never_heard_of_makes_nothing_fresh(uptime: float) -> None:
+    marks = Marks()
+    assert not marks.healthy
+    assert not marks.is_fresh(1, 10)
+    marks.heard()
+    assert marks.is_fresh(1, 10)
+    marks.lost()
+    assert not marks.healthy
+    assert not marks.is_fresh(1, 10)
+
+
+def test_the_first_loss_of_redis_is_logged(uptime: float, caplog: pytest.LogCaptureFixture) -> None:
+    limiter = RateLimiter(None, per_minute=1, per_hour=1)
+    limiter._lost(OSError())
+    assert "Redis is away" in caplog.text
+
+
+def test_no_moment_of_the_monotonic_clock_is_counted_from_zero() -> None:
+    """The siblings: whoever remembers a moment starts with one that is before all others."""
+    root = Path(__file__).parents[2]
+    suspicious = ("_announced", "_heard", "_until", "_next_try", "_not_before", "_since", "_last_", "_at")
+    found = [
+        f"{path.relative_to(root)}:{number}"
+        for room in ("store", "projections", "api", "workers", "cli")
+        for path in (root / room).rglob("*.py")
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if line.strip().endswith("= 0.0")
+        and any(f"{word} = 0.0" in line or f"{word}: float = 0.0" in line for word in suspicious)
+    ]
+    assert found == []
