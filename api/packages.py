@@ -1,6 +1,5 @@
 """Skills as archives: import and export, ``…/llm_skills/import/`` and ``…/llm_skills/name/{name}/export/``."""
 
-import asyncio
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -17,6 +16,7 @@ from api.commands import Caller, Done
 from api.documentation import Param, integer, route
 from api.errors import ParseError, UnsupportedMediaType, documented
 from api.http import IMMUTABLE, REVALIDATE, Answer, Header, json_answer, matches, to_response
+from api.offload import offload
 from api.package_schemas import ImportAnswer, ImportForm
 from api.query import Query
 from api.repository import Loaded
@@ -103,10 +103,10 @@ class PackagesController(Controller):
         """
         upload = await _upload(request)
         limits: Limits = request.app.state.archive_limits
-        skill = await asyncio.to_thread(incoming.read, upload.archive, limits)
+        skill = await offload(incoming.read, upload.archive, limits)
         _check(skill)
         keyed = header_of(request, b"idempotency-key") is not None
-        caller = caller_of(request, await asyncio.to_thread(upload.identity) if keyed else b"")
+        caller = caller_of(request, await offload(upload.identity) if keyed else b"")
         importing = Importing(request, caller, upload, skill)
         return await (importing.dry_run() if upload.dry_run else importing.run())
 
@@ -205,7 +205,7 @@ class Importing:
         )
 
     async def _create(self) -> Done:
-        skill, contents = await asyncio.to_thread(self._new)
+        skill, contents = await offload(self._new)
         return await self.commands.create(self.caller, skill, contents)
 
     def _new(self) -> tuple[Skill, list[Content]]:
@@ -229,7 +229,7 @@ class Importing:
         if changes is None:
             return []
         stored = {file.sha256 for file in skill.files.values()}
-        contents = await asyncio.to_thread(
+        contents = await offload(
             lambda: skill.publish(changes, version_id=new_id(), base_version=skill.number, texts={})
         )
         return [content for content in contents if content.ref.sha256 not in stored]
@@ -242,7 +242,7 @@ class Importing:
             artifacts.check_if_match(self.request, current.etag)
         skill.check_base(self.upload.base_version)
         body = await self.reader.content(skill.body.digest)
-        return await asyncio.to_thread(incoming.changes_of, self.skill, skill, body)
+        return await offload(incoming.changes_of, self.skill, skill, body)
 
     def _check_absent(self, missing: NotFound) -> None:
         """Raise when the request starts from a version of a skill that is not there."""

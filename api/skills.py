@@ -1,6 +1,5 @@
 """The skills API: ``/api/{environments,projects}/{project_id}/llm_skills/…``."""
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -25,6 +24,7 @@ from api.commands import Caller, Commands, Done
 from api.documentation import Param, integer, route
 from api.errors import documented
 from api.http import IMMUTABLE, REVALIDATE
+from api.offload import offload
 from api.payload import decode, ignore
 from api.repository import Loaded
 from api.texts import text_answer
@@ -399,7 +399,7 @@ async def _run(
 
 async def _decide(size: int, decision: Callable[[], T]) -> T:
     """A decision over a large body runs in a thread, so that other requests go on."""
-    return await asyncio.to_thread(decision) if size > HEAVY else decision()
+    return await offload(decision) if size > HEAVY else decision()
 
 
 async def _check_etag(
