@@ -2,10 +2,11 @@
 
 import gc
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from litestar import Litestar, Router
 from redis.asyncio import Redis
@@ -23,7 +24,7 @@ from api.commands import Commands
 from api.config import GC_THRESHOLD, ApiConfig
 from api.errors import EXCEPTION_HANDLERS
 from api.feed import EventSchemaController, FeedController
-from api.forwarded import TrustedProxies
+from api.forwarded import PublicAddress, SubPath, TrustedProxies
 from api.gate import Gate
 from api.git import GitController
 from api.health import DATABASE_PATIENCE, Health, HealthController
@@ -100,7 +101,7 @@ def route_handlers() -> list[Any]:
     ]
 
 
-def create_app(config: ApiConfig, board: Board | None = None) -> Observability:
+def create_app(config: ApiConfig, board: Board | None = None) -> Any:
     """The application; its lifespan opens what it needs and closes it again.
 
     All processes of a host share ``run_dir``, and those of one master a ``board`` that was made before they were forked.
@@ -133,7 +134,15 @@ def create_app(config: ApiConfig, board: Board | None = None) -> Observability:
     )
     hot = HotPath(Options(litestar), Admission(config.max_in_flight))
     log = AccessLog() if config.access_log else None
-    return Observability(hot, metrics=metrics, log=log, at_once=hot.at_once)
+    app = Observability(hot, metrics=metrics, log=log, at_once=hot.at_once)
+    return edge(app, config, roots={route.path.split("/")[1] for route in litestar.routes})
+
+
+def edge(app: Any, config: ApiConfig, *, roots: Collection[str]) -> Any:
+    """``app`` behind what only some installations need: without the setting it is not there at all."""
+    if prefix := urlsplit(config.public_url or "").path:
+        app = SubPath(app, prefix, roots)
+    return app
 
 
 async def wire(
@@ -169,7 +178,8 @@ async def wire(
     state.archive_limits = Limits(total_bytes=config.max_body_bytes)
     state.sealer = sealer_of(config.secret_keys)
     state.webhook_allow_private = config.webhook_allow_private
-    state.trusted_proxies = TrustedProxies(config.trusted_proxies)
+    proxies = TrustedProxies(config.trusted_proxies)
+    state.public_address = PublicAddress(proxies, config.public_url)
     state.gate = Gate(Authenticator(pool, marks), limiter)
     share_limiter = RateLimiter(
         redis,
@@ -204,7 +214,7 @@ async def wire(
         state.reader,
         ShareDoor(pool, marks),
         share_limiter,
-        state.trusted_proxies,
+        proxies,
         config.public_project,
         at_once=max(1, config.pool_size // 2),
     )

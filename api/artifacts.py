@@ -1,11 +1,11 @@
 """What the controllers of skills and prompts share: who calls, conditional and repeated requests, how they are answered."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
 import msgspec
@@ -17,7 +17,7 @@ from msgspec import UNSET, UnsetType
 from api.board import Encoded
 from api.commands import Caller, Commands, Done
 from api.documentation import Param, integer
-from api.forwarded import TrustedProxies
+from api.forwarded import PublicAddress
 from api.gate import Gate
 from api.http import IMMUTABLE, REVALIDATE, Answer, Header, header, json_answer, matches_strongly, to_response
 from api.query import Query
@@ -231,28 +231,28 @@ def _link(request: Request[Any, Any, Any], query: Query, limit: int, offset: int
     values = {**query.values, "limit": str(limit), "offset": str(offset)}
     if offset == 0:
         del values["offset"]
-    pairs = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in values.items())
-    return f"{origin(request)}{request_path(request)}?{pairs}"
+    return link(request, values)
 
 
 def request_path(request: Request[Any, Any, Any]) -> str:
-    """The path as the client wrote it."""
+    """The path as the client wrote it, below the sub-path of this service."""
     raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
     return raw.partition(b"?")[0].decode("latin-1")
 
 
-def origin(request: Request[Any, Any, Any]) -> str:
-    """Scheme and host that the client used, also behind trusted proxies."""
-    scope = request.scope
-    host = header_of(request, b"host")
-    if host is None:
-        server = scope.get("server") or ("localhost", None)
-        host = f"{server[0]}:{server[1]}".encode() if server[1] else server[0].encode()
-    client = scope.get("client")
-    proxies: TrustedProxies = request.app.state.trusted_proxies
-    return proxies.origin(
-        scope["scheme"], host.decode("latin-1"), client[0] if client else None, list(scope["headers"])
-    )
+def public(request: Request[Any, Any, Any]) -> PublicAddress:
+    address: PublicAddress = request.app.state.public_address
+    return address
+
+
+def base(request: Request[Any, Any, Any]) -> str:
+    """What stands before a path in an absolute address of this service, as its clients have it."""
+    return public(request).base(request.scope)
+
+
+def link(request: Request[Any, Any, Any], values: Mapping[str, Any]) -> str:
+    """The absolute address of this request with another query."""
+    return f"{base(request)}{request_path(request)}?{urlencode(values, quote_via=quote, safe='')}"
 
 
 def as_uuid(text: str) -> UUID | None:
@@ -425,7 +425,8 @@ async def redirect_to_name(
             moment = await moment_of(conn, query_of(request))
             found = await moment.name_of_id(conn, project_of(request), kind, version_id)
         if found is not None:
-            head, _, tail = request_path(request).rpartition("/name/")
+            path = public(request).prefix(request.scope) + request_path(request)
+            head, _, tail = path.rpartition("/name/")
             query = request.scope["query_string"]
             location = f"{head}/name/{found}{'/' if tail.endswith('/') else ''}".encode()
             return to_response(

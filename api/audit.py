@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from typing import Any, get_args
-from urllib.parse import urlencode
 
 import msgspec
 from litestar import Controller, Request, Response, get
@@ -166,7 +165,7 @@ def format_of(request: Request[Any, Any, Any], query: Query) -> str:
 
 def _next(request: Request[Any, Any, Any], query: Query, after: int) -> str:
     values = {**query.values, "after": str(after)}
-    return f"{artifacts.origin(request)}{artifacts.request_path(request)}?{urlencode(values)}"
+    return artifacts.link(request, values)
 
 
 def download(

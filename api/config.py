@@ -33,6 +33,8 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_body_bytes: int = 32 * MIB
     # Addresses or networks (CIDR) whose X-Forwarded-* headers are believed.
     trusted_proxies: tuple[str, ...] = ()
+    # Where clients find the service (https://host/skald); None: where the request came, as trusted proxies tell it.
+    public_url: str | None = None
 
     # Encoded answers kept in this process: some ten thousand skills of common size.
     cache_bytes: int = 64 * MIB

@@ -5,7 +5,6 @@ import logging
 from collections.abc import AsyncIterator
 from time import monotonic
 from typing import Any
-from urllib.parse import urlencode
 
 import msgspec
 import psycopg
@@ -97,8 +96,8 @@ class FeedController(Controller):
         wait = query.integer("wait", minimum=0, maximum=MAX_WAIT) or 0
         items, complete = await wait_for_first(request, after, limit, filters, wait)
         following = next_page(request, query, complete)
-        origin = artifacts.origin(request)
-        events = [cloudevent_json(item.recorded, item.kind, item.name, origin) for item in items]
+        base = artifacts.base(request)
+        events = [cloudevent_json(item.recorded, item.kind, item.name, base) for item in items]
         return _answer(request, events, following, complete)
 
     @get(
@@ -197,7 +196,7 @@ async def wait_for_first(
 
 def next_page(request: Request[Any, Any, Any], query: Query, after: int) -> str:
     values = {**query.values, "after": str(after)}
-    return f"{artifacts.origin(request)}{artifacts.request_path(request)}?{urlencode(values)}"
+    return artifacts.link(request, values)
 
 
 def _answer(
@@ -231,7 +230,7 @@ async def messages(request: Request[Any, Any, Any], after: int, filters: Filters
     """Messages of a stream; the next batch is read when the reader has taken the one before."""
     state = request.app.state
     tail: Tail = state.tail
-    project_id, origin = project_of(request), artifacts.origin(request)
+    project_id, base = project_of(request), artifacts.base(request)
     yield b"retry: 1000\n\n"
     while not tail.closing:
         try:
@@ -245,7 +244,7 @@ async def messages(request: Request[Any, Any, Any], after: int, filters: Filters
                 logger.warning("a stream of events ends: %s", str(error).strip() or type(error).__name__)
             return
         if items:
-            yield b"".join(message(item, origin) for item in items)
+            yield b"".join(message(item, base) for item in items)
         elif not await tail.wait_beyond(after, state.heartbeat) and not tail.closing:
             yield b": still here\n\n"
 
@@ -260,9 +259,9 @@ async def _next_batch(
     return await read(request.app.state.pool, project_id, after, BATCH, filters)
 
 
-def message(item: Item, origin: str) -> bytes:
+def message(item: Item, base: str) -> bytes:
     recorded = item.recorded
-    event = cloudevent_json(recorded, item.kind, item.name, origin)
+    event = cloudevent_json(recorded, item.kind, item.name, base)
     return b"id: %d\nevent: %b\ndata: %b\n\n" % (recorded.position, type_of(recorded.topic).encode(), event)
 
 

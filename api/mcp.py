@@ -18,11 +18,11 @@ from litestar.params import RawBody
 
 from api.artifacts import header_of, project_of
 from api.auth import CURRENT
-from api.forwarded import HOST
 from api.gate import Gate
 from api.http import Answer, header, to_response
 from api.mcp_inside import Inside
 from api.payload import check_content_type
+from domain.addresses import HOST
 from domain.errors import PermissionDenied
 
 if TYPE_CHECKING:

@@ -48,7 +48,8 @@ class Inside:
         answer = await self._ask(method, place, urlencode(query or {}), body)
         if answer.status in REDIRECTS and (location := header(answer.headers, b"location")):
             target = urlsplit(location.decode())
-            answer = await self._ask(method, target.path, target.query, body)
+            prefix = self._app.state.public_address.prefix(self._outer)
+            answer = await self._ask(method, target.path.removeprefix(prefix), target.query, body)
         return answer
 
     async def _ask(self, method: str, path: str, query: str, body: bytes) -> Answer:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from litestar import Controller, Request, Response, get
 
-from api.artifacts import header_of
+from api.artifacts import header_of, public
 from api.http import Answer, Header, header, json_answer, matches, to_response
 from api.openapi import document
 from projections.encoding import etag_of
@@ -30,6 +30,7 @@ SAFETY: list[Header] = [
 ]
 # The same for everybody; after an upgrade the next use gets the new one.
 FRESH = b"public, no-cache"
+SERVERS = b'"servers":[{"url":"/"}]'
 
 
 class ReferenceController(Controller):
@@ -50,17 +51,21 @@ class ReferenceController(Controller):
 
     @get("/openapi.json")
     async def openapi(self, request: Request[Any, Any, Any]) -> Response[bytes]:
-        """The document never changes while the process runs, so it is made once."""
+        """The document never changes while the process runs, so it is made once; below a sub-path `servers` names it."""
         state: Any = request.app.state
         if "openapi" not in state:
             state.openapi = msgspec.json.encode(document(request.app))
-        return to_response(
-            json_answer(state.openapi, header_of(request, b"if-none-match"), cache_control=FRESH)
-        )
+        body = state.openapi
+        if prefix := public(request).prefix(request.scope):
+            body = body.replace(SERVERS, SERVERS.replace(b'"/"', msgspec.json.encode(prefix)), 1)
+        return to_response(json_answer(body, header_of(request, b"if-none-match"), cache_control=FRESH))
 
 
 def _file(request: Request[Any, Any, Any], name: str, media_type: bytes) -> Response[bytes]:
     body = (STATIC / name).read_bytes()
+    if name.endswith(".html"):
+        # Addresses relative to the page would differ with the slash at the end of its own.
+        body = body.replace(b'"/schema/', f'"{public(request).prefix(request.scope)}/schema/'.encode())
     etag = etag_of(body)
     headers = [(b"etag", etag), (b"cache-control", FRESH), *SAFETY]
     condition = header(request.scope["headers"], b"if-none-match")

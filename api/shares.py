@@ -125,7 +125,7 @@ class SharesController(Controller):
                 done = await _make(commands, caller, made)
                 token = None if done.replayed else made.token
         share = await _find(request, done.stream_id)
-        url = token and f"{artifacts.origin(request)}/s/{token}"
+        url = token and f"{artifacts.base(request)}/s/{token}"
         shown = msgspec.json.encode(NewShare(**fields(share), token=token, url=url))
         headers: list[Header] = [(b"x-event-position", b"%d" % done.position)]
         if done.replayed:

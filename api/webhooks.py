@@ -1,7 +1,6 @@
 """Webhooks: who is told of a project's events by HTTP. Sending is the worker's work (``workers.webhooks``)."""
 
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
@@ -205,8 +204,7 @@ class WebhooksController(Controller):
             found = await store.deliveries(conn, webhook.id, status=status, before=before, limit=limit)
         following = None
         if len(found) == limit:
-            values = urlencode({**query.values, "limit": limit, "before": found[-1].id})
-            following = f"{artifacts.origin(request)}{artifacts.request_path(request)}?{values}"
+            following = artifacts.link(request, {**query.values, "limit": limit, "before": found[-1].id})
         return _answer(request, DeliveryPage([shown_delivery(one) for one in found], following))
 
     @post(

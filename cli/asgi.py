@@ -35,6 +35,7 @@ def api_config(settings: Settings) -> ApiConfig:
         public_project=settings.public_project,
         max_body_bytes=settings.max_body_bytes,
         trusted_proxies=settings.trusted_proxies,
+        public_url=settings.public_url,
         cache_bytes=settings.cache_bytes,
         max_in_flight=settings.max_in_flight,
         pool_size=settings.pool_size,

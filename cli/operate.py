@@ -72,6 +72,7 @@ def worker(data_dir: Path | None) -> None:
             stream_replay=settings.stream_replay,
             secret_keys=secret_key,
             webhook_allow_private=settings.webhook_allow_private,
+            public_url=settings.public_url or "",
         )
 
     import uvloop

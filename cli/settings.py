@@ -18,6 +18,7 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from cli.errors import Failure
+from domain.addresses import public_url
 from domain.webhooks import SHORTEST_KEY
 
 PREFIX = "SKALD_"
@@ -68,6 +69,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     public_project: Annotated[int, Meta(ge=1, le=2**53)] | None = None
     max_body_bytes: Annotated[int, Meta(ge=1024, le=2**31)] = 32 * 1024 * 1024
     trusted_proxies: tuple[str, ...] = ()
+    public_url: str | None = None
     cache_bytes: Amount = 64 * 1024 * 1024
     max_in_flight: Amount = 128
     pool_size: Count = 8
@@ -134,6 +136,8 @@ MEANINGS: dict[str, str] = {
     "public_project": "Number of the project whose skills anyone may install from the origin, without a key. Unset: none.",
     "max_body_bytes": "Largest request body. 32 MiB holds a skill with many files, and bounds memory.",
     "trusted_proxies": "Addresses or networks, comma-separated, whose X-Forwarded-* headers count. None by default.",
+    "public_url": "Where clients find the service, such as https://host/skald; addresses in answers begin by it. Unset: by scheme, "
+    "host and prefix of the request, as trusted proxies tell them.",
     "cache_bytes": "Memory for encoded answers in each API process; 0 switches the cache off.",
     "max_in_flight": "Requests that each API process works on at once; more are answered 503 with Retry-After. 0: no bound.",
     "pool_size": "Database connections of each API process; more only queue inside PostgreSQL.",
@@ -230,6 +234,7 @@ _SPECIAL: dict[str, Any] = {
     "database_url": _database_url,
     "redis_url": _redis_url,
     "trusted_proxies": _proxies,
+    "public_url": public_url,
     "secret_key": _secret_keys,
     "mcp_origins": _origins,
 }

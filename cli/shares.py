@@ -7,7 +7,7 @@ from uuid import UUID
 import click
 
 from cli.identity import in_database
-from cli.options import Duration, common
+from cli.options import Duration, common, settings_with
 from cli.output import minute, show_json, show_table
 from store import shares
 
@@ -31,12 +31,14 @@ def create_share(
     made, token = in_database(
         data_dir, lambda conn: shares.create(conn, project_id, label=label, expires_in=expires)
     )
+    path, service = f"/s/{token}", settings_with(data_dir=data_dir).public_url
     if as_json:
-        show_json({"id": made.id, "token": token, "path": f"/s/{token}", "expires_at": made.expires_at})
+        url = service and service + path
+        show_json({"id": made.id, "token": token, "path": path, "url": url, "expires_at": made.expires_at})
     else:
+        hint = "." if service else "; put the address of the service before it."
         click.echo(
-            f"/s/{token}\nshare {made.id}; put the address of the service before it. The token is stored as a hash only, "
-            "so keep it now"
+            f"{service or ''}{path}\nshare {made.id}{hint} The token is stored as a hash only, so keep it now"
         )
 
 

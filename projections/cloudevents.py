@@ -6,6 +6,7 @@ Contents are not in an event: it holds digests and sizes, and links to where the
 import re
 from functools import cache, lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
@@ -87,15 +88,16 @@ def subject_of(kind: str, name: str) -> str:
     return f"{kind}/{name}"
 
 
-def cloudevent(recorded: Recorded, kind: str, name: str, origin: str = "") -> Cloudevent:
+def cloudevent(recorded: Recorded, kind: str, name: str, base: str = "") -> Cloudevent:
     """The CloudEvent of a recorded event of a skill or prompt that has (or had) the name."""
-    return _events.decode(cloudevent_json(recorded, kind, name, origin))
+    return _events.decode(cloudevent_json(recorded, kind, name, base))
 
 
-def cloudevent_json(recorded: Recorded, kind: str, name: str, origin: str = "") -> bytes:
+def cloudevent_json(recorded: Recorded, kind: str, name: str, base: str = "") -> bytes:
     """The same as it is sent. The fields are copied as they stand in the log: a feed decodes nothing.
 
-    ``origin`` is scheme and host of this service; without it ``dataschema``, which must be absolute, is left out.
+    ``base`` is the address of this service (``https://host/skald``): links have its path before them. Without it ``dataschema``,
+    which must be absolute, is left out. ``source`` is a name and no address: it is the same by every way.
     """
     shape, state = _shape(recorded.topic), recorded.state
     begun = BEGINNING.match(state)
@@ -113,8 +115,8 @@ def cloudevent_json(recorded: Recorded, kind: str, name: str, origin: str = "") 
         f'"subject":"{kind}/{name}","time":"{timestamp(recorded.recorded_at)}",'
         f'"datacontenttype":"application/json","position":{position}'
     ]
-    if origin:
-        parts.append(f',"dataschema":{_text(origin + shape.path).decode()}')
+    if base:
+        parts.append(f',"dataschema":{_text(base + shape.path).decode()}')
     if recorded.actor_id is not None:
         parts.append(f',"actor":{recorded.actor_id}')
     if recorded.key_id is not None:
@@ -125,7 +127,7 @@ def cloudevent_json(recorded: Recorded, kind: str, name: str, origin: str = "") 
     parts.append(f',"data":{{"stream_id":"{stream}","stream_version":{recorded.stream_version}')
     if not shape.named:
         parts.append(f',"name":"{name}"')
-    here = f"{source}/{RESOURCES[kind]}/name/{name}/"
+    here = f"{_path_of(base)}{source}/{RESOURCES[kind]}/name/{name}/"
     links = f',"links":{{"self":"{here}"'
     if shape.versioned:
         written = number.decode() if number else "1"
@@ -134,6 +136,12 @@ def cloudevent_json(recorded: Recorded, kind: str, name: str, origin: str = "") 
     elif shape.labelled:
         links += f',"version":"{here}?version={_numbers.decode(state).number}"'
     return b"".join(("".join(parts).encode(), state[begun.end() : -1], links.encode(), b"}}}"))
+
+
+@lru_cache(maxsize=100)
+def _path_of(base: str) -> str:
+    """All events of an answer have the same."""
+    return urlsplit(base).path
 
 
 @lru_cache(maxsize=1000)

@@ -29,6 +29,7 @@ async def run(
     stream_replay: Replay = "0",
     secret_keys: Sequence[str] = (),
     webhook_allow_private: bool = False,
+    public_url: str = "",
 ) -> None:
     """Run until ``stop`` is set. ``ready`` is called once they are started.
 
@@ -42,13 +43,13 @@ async def run(
         redis = Redis.from_url(redis_url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT)
         followers += [
             CacheFollower(news, redis),
-            StreamsFollower(news, redis, maxlen=stream_maxlen, replay=stream_replay),
+            StreamsFollower(news, redis, maxlen=stream_maxlen, replay=stream_replay, base=public_url),
         ]
     sealer = sealer_of(secret_keys)
     if sealer is None:
         logger.warning("webhooks are not delivered: there is no SKALD_SECRET_KEY to open their secrets by")
     else:
-        options = Options(allow_private=webhook_allow_private)
+        options = Options(allow_private=webhook_allow_private, base=public_url)
         followers.append(WebhookFollower(news, database_url, sealer, options))
     try:
         async with asyncio.TaskGroup() as group:

@@ -36,13 +36,16 @@ class StreamsFollower(Follower):
     """Its checkpoint lives in Redis with the entries.
 
     ``maxlen``: entries to keep of each stream, 0 for all. ``replay``: where an empty Redis begins: ``0``, the oldest events
-    that ``maxlen`` keeps, or ``head``, the next event.
+    that ``maxlen`` keeps, or ``head``, the next event. ``base``: the public address of the service, if it is known.
     """
 
     name = "streams"
 
-    def __init__(self, news: News, redis: Redis, *, maxlen: int = 10_000, replay: Replay = "0") -> None:
+    def __init__(
+        self, news: News, redis: Redis, *, maxlen: int = 10_000, replay: Replay = "0", base: str = ""
+    ) -> None:
         super().__init__(news)
+        self._base = base
         self._streams = RedisStreams(redis, maxlen=maxlen, whole=replay == "0")
         self._maxlen = maxlen
         self._replay = replay
@@ -63,7 +66,7 @@ class StreamsFollower(Follower):
         return start
 
     async def handle(self, conn: Connection, after: int, events: Sequence[Named]) -> int:
-        entries = [entry for event in events if (entry := _entry(event)) is not None]
+        entries = [entry for event in events if (entry := _entry(event, self._base)) is not None]
         last = events[-1].position
         refused = await self._streams.apply(after, last, entries)
         if refused is None:
@@ -97,14 +100,14 @@ class StreamsFollower(Follower):
         return int(row[0]) if row else 0
 
 
-def _entry(event: Named) -> Entry | None:
+def _entry(event: Named, base: str) -> Entry | None:
     """What the feed of its project shows of an event; None when it belongs to none."""
     if event.project_id is None or event.kind is None or event.name is None:
         return None
     return Entry(
         event.project_id,
         event.position,
-        cloudevent_json(event, event.kind, event.name),
+        cloudevent_json(event, event.kind, event.name, base),
         type_of(event.topic),
         subject_of(event.kind, event.name),
     )

@@ -55,11 +55,14 @@ SELECT_PROJECTS = "SELECT DISTINCT project_id FROM events WHERE position > %s AN
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """How endpoints are called. ``timeout``: seconds for one attempt as a whole, from name to answer."""
+    """How endpoints are called. ``timeout``: seconds for one attempt as a whole, from name to answer. ``base``: the public
+    address of the service, if it is known.
+    """
 
     schedule: Schedule = Schedule()
     timeout: float = 10.0
     allow_private: bool = False
+    base: str = ""
 
 
 class WebhookFollower(Leader):
@@ -325,7 +328,7 @@ class Sender:
             try:
                 if item is None:
                     raise LookupError("the event is not in the feed of this project")
-                body = cloudevent_json(item.recorded, item.kind, item.name)
+                body = cloudevent_json(item.recorded, item.kind, item.name, self._options.base)
                 secrets = [self._sealer.open(one) for one in sealed]
             except CannotOpen as error:
                 # Everything waits until the right key is there; no endpoint has failed.

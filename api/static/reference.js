@@ -95,7 +95,7 @@ function parameterRow(parameter, inputs) {
 }
 
 function requestOf(path, method, inputs, body) {
-  let address = path;
+  let address = api.servers[0].url.replace(/\/$/, "") + path;
   const query = new URLSearchParams();
   const headers = {};
   for (const [parameter, input] of inputs) {
@@ -254,7 +254,7 @@ async function start() {
   $("key").addEventListener("input", () => sessionStorage.setItem("skald-key", $("key").value));
   window.addEventListener("hashchange", openNamed);
   try {
-    const answer = await fetch("/schema/openapi.json");
+    const answer = await fetch($("document").href);
     if (!answer.ok) throw new Error(`status ${answer.status}`);
     api = await answer.json();
     show();

@@ -116,12 +116,12 @@ async def test_what_has_long_opened_nothing_is_swept(postgres_url: str, conn: Co
     assert {share.id for share in left} == kept
 
 
-def skald(database_url: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def skald(database_url: str, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     shown = {name: text for name, text in os.environ.items() if not name.startswith("SKALD_")}
     return subprocess.run(
         [sys.executable, "-m", "cli.main", *arguments],
         cwd=ROOT,
-        env={**shown, "SKALD_DATABASE_URL": database_url},
+        env={**shown, "SKALD_DATABASE_URL": database_url, **settings},
         capture_output=True,
         text=True,
         timeout=60,
@@ -150,6 +150,14 @@ def test_an_operator_creates_lists_and_revokes(postgres_url: str) -> None:
     assert made["token"] not in shown.stdout
     lines = skald(postgres_url, "share", "create", of_owner).stdout
     assert lines.startswith("/s/sks_")
+
+
+def test_below_a_public_address_a_share_is_shown_by_its_whole_one(postgres_url: str) -> None:
+    owner = answer(skald(postgres_url, "project", "create", "Docs", "--json"))["id"]
+    create, public = ("share", "create", f"--project={owner}"), "https://host.example/skald"
+    made = answer(skald(postgres_url, *create, "--json", SKALD_PUBLIC_URL=f"{public}/"))
+    assert made["url"] == f"{public}{made['path']}"
+    assert skald(postgres_url, *create, SKALD_PUBLIC_URL=public).stdout.startswith(f"{public}/s/sks_")
 
 
 def test_a_share_of_no_project_is_one_clear_line(postgres_url: str) -> None:

@@ -155,6 +155,17 @@ def test_the_fields_are_those_of_the_event_and_no_content(name: str, event: Even
     assert SECRET.encode() not in sent
 
 
+def test_links_have_the_path_of_the_public_address_and_the_source_has_not() -> None:
+    name, event = HAPPENED[0]
+    at_root, below = [
+        msgspec.json.decode(cloudevent_json(recorded(event), "skill", name, base))
+        for base in (ORIGIN, f"{ORIGIN}/skald")
+    ]
+    assert below["source"] == at_root["source"]
+    assert below["data"]["links"]["self"] == f"/skald{at_root['data']['links']['self']}"
+    assert below["dataschema"] == at_root["dataschema"].replace(ORIGIN, f"{ORIGIN}/skald")
+
+
 def test_every_type_is_described_and_was_tried() -> None:
     topics = {topic for topic in EVENT_TYPES if topic.startswith(("skill.", "prompt."))}
     assert {event.TOPIC for _, event in HAPPENED} == topics

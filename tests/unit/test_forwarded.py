@@ -2,9 +2,10 @@
 
 import pytest
 
-from api.forwarded import TrustedProxies
+from api.forwarded import PublicAddress, SubPath, TrustedProxies
 
 FOR, PROTO, HOST = b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"
+PREFIX = b"x-forwarded-prefix"
 
 
 def origin(peer: str | None, *headers: tuple[bytes, bytes]) -> str:
@@ -78,3 +79,86 @@ def test_the_address_of_a_client_is_the_nearest_that_is_no_proxy(
     peer: str, forwarded: bytes, expected: str
 ) -> None:
     assert TrustedProxies(["10.0.0.0/8"]).client(peer, [(FOR, forwarded)]) == expected
+
+
+def base(*headers: tuple[bytes, bytes], peer: str = "10.0.0.1", public_url: str | None = None) -> str:
+    address = PublicAddress(TrustedProxies(["10.0.0.0/8"]), public_url)
+    scope = {"scheme": "http", "client": (peer, 1), "headers": [(b"host", b"inner:8000"), *headers]}
+    assert address.base(scope).endswith(address.prefix(scope))
+    return address.base(scope)
+
+
+@pytest.mark.parametrize(
+    ("value", "prefix"),
+    [(b"/skald", "/skald"), (b"/skald/", "/skald"), (b"/a/b-c_d.e~f", "/a/b-c_d.e~f"), (b"/", ""), (b"", "")],
+)
+def test_a_trusted_proxy_tells_the_prefix_that_it_takes_off(value: bytes, prefix: str) -> None:
+    assert base((PREFIX, value)) == f"http://inner:8000{prefix}"
+    assert base((PREFIX, value), peer="192.0.2.1") == "http://inner:8000"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"//evil.example",
+        b"/a//b",
+        b"/..",
+        b"/a/../b",
+        b"/./a",
+        b"skald",
+        b"/a b",
+        b'/a"b',
+        b"/a'b",
+        b"/a<b",
+        b"/a\\b",
+        b"/a\x00",
+        b"/a\r\nX: y",
+        b"/a?b",
+        b"/a#b",
+        b"/a%2e%2e",
+        b"/\xc3\xa4",
+        b"https://evil.example/",
+    ],
+)
+def test_a_prefix_that_is_none_is_ignored(value: bytes) -> None:
+    assert base((PREFIX, value)) == "http://inner:8000"
+
+
+def test_the_prefix_of_the_nearest_proxy_counts_over_what_the_client_wrote() -> None:
+    assert base((FOR, b"203.0.113.9"), (PREFIX, b"/evil"), (PREFIX, b"/good")) == "http://inner:8000/good"
+
+
+def test_the_public_address_goes_over_what_a_proxy_says() -> None:
+    said = (PROTO, b"http"), (HOST, b"other.example"), (PREFIX, b"/other")
+
+    assert base(*said, public_url="https://skald.example/s") == "https://skald.example/s"
+    assert base(*said, public_url="https://skald.example") == "https://skald.example"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "path", "served"),
+    [
+        ("/skald", "/skald/api/x", "/api/x"),
+        ("/skald", "/api/x", "/api/x"),
+        ("/skald", "/skald/other", "/skald/other"),
+        ("/skald", "/skaldapi/x", "/skaldapi/x"),
+        ("/skald", "/skald", "/skald"),
+        ("/api", "/api/api/x", "/api/x"),
+        ("/api", "/api/projects/1", "/api/projects/1"),
+        ("/s", "/s/s/token", "/s/token"),
+        ("/s", "/s/token/.well-known", "/s/token/.well-known"),
+    ],
+)
+async def test_a_sub_path_that_the_proxy_leaves_is_taken_off_here(
+    prefix: str, path: str, served: str
+) -> None:
+    seen = []
+
+    async def app(scope: dict[str, object], *_: object) -> None:
+        seen.append((scope["path"], scope["raw_path"]))
+
+    scope = {"type": "http", "path": path, "raw_path": path.encode()}
+    await SubPath(app, prefix, {"api", "s"})(scope, None, None)
+
+    assert seen == [(served, served.encode())]
+    assert scope["path"] == path

@@ -31,6 +31,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "SKALD_PUBLIC_PROJECT": "7",
         "SKALD_MAX_BODY_BYTES": "2048",
         "SKALD_TRUSTED_PROXIES": "10.0.0.0/8, ::1",
+        "SKALD_PUBLIC_URL": "https://Skald.example/team/skald/",
         "SKALD_CACHE_BYTES": "0",
         "SKALD_MAX_IN_FLIGHT": "64",
         "SKALD_POOL_SIZE": "2",
@@ -48,6 +49,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
     settings = Settings.from_env(env)
     assert set(env) == {variable(name) for name in Settings.__struct_fields__}
     assert settings.trusted_proxies == ("10.0.0.0/8", "::1/128")
+    assert settings.public_url == "https://skald.example/team/skald"
     assert settings.data_dir == Path("/srv/skald")
     assert settings.secret_key == ("a" * 32, "b" * 64)
     assert settings.webhook_allow_private is True
@@ -76,6 +78,11 @@ def test_an_empty_variable_counts_as_unset() -> None:
         ("SKALD_RATE_LIMIT_PER_MINUTE", "-1"),
         ("SKALD_MAX_BODY_BYTES", "32MiB"),
         ("SKALD_TRUSTED_PROXIES", "proxy.example"),
+        ("SKALD_PUBLIC_URL", "skald.example"),
+        ("SKALD_PUBLIC_URL", "https://user@skald.example/"),
+        ("SKALD_PUBLIC_URL", "https://skald.example/a/../b"),
+        ("SKALD_PUBLIC_URL", "https://skald.example//a"),
+        ("SKALD_PUBLIC_URL", "https://skald.example/?a"),
         ("SKALD_LOG_LEVEL", "loud"),
         ("SKALD_STREAM_MAXLEN", "-1"),
         ("SKALD_STREAM_REPLAY", "7"),
