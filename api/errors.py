@@ -27,6 +27,7 @@ from store.errors import AppenderBusy
 
 logger = logging.getLogger(__name__)
 
+CLIENT_CLOSED = 499  # what is logged for a client that left before its answer
 RETRY_AFTER = 1  # seconds; a restarted database is back in about that time
 
 
@@ -42,10 +43,45 @@ class UnsupportedMediaType(Refused):
     code = "unsupported_media_type"
 
 
+class UnsupportedEncoding(UnsupportedMediaType):
+    """The body is packed by something else than gzip."""
+
+
 class RequestTooLarge(Refused):
     """The body is over the configured cap."""
 
     code = "request_too_large"
+
+
+class MalformedRequest(Refused):
+    """What came is no HTTP/1.1, or could be taken for two different requests; the connection ends."""
+
+    code = "malformed_request"
+
+    def __init__(self, detail: str = "The request is no valid HTTP.") -> None:
+        super().__init__(detail)
+
+
+class RequestTimeout(Refused):
+    """The request comes so slowly that it is not waited for; the connection ends."""
+
+    code = "request_timeout"
+
+    def __init__(self, detail: str = "The body of the request did not come in time.") -> None:
+        super().__init__(detail)
+
+
+class HeadTooLarge(Refused):
+    """The request has too much before its body; the connection ends."""
+
+    code = "request_head_too_large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The target and the headers of a request have at most {limit:,} bytes together.")
+
+
+class ClientLeft(Exception):
+    """The connection ended before the request did, or before it was looked at: there is nobody to answer."""
 
 
 class MethodNotAllowed(Refused):
@@ -83,16 +119,19 @@ STATUS: dict[type[Refused], tuple[int, str]] = {
     Refused: (400, "validation_error"),
     Invalid: (400, "validation_error"),
     ParseError: (400, "invalid_request"),
+    MalformedRequest: (400, "invalid_request"),
     NotAuthenticated: (401, "authentication_error"),
     PermissionDenied: (403, "authentication_error"),
     NotFound: (404, "invalid_request"),
     MethodNotAllowed: (405, "invalid_request"),
+    RequestTimeout: (408, "invalid_request"),
     Conflict: (409, "validation_error"),
     PreconditionFailed: (412, "validation_error"),
     RequestTooLarge: (413, "invalid_request"),
     UnsupportedMediaType: (415, "invalid_request"),
     IdempotencyKeyReused: (422, "validation_error"),
     Throttled: (429, "throttled_error"),
+    HeadTooLarge: (431, "invalid_request"),
     Unavailable: (503, "server_error"),
 }
 
@@ -126,6 +165,8 @@ def render(refused: Refused) -> Answer:
 def _headers(refused: Refused) -> list[Header]:
     if isinstance(refused, NotAuthenticated):
         return [(b"www-authenticate", b"Bearer")]
+    if isinstance(refused, UnsupportedEncoding):
+        return [(b"accept-encoding", b"gzip")]
     if isinstance(refused, MethodNotAllowed):
         return [(b"allow", ", ".join(refused.allow).encode())]
     if isinstance(refused, Throttled | Unavailable):
@@ -202,6 +243,8 @@ def answer_for(error: BaseException) -> Answer:
         return render(error)
     if isinstance(error, HTTPException):
         return render_http(error)
+    if isinstance(error, ClientLeft):
+        return Answer(CLIENT_CLOSED, [], b"")
     return render_failure(error)
 
 

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import zlib
 from typing import Any
 
 from litestar import Controller, Request, Response, get, post
@@ -155,20 +154,11 @@ def whole(body: bytes) -> Response[Any]:
 
 
 async def body_of(request: Request[Any, Any, Any]) -> bytes:
-    """The request's body, unpacked. Raises UnsupportedMediaType, RequestTooLarge, Invalid."""
+    """The request's body. Raises UnsupportedMediaType, RequestTooLarge."""
     media_type = (header_of(request, b"content-type") or b"").partition(b";")[0].strip().lower()
     if media_type != REQUEST:
         raise UnsupportedMediaType(f"Send the body as {REQUEST.decode()}.")
     body = await request.body()
-    encoding = (header_of(request, b"content-encoding") or b"").strip().lower()
-    if encoding in (b"gzip", b"x-gzip"):
-        inflate = zlib.decompressobj(16 + zlib.MAX_WBITS)
-        try:
-            body = inflate.decompress(body, MAX_REQUEST + 1)
-        except zlib.error:
-            raise Invalid("The body is not packed by gzip.", code="parse_error") from None
-    elif encoding not in (b"", b"identity"):
-        raise UnsupportedMediaType("Send the body plain or packed by gzip.")
     if len(body) > MAX_REQUEST:
         raise RequestTooLarge(f"A request of git has at most {MAX_REQUEST} bytes.")
     return body

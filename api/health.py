@@ -14,7 +14,7 @@ from psycopg import Error as DatabaseError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from api.http import REVALIDATE, json_answer, to_response
+from api.http import REVALIDATE, Answer, json_answer, to_response
 from api.metrics import CONTENT_TYPE, Metrics
 from store.pool import Pool
 from store.readiness import follower_lags, missing_migrations
@@ -129,5 +129,6 @@ class HealthController(Controller):
     async def metrics(self, request: Request[Any, Any, Any]) -> Response[str]:
         """Of all API processes of this host together."""
         text = await request.app.state.health.scrape()
-        headers = {"cache-control": REVALIDATE.decode()}
-        return Response(text, media_type=CONTENT_TYPE.decode(), headers=headers)
+        return to_response(
+            Answer(200, [(b"content-type", CONTENT_TYPE), (b"cache-control", REVALIDATE)], text)
+        )

@@ -13,7 +13,7 @@ from typing import Any
 
 from api.admission import PROBES, Admission
 from api.artifacts import READ_SCOPES
-from api.bodies import read_body
+from api.bodies import Receive, read_body, unpacked
 from api.gate import Gate
 from api.http import IMMUTABLE, REVALIDATE, Answer, header, json_answer, send_whole, unchanged
 from api.metrics import Metrics
@@ -93,7 +93,10 @@ class HotPath:
                 await send_whole(send, answer)
                 return
         with await self._admission.slot(scope) as slot:
-            bounded = partial(slot.receive, receive), partial(slot.send, send)
+            reading: Receive = partial(slot.receive, receive)
+            if scope["method"] != "GET":
+                reading = unpacked(scope, reading, self._max_body)
+            bounded = reading, partial(slot.send, send)
             found = PATH.fullmatch(scope["path"]) if scope["method"] == "PATCH" else None
             if found is not None and self._app is not None:
                 await self._publish(scope, *bounded, found)
@@ -112,8 +115,6 @@ class HotPath:
         )
         state["principal"], state["project_id"] = entered
         body = await read_body(scope, receive, self._max_body)
-        if body is None:
-            return
         response = await method(None, Asked(scope, self._app), name, body)
         await send_whole(send, response.answer)
 

@@ -20,6 +20,10 @@ REVALIDATE = b"private, no-cache"
 
 # An ASGI extension, of servers that take an answer in one message and put it into one packet; also the message's type.
 WHOLE = "skald.response.whole"
+# Set in the state of a scope by the server when it has no client any more to send the answer to.
+LEFT = "client_left"
+# Set there when the client wants the head of the answer alone.
+HEAD_ONLY = "head_only"
 
 
 class Answer(NamedTuple):
@@ -129,8 +133,13 @@ class Lasting(Response[Any]):
             status, headers, length, pieces = self.answer
             headers = [*headers, (b"content-length", b"%d" % length)]
             await send({"type": "http.response.start", "status": status, "headers": headers})
-            async for piece in pieces:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            state = scope["state"]
+            if HEAD_ONLY not in state:
+                async for piece in pieces:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    if LEFT in state:
+                        # What nobody reads is not made.
+                        return
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
         return respond

@@ -16,8 +16,8 @@ from uuid import UUID
 
 import msgspec
 
-from api.errors import answer_for
-from api.http import WHOLE, Answer, send_answer, with_length
+from api.errors import CLIENT_CLOSED, answer_for
+from api.http import HEAD_ONLY, LEFT, WHOLE, Answer, send_answer, with_length
 from api.logs import request_id as current_request_id
 from api.metrics import Metrics
 
@@ -31,7 +31,6 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 SANE_ID = re.compile(rb"(?!.*sk[ts]?_)[A-Za-z0-9._:+=/-]{1,128}")
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 UNMATCHED = "unmatched"
-CLIENT_CLOSED = 499  # what is logged for a client that left before its answer
 
 LOG_EVERY = 0.05  # seconds that lines wait to be written together
 LOG_LINES = 256  # written at once without waiting
@@ -172,17 +171,26 @@ class Observability:
         state = scope["state"] = dict(scope.get("state") or ())
         request_id = state["request_id"] = _incoming_id(scope) or new_request_id()
         current_request_id.set(request_id)
+        if method == "HEAD":
+            # The application answers it as a GET. The scope itself belongs to the server, which has to know what was asked.
+            state[HEAD_ONLY] = True
+            scope = {**scope, "method": "GET"}
         exchange = _Exchange(scope, send, request_id)
         try:
             await self._app(scope, receive, exchange.send)
+            if not exchange.complete:
+                # Only what reads on while it sends knows that there is nobody to send to.
+                state[LEFT] = True
         except Exception as error:
-            answer = answer_for(error)
-            if exchange.status:
-                # Half an answer is out; only cutting the connection tells the client.
-                raise
-            await send_answer(exchange.send, answer)
+            if LEFT not in state:
+                answer = answer_for(error)
+                if exchange.status:
+                    # Half an answer is out; only cutting the connection tells the client.
+                    raise
+                await send_answer(exchange.send, answer)
         finally:
-            self._note(method, scope, request_id, exchange.status or CLIENT_CLOSED, exchange.size, started)
+            status = CLIENT_CLOSED if LEFT in state else exchange.status or CLIENT_CLOSED
+            self._note(method, scope, request_id, status, exchange.size, started)
 
     def _note(
         self, method: str, scope: Scope, request_id: str, status: int, size: int, started: float
@@ -214,37 +222,37 @@ class Observability:
 class _Exchange:
     """One request and its answer."""
 
-    __slots__ = ("_body_sent", "_head", "_id", "_send", "_whole", "size", "status")
+    __slots__ = ("_head", "_id", "_send", "_whole", "complete", "size", "status")
 
     def __init__(self, scope: Scope, send: Send, request_id: str) -> None:
         self._send = send
         self._id = request_id.encode()
-        self._head = scope["method"] == "HEAD"
+        self._head = HEAD_ONLY in scope["state"]
         self._whole = WHOLE in (scope.get("extensions") or ())
-        self._body_sent = False
         self.status = 0
         self.size = 0
-        if self._head:
-            scope["method"] = "GET"
+        self.complete = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == WHOLE:
             await self._send_whole(message)
-            return
-        if message["type"] == "http.response.start":
+        elif message["type"] == "http.response.start":
             self.status = message["status"]
             headers = list(message.get("headers") or ())
             headers.append((b"x-request-id", self._id))
             message["headers"] = headers
-        elif message["type"] == "http.response.body":
+            await self._send(message)
             if self._head:
-                if self._body_sent:
-                    return
-                self._body_sent = True
-                message = {"type": "http.response.body", "body": b"", "more_body": False}
-            else:
+                # The answer may be one without an end, so it ends here.
+                self.complete = True
+                await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        elif message["type"] == "http.response.body":
+            if not self._head:
                 self.size += len(message.get("body") or b"")
-        await self._send(message)
+                await self._send(message)
+                self.complete = not message.get("more_body")
+        else:
+            await self._send(message)
 
     async def _send_whole(self, message: Message) -> None:
         if not self._whole:
@@ -257,6 +265,7 @@ class _Exchange:
         self.size = len(message["body"])
         message["headers"] = [*message["headers"], (b"x-request-id", self._id)]
         await self._send(message)
+        self.complete = True
 
 
 def _incoming_id(scope: Scope) -> str | None:

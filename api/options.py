@@ -6,7 +6,12 @@ the question is put as one for a method that no address takes: that answer has a
 
 from typing import Any
 
+from api.http import Answer, send_answer
+
 UNKNOWN = "TRACE"
+# The target that stands for the whole service, and what that takes somewhere.
+SERVICE = "*"
+ALL = (b"allow", b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT")
 
 
 class Options:
@@ -18,6 +23,9 @@ class Options:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http" or scope["method"] != "OPTIONS":
             await self._app(scope, receive, send)
+            return
+        if scope["path"] == SERVICE:
+            await send_answer(send, Answer(204, [ALL], b""))
             return
         known = True
 
