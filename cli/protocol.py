@@ -460,7 +460,11 @@ class Cycle(RequestResponseCycle):
             await self.flow.drain()
         if self.disconnected:
             self.scope["state"][LEFT] = True
-        elif message["type"] == WHOLE:
+            return
+        if self.waiting_for_100_continue:
+            # The body may come, or not, now that the answer does without it: what follows could be taken for it.
+            self.keep_alive = False
+        if message["type"] == WHOLE:
             self.answer(message["status"], message["headers"], message["body"])
         else:
             if self.scope["http_version"] == "1.0":

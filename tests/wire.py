@@ -32,7 +32,7 @@ class Wire:
 
     def reply(self, method: str = "GET") -> Reply:
         """The next answer, which is one to ``method``."""
-        top = self._until(b"\r\n\r\n")
+        top = self.until(b"\r\n\r\n")
         status, *lines = top.decode("latin-1").split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
         number = int(status.split()[1])
@@ -42,7 +42,7 @@ class Wire:
             return Reply(number, headers, self._take(int(headers["content-length"])))
         if headers.get("transfer-encoding") == "chunked":
             body = b""
-            while size := int(self._until(b"\r\n"), 16):
+            while size := int(self.until(b"\r\n"), 16):
                 body += self._take(size)
                 self._take(2)
             self._take(2)
@@ -62,7 +62,8 @@ class Wire:
         self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self._connection.close()
 
-    def _until(self, end: bytes) -> bytes:
+    def until(self, end: bytes) -> bytes:
+        """What comes before ``end``, which is taken, too."""
         while end not in self._received:
             if not self._more():
                 raise ConnectionError(f"closed after {self._received!r}")

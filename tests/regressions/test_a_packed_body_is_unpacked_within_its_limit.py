@@ -79,8 +79,9 @@ async def test_a_bomb_is_cut_off(space: Space, path: str) -> None:
         gzip.compress(b"{}") + b"and more",
         zlib.compress(b"{}"),
         gzip.compress(b"") * 40_000,
-        gzip.compress(bytes(range(256)) * 40)[:3000] + b"\xff" * 3000,
+        gzip.compress(bytes(range(256)) * 40)[:300] + b"\xff" * 3000,
     ],
+    ids=["plain", "cut off", "wrong sum", "more behind", "deflate", "many members", "damaged"],
 )
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 async def test_what_is_broken_is_refused(space: Space, method: str, content: bytes) -> None:

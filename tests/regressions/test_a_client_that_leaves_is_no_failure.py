@@ -1,0 +1,81 @@
+"""A client that left while it sent its body was a 500 with a traceback; one that left later was logged as answered."""
+
+import json
+import re
+import time
+
+import pytest
+
+from tests.api.space import skill
+from tests.servers import eventually
+from tests.service import MakeService, Service
+from tests.wire import Wire, request
+
+
+def logged(service: Service, route: str) -> list[int]:
+    """The statuses of the requests to a route."""
+    found = re.findall(r'"route":"[^"]*' + re.escape(route) + r'","status":([0-9]+)', service.output)
+    return [int(status) for status in found]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "llm_skills/"),
+        ("PATCH", "llm_skills/name/x"),
+        ("POST", "llm_skills/import/"),
+        ("POST", "/mcp"),
+    ],
+)
+def test_while_it_sends_its_body(make_service: MakeService, method: str, path: str) -> None:
+    service = make_service()
+    media_type = "multipart/form-data; boundary=x" if "import" in path else "application/json"
+    for framing in ("Content-Length: 100", "Transfer-Encoding: chunked"):
+        with Wire(service) as wire:
+            head = (f"Content-Type: {media_type}", framing, "Expect: 100-continue")
+            wire.send(request(service, method, path, *head))
+            # Now the request is being read.
+            assert wire.reply("HEAD").status == 100
+            wire.send(b"5\r\n--x\r\n\r\n")
+            wire.reset()
+
+    eventually(lambda: service.output.count(f'"method":"{method}"') >= 2, "all are logged")
+    service.stop()
+    assert set(re.findall(r'"status":([0-9]+)', service.output)) <= {"200", "499"}
+    assert service.output.count('"status":499') == 2
+    assert "Traceback" not in service.output
+    assert "unhandled" not in service.output
+
+
+def test_while_it_waits_and_while_it_reads(make_service: MakeService) -> None:
+    service = make_service()
+    service.key = service.make_key(("llm_skill:write", "event:read"))
+    with Wire(service) as wire:
+        wire.send(request(service, "GET", "events/?wait=2"))
+        time.sleep(0.3)
+        wire.reset()
+    with Wire(service) as wire:
+        wire.send(request(service, "GET", "events/stream"))
+        # Chunks of the stream have begun.
+        wire.until(b"retry")
+        wire.reset()
+    # The one that waits is not the last on its connection.
+    with Wire(service) as wire:
+        wire.send(request(service, "GET", "events/stream") + request(service, "GET", "/healthz"))
+        wire.until(b"retry")
+        wire.reset()
+
+    eventually(lambda: logged(service, "/events") == [499], "it is logged")
+    eventually(lambda: logged(service, "/events/stream") == [499, 499], "they are logged")
+    service.stop()
+    assert "Traceback" not in service.output
+    assert "unhandled" not in service.output
+
+
+def test_one_that_stays_is_answered(make_service: MakeService) -> None:
+    service = make_service()
+    with Wire(service) as wire:
+        wire.send(request(service, "POST", "llm_skills/", body=json.dumps(skill()).encode()))
+        assert wire.reply().status == 201
+    service.stop()
+    assert logged(service, "/llm_skills") == [201]
