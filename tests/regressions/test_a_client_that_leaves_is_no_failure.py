@@ -30,13 +30,14 @@ def logged(service: Service, route: str) -> list[int]:
 def test_while_it_sends_its_body(make_service: MakeService, method: str, path: str) -> None:
     service = make_service()
     media_type = "multipart/form-data; boundary=x" if "import" in path else "application/json"
-    for framing in ("Content-Length: 100", "Transfer-Encoding: chunked"):
+    beginnings = {"Content-Length: 100": b"--x\r\n", "Transfer-Encoding: chunked": b"5\r\n--x\r\n\r\n"}
+    for framing, beginning in beginnings.items():
         with Wire(service) as wire:
             head = (f"Content-Type: {media_type}", framing, "Expect: 100-continue")
             wire.send(request(service, method, path, *head))
             # Now the request is being read.
             assert wire.reply("HEAD").status == 100
-            wire.send(b"5\r\n--x\r\n\r\n")
+            wire.send(beginning)
             wire.reset()
 
     eventually(lambda: service.output.count(f'"method":"{method}"') >= 2, "all are logged")
