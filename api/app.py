@@ -16,6 +16,7 @@ import store
 from api import metrics as measuring
 from api.admission import Admission
 from api.application import Application
+from api.attempts import FailedAttempts
 from api.audit import AuditController
 from api.auth import Authenticator
 from api.board import Board
@@ -180,7 +181,8 @@ async def wire(
     state.webhook_allow_private = config.webhook_allow_private
     proxies = TrustedProxies(config.trusted_proxies)
     state.public_address = PublicAddress(proxies, config.public_url)
-    state.gate = Gate(Authenticator(pool, marks), limiter)
+    attempts = FailedAttempts(proxies, per_minute=config.failed_attempts_per_minute)
+    state.gate = Gate(Authenticator(pool, marks), limiter, attempts)
     share_limiter = RateLimiter(
         redis,
         per_minute=config.share_rate_limit_per_minute,
@@ -215,6 +217,7 @@ async def wire(
         ShareDoor(pool, marks),
         share_limiter,
         proxies,
+        attempts,
         config.public_project,
         at_once=max(1, config.pool_size // 2),
     )

@@ -71,6 +71,10 @@ class Authenticator:
             raise _failed()
         return await self._look_up(digest_of(key))
 
+    def has_seen(self, authorization: bytes | str | None) -> bool:
+        """Whether the key was good when the database was last asked. Raises NotAuthenticated without a credential."""
+        return digest_of(_key_of(authorization)) in self._keys
+
     def _cached(self, digest: bytes) -> Principal | None:
         known = self._keys.get(digest)
         if known is None:

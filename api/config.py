@@ -25,6 +25,9 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
     # Per share, and per address that reads the public project: one `npx skills add` fetches each skill by a request of
     # its own, all at once, and a whole team may use one share.
     share_rate_limit_per_minute: int = 6000
+    # Wrong keys and share tokens per client address and process; 0 is off. Each costs a query, and a client that is set up
+    # right sends none.
+    failed_attempts_per_minute: int = 60
 
     # The project whose skills are read at the origin without a key; None: there is none.
     public_project: int | None = None

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from api.attempts import FailedAttempts
 from api.auth import Authenticator, require
 from api.http import header
 from api.query import Query
 from api.rate_limit import RateLimiter
+from domain.errors import NotAuthenticated
 from domain.keys import allows
 from store.identity import Principal
 
@@ -16,9 +18,10 @@ ENTERED = "entered"
 class Gate:
     """Lets requests in, and writes into the scope's state whom the access log shall name."""
 
-    def __init__(self, authenticator: Authenticator, limiter: RateLimiter) -> None:
+    def __init__(self, authenticator: Authenticator, limiter: RateLimiter, attempts: FailedAttempts) -> None:
         self.authenticator = authenticator
         self.limiter = limiter
+        self._attempts = attempts
 
     async def enter(self, scope: Any, required: str | None = None) -> Principal:
         """Who asks. Raises NotAuthenticated, RateLimited, or PermissionDenied when the ``required`` scope is missing."""
@@ -47,11 +50,20 @@ class Gate:
         return principal, number
 
     async def _admit(self, scope: Any) -> Principal:
-        principal = await self.authenticator.authenticate(header(scope["headers"], b"authorization"))
+        principal = await self._authenticate(scope, header(scope["headers"], b"authorization"))
         scope["state"]["key_id"] = principal.key_id
         if not self.limiter.admit_now(principal.key_id):
             await self.limiter.admit(principal.key_id)
         return principal
+
+    async def _authenticate(self, scope: Any, credential: bytes | None) -> Principal:
+        """Raises RateLimited when the address of the client has sent too many wrong keys."""
+        principal = self.authenticator.known(credential)
+        if principal is not None:
+            return principal
+        good = self.authenticator.has_seen(credential)
+        with self._attempts.guard(scope, NotAuthenticated, known_good=good):
+            return await self.authenticator.authenticate(credential)
 
     async def enter_project(
         self, scope: Any, project_id: str, required: str | None = None

@@ -39,7 +39,9 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
     gate: Gate = connection.app.state.gate
     scope = connection.scope
     credential = bearer_of(header(scope["headers"], b"authorization"))
-    headers = [(b"authorization", credential)] if credential else []
+    headers = [pair for pair in scope["headers"] if pair[0] != b"authorization"]
+    if credential:
+        headers.append((b"authorization", credential))
     _, number = await gate.enter_project(
         {**scope, "headers": headers}, scope["path_params"]["project_id"], handler.opt["scope"]
     )

@@ -50,6 +50,10 @@ class ShareDoor:
         self._marks = marks
         self._known: dict[bytes, Known] = {}
 
+    def has_seen(self, token: str) -> bool:
+        """Whether the token opened something when the database was last asked."""
+        return digest_of(token) in self._known
+
     async def open(self, token: str) -> Opening:
         """Raises NotFound: one answer for all reasons, which does not tell whether a share ever existed."""
         if not TOKEN.fullmatch(token):

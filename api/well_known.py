@@ -9,9 +9,7 @@ plain GET needs none. Files are sent as text or bytes, never as a type that a br
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from hashlib import sha256
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 from uuid import UUID
@@ -23,6 +21,7 @@ from litestar.types import Method
 
 from api import artifacts, zips
 from api.artifacts import as_uuid, header_of, query_of
+from api.attempts import FailedAttempts, client_id
 from api.documentation import Param, route
 from api.errors import documented, render
 from api.forwarded import TrustedProxies
@@ -91,6 +90,7 @@ class Discovery:
         shares: ShareDoor,
         limiter: RateLimiter,
         proxies: TrustedProxies,
+        attempts: FailedAttempts,
         public_project: int | None,
         *,
         at_once: int,
@@ -100,6 +100,7 @@ class Discovery:
         self._shares = shares
         self._limiter = limiter
         self._proxies = proxies
+        self._attempts = attempts
         self._public_project = public_project
         # An installer asks for all skills at the same moment, and leaves out without a word what it does not get: requests
         # wait for each other here, where nothing times out, and leave database connections to those who have keys.
@@ -114,9 +115,10 @@ class Discovery:
                 raise NotFound(
                     "This service publishes no skills at its origin; ask for the address of a share."
                 )
-            project_id, counted = self._public_project, self._client(scope)
+            project_id, counted = self._public_project, client_id(self._proxies, scope)
         else:
-            opening = await self._shares.open(token)
+            with self._attempts.guard(scope, NotFound, known_good=self._shares.has_seen(token)):
+                opening = await self._shares.open(token)
             project_id, counted = opening.project_id, opening.id
             # The access log tells which share it was, as it tells which key.
             scope["state"]["key_id"] = opening.id
@@ -124,15 +126,6 @@ class Discovery:
         if not self._limiter.admit_now(counted):
             await self._limiter.admit(counted)
         return project_id
-
-    def _client(self, scope: Any) -> UUID:
-        """Readers of the origin have no key, so each address has a budget; of IPv6 each network of a host."""
-        peer = scope.get("client")
-        address = self._proxies.client(peer[0] if peer else "", list(scope["headers"]))
-        with suppress(ValueError):
-            if isinstance(parsed := ip_address(address), IPv6Address):
-                address = str(parsed.ipv4_mapped or ip_network((parsed, 64), strict=False))
-        return UUID(bytes=sha256(address.encode()).digest()[:16])
 
     async def indexes(self, project_id: int) -> Indexes:
         """Both indexes as they are now."""

@@ -32,6 +32,7 @@ def api_config(settings: Settings) -> ApiConfig:
         rate_limit_per_minute=settings.rate_limit_per_minute,
         rate_limit_per_hour=settings.rate_limit_per_hour,
         share_rate_limit_per_minute=settings.share_rate_limit_per_minute,
+        failed_attempts_per_minute=settings.failed_attempts_per_minute,
         public_project=settings.public_project,
         max_body_bytes=settings.max_body_bytes,
         trusted_proxies=settings.trusted_proxies,

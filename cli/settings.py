@@ -66,6 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit_per_minute: Amount = 480
     rate_limit_per_hour: Amount = 4800
     share_rate_limit_per_minute: Amount = 6000
+    failed_attempts_per_minute: Amount = 60
     public_project: Annotated[int, Meta(ge=1, le=2**53)] | None = None
     max_body_bytes: Annotated[int, Meta(ge=1024, le=2**31)] = 32 * 1024 * 1024
     trusted_proxies: tuple[str, ...] = ()
@@ -133,6 +134,8 @@ MEANINGS: dict[str, str] = {
     "rate_limit_per_hour": "Requests per key and hour over all processes; 0 switches the limit off.",
     "share_rate_limit_per_minute": "Requests per share, and per address at the origin, and minute; 0 switches it off. One "
     "installer fetches every skill by a request of its own.",
+    "failed_attempts_per_minute": "Wrong keys and share addresses per client address, minute and API process; then only keys "
+    "that were good before are let in. 0 switches it off. Behind a proxy, set trusted_proxies.",
     "public_project": "Number of the project whose skills anyone may install from the origin, without a key. Unset: none.",
     "max_body_bytes": "Largest request body. 32 MiB holds a skill with many files, and bounds memory.",
     "trusted_proxies": "Addresses or networks, comma-separated, whose X-Forwarded-* headers count. None by default.",

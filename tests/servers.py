@@ -283,6 +283,7 @@ class RunningService:
             **shown,
             "SKALD_RATE_LIMIT_PER_MINUTE": "0",
             "SKALD_RATE_LIMIT_PER_HOUR": "0",
+            "SKALD_FAILED_ATTEMPTS_PER_MINUTE": "0",
             **(env or {}),
         }
         self._command = [

@@ -79,6 +79,7 @@ class Service:
             "SKALD_WORKERS": str(workers),
             "SKALD_RATE_LIMIT_PER_MINUTE": "0",
             "SKALD_RATE_LIMIT_PER_HOUR": "0",
+            "SKALD_FAILED_ATTEMPTS_PER_MINUTE": "0",
             "SKALD_SECRET_KEY": SECRET_KEY,
             **(settings or {}),
         }

@@ -34,6 +34,7 @@ def api_config(postgres_url: str, redis_url: str, tmp_path_factory: pytest.TempP
         run_dir=tmp_path_factory.mktemp("run"),
         rate_limit_per_minute=0,
         rate_limit_per_hour=0,
+        failed_attempts_per_minute=0,
         max_body_bytes=4 * 1024 * 1024,
         trusted_proxies=("10.0.0.0/8", "192.0.2.1"),
         pool_size=4,

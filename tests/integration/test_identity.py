@@ -10,8 +10,10 @@ import httpx
 import pytest
 from litestar import Litestar
 
+from api.attempts import FailedAttempts
 from api.auth import Authenticator
 from api.errors import EXCEPTION_HANDLERS
+from api.forwarded import TrustedProxies
 from api.gate import Gate
 from api.health import Health, HealthController
 from api.identity import IdentityController
@@ -157,7 +159,9 @@ async def client(
     app = Litestar(
         [IdentityController, HealthController], exception_handlers=EXCEPTION_HANDLERS, openapi_config=None
     )
-    app.state.gate = Gate(Authenticator(pool, marks), RateLimiter(None, per_minute=0, per_hour=0))
+    limiter = RateLimiter(None, per_minute=0, per_hour=0)
+    attempts = FailedAttempts(TrustedProxies(), per_minute=0)
+    app.state.gate = Gate(Authenticator(pool, marks), limiter, attempts)
     app.state.health = Health(pool=pool, redis=None, migrations=FOLDERS, metrics=metrics)
     transport = httpx.ASGITransport(Observability(app, metrics=metrics))
     async with httpx.AsyncClient(transport=transport, base_url="http://skald.test") as opened:
