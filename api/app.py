@@ -23,6 +23,7 @@ from api.board import Board
 from api.closing import when_told_to_end
 from api.commands import Commands
 from api.config import GC_THRESHOLD, ApiConfig
+from api.cors import Cors
 from api.errors import EXCEPTION_HANDLERS
 from api.feed import EventSchemaController, FeedController
 from api.forwarded import PublicAddress, SubPath, TrustedProxies
@@ -141,6 +142,8 @@ def create_app(config: ApiConfig, board: Board | None = None) -> Any:
 
 def edge(app: Any, config: ApiConfig, *, roots: Collection[str]) -> Any:
     """``app`` behind what only some installations need: without the setting it is not there at all."""
+    if config.cors_origins or config.mcp_origins:
+        app = Cors(app, api=config.cors_origins, mcp=config.mcp_origins)
     if prefix := urlsplit(config.public_url or "").path:
         app = SubPath(app, prefix, roots)
     return app

@@ -59,7 +59,9 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
     # Whether webhooks may be at private and loopback addresses.
     webhook_allow_private: bool = False
 
-    # Web pages (scheme://host:port, or * for all) that may call the MCP endpoint; agents are no pages.
+    # Web pages (scheme://host:port, or * for all) that may use the API from a browser.
+    cors_origins: tuple[str, ...] = ()
+    # The same for the MCP endpoint; agents are no pages.
     mcp_origins: tuple[str, ...] = ()
 
     # debug, info, warning or error: what of this process's own messages goes to stderr.

@@ -44,5 +44,6 @@ def api_config(settings: Settings) -> ApiConfig:
         log_level=settings.log_level,
         secret_keys=settings.secret_key,
         webhook_allow_private=settings.webhook_allow_private,
+        cors_origins=settings.cors_origins,
         mcp_origins=settings.mcp_origins,
     )

@@ -80,6 +80,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stream_replay: StreamReplay = "0"
     secret_key: tuple[str, ...] = ()
     webhook_allow_private: bool = False
+    cors_origins: tuple[str, ...] = ()
     mcp_origins: tuple[str, ...] = ()
     postgres_bin: Path | None = None
     valkey_bin: Path | None = None
@@ -151,6 +152,7 @@ MEANINGS: dict[str, str] = {
     "secret_key": "Seals the secrets of webhooks in the database: 32 characters or more, the same on all hosts. Several with "
     "commas between: the first one seals, all open. Unset: `skald serve` makes one for an embedded database.",
     "webhook_allow_private": "1 lets webhooks call private and loopback addresses, too: for tests and closed networks.",
+    "cors_origins": "Web pages, comma-separated as scheme://host:port, that may use the API from a browser; * is all. None by default.",
     "mcp_origins": "Web pages, comma-separated as scheme://host:port, that may call the MCP endpoint; * is all. Agents need "
     "no entry: only browsers say where they come from.",
     "postgres_bin": "Folder with postgres and initdb. Unset: the installed wheel, then the system's.",
@@ -239,6 +241,7 @@ _SPECIAL: dict[str, Any] = {
     "trusted_proxies": _proxies,
     "public_url": public_url,
     "secret_key": _secret_keys,
+    "cors_origins": _origins,
     "mcp_origins": _origins,
 }
 

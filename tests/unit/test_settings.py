@@ -42,6 +42,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "SKALD_STREAM_REPLAY": "head",
         "SKALD_SECRET_KEY": f"{'a' * 32}, {'b' * 64}",
         "SKALD_WEBHOOK_ALLOW_PRIVATE": "1",
+        "SKALD_CORS_ORIGINS": "https://App.example:8443",
         "SKALD_MCP_ORIGINS": "https://App.example/, http://127.0.0.1:6274",
         "SKALD_POSTGRES_BIN": "/opt/pg/bin",
         "SKALD_VALKEY_BIN": "/opt/valkey-server",
@@ -54,6 +55,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
     assert settings.data_dir == Path("/srv/skald")
     assert settings.secret_key == ("a" * 32, "b" * 64)
     assert settings.webhook_allow_private is True
+    assert settings.cors_origins == ("https://app.example:8443",)
     assert settings.mcp_origins == ("https://app.example", "http://127.0.0.1:6274")
     assert Settings.from_env(settings.to_env()) == settings
 
@@ -89,6 +91,7 @@ def test_an_empty_variable_counts_as_unset() -> None:
         ("SKALD_STREAM_REPLAY", "7"),
         ("SKALD_SECRET_KEY", "short"),
         ("SKALD_WEBHOOK_ALLOW_PRIVATE", "perhaps"),
+        ("SKALD_CORS_ORIGINS", "https://app.example/page"),
         ("SKALD_MCP_ORIGINS", "app.example"),
         ("SKALD_REDIS_URL", "cache:6379"),
         ("SKALD_DATABASE_URL", "mysql://db"),
