@@ -16,12 +16,14 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
 
+from domain import tar
 from domain.content import MAX_CONTENT_BYTES, MAX_FILES, MAX_PATH_LENGTH, check_path, parent_folders
 from domain.errors import Invalid
 from domain.spec import Problem
@@ -34,10 +36,22 @@ TAR_TIME = 315_532_800
 # The most that a deflate block holds without compression.
 STORED_BLOCK = 65_535
 
+# Of each gzip member what follows it is copied, so both are small: the work is at most their product. Programs that compress in
+# parts take 64 KB for each, and one that was put together by hand has a few.
+MAX_GZIP_MEMBERS = 1000
+GZIP_PIECE = 65_536
+NO_ZERO = re.compile(rb"[^\0]")
+
 GZIP_MAGIC = b"\x1f\x8b"
 ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 ZIP_DIRECTORY_ENTRY = b"PK\x01\x02"
+ZIP_DIRECTORY_HEADER = 46  # bytes before the name
+ZIP_AFTER_ENTRY = (ZIP_DIRECTORY_ENTRY, b"PK\x05\x05", b"PK\x05\x06", b"PK\x06\x06")
 ZIP_LOCAL_HEADER = 30  # bytes before the name
+ZIP_PIECE = 65_536
+# In the directory; the library takes quadratic time over those of an entry. Times, owners and a name in UTF-8 are far less.
+MAX_ZIP_EXTRA = 4096
+MEAN_ZIP_EXTRA = 200
 UTF8_NAME = 0x800
 ENCRYPTED = 0x1
 GZIP = 31  # zlib's number for: a gzip header before, a checksum behind
@@ -46,6 +60,8 @@ APPLE_DOUBLE = b"\x00\x05\x16\x07"
 DRIVE = re.compile(r"[A-Za-z]:")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 LEADING_DOT = re.compile(r"^(?:\./+)+")
+# A path within the skill, and the folder around it; each of its problems tells it whole.
+MAX_NAME_LENGTH = 2 * MAX_PATH_LENGTH
 # What the readers of the standard library raise over bytes that are no archive.
 BROKEN = (
     zipfile.BadZipFile,
@@ -256,28 +272,44 @@ def _entries(data: bytes, limits: Limits) -> Iterator[_Entry]:
 
 def _zip_entries(data: bytes, limits: Limits) -> Iterator[_Entry]:
     # Before the directory is read into objects, which are a hundred times as large.
-    if data.count(ZIP_DIRECTORY_ENTRY) > 2 * limits.entries:
-        raise _too_many_entries(limits)
+    _check_directory(data, limits)
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         infos = archive.infolist()
         _check_apart(data, infos, archive.start_dir)
         for info in infos:
             yield _Entry(
                 name=_zip_name(info),
-                folder=info.is_dir(),
+                folder=info.filename.endswith("/"),
                 size=info.file_size,
                 fault=_zip_fault(info),
-                read=_zip_reader(archive, info),
+                read=partial(_zip_content, archive, info),
             )
 
 
-def _zip_reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], bytes]:
-    def read() -> bytes:
-        with archive.open(info) as file:
-            # With a bound: without one, a whole bomb would be inflated and then cut.
-            return file.read(info.file_size + 1)
+def _check_directory(data: bytes, limits: Limits) -> None:
+    """Raise when the directory would be much work to read; that of an archive within the archive counts, too."""
+    count = extra_bytes = 0
+    at = data.find(ZIP_DIRECTORY_ENTRY)
+    while at >= 0:
+        count += 1
+        if count > 2 * limits.entries:
+            raise _too_many_entries(limits)
+        lengths = [int.from_bytes(data[place : place + 2], "little") for place in range(at + 28, at + 34, 2)]
+        # Entries follow one another up to the end: other bytes of a file only look like one.
+        if data.startswith(ZIP_AFTER_ENTRY, at + ZIP_DIRECTORY_HEADER + sum(lengths)):
+            extra_bytes += lengths[1]
+            if lengths[1] > MAX_ZIP_EXTRA or extra_bytes > MEAN_ZIP_EXTRA * limits.entries:
+                raise _Fault("damaged_archive", "The archive is damaged: its extra fields are too long.")
+        at = data.find(ZIP_DIRECTORY_ENTRY, at + len(ZIP_DIRECTORY_ENTRY))
 
-    return read
+
+def _zip_content(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    parts: list[bytes] = []
+    # Piece by piece: in one call, the library adds a few bytes at a time to what it has.
+    with archive.open(info) as opened:
+        while part := opened.read(ZIP_PIECE):
+            parts.append(part)
+    return b"".join(parts)
 
 
 def _check_apart(data: bytes, infos: Sequence[zipfile.ZipInfo], directory: int) -> None:
@@ -324,58 +356,38 @@ def _gunzip(data: bytes, limits: Limits) -> bytes:
     # Headers and padding of tar come on top of the files: three blocks each, and long names.
     most = limits.total_bytes + limits.entries * 2048
     parts: list[bytes] = []
-    size = 0
-    while data:
+    size = at = members = 0
+    while at < len(data):
+        members += 1
+        if members > MAX_GZIP_MEMBERS:
+            raise _Fault(
+                "damaged_archive", f"The archive consists of more than {MAX_GZIP_MEMBERS:,} gzip members."
+            )
         inflate = zlib.decompressobj(GZIP)
         while not inflate.eof:
-            part = inflate.decompress(data, most - size + 1)
-            data = inflate.unconsumed_tail
-            size += len(part)
+            piece = data[at : at + GZIP_PIECE]
+            if not piece:
+                raise _Fault("damaged_archive", "The archive is damaged: it ends too early.")
+            parts.append(inflate.decompress(piece, most - size + 1))
+            size += len(parts[-1])
             if size > most:
                 raise _too_much(limits)
-            if not part and not data and not inflate.eof:
-                raise _Fault("damaged_archive", "The archive is damaged: it ends too early.")
-            parts.append(part)
-        data = inflate.unused_data.lstrip(b"\0")
+            at += len(piece) - len(inflate.unused_data)
+        following = NO_ZERO.search(data, at)
+        at = following.start() if following else len(data)
     return b"".join(parts)
 
 
 def _tar_entries(data: bytes) -> Iterator[_Entry]:
-    # As a stream: it only goes forward, so no header can send it in circles.
-    with tarfile.open(fileobj=io.BytesIO(data), mode="r|", encoding="utf-8") as archive:
-        for info in archive:
-            if info.size < 0:
-                raise _Fault("damaged_archive", "The archive is damaged: a size is negative.")
-            yield _Entry(
-                name=info.name,
-                folder=info.isdir(),
-                size=info.size,
-                fault=_tar_fault(info),
-                read=_tar_reader(archive, info),
-            )
-        # The library takes any bad header but the first for the end of the archive.
-        if data[archive.offset : archive.offset + tarfile.BLOCKSIZE].strip(b"\0"):
-            raise _Fault("damaged_archive", "The archive is damaged: there is no header where one should be.")
-
-
-def _tar_reader(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Callable[[], bytes]:
-    def read() -> bytes:
-        file = archive.extractfile(info)
-        return file.read() if file is not None else b""
-
-    return read
-
-
-def _tar_fault(info: tarfile.TarInfo) -> _Fault | None:
-    if info.issym():
-        return _no_file("a symbolic link")
-    if info.islnk():
-        return _no_file("a hard link")
-    if info.issparse():
-        return _no_file("a sparse file")
-    if not info.isreg() and not info.isdir():
-        return _no_file("a device or pipe")
-    return None
+    for member in tar.members(data):
+        folder = member.kind == "folder"
+        yield _Entry(
+            name=member.name,
+            folder=folder,
+            size=len(member.data),
+            fault=None if folder or member.kind == "file" else _no_file(f"a {member.kind}"),
+            read=partial(bytes, member.data),
+        )
 
 
 def _no_file(what: str) -> _Fault:
@@ -461,6 +473,8 @@ def _name_fault(name: str) -> _Fault | None:
         return _Fault("invalid_path", "Its name is no UTF-8; rename it.")
     if CONTROL.search(name):
         return _Fault("invalid_path", "Its name has control characters; rename it.")
+    if len(name) > MAX_NAME_LENGTH:
+        return _Fault("max_length", f"A path has at most {MAX_PATH_LENGTH} characters.")
     if "\\" in name:
         return _Fault("unsafe_path", "Its name has a backslash; put '/' between folders.")
     if name.startswith("/") or DRIVE.match(name):
@@ -505,18 +519,24 @@ def _skill_in(found: Found, limits: Limits, problems: _Problems) -> Unpacked:
             problems.error(
                 "max_size", f"It has {len(data):,} bytes; the limit is {limits.file_bytes:,}.", name
             )
+    if len(files) > limits.files:
+        problems.error(
+            "too_many_files",
+            f"A skill has at most {limits.files} files beside SKILL.md; this one has {len(files):,}.",
+        )
+    else:
+        # Of so few only: the folders above a deep path are many, and long.
+        _check_folders(files, prefix, problems)
+    return Unpacked(found[prefix + file_name], tuple(files.items()), folder, problems.told())
+
+
+def _check_folders(files: Collection[str], prefix: str, problems: _Problems) -> None:
     for path in files:
         for parent in parent_folders(path):
             if parent in files:
                 problems.error(
                     "path_conflict", f"'{parent}' cannot be a file and a folder at once.", prefix + path
                 )
-    if len(files) > limits.files:
-        problems.error(
-            "too_many_files",
-            f"A skill has at most {limits.files} files beside SKILL.md; this one has {len(files):,}.",
-        )
-    return Unpacked(found[prefix + file_name], tuple(files.items()), folder, problems.told())
 
 
 def _place_of_skill_md(found: Iterable[str], problems: _Problems) -> tuple[str, str | None]:
