@@ -52,7 +52,7 @@ def read(archive: bytes, limits: Limits = LIMITS) -> Incoming:
         found.append(
             Problem(
                 "folder_name",
-                f"The folder is named '{unpacked.folder}', the skill '{parsed.name}': both should be the same.",
+                f"The folder is named '{unpacked.folder}', the skill '{parsed.name[:80]}': both should be the same.",
                 prefix + "SKILL.md",
             )
         )

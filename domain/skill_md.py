@@ -26,11 +26,14 @@ from domain.skills import (
     MAX_METADATA_DEPTH,
     FileRef,
 )
-from domain.spec import KNOWN_KEYS, Fields, Problem
+from domain.spec import KNOWN_KEYS, MAX_OF_A_KIND, Fields, Problem
 
 # The longest valid one has 100 KB of metadata; a reader of YAML should not be given much more than that.
 MAX_FRONTMATTER_BYTES = 250_000
 MAX_DEPTH = MAX_METADATA_DEPTH + 2
+
+# Messages quote what stands there, which may be a key of 250 KB.
+MAX_MESSAGE = 2000
 
 BOM = b"\xef\xbb\xbf"
 
@@ -241,10 +244,10 @@ class _Reading:
         return Parsed(None if failed else document, self.problems, self.name)
 
     def _error(self, code: str, message: str) -> None:
-        self.problems.append(Problem(code, message, severity="error"))
+        self.problems.append(Problem(code, message[:MAX_MESSAGE], severity="error"))
 
     def _warn(self, code: str, message: str) -> None:
-        self.problems.append(Problem(code, message))
+        self.problems.append(Problem(code, message[:MAX_MESSAGE]))
 
     def _document(self) -> Document | None:
         parts = self._parts()
@@ -340,18 +343,20 @@ class _Reading:
                 root = _compose(repaired)
             except Broken:
                 raise broken from None
-        for line, key in lines:
+        for line, key in lines[:MAX_OF_A_KIND]:
             self._warn(
                 "unquoted_text",
                 f"Line {line + 2}: the value of '{key}' is not valid YAML and was read as plain text. "
                 "Put it in double quotes, because strict installers refuse it.",
             )
+        if (more := len(lines) - MAX_OF_A_KIND) > 0:
+            self._warn("unquoted_text", f"{more:,} more values must be put in double quotes.")
         return repaired, root
 
     def _stray(self, entries: Mapping[str, Node]) -> None:
-        for key in entries:
-            if key.lower() in KNOWN_KEYS and key not in KNOWN_KEYS:
-                self._warn("key_case", f"'{key}' is written '{key.lower()}': as it is, nobody reads it.")
+        stray = [key for key in entries if key.lower() in KNOWN_KEYS and key not in KNOWN_KEYS]
+        for key in stray[:MAX_OF_A_KIND]:
+            self._warn("key_case", f"'{key}' is written '{key.lower()}': as it is, nobody reads it.")
 
     def _name(self, entries: Mapping[str, Node]) -> str:
         node = entries.get("name")
@@ -450,6 +455,13 @@ class _Reading:
 
     def _unknown(self, text: str, root: Node) -> str:
         """The source lines of the keys that the specification does not know."""
+        if root.flow:
+            # Several keys may stand on one line.
+            if any(key.value not in KNOWN_KEYS for key, _ in root.value):
+                self._error(
+                    "flow_style", "Line 2: write the frontmatter as 'key: value' lines, not within braces."
+                )
+            return ""
         starts = [key.line for key, _ in root.value]
         lines = text.split("\n")
         if lines and not lines[-1]:
@@ -470,11 +482,7 @@ class _Reading:
                 kept += [line[indent:] if line[:indent].isspace() else line for line in before + own[:size]]
             before = own[size:]
         unknown = "".join(line + "\n" for line in kept)
-        if unknown and root.flow:
-            self._error(
-                "flow_style", "Line 2: write the frontmatter as 'key: value' lines, not within braces."
-            )
-        elif unknown and _keys_of(unknown) != [
+        if unknown and _keys_of(unknown) != [
             key.value for key, _ in root.value if key.value not in KNOWN_KEYS
         ]:
             self._error(

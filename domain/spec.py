@@ -4,6 +4,7 @@
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Collection
 from typing import Any, Literal, Protocol
 from urllib.parse import unquote
@@ -29,7 +30,8 @@ DEFINED = re.compile(rb"^ {0,3}\[[^\]\n]+\]:[ \t]*<?([^\s>]+)", re.MULTILINE)
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 FENCE = re.compile(rb" {0,3}(`{3,}|~{3,})")
-INLINE_CODE = re.compile(rb"(`+)[^`\n]*\1")
+# Only a whole run of backticks opens: parts of a long one would be tried one after the other.
+INLINE_CODE = re.compile(rb"(?<!`)(`+)(?!`)[^`\n]*\1")
 # What Windows or git cannot check out.
 UNPORTABLE = re.compile(r'^.*(?:[<>:"|?*]|[. ](?=/|$)|(?:^|/)\.git(?=/|$)).*$', re.MULTILINE | re.IGNORECASE)
 
@@ -70,17 +72,22 @@ def problems(fields: Fields, body: bytes, paths: Collection[str]) -> list[Proble
 
 
 def of_fields(fields: Fields) -> list[Problem]:
-    found: list[Problem] = []
-    if fields.frontmatter:
-        found += [_unknown_key(match[1].strip("'\"")) for match in KEY.finditer(fields.frontmatter)]
+    unknown = (
+        [match[1].strip("'\"") for match in KEY.finditer(fields.frontmatter)] if fields.frontmatter else []
+    )
+    no_text = [key for key, value in fields.metadata.items() if type(value) is not str]
+    found = [_unknown_key(key) for key in unknown[:MAX_OF_A_KIND]]
+    if (more := len(unknown) - MAX_OF_A_KIND) > 0:
+        found.append(Problem("unknown_key", f"{more:,} more keys are none of the specification."))
     found += [
         Problem(
             "metadata_no_text",
             f"The value of '{key}' in metadata is no text: SKILL.md carries it as JSON text.",
         )
-        for key, value in fields.metadata.items()
-        if type(value) is not str
+        for key in no_text[:MAX_OF_A_KIND]
     ]
+    if (more := len(no_text) - MAX_OF_A_KIND) > 0:
+        found.append(Problem("metadata_no_text", f"{more:,} more values in metadata are no text."))
     return found
 
 
@@ -175,11 +182,13 @@ def _prose(body: bytes) -> list[bytes]:
 
 
 def _bad_links(targets: list[bytes], paths: Collection[str]) -> list[Problem]:
-    found = [_bad_link(target.decode(), paths) for target in targets]
+    ordered = sorted(paths)
+    found = [_bad_link(target.decode(), paths, ordered) for target in targets]
     return [problem for problem in found if problem is not None]
 
 
-def _bad_link(link: str, paths: Collection[str]) -> Problem | None:
+def _bad_link(link: str, paths: Collection[str], ordered: list[str]) -> Problem | None:
+    """``ordered`` are the ``paths``, so that a folder is found without a look at each."""
     if link.startswith(("#", "//", "{", "$", "<")):
         return None
     if link.startswith(("/", "~/", "file:")) or DRIVE.match(link):
@@ -206,6 +215,7 @@ def _bad_link(link: str, paths: Collection[str]) -> Problem | None:
     if not path or path in paths or path == "SKILL.md":
         return None
     folder = path + "/"
-    if any(other.startswith(folder) for other in paths):
+    first = bisect_left(ordered, folder)
+    if first < len(ordered) and ordered[first].startswith(folder):
         return None
     return Problem("missing_file", f"The body links to '{link}', but the skill has no such file.", path)
