@@ -1,20 +1,19 @@
 """Skills as archives: import and export, ``…/llm_skills/import/`` and ``…/llm_skills/name/{name}/export/``."""
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, Literal
 
 import msgspec
 from litestar import Controller, Request, Response, get, post
-from litestar.datastructures import UploadFile
-from litestar.exceptions import HTTPException
 from litestar.openapi import ResponseSpec
 from litestar.params import FromPath
 
-from api import artifacts, zips
+from api import artifacts, forms, zips
 from api.artifacts import caller_of, header_of, query_of, services, version_number
 from api.commands import Caller, Done
 from api.documentation import Param, integer, route
-from api.errors import ParseError, UnsupportedMediaType, documented
+from api.errors import UnsupportedMediaType, documented
 from api.http import IMMUTABLE, REVALIDATE, Answer, Header, json_answer, matches, to_response
 from api.offload import offload
 from api.package_schemas import ImportAnswer, ImportForm
@@ -36,7 +35,6 @@ KIND = Skill.KIND
 
 MODES = ("create", "upsert")
 BOOLEANS = ("true", "false")
-MULTIPART = "multipart/form-data"
 
 # Who creates a name while others archive it loses to one of them each time.
 MAX_ATTEMPTS = 20
@@ -274,15 +272,12 @@ async def _upload(request: Request[Any, Any, Any]) -> Upload:
     """Raises UnsupportedMediaType, ParseError, Invalid."""
     content_type = (header_of(request, b"content-type") or b"").decode("latin-1")
     media_type = content_type.partition(";")[0].strip().lower()
-    if media_type != MULTIPART:
+    if media_type != forms.MEDIA_TYPE:
         sent = f"not {media_type}" if media_type else "and name that type in Content-Type"
-        raise UnsupportedMediaType(f"Send the archive as the field 'file' of {MULTIPART}, {sent}.")
-    form = await _form(request)
-    try:
-        archive = await _archive(form.getall("file", []))
-        fields = {name: form.getall(name)[-1] for name in ("mode", "dry_run", "base_version") if name in form}
-    finally:
-        await form.close()
+        raise UnsupportedMediaType(f"Send the archive as the field 'file' of {forms.MEDIA_TYPE}, {sent}.")
+    form = await offload(forms.parse, await request.body(), content_type)
+    archive = _archive(form.get("file", []))
+    fields = {name: form[name][-1] for name in ("mode", "dry_run", "base_version") if name in form}
     options = _options(query_of(request), fields)
     mode = options.choice("mode", MODES) or "create"
     base = version_number(options, "base_version")
@@ -295,19 +290,7 @@ async def _upload(request: Request[Any, Any, Any]) -> Upload:
     return Upload(archive, mode, options.choice("dry_run", BOOLEANS) == "true", base)
 
 
-async def _form(request: Request[Any, Any, Any]) -> Any:
-    try:
-        return await request.form()
-    except HTTPException as error:
-        if error.status_code != 400:
-            raise
-        raise ParseError("The body is no valid multipart/form-data.") from None
-    except (ValueError, LookupError):
-        # A text field that is not in the encoding that it names.
-        raise ParseError("A field of the form is no text; send the archive with a file name.") from None
-
-
-async def _archive(found: list[Any]) -> bytes:
+def _archive(found: list[str | bytes]) -> bytes:
     if not found:
         raise Invalid(
             "This field is required: the zip or gzipped tar of a skill.", code="required", attr="file"
@@ -315,12 +298,12 @@ async def _archive(found: list[Any]) -> bytes:
     if len(found) > 1:
         raise Invalid("Send one archive at a time.", code="max_length", attr="file")
     [file] = found
-    if not isinstance(file, UploadFile):
+    if not isinstance(file, bytes):
         raise Invalid("Send this field as a file, with a file name.", attr="file")
-    return await file.read()
+    return file
 
 
-def _options(query: Query, fields: dict[str, Any]) -> Query:
+def _options(query: Query, fields: Mapping[Any, str | bytes]) -> Query:
     """The query, with the fields of the form in place of its own where they have a value."""
     for name, value in fields.items():
         if not isinstance(value, str):
