@@ -18,7 +18,7 @@ from api.http import IMMUTABLE, REVALIDATE
 from api.query import Query
 from api.schemas_history import DiffFormat
 from api.texts import text_answer
-from domain.content import check_path
+from domain.content import normal_path
 from domain.errors import Invalid
 from domain.names import MAX_LABEL
 from domain.prompts import Prompt
@@ -102,7 +102,7 @@ def path_of(query: Query) -> str | None:
     if path.lower() == diff.BODY.lower():
         return diff.BODY
     try:
-        return check_path(path)
+        return normal_path(path)
     except Invalid as error:
         raise error.within("path") from None
 

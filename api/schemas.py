@@ -39,7 +39,9 @@ _IN_SEGMENT = r"[^\x00-\x1f\x7f-\x9f\\/]"
 _SEGMENT = rf"(?:\.?[^\x00-\x1f\x7f-\x9f\\/.]{_IN_SEGMENT}*|\.\.{_IN_SEGMENT}+)"
 PATH = rf"^{_SEGMENT}(?:[\\/]{_SEGMENT})*$"
 # The Kelvin sign is a `k` in lower case.
-SKILL_MD = r"^[sS][kK\u212a][iI][lL][lL]\.[mM][dD]$"
+SKILL_MD = r"^[sS\u017f][kK\u212a][iI][lL][lL]\.[mM][dD](?:[\\/]|$)"
+# The plain spellings; `domain.content.is_dot_git` knows more.
+DOT_GIT = r"(?:^|[\\/])(?:\.[gG][iI][tT](?:[mM][oO][dD][uU][lL][eE][sS])?|[gG][iI][tT](?:[mM][oO][dD])?~[0-9])[ .]*(?::|[\\/]|$)"
 
 # Requests ------------------------------------------------------------------------------------------------------
 
@@ -121,13 +123,18 @@ FilePath = Annotated[
     str,
     Meta(
         description="Relative path, 1 to 500 characters; `\\` becomes `/`; no empty, `.` or `..` segment, no control "
-        "character; `SKILL.md` is reserved.",
+        "character; `SKILL.md` is reserved, as file and as folder, and so are `.git` and `.gitmodules` anywhere, in all spellings; no drive "
+        "letter in front.",
         examples=["scripts/fill.py"],
         extra={"rule": content.check_path},
         extra_json_schema={
             "maxLength": content.MAX_PATH_LENGTH,
             "pattern": PATH,
-            "not": {"anyOf": [{"pattern": SKILL_MD}, {"pattern": f"^[{WHITE}]*$"}]},
+            "not": {
+                "anyOf": [
+                    {"pattern": pattern} for pattern in (SKILL_MD, DOT_GIT, f"^[{WHITE}]*$", "^[A-Za-z]:")
+                ]
+            },
         },
     ),
 ]

@@ -28,7 +28,7 @@ from api.offload import offload
 from api.payload import decode, ignore
 from api.repository import Loaded
 from api.texts import text_answer
-from domain.content import Content, Edit, check_path
+from domain.content import Content, Edit, normal_path
 from domain.errors import Invalid, NotFound
 from domain.skills import Changes, File, FileEdits, Skill, find_file
 from projections import skills
@@ -431,6 +431,6 @@ def _file_path(request: Request[Any, Any, Any]) -> str:
             "Null characters are not allowed.", code="null_characters_not_allowed", attr="file_path"
         )
     try:
-        return check_path(path)
+        return normal_path(path)
     except Invalid as error:
         raise error.within("file_path") from None

@@ -31,7 +31,7 @@ from api.lru import LRU
 from api.rate_limit import RateLimiter
 from api.reader import Reader
 from api.shares import ShareDoor
-from domain.content import check_path, text_of
+from domain.content import normal_path, text_of
 from domain.errors import Invalid, NotFound, Refused
 from domain.skills import Skill, find_file
 from projections import discovery, packages, versions
@@ -372,6 +372,6 @@ def _path(request: Request[Any, Any, Any]) -> str:
             "Null characters are not allowed.", code="null_characters_not_allowed", attr="file_path"
         )
     try:
-        return check_path(path)
+        return normal_path(path)
     except Invalid as error:
         raise error.within("file_path") from None

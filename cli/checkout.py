@@ -10,7 +10,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -19,7 +19,7 @@ from cli.errors import Failure
 from cli.profile import Target
 from cli.skill_folders import STATE_FILE
 from domain.archives import mode_of
-from domain.content import check_path
+from domain.content import check_path, normal_path
 from domain.errors import Invalid
 from domain.names import check_skill_name
 
@@ -152,7 +152,8 @@ class Checkout:
         for path, sha256 in sorted(known.items()):
             if path in tree:
                 continue
-            _check_inside(folder, path)
+            # An earlier release may have written what is refused today; it may go.
+            _check_inside(folder, path, normal_path)
             found = _digest(folder, path)
             if found is not None:
                 remove.append(path)
@@ -200,11 +201,11 @@ class Checkout:
         self.state.skills[name] = Written(version, digest, files)
 
 
-def _check_inside(folder: Path, path: str) -> None:
+def _check_inside(folder: Path, path: str, rule: Callable[[str], str] = check_path) -> None:
     """A path of the service is believed only when it stays in the folder, also by the links on the way."""
     if path != "SKILL.md":
         try:
-            if check_path(path) != path:
+            if rule(path) != path:
                 raise Failure(f"the service names an unsafe path: {path!r}", code="unsafe_path")
         except Invalid as invalid:
             raise Failure(

@@ -19,7 +19,7 @@ R = TypeVar("R")
 AT_ONCE = 4
 
 # What the service holds may have come file by file, so it is larger than what may be sent to it as one archive.
-LARGEST = Limits(total_bytes=LIMITS.files * LIMITS.file_bytes + LIMITS.skill_md_bytes)
+LARGEST = Limits(total_bytes=LIMITS.files * LIMITS.file_bytes + LIMITS.skill_md_bytes, keep_junk=True)
 
 Progress = Callable[[int], None]
 

@@ -92,6 +92,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     entries: int = 10_000
     # Problems that are told one by one.
     problems: int = 100
+    # Of what the registry itself packed, files that look like those of macOS are files as any other.
+    keep_junk: bool = False
 
 
 LIMITS = Limits()
@@ -422,14 +424,14 @@ def _collect(entries: Iterator[_Entry], limits: Limits, problems: _Problems) -> 
             problems.error(fault.code, fault.message, _shown(name))
         elif entry.folder:
             continue
-        elif _is_junk(name):
+        elif not limits.keep_junk and _is_junk(name):
             junk.append(name)
         elif name in found:
             problems.error("duplicate_path", "It is in the archive more than once.", _shown(name))
         else:
             found[name] = data = _content(name, entry, left, limits, problems)
             left -= len(data or b"")
-            if data is not None and _is_apple_double(name, data):
+            if data is not None and not limits.keep_junk and _is_apple_double(name, data):
                 junk.append(name)
                 del found[name]
     if junk:

@@ -1,8 +1,9 @@
 """Contents by digest, text edits and file paths: the rules that every versioned text shares."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from typing import Any
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -12,6 +13,19 @@ MAX_CONTENT_BYTES = 1_000_000
 MAX_PATH_LENGTH = 500
 MAX_CONTENT_TYPE_LENGTH = 100
 MAX_FILES = 200
+
+SKILL_MD = "skill.md"
+
+# Characters that a file system ignores, so that a name with them is one without them there.
+IGNORED = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u206a-\u206f\ufe00-\ufe0f\ufeff]")
+# What git keeps for itself, with what else names it: spaces and dots at the end, which Windows drops, its streams (``:``)
+# and short names (``~1``).
+DOT_GIT = re.compile(r"(\.git|git~[0-9]|\.gitmodules|gitmod~[0-9])[ .]*(:.*)?", re.IGNORECASE | re.DOTALL)
+DRIVE = re.compile(r"[A-Za-z]:")
+# Every ASCII path that ``is_unsafe`` has this in it.
+SUSPECT = re.compile(r"git|skill\.md/|^[a-z]:", re.IGNORECASE | re.MULTILINE)
+
+F = TypeVar("F")
 
 
 class Ref(msgspec.Struct, frozen=True):
@@ -93,7 +107,23 @@ def too_big(limit: int, *, attr: str | None = None, **extra: Any) -> TooBig:
 
 
 def check_path(path: str) -> str:
-    """A file path in its one normal form. Raises Invalid; ``attr`` is left to the caller."""
+    """A file path that a version may have, in its one normal form. Raises Invalid; ``attr`` is left to the caller."""
+    path = normal_path(path)
+    first, *rest = path.split("/")
+    if rest and first.casefold() == SKILL_MD:
+        raise Invalid("SKILL.md is reserved: it is the skill's own body, no folder.", code="reserved_path")
+    if any(is_dot_git(segment) for segment in (first, *rest)):
+        raise Invalid(
+            "'.git' and '.gitmodules' are git's own, however they are written: name the file or folder otherwise.",
+            code="unsafe_path",
+        )
+    if DRIVE.match(path):
+        raise Invalid("A path is relative: it may not start with a drive letter.", code="unsafe_path")
+    return path
+
+
+def normal_path(path: str) -> str:
+    """The normal form of a path to look up, which may be one that ``check_path`` refuses today. Raises Invalid."""
     if not path:
         raise Invalid("A path may not be blank.", code="blank")
     path = path.replace("\\", "/")
@@ -107,9 +137,32 @@ def check_path(path: str) -> str:
         raise Invalid("A path names a file: it may not end with '/'.", code="invalid_path")
     if any(segment in ("", ".", "..") for segment in path.split("/")):
         raise Invalid("A path may not have empty, '.' or '..' segments.", code="invalid_path")
-    if path.lower() == "skill.md":
+    if path.casefold() == SKILL_MD:
         raise Invalid("SKILL.md is reserved: it is the skill's own body.", code="reserved_path")
     return path
+
+
+def is_dot_git(segment: str) -> bool:
+    """Whether a file system may take the name for git's own: a checkout with such a file runs what it says."""
+    return DOT_GIT.fullmatch(segment if segment.isascii() else IGNORED.sub("", segment)) is not None
+
+
+def is_unsafe(path: str) -> bool:
+    """Whether an old version has a path that ``check_path`` refuses today. Such a file is in the log alone."""
+    try:
+        check_path(path)
+    except Invalid:
+        return True
+    return False
+
+
+def served(files: Mapping[str, F]) -> Mapping[str, F]:
+    """The files by path that leave the registry: all but unsafe ones. The same object when there is none."""
+    joined = "\n".join(files)
+    if joined.isascii() and SUSPECT.search(joined) is None:
+        return files
+    kept = {path: file for path, file in files.items() if not is_unsafe(path)}
+    return files if len(kept) == len(files) else kept
 
 
 def check_tree(paths: Iterable[str], *, attr: str = "files") -> None:

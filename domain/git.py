@@ -62,8 +62,12 @@ def oid_of(kind: int, *parts: bytes) -> bytes:
 
 
 def holds(path: str) -> bool:
-    """Whether a checkout can have this path; one file that it cannot have would break the checkout of all."""
-    return all(
+    """Whether a checkout can have this path; one file that it cannot have would break the checkout of all.
+
+    The commits that exist were made by this rule, so that another one would give them other ids.
+    """
+    # The file of that name is in every skill, so there is no such folder.
+    return not path.startswith("SKILL.md/") and all(
         len(segment.encode()) <= MAX_SEGMENT and not RESERVED.fullmatch(IGNORED.sub("", segment))
         for segment in path.split("/")
     )

@@ -17,6 +17,7 @@ from domain.content import (
     apply_edits,
     check_tree,
     clashes,
+    served,
     text_of,
     too_big,
 )
@@ -222,7 +223,7 @@ class Skill(Versioned, kw_only=True):
                 compatibility=self.compatibility,
                 allowed_tools=self.allowed_tools,
                 metadata=self.metadata,
-                files=tuple(self.files.values()),
+                files=tuple(served(self.files).values()),
                 source=Source(self.id, self.number),
                 frontmatter=self.frontmatter,
             )
@@ -308,8 +309,9 @@ class Skill(Versioned, kw_only=True):
     def add_file(self, file: File, *, version_id: UUID, base_version: int | None) -> list[Content]:
         """Raises VersionConflict, FileExists, Invalid."""
         self.check_base(base_version)
-        self._check_free(file.path, "path", self.files)
-        if len(self.files) >= MAX_FILES:
+        others = served(self.files)
+        self._check_free(file.path, "path", others)
+        if len(others) >= MAX_FILES:
             raise Invalid(f"A skill has at most {MAX_FILES} files.", code="max_length", attr="path")
         [ref], contents = _file_refs([file])
         self.trigger(
@@ -329,7 +331,7 @@ class Skill(Versioned, kw_only=True):
         self.file(old)
         if old == new:
             raise FileExists(f"The file is at '{new}' already.", attr="new_path")
-        self._check_free(new, "new_path", [path for path in self.files if path != old])
+        self._check_free(new, "new_path", [path for path in served(self.files) if path != old])
         self.trigger(
             SkillFileRenamed(
                 originator_id=self.id,
@@ -371,7 +373,7 @@ class Skill(Versioned, kw_only=True):
                 compatibility=old.compatibility,
                 allowed_tools=old.allowed_tools,
                 metadata=old.metadata,
-                files=tuple(old.files.values()),
+                files=tuple(served(old.files).values()),
                 reverted_to=old.number,
                 frontmatter=old.frontmatter,
             )
@@ -379,10 +381,10 @@ class Skill(Versioned, kw_only=True):
 
     def file(self, path: str) -> FileRef:
         """Raises NotFound with close paths."""
-        return find_file(self.files, path, self.name)
+        return find_file(served(self.files), path, self.name)
 
     def _file_to_edit(self, path: str, index: int) -> FileRef:
-        if path not in self.files:
+        if path not in served(self.files):
             raise Invalid(
                 f"The skill has no file '{path}' to edit.",
                 code="file_not_found",

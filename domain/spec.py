@@ -35,6 +35,8 @@ INLINE_CODE = re.compile(rb"(?<!`)(`+)(?!`)[^`\n]*\1")
 # What Windows or git cannot check out.
 UNPORTABLE = re.compile(r'^.*(?:[<>:"|?*]|[. ](?=/|$)|(?:^|/)\.git(?=/|$)).*$', re.MULTILINE | re.IGNORECASE)
 
+LEFT_OUT = "left_out_path"
+
 Severity = Literal["error", "warning"]
 
 
@@ -135,6 +137,18 @@ def of_paths(paths: Collection[str]) -> list[Problem]:
                 Problem("case_clash", f"'{path}' and '{other}' are one file where case does not count.", path)
             )
     return found
+
+
+def of_left_out(paths: Collection[str]) -> list[Problem]:
+    """For files of versions from before a rule that refuses them (see ``domain.content.is_unsafe``)."""
+    return [
+        Problem(
+            LEFT_OUT,
+            f"'{path}' is left out wherever the skill is read or installed: it would harm a checkout. Publish without it.",
+            path,
+        )
+        for path in paths
+    ]
 
 
 def of_links(body: bytes, targets: list[bytes], paths: Collection[str]) -> list[Problem]:

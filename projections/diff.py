@@ -81,7 +81,7 @@ class Side(msgspec.Struct, frozen=True):
     fields: dict[str, Any] = {}
     metadata: dict[str, Any] = {}
     text: FileRef | None = None
-    files: dict[str, FileRef] = {}
+    files: Mapping[str, FileRef] = {}
 
 
 NOTHING = Side()

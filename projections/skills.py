@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from domain import skill_md, spec
-from domain.content import Content, Ref, text_of
+from domain.content import Content, Ref, served, text_of
 from domain.events import Event
 from domain.skills import FileRef, Skill, SkillCreated, SkillPublished
 from domain.versioned import Versioned
@@ -19,6 +19,9 @@ from projections.artifacts import Step, View
 from projections.versions import Row, Version, standing
 
 encode = msgspec.json.encode
+
+# How the summary of a version says that not all of its manifest is served.
+LEFT_OUT = f'"code":"{spec.LEFT_OUT}"'.encode()
 
 KEPT = 1024  # skills whose parts are kept
 KEPT_BYTES = 20_000  # of details and manifest; the parts of larger ones are made anew for each version
@@ -91,11 +94,12 @@ class Text(msgspec.Struct, frozen=True):
 class Files(msgspec.Struct, frozen=True):
     """What is made of the files of a skill.
 
-    ``manifest`` lists them, sorted by path: ``[{path, content_type, size, sha256}, …]``; for ``listing`` see
-    ``domain.skill_md.listing``.
+    ``manifest`` lists them, sorted by path: ``[{path, content_type, size, sha256}, …]``, as the log has them; ``served`` are
+    those that leave the registry. For ``listing`` see ``domain.skill_md.listing``.
     """
 
     made_of: Mapping[str, FileRef]
+    served: Mapping[str, FileRef]
     manifest: Content
     listing: tuple[str, str]
     problems: list[spec.Problem]
@@ -104,11 +108,14 @@ class Files(msgspec.Struct, frozen=True):
     def of(cls, files: Mapping[str, FileRef]) -> "Files":
         if not files:
             return NO_FILES
-        refs = list(files.values())
-        return cls(files, Content.of(encode(refs)), skill_md.listing(refs), spec.of_paths(files))
+        manifest, kept = Content.of(encode(list(files.values()))), served(files)
+        problems = spec.of_paths(kept)
+        if kept is not files:
+            problems += spec.of_left_out([path for path in files if path not in kept])
+        return cls(files, kept, manifest, skill_md.listing(list(kept.values())), problems)
 
 
-NO_FILES = Files({}, Content.of(b"[]"), skill_md.listing(()), [])
+NO_FILES = Files({}, {}, Content.of(b"[]"), skill_md.listing(()), [])
 
 
 class SkillKind:
@@ -180,7 +187,7 @@ def package(number: int, body: bytes, fields: Fields, text: Text, files: Files) 
         *fields.problems,
         *text.problems,
         *files.problems,
-        *spec.of_links(body, text.targets, files.made_of),
+        *spec.of_links(body, text.targets, files.served),
     ]
     digest = skill_md.listed(files.listing, ref)
     return Content.of(encode(Summary(digest, ref, problems, fields.made_of.frontmatter)) + b"\n" + head)
@@ -189,9 +196,9 @@ def package(number: int, body: bytes, fields: Fields, text: Text, files: Files) 
 _manifests = msgspec.json.Decoder(list[FileRef])
 
 
-def read_manifest(data: bytes) -> dict[str, FileRef]:
-    """A stored manifest by path."""
-    return {file.path: file for file in _manifests.decode(data)}
+def read_manifest(data: bytes) -> Mapping[str, FileRef]:
+    """A stored manifest by path, without what no door may give (see ``domain.content.served``)."""
+    return served({file.path: file for file in _manifests.decode(data)})
 
 
 def full(version: Version) -> bytes:
@@ -211,17 +218,20 @@ def paged(version: Version, offset: int, length: int | None) -> bytes:
 
 def _skill(version: Version, body: bytes) -> bytes:
     before, after = standing(version)
+    summary, manifest = _summary(packed(version)), version.manifest or b"[]"
+    if LEFT_OUT in summary:
+        manifest = encode(list(read_manifest(manifest).values()))
     parts = (
         before,
         b",",
         version.details[1:-1],
         body,
         b',"files":',
-        version.manifest or b"[]",
+        manifest,
         b',"outline":',
         version.outline or b"[]",
         b",",
-        _summary(packed(version)),
+        summary,
         after,
     )
     return b"{" + b"".join(parts) + b"}"
