@@ -33,6 +33,7 @@ from api.health import DATABASE_PATIENCE, Health, HealthController
 from api.history import PromptHistoryController, SkillHistoryController
 from api.hot import HotPath
 from api.identity import IdentityController
+from api.locks import RunningCommands
 from api.logs import set_up_logging
 from api.marks import Marks
 from api.mcp import McpDoor, mcp_endpoint
@@ -62,9 +63,13 @@ from projections.skills import SkillKind
 from store.appender import Appender
 from store.pool import open_pool
 from store.quick import QuickConnection
+from store.room import Room
 from store.sealing import sealer_of
 
 logger = logging.getLogger(__name__)
+
+# Files that all processes of a host share, see ``prepare``.
+MARKS, COMMANDS = "marks", "commands"
 
 MIGRATIONS = [Path(room.__file__ or "").parent / "migrations" for room in (store, projections)]
 KINDS: Mapping[str, Kind] = {Skill.KIND: SkillKind(), Prompt.KIND: PromptKind()}
@@ -107,10 +112,10 @@ def create_app(config: ApiConfig, board: Board | None = None) -> Any:
     """The application; its lifespan opens what it needs and closes it again.
 
     All processes of a host share ``run_dir``, and those of one master a ``board`` that was made before they were forked.
+    Raises OSError when ``run_dir`` cannot be used.
     """
     set_up_logging(config.log_level)
-    config.run_dir.mkdir(parents=True, exist_ok=True)
-    metrics = measuring.open_metrics(config.run_dir / "metrics")
+    metrics = prepare(config.run_dir)
     hot: HotPath | None = None
 
     @asynccontextmanager
@@ -149,12 +154,20 @@ def edge(app: Any, config: ApiConfig, *, roots: Collection[str]) -> Any:
     return app
 
 
+def prepare(run_dir: Path) -> measuring.Metrics:
+    """Make what the processes of a host share, each if it is not there, and so find out early what is wrong with ``run_dir``."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    Marks(run_dir / MARKS).close()
+    RunningCommands(run_dir / COMMANDS).close()
+    return measuring.open_metrics(run_dir / "metrics")
+
+
 async def wire(
     app: Litestar, config: ApiConfig, metrics: measuring.Metrics, stack: AsyncExitStack, board: Board | None
 ) -> None:
     """Open everything in order; ``stack`` closes it in the opposite one."""
     state: Any = app.state
-    marks = Marks(config.run_dir / "marks")
+    marks = Marks(config.run_dir / MARKS)
     stack.callback(marks.close)
     pool = state.pool = await open_pool(
         config.database_url, size=config.pool_size, timeout=config.pool_timeout
@@ -166,7 +179,10 @@ async def wire(
     tail = state.tail = Tail(config.database_url, marks, found_again=pool.check)
     await tail.start()
     stack.push_async_callback(tail.close)
-    appender = Appender(config.database_url, committed=tail.committed, observe=metrics.observe_append)
+    room = Room(config.database_dir)
+    appender = Appender(
+        config.database_url, committed=tail.committed, observe=metrics.observe_append, room=room
+    )
     await appender.start()
     stack.push_async_callback(appender.close)
     limiter = RateLimiter(
@@ -201,7 +217,9 @@ async def wire(
     # A connection for the probes alone: behind the requests they would tell how long the queue is, and not who is well.
     probes = await open_pool(config.database_url, size=1, timeout=DATABASE_PATIENCE)
     stack.push_async_callback(probes.close)
-    state.health = Health(pool=pool, probes=probes, redis=redis, migrations=MIGRATIONS, metrics=metrics)
+    state.health = Health(
+        pool=pool, probes=probes, redis=redis, migrations=MIGRATIONS, metrics=metrics, room=room
+    )
     quick = QuickConnection(config.database_url, versions.ALONE)
     stack.push_async_callback(quick.close)
     state.reader = Reader(
@@ -224,7 +242,9 @@ async def wire(
         config.public_project,
         at_once=max(1, config.pool_size // 2),
     )
-    state.commands = Commands(pool, appender, Repository(pool, marks), state.reader, KINDS, config.run_dir)
+    state.commands = Commands(
+        pool, appender, Repository(pool, marks), state.reader, KINDS, config.run_dir / COMMANDS
+    )
     stack.callback(state.commands.close)
 
 

@@ -82,7 +82,7 @@ class Commands:
         repository: Repository,
         reader: Reader,
         kinds: Mapping[str, Kind],
-        run_dir: Path,
+        running: Path,
     ) -> None:
         self._pool = pool
         self._appender = appender
@@ -90,7 +90,7 @@ class Commands:
         self._reader = reader
         self._kinds = kinds
         self._names = KeyedLocks()
-        self._running = RunningCommands(run_dir / "commands")
+        self._running = RunningCommands(running)
 
     def close(self) -> None:
         self._running.close()

@@ -18,6 +18,8 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
     redis_url: str | None = None
     # A folder that all API processes of one host share: the mark table and the files of the metrics.
     run_dir: Path
+    # A folder on the disk of the database, if that is on this host: writes are refused before the disk is full.
+    database_dir: Path | None = None
 
     # Per key; 0 is off. The numbers that clients of this API are built for.
     rate_limit_per_minute: int = 480

@@ -1,5 +1,6 @@
 """One shape for every error, and the one map from what can be refused to its HTTP status."""
 
+import errno
 import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -10,6 +11,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.openapi import ResponseSpec
 from psycopg import InterfaceError, OperationalError
+from psycopg.errors import DiskFull
 
 from api.http import JSON, Answer, Header, to_response
 from domain.errors import (
@@ -23,12 +25,13 @@ from domain.errors import (
     Throttled,
     Unavailable,
 )
-from store.errors import AppenderBusy
+from store.errors import AppenderBusy, StorageFull
 
 logger = logging.getLogger(__name__)
 
 CLIENT_CLOSED = 499  # what is logged for a client that left before its answer
 RETRY_AFTER = 1  # seconds; a restarted database is back in about that time
+RETRY_WHEN_FULL = 10  # seconds; somebody has to make room
 
 
 class ParseError(Invalid):
@@ -139,6 +142,19 @@ STATUS: dict[type[Refused], tuple[int, str]] = {
 UNAVAILABLE = (OperationalError, InterfaceError, AppenderBusy)
 
 
+class NoRoom(Unavailable):
+    """A disk of the service is full; only writes need it."""
+
+    code = "storage_full"
+
+
+def _is_full(error: BaseException) -> bool:
+    """Whether a disk had no room: the database's, or the one for temporary files."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return isinstance(error, StorageFull | DiskFull)
+
+
 class ErrorBody(msgspec.Struct, frozen=True):
     """The shape of every error; some carry further keys, named in the description of their status."""
 
@@ -224,6 +240,14 @@ def method_not_allowed(allow: str) -> MethodNotAllowed:
 
 def render_failure(error: BaseException) -> Answer:
     """The answer to what nobody foresaw: nothing of the inside is told; the log has it under the request id."""
+    if _is_full(error):
+        logger.warning("no room: %s: %s", type(error).__name__, str(error).partition("\n")[0])
+        return render(
+            NoRoom(
+                "The service's disk is full, so nothing can be written now; reads go on. Its operator has to make room.",
+                retry_after=RETRY_WHEN_FULL,
+            )
+        )
     if isinstance(error, UNAVAILABLE):
         logger.warning("unavailable: %s: %s", type(error).__name__, str(error).partition("\n")[0])
         return render(

@@ -18,6 +18,7 @@ from api.http import REVALIDATE, Answer, json_answer, to_response
 from api.metrics import CONTENT_TYPE, Metrics
 from store.pool import Pool
 from store.readiness import follower_lags, missing_migrations
+from store.room import Room
 
 logger = logging.getLogger(__name__)
 
@@ -32,12 +33,13 @@ class Alive(msgspec.Struct):
 
 
 class Readiness(msgspec.Struct):
-    """`degraded` still serves, slower: Redis is optional. `followers` counts the events that each has not seen yet."""
+    """`degraded` still serves: slower without Redis, which is optional; reads alone when `storage` is `full`. `followers` counts the events that each has not seen yet."""
 
     status: Literal["ok", "degraded", "unavailable"]
     database: Literal["ok", "unavailable", "migrations missing"]
     redis: Literal["ok", "unavailable (optional)", "off"]
     followers: dict[str, int]
+    storage: Literal["ok", "full"] = "ok"
 
 
 class Health:
@@ -51,12 +53,14 @@ class Health:
         migrations: Sequence[Path],
         metrics: Metrics,
         probes: Pool | None = None,
+        room: Room | None = None,
     ) -> None:
         self._pool = pool
         self._probes = probes or pool
         self._redis = redis
         self._migrations = migrations
         self._metrics = metrics
+        self._room = room or Room()
         self._migrated = False
 
     async def readiness(self) -> Readiness:
@@ -65,9 +69,10 @@ class Health:
         status: Literal["ok", "degraded", "unavailable"] = "ok"
         if database != "ok":
             status = "unavailable"
-        elif redis == "unavailable (optional)":
+        elif redis == "unavailable (optional)" or not self._room.is_left():
             status = "degraded"
-        return Readiness(status=status, database=database, redis=redis, followers=followers)
+        storage: Literal["ok", "full"] = "ok" if self._room.is_left() else "full"
+        return Readiness(status=status, database=database, redis=redis, followers=followers, storage=storage)
 
     async def scrape(self) -> bytes:
         """The metrics of all processes of this host in Prometheus text format."""

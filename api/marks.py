@@ -17,6 +17,8 @@ from pathlib import Path
 from time import monotonic
 from uuid import UUID
 
+from api.allocated import allocate
+
 SLOTS = 1 << 16
 FLOOR = 0  # the slot that stands for all streams
 TAIL_PATIENCE = 2.0  # seconds without word from the log after which the cache is bypassed
@@ -32,7 +34,14 @@ class Marks:
             self._map = mmap.mmap(-1, size)
         else:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-            os.ftruncate(self._file, size)
+            # Where the kernel cannot allocate, the C library writes: not while another process raises a slot.
+            fcntl.lockf(self._file, fcntl.LOCK_EX, 1, 0)
+            try:
+                allocate(self._file, size)
+            except OSError:
+                os.close(self._file)
+                raise
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, 0)
             self._map = mmap.mmap(self._file, size)
         self._slots = memoryview(self._map).cast("Q")
         self._heard = -inf

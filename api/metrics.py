@@ -5,12 +5,16 @@ folder when it is imported, so it is imported here, late.
 """
 
 import asyncio
+import fcntl
 import os
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from api.allocated import allocate
+from api.config import MIB
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
@@ -19,6 +23,10 @@ CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 LATENCY_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 FLUSH_EVERY = 0.1  # seconds that observations wait to be written together
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)  # commits
+
+# A process has a file of each kind, which the library maps into memory. It would start small and sparse and grow by need;
+# here all that can be counted, each route with each status, has its place from the start.
+FILES = {"counter": 2 * MIB, "histogram": MIB, "gauge_livesum": MIB // 16}  # bytes
 
 _opened: "Metrics | None" = None
 
@@ -192,20 +200,49 @@ class _Fixed:
 
 
 def open_metrics(folder: Path) -> Metrics:
-    """The metrics of this process, with their files in ``folder``; a second call gives the same set again."""
+    """The metrics of this process, with their files in ``folder``; a second call gives the same set again. Raises OSError."""
     global _opened
     if _opened is None:
         folder.mkdir(parents=True, exist_ok=True)
         os.environ[FOLDER_VARIABLE] = str(folder)
-        _sweep(folder)
+        _make_files(folder)
         _opened = Metrics(folder)
     return _opened
 
 
-def _sweep(folder: Path) -> None:
-    """Forget the gauges of dead processes; their counters stay, or the sums would run backwards."""
-    for file in folder.glob("gauge_live*_*.db"):
-        pid = file.stem.rpartition("_")[2]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
-            with suppress(FileNotFoundError):
-                file.unlink()
+def _make_files(folder: Path) -> None:
+    """Make the files of this process before the library does, or go on with those of one that is dead.
+
+    So a process that starts again on a full disk has its place, the counters go on, and no files pile up. The gauges of
+    the dead do not count.
+    """
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        for kind, size in FILES.items():
+            left = [file for file in sorted(folder.glob(f"{kind}_*.db")) if not _is_alive(file)]
+            if kind.startswith("gauge"):
+                for file in left:
+                    _empty(file)
+            mine = folder / f"{kind}_{os.getpid()}.db"
+            if left and not mine.exists():
+                left[0].rename(mine)
+            opened = os.open(mine, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                allocate(opened, size)
+            finally:
+                os.close(opened)
+    finally:
+        os.close(held)
+
+
+def _is_alive(file: Path) -> bool:
+    """Whether the process that a file belongs to still runs."""
+    pid = file.stem.rpartition("_")[2]
+    return not pid.isdigit() or Path(f"/proc/{pid}").exists()
+
+
+def _empty(file: Path) -> None:
+    """Forget the values: a file begins with the number of its bytes that are in use."""
+    with suppress(FileNotFoundError), file.open("r+b") as opened:
+        opened.write(bytes(8))

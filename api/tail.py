@@ -57,8 +57,12 @@ class Tail:
         self.on_closing: set[Callable[[], object]] = set()
 
     async def start(self) -> None:
-        """Returns when the first look at the log is done. Raises psycopg.OperationalError."""
-        listener = await self._open()
+        """Returns when the first look at the log is done, or has failed: then the caches are bypassed until one succeeds."""
+        try:
+            listener = await self._open()
+        except psycopg.OperationalError as error:
+            logger.warning("the log cannot be followed yet: %s", str(error).strip().partition("\n")[0])
+            listener = None
         self._task = asyncio.create_task(self._run(listener), name="tail")
 
     async def wait_beyond(self, position: int, seconds: float) -> bool:

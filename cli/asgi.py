@@ -14,9 +14,17 @@ board = Board()
 
 
 def app() -> Any:
-    """The ASGI application with the settings of the environment."""
+    """The ASGI application with the settings of the environment. Raises Failure."""
     settings = Settings.from_env(os.environ)
-    return create_app(api_config(settings), board if settings.workers > 1 else None)
+    config = api_config(settings)
+    try:
+        return create_app(config, board if settings.workers > 1 else None)
+    except OSError as error:
+        where = error.filename or config.run_dir
+        raise Failure(
+            f"the folder that the API processes share, SKALD_RUN_DIR={config.run_dir}, cannot be used: {where}: "
+            f"{error.strerror}; it must be writable for this user, on a disk with room for some megabytes"
+        ) from None
 
 
 def api_config(settings: Settings) -> ApiConfig:
@@ -29,6 +37,7 @@ def api_config(settings: Settings) -> ApiConfig:
         database_url=settings.database_url,
         redis_url=settings.redis_url,
         run_dir=settings.run_dir,
+        database_dir=settings.database_dir,
         rate_limit_per_minute=settings.rate_limit_per_minute,
         rate_limit_per_hour=settings.rate_limit_per_hour,
         share_rate_limit_per_minute=settings.share_rate_limit_per_minute,

@@ -107,10 +107,15 @@ class DataFolder:
             text = os.read(lock, 20).decode(errors="replace").strip()
             os.close(lock)
             raise FolderInUse(self.path, int(text) if text.isdigit() else None) from None
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, str(os.getpid()).encode(), 0)
         self._lock = lock
-        self._clear_crashed()
+        try:
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, str(os.getpid()).encode(), 0)
+            self._clear_crashed()
+        except OSError as error:
+            os.close(lock)
+            self._lock = None
+            raise FolderError(f"the data folder {self.path} cannot be written to: {error.strerror}") from None
 
     def release(self) -> None:
         if self._lock is not None:
@@ -231,14 +236,18 @@ def shared_folder(path: Path) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a 0600 file so that a reader sees the old text or the new one, and a crash leaves one of them."""
+    """Write a 0600 file so that a reader sees the old text or the new one, and a crash leaves one of them. Raises OSError."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _private_folder(path: Path, user: User | None) -> Path:

@@ -22,10 +22,11 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from api.logs import set_up_logging
+from cli.errors import Failure
 from cli.leash import die_with_parent
 from cli.protocol import Protocol
 from cli.settings import Settings
-from cli.supervisor import Part
+from cli.supervisor import Part, tell
 
 # How many connections the kernel holds for a process while it is busy.
 BACKLOG = 2048
@@ -80,8 +81,9 @@ def serve(settings: Settings, target: str) -> None:
     for part in parts:
         part.start()
     while not stop.wait(WATCH_EVERY):
-        if any(process.exit_code() == STARTUP_FAILURE for process in processes.values()):
-            # Whoever started us knows whether to try again; a process that cannot start says why in its log.
+        if all(process.exit_code() == STARTUP_FAILURE for process in processes.values()):
+            # Whoever started us knows whether to try again; a process that cannot start says why in its log. While others
+            # serve, they go on, and it is tried again here.
             break
         for part in parts:
             part.watch()
@@ -100,7 +102,11 @@ def _run(factory: Factory, settings: Settings, master: int) -> None:
         signal.signal(number, signal.SIG_DFL)
     set_up_logging(settings.log_level)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    uvicorn.Server(server_config(factory)).run(sockets=[listener(settings.host, settings.port)])
+    try:
+        uvicorn.Server(server_config(factory)).run(sockets=[listener(settings.host, settings.port)])
+    except Failure as failure:
+        tell(str(failure))
+        sys.exit(STARTUP_FAILURE)
 
 
 def server_config(factory: Factory) -> uvicorn.Config:

@@ -69,6 +69,11 @@ def main() -> None:
         # The reader of our output is gone; nothing is left to say, also not at interpreter exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{os.strerror(error.errno)}", "system_error")
     except Exception as error:
         if (found := _of_database(error)) is None:
             raise

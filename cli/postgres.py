@@ -18,7 +18,11 @@ from cli.errors import Failure
 
 ROLE = "skald"
 DATABASE = "skald"
-LOG_LIMIT = 16 * 1024 * 1024
+MIB = 1024 * 1024
+LOG_LIMIT = 16 * MIB
+LARGEST_WAL = 2048 * MIB  # fewer checkpoints, so fewer full pages
+SMALLEST_WAL = 48 * MIB  # three segments
+WAL_PART = 8  # of the disk
 
 # Given on the command line at every start, so that a newer Skald brings its settings to an older cluster.
 SETTINGS: dict[str, str] = {
@@ -30,7 +34,6 @@ SETTINGS: dict[str, str] = {
     "synchronous_commit": "on",
     "full_page_writes": "on",
     "wal_compression": "on",  # full pages after a checkpoint are most of the WAL; the CPU for it is small
-    "max_wal_size": "2GB",  # fewer checkpoints, so fewer full pages
     "checkpoint_timeout": "15min",
     "random_page_cost": "1.1",  # an SSD; the default of 4 keeps the planner off good indexes
     "jit": "off",  # queries here take microseconds to milliseconds, compiling one takes tens of them
@@ -96,7 +99,11 @@ class EmbeddedPostgres:
         (self.cluster / "postmaster.pid").unlink(missing_ok=True)
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
             self.log.replace(self.log.with_suffix(".log.old"))
-        options = {**self.settings, "unix_socket_directories": str(self.sockets)}
+        options = {
+            "max_wal_size": self._max_wal_size(),
+            **self.settings,
+            "unix_socket_directories": str(self.sockets),
+        }
         command: list[str | Path] = [self.binaries / "postgres", "-D", self.cluster]
         for name, value in options.items():
             command += ["-c", f"{name}={value}"]
@@ -114,6 +121,12 @@ class EmbeddedPostgres:
             )
         self._wait_ready(self.child, timeout, stopped, start_of_log)
         return self.child
+
+    def _max_wal_size(self) -> str:
+        """A checkpoint each time that so much has been written: seldom, but before the WAL takes most of a small disk."""
+        disk = os.statvfs(self.cluster)
+        part = disk.f_blocks * disk.f_frsize // WAL_PART
+        return f"{max(SMALLEST_WAL, min(LARGEST_WAL, part)) // MIB}MB"
 
     def stop(self, *, timeout: float = 30) -> None:
         """Shut it down cleanly: sessions are ended, a checkpoint is written."""

@@ -74,7 +74,12 @@ class Service:
         if not secret_key and self.settings.database_url is None:
             secret_key = self.folder.ensure_secret_key()
         processes = Processes(
-            self.settings, database_url, redis_url, servers.runtime_dir / "api", secret_key=secret_key
+            self.settings,
+            database_url,
+            redis_url,
+            servers.runtime_dir / "api",
+            secret_key=secret_key,
+            database_dir=servers.postgres.cluster if servers.postgres else self.settings.database_dir,
         )
         stack.callback(processes.stop)
         parts = [Part("the API", processes.start_api)]
@@ -129,6 +134,7 @@ class Processes:
         run_dir: Path,
         *,
         secret_key: tuple[str, ...] = (),
+        database_dir: Path | None = None,
     ) -> None:
         run_dir.mkdir(mode=0o700)
         # Only these settings, not all variables of ours: the children see what was decided here.
@@ -138,6 +144,7 @@ class Processes:
             "redis_url": redis_url,
             "run_dir": run_dir,
             "secret_key": secret_key,
+            "database_dir": database_dir,
         }
         self._env = {**shown, **Settings.from_env(settings.to_env(), **given).to_env()}
         self._api: Child | None = None

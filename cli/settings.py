@@ -85,6 +85,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     postgres_bin: Path | None = None
     valkey_bin: Path | None = None
     run_dir: Path | None = None
+    database_dir: Path | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str], **overrides: object) -> Self:
@@ -158,6 +159,8 @@ MEANINGS: dict[str, str] = {
     "postgres_bin": "Folder with postgres and initdb. Unset: the installed wheel, then the system's.",
     "valkey_bin": "The valkey-server or redis-server file. Unset: the installed wheel, then the system's.",
     "run_dir": "Folder the API processes of one host share; `skald serve` makes a fresh one at each start.",
+    "database_dir": "Folder on the disk of the database, when that is on this host: writes are refused before it is full. "
+    "`skald serve` sets it for the embedded one.",
 }
 
 

@@ -1,5 +1,6 @@
 """Keeps the parts of the service running: what ends without being told to is started again, with growing pauses."""
 
+import contextlib
 import math
 import sys
 import time
@@ -62,7 +63,8 @@ class Part:
         self._failures += 1
         try:
             self.start()
-        except Failure as failure:
+        except (Failure, OSError) as failure:
+            # An OSError is the system's: no room for a log, no memory for a process.
             tell(f"{self.name} did not start: {failure}")
             self._next_try = self._clock() + self._pause()
 
@@ -76,5 +78,6 @@ def how(code: int) -> str:
 
 
 def tell(message: str) -> None:
-    """A line for the operator."""
-    print(f"skald: {message}", file=sys.stderr, flush=True)
+    """A line for the operator. What it goes to may be a full disk or a closed pipe: the service goes on without it."""
+    with contextlib.suppress(OSError):
+        print(f"skald: {message}", file=sys.stderr, flush=True)

@@ -19,11 +19,13 @@ from typing import NamedTuple
 
 import psycopg
 from psycopg import OperationalError
+from psycopg.errors import DiskFull
 
 from store.connection import Connection
-from store.errors import AppenderBusy
+from store.errors import AppenderBusy, StorageFull
 from store.log import Appended, Commit, announce, append, conflict, find_committed
 from store.pool import connect
+from store.room import Room
 from store.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
@@ -53,7 +55,7 @@ class Appender:
     """Appends commits of this process to the log, in batches, on a connection of its own.
 
     ``committed`` is called with what has just become durable, in the order of the log, before anybody who waits hears of
-    it; ``observe(commits, seconds)`` after every committed batch.
+    it; ``observe(commits, seconds)`` after every committed batch. Nothing more is taken when ``room`` has none.
     """
 
     def __init__(
@@ -62,12 +64,14 @@ class Appender:
         *,
         committed: Callable[[Done], None] | None = None,
         observe: Observer | None = None,
+        room: Room | None = None,
         max_queue: int = MAX_QUEUE,
         patience: float = PATIENCE,
     ) -> None:
         self._dsn = dsn
         self._committed = committed
         self._observe = observe
+        self._room = room or Room()
         self._max_queue = max_queue
         self._patience = patience
         self._watchdog = Watchdog(patience, self._cut)
@@ -84,8 +88,11 @@ class Appender:
         self._closing = False
 
     async def start(self) -> None:
-        """Connect and begin. Raises psycopg.OperationalError when the database cannot be reached."""
-        self._conn = await connect(self._dsn, application_name="skald-appender")
+        """Connect and begin. While the database cannot be reached, each batch tries again."""
+        try:
+            await self._connection()
+        except OperationalError as error:
+            logger.warning("the database is away: %s", str(error).strip().partition("\n")[0])
         self._task = asyncio.create_task(self._run(), name="appender")
 
     async def close(self) -> None:
@@ -108,11 +115,13 @@ class Appender:
         """Wait until the commit is durable and say where it stands.
 
         ``durable`` is called with that before ``committed`` is, and whether or not somebody still waits. It must not raise.
-        Raises StreamConflict, NameConflict, CommandRepeated (nothing written) or AppenderBusy (queue full, or the
+        Raises StreamConflict, NameConflict, CommandRepeated, StorageFull (nothing written) or AppenderBusy (queue full, or the
         database was away for too long, then its fate is unknown and only an idempotency key makes a retry safe).
         """
         if self._closing or not self.running or len(self._queue) >= self._max_queue:
             raise AppenderBusy("the appender takes no more work now")
+        if not self._room.is_left():
+            raise StorageFull("the disk of the database is nearly full")
         claims = frozenset(commit.claims) | {event.originator_id for event in commit.events}
         pending = Pending(commit, durable, claims, asyncio.get_running_loop().create_future(), monotonic())
         self._queue.append(pending)
@@ -185,6 +194,10 @@ class Appender:
             finally:
                 # Those of the batch before; whether this one could be sent is not their concern.
                 self._tell()
+        except DiskFull:
+            # The transaction took none of them. The connection is well, and trying again would not make room.
+            self._fail(batch, StorageFull("the disk of the database is full"))
+            return
         except OperationalError as error:
             await self._recover(batch, error)
             return
@@ -285,6 +298,9 @@ class Appender:
         if done is None:
             try:
                 [done] = await append(conn, [pending.commit])
+            except DiskFull:
+                self._fail([pending], StorageFull("the disk of the database is full"))
+                return
             except OperationalError:
                 raise
             except Exception as refused:

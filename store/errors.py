@@ -23,5 +23,9 @@ class CommandRepeated(AppendError):
     """A commit with the same idempotency key is already in the log."""
 
 
+class StorageFull(AppendError):
+    """The disk of the database has no room for it; reads go on."""
+
+
 class AppenderBusy(AppendError):
     """The queue is full or the appender cannot reach the database; try again after a moment."""

@@ -47,6 +47,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "SKALD_POSTGRES_BIN": "/opt/pg/bin",
         "SKALD_VALKEY_BIN": "/opt/valkey-server",
         "SKALD_RUN_DIR": "/run/skald",
+        "SKALD_DATABASE_DIR": "/var/lib/postgresql",
     }
     settings = Settings.from_env(env)
     assert set(env) == {variable(name) for name in Settings.__struct_fields__}
