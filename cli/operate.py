@@ -69,6 +69,8 @@ def worker(data_dir: Path | None) -> None:
             stop=stop,
             ready=lambda: None,
             stream_maxlen=settings.stream_maxlen,
+            stream_max_bytes=settings.stream_max_bytes,
+            stream_max_total_bytes=settings.stream_max_total_bytes,
             stream_replay=settings.stream_replay,
             secret_keys=secret_key,
             webhook_allow_private=settings.webhook_allow_private,

@@ -77,6 +77,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stream_heartbeat: Seconds = 15.0
     log_level: LogLevel = "info"
     stream_maxlen: Amount = 10_000
+    stream_max_bytes: Amount = 16 * 1024 * 1024
+    stream_max_total_bytes: Amount = 128 * 1024 * 1024
     stream_replay: StreamReplay = "0"
     secret_key: tuple[str, ...] = ()
     webhook_allow_private: bool = False
@@ -149,6 +151,9 @@ MEANINGS: dict[str, str] = {
     "stream_heartbeat": "Seconds of silence after which an event stream sends a comment; proxies close silent ones.",
     "log_level": "debug, info, warning or error.",
     "stream_maxlen": "Events to keep in the Redis Stream of each project, about; 0 keeps all. 10,000 take some 10 MB.",
+    "stream_max_bytes": "Memory for the Redis Stream of each project, about; its oldest events go first. 0: no bound.",
+    "stream_max_total_bytes": "Memory for all Redis Streams together, about, and never more than half of Redis's maxmemory: "
+    "cache and rate limits live there, too. The largest streams are trimmed. 0: that half alone.",
     "stream_replay": "Where an emptied Redis is filled again from: 0 (all that stream_maxlen keeps) or head (new events only).",
     "secret_key": "Seals the secrets of webhooks in the database: 32 characters or more, the same on all hosts. Several with "
     "commas between: the first one seals, all open. Unset: `skald serve` makes one for an embedded database.",

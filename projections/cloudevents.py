@@ -138,6 +138,14 @@ def cloudevent_json(recorded: Recorded, kind: str, name: str, base: str = "") ->
     return b"".join(("".join(parts).encode(), state[begun.end() : -1], links.encode(), b"}}}"))
 
 
+def without_data(event: bytes, recorded: Recorded, base: str = "") -> bytes:
+    """A CloudEvent of ``cloudevent_json`` with ``dataref`` in place of ``data``: the page of the feed that holds it alone."""
+    # Strings escape their quotes, so this stands nowhere before the data.
+    attributes = event.partition(b',"data":')[0]
+    page = f"{_path_of(base)}/api/projects/{recorded.project_id}/events/"
+    return attributes + f',"dataref":"{page}?after={recorded.position - 1}&limit=1"}}'.encode()
+
+
 @lru_cache(maxsize=100)
 def _path_of(base: str) -> str:
     """All events of an answer have the same."""

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
 logger = logging.getLogger(__name__)
 
@@ -152,6 +152,9 @@ class RedisViews:
     async def _fill(self, key: str, value: bytes) -> None:
         try:
             await self._offer(keys=[key, CHECKPOINT], args=[value, TTL])
+        except OutOfMemoryError:
+            # Full of what does not expire; what it holds can still be read.
+            logger.warning("Redis is full, a value is not shared")
         except (RedisError, OSError, TimeoutError) as error:
             self._failed(error)
 

@@ -10,7 +10,7 @@ from store.sealing import sealer_of
 from workers.cache import CacheFollower
 from workers.follower import Leader
 from workers.news import News
-from workers.streams import Replay, StreamsFollower
+from workers.streams import MAX_BYTES, MAX_TOTAL_BYTES, Replay, StreamsFollower
 from workers.sweep import Sweeper
 from workers.webhooks import Options, WebhookFollower
 
@@ -26,6 +26,8 @@ async def run(
     stop: asyncio.Event,
     ready: Callable[[], None],
     stream_maxlen: int = 10_000,
+    stream_max_bytes: int = MAX_BYTES,
+    stream_max_total_bytes: int = MAX_TOTAL_BYTES,
     stream_replay: Replay = "0",
     secret_keys: Sequence[str] = (),
     webhook_allow_private: bool = False,
@@ -43,7 +45,15 @@ async def run(
         redis = Redis.from_url(redis_url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT)
         followers += [
             CacheFollower(news, redis),
-            StreamsFollower(news, redis, maxlen=stream_maxlen, replay=stream_replay, base=public_url),
+            StreamsFollower(
+                news,
+                redis,
+                maxlen=stream_maxlen,
+                max_bytes=stream_max_bytes,
+                max_total_bytes=stream_max_total_bytes,
+                replay=stream_replay,
+                base=public_url,
+            ),
         ]
     sealer = sealer_of(secret_keys)
     if sealer is None:

@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Sequence
+from math import inf
 from time import monotonic
 from typing import Literal
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from projections.cloudevents import cloudevent_json, subject_of, type_of
+from projections.cloudevents import cloudevent_json, subject_of, type_of, without_data
 from projections.feed import Named
 from projections.redis_streams import Entry, RedisStreams
 from store.connection import Connection
@@ -21,6 +21,12 @@ logger = logging.getLogger(__name__)
 Replay = Literal["0", "head"]
 
 HEAL_EVERY = 60.0  # seconds between two republications because of a lost stream
+LOOK_EVERY = 30.0  # seconds between looks for streams that have been lost
+# Bytes of an event that an entry takes as it is. Usual ones have 1 KB; a larger one is read from the feed.
+MAX_EVENT = 16 * 1024
+# Of the 256 MB that the embedded Valkey has, cache and rate limits keep half.
+MAX_BYTES = 16 * 1024 * 1024
+MAX_TOTAL_BYTES = 128 * 1024 * 1024
 
 # events_of_project. What is older than the newest events of its project would be trimmed away again.
 START = """
@@ -35,23 +41,40 @@ SELECT coalesce(min(position), 0) FROM (
 class StreamsFollower(Follower):
     """Its checkpoint lives in Redis with the entries.
 
-    ``maxlen``: entries to keep of each stream, 0 for all. ``replay``: where an empty Redis begins: ``0``, the oldest events
+    ``maxlen``: entries to keep of each stream, ``max_bytes`` and ``max_total_bytes``: memory of each and of all, 0 for no bound. ``replay``: where an empty Redis begins: ``0``, the oldest events
     that ``maxlen`` keeps, or ``head``, the next event. ``base``: the public address of the service, if it is known.
     """
 
     name = "streams"
 
     def __init__(
-        self, news: News, redis: Redis, *, maxlen: int = 10_000, replay: Replay = "0", base: str = ""
+        self,
+        news: News,
+        redis: Redis,
+        *,
+        maxlen: int = 10_000,
+        max_bytes: int = MAX_BYTES,
+        max_total_bytes: int = MAX_TOTAL_BYTES,
+        replay: Replay = "0",
+        base: str = "",
     ) -> None:
         super().__init__(news)
         self._base = base
-        self._streams = RedisStreams(redis, maxlen=maxlen, whole=replay == "0")
+        self._streams = RedisStreams(
+            redis,
+            maxlen=maxlen,
+            whole=replay == "0",
+            max_bytes=max_bytes,
+            max_total_bytes=max_total_bytes,
+        )
         self._maxlen = maxlen
         self._replay = replay
-        self._healed = -HEAL_EVERY
+        self._healed = -inf
+        self._looked = -inf
+        self._lost = False
 
     async def begin(self, conn: Connection) -> int:
+        await self._streams.measure()
         at = await self._streams.checkpoint()
         end = await head(conn)
         if at is not None and at <= end:
@@ -67,31 +90,41 @@ class StreamsFollower(Follower):
 
     async def handle(self, conn: Connection, after: int, events: Sequence[Named]) -> int:
         entries = [entry for event in events if (entry := _entry(event, self._base)) is not None]
-        last = events[-1].position
-        refused = await self._streams.apply(after, last, entries)
-        if refused is None:
-            # Flushed, restored, or a stream was evicted: go on from what Redis says now.
-            if await self._streams.checkpoint() == after:
-                await self._heal()
-            return await self.begin(conn)
-        return last
+        return await self._publish(conn, after, events[-1].position, entries)
 
     async def skip(self, conn: Connection, after: int, event: Named) -> int:
-        moved = await self._streams.apply(after, event.position, [])
-        return event.position if moved is not None else await self.begin(conn)
+        return await self._publish(conn, after, event.position, [])
 
     async def idle(self, conn: Connection, position: int) -> int:
-        return position if await self._streams.checkpoint() == position else await self.begin(conn)
+        if await self._streams.checkpoint() != position:
+            return await self.begin(conn)
+        return await self._heal(conn, position)
 
-    async def _heal(self) -> None:
-        """Publish again what is missing. Raises RedisError when that has just been done: it would not end."""
-        if monotonic() - self._healed < HEAL_EVERY:
-            raise RedisError(
-                "streams are evicted from Redis; give it more memory, or evict only what expires"
-            )
-        self._healed = monotonic()
-        logger.warning("a stream has been lost from Redis, publishing again what is missing")
+    async def _publish(self, conn: Connection, after: int, last: int, entries: Sequence[Entry]) -> int:
+        applied = await self._streams.apply(after, last, entries)
+        if applied is None:
+            # Flushed or restored: go on from what Redis says now.
+            return await self.begin(conn)
+        self._lost |= applied.lost
+        return await self._heal(conn, last)
+
+    async def _heal(self, conn: Connection, position: int) -> int:
+        """Publish again what is missing, if a stream has been lost; the position to go on from.
+
+        Not without a pause: a Redis that evicts streams again and again must not keep the other ones from going on.
+        """
+        now = monotonic()
+        if not self._lost and now - self._looked >= LOOK_EVERY:
+            self._looked = now
+            self._lost = await self._streams.lost()
+        if not self._lost or now - self._healed < HEAL_EVERY:
+            return position
+        self._healed, self._lost = now, False
+        logger.warning(
+            "a stream has been lost from Redis, publishing again what is missing; let Redis evict only what expires"
+        )
         await self._streams.forget_checkpoint()
+        return await self.begin(conn)
 
     async def _start(self, conn: Connection) -> int:
         if self._maxlen == 0:
@@ -104,10 +137,9 @@ def _entry(event: Named, base: str) -> Entry | None:
     """What the feed of its project shows of an event; None when it belongs to none."""
     if event.project_id is None or event.kind is None or event.name is None:
         return None
+    shown = cloudevent_json(event, event.kind, event.name, base)
+    if len(shown) > MAX_EVENT:
+        shown = without_data(shown, event, base)
     return Entry(
-        event.project_id,
-        event.position,
-        cloudevent_json(event, event.kind, event.name, base),
-        type_of(event.topic),
-        subject_of(event.kind, event.name),
+        event.project_id, event.position, shown, type_of(event.topic), subject_of(event.kind, event.name)
     )

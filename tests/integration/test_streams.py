@@ -107,9 +107,9 @@ async def test_every_event_is_an_entry_with_the_cloudevent_and_what_to_filter_by
 async def test_redis_refuses_a_repeat(redis: Redis) -> None:
     published = RedisStreams(redis, maxlen=0, whole=True)
     entries = [Entry(1, position, b"{}", "t", "s") for position in (3, 5, 9)]
-    assert await published.apply(None, 9, entries) == 0
-    assert await published.apply(9, 9, entries) == 3
-    assert await published.apply(9, 12, [*entries, Entry(1, 12, b"{}", "t", "s")]) == 3
+    assert await published.apply(None, 9, entries) == (0, False)
+    assert await published.apply(9, 9, entries) == (3, False)
+    assert await published.apply(9, 12, [*entries, Entry(1, 12, b"{}", "t", "s")]) == (3, False)
     assert await positions(redis, 1) == [3, 5, 9, 12]
     assert await published.apply(9, 13, [Entry(1, 13, b"{}", "t", "s")]) is None, (
         "another moved the checkpoint"

@@ -39,6 +39,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "SKALD_STREAM_HEARTBEAT": "0.5",
         "SKALD_LOG_LEVEL": "debug",
         "SKALD_STREAM_MAXLEN": "0",
+        "SKALD_STREAM_MAX_BYTES": "4",
+        "SKALD_STREAM_MAX_TOTAL_BYTES": "5",
         "SKALD_STREAM_REPLAY": "head",
         "SKALD_SECRET_KEY": f"{'a' * 32}, {'b' * 64}",
         "SKALD_WEBHOOK_ALLOW_PRIVATE": "1",
