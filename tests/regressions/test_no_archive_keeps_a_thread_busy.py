@@ -8,7 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
+from cli.transfer import LARGEST
 from domain.archives import unpack
+from tests.api.archives import send
+from tests.api.space import Space, refusal
 from tests.raw_archives import (
     EMPTY_BLOCK,
     EMPTY_MEMBER,
@@ -203,3 +206,21 @@ def test_a_long_folder_is_not_told_with_every_problem() -> None:
     )
 
     assert sum(len(problem.message) + len(problem.path) for problem in unpack(packed).problems) < 100_000
+
+
+@pytest.mark.parametrize(
+    "name", ["a size in pax", "digits in a small pax", "many records", "members", "many extra fields"]
+)
+def test_what_a_pull_gets_is_read_by_the_same_rules(name: str) -> None:
+    make, _ = ARCHIVES[name]
+
+    assert any(problem.severity == "error" for problem in unpack(make(), LARGEST).problems)
+
+
+async def test_an_import_is_refused_and_the_next_one_is_made(space: Space) -> None:
+    for name in ("a size in pax", "digits in a small pax", "members"):
+        answer = await send(space, ARCHIVES[name][0]())
+        assert refusal(answer) == (400, "invalid_skill", "file")
+        assert [problem["code"] for problem in answer.json()["problems"]] == ["damaged_archive"]
+
+    await space.ok(201, await send(space, tar_gz()))
