@@ -217,8 +217,17 @@ async def wire(
     # A connection for the probes alone: behind the requests they would tell how long the queue is, and not who is well.
     probes = await open_pool(config.database_url, size=1, timeout=DATABASE_PATIENCE)
     stack.push_async_callback(probes.close)
+    switched_off = {"cache", "streams"} if redis is None else set()
+    if state.sealer is None:
+        switched_off.add("webhooks")
     state.health = Health(
-        pool=pool, probes=probes, redis=redis, migrations=MIGRATIONS, metrics=metrics, room=room
+        pool=pool,
+        probes=probes,
+        redis=redis,
+        migrations=MIGRATIONS,
+        metrics=metrics,
+        room=room,
+        switched_off=switched_off,
     )
     quick = QuickConnection(config.database_url, versions.ALONE)
     stack.push_async_callback(quick.close)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from api.http import REVALIDATE, Answer, json_answer, to_response
 from api.metrics import CONTENT_TYPE, Metrics
 from store.pool import Pool
-from store.readiness import follower_lags, missing_migrations
+from store.readiness import Failure, FollowerState, followers, missing_migrations
 from store.room import Room
 
 logger = logging.getLogger(__name__)
@@ -33,12 +33,19 @@ class Alive(msgspec.Struct):
 
 
 class Readiness(msgspec.Struct):
-    """`degraded` still serves: slower without Redis, which is optional; reads alone when `storage` is `full`. `followers` counts the events that each has not seen yet."""
+    """`degraded` still serves: slower without Redis, which is optional; reads alone when `storage` is `full`; with answers that
+    stay right while a follower does not go on.
+
+    `followers` counts the events that each has not seen yet. `failing` has those that do not go on: their lag, for how many
+    seconds, and the last error. `parked` counts events that a follower could not take and has left out.
+    """
 
     status: Literal["ok", "degraded", "unavailable"]
     database: Literal["ok", "unavailable", "migrations missing"]
     redis: Literal["ok", "unavailable (optional)", "off"]
     followers: dict[str, int]
+    failing: dict[str, Failure]
+    parked: dict[str, int]
     storage: Literal["ok", "full"] = "ok"
 
 
@@ -54,6 +61,7 @@ class Health:
         metrics: Metrics,
         probes: Pool | None = None,
         room: Room | None = None,
+        switched_off: Collection[str] = (),
     ) -> None:
         self._pool = pool
         self._probes = probes or pool
@@ -62,27 +70,38 @@ class Health:
         self._metrics = metrics
         self._room = room or Room()
         self._migrated = False
+        # Followers that this service runs no more, whatever their last position was.
+        self._switched_off = switched_off
 
     async def readiness(self) -> Readiness:
         """Ask database and Redis, both at once and neither for long."""
-        (database, followers), redis = await asyncio.gather(self._ask_database(), self._ask_redis())
+        (database, states), redis = await asyncio.gather(self._ask_database(), self._ask_redis())
+        failing = {name: state.failure for name, state in states.items() if state.failure is not None}
         status: Literal["ok", "degraded", "unavailable"] = "ok"
         if database != "ok":
             status = "unavailable"
-        elif redis == "unavailable (optional)" or not self._room.is_left():
+        elif redis == "unavailable (optional)" or failing or not self._room.is_left():
             status = "degraded"
         storage: Literal["ok", "full"] = "ok" if self._room.is_left() else "full"
-        return Readiness(status=status, database=database, redis=redis, followers=followers, storage=storage)
+        return Readiness(
+            status=status,
+            database=database,
+            redis=redis,
+            followers={name: state.lag for name, state in states.items()},
+            failing=failing,
+            parked={name: state.parked for name, state in states.items() if state.parked},
+            storage=storage,
+        )
 
     async def scrape(self) -> bytes:
         """The metrics of all processes of this host in Prometheus text format."""
         self._metrics.observe_pool(self._pool.get_stats())
-        _, followers = await self._ask_database()
-        return self._metrics.exposition(followers)
+        _, states = await self._ask_database()
+        return self._metrics.exposition(states)
 
     async def _ask_database(
         self,
-    ) -> tuple[Literal["ok", "unavailable", "migrations missing"], dict[str, int]]:
+    ) -> tuple[Literal["ok", "unavailable", "migrations missing"], dict[str, FollowerState]]:
         try:
             async with asyncio.timeout(DATABASE_PATIENCE), self._probes.connection(DATABASE_PATIENCE) as conn:
                 # Migrations are never taken back, so one look that finds all of them is enough.
@@ -90,7 +109,8 @@ class Health:
                     self._migrated = not await missing_migrations(conn, self._migrations)
                 if not self._migrated:
                     return "migrations missing", {}
-                return "ok", await follower_lags(conn)
+                found = await followers(conn)
+                return "ok", {name: found[name] for name in found if name not in self._switched_off}
         except (DatabaseError, OSError, TimeoutError) as error:
             logger.warning("the database does not answer: %s", type(error).__name__)
             return "unavailable", {}

@@ -15,6 +15,7 @@ from typing import Any
 
 from api.allocated import allocate
 from api.config import MIB
+from store.readiness import FollowerState
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
@@ -148,8 +149,8 @@ class Metrics:
         self.pool_available.set(stats.get("pool_available", 0))
         self.pool_waiting.set(stats.get("requests_waiting", 0))
 
-    def exposition(self, follower_lags: Mapping[str, int] | None = None) -> bytes:
-        """The text of one scrape: all processes of the host, and how many positions each follower is behind."""
+    def exposition(self, followers: Mapping[str, FollowerState] | None = None) -> bytes:
+        """The text of one scrape: all processes of the host, and how each follower is."""
         from prometheus_client import CollectorRegistry, generate_latest
         from prometheus_client.core import GaugeMetricFamily
         from prometheus_client.multiprocess import MultiProcessCollector
@@ -158,11 +159,21 @@ class Metrics:
         lag = GaugeMetricFamily(
             "skald_follower_lag_positions", "Events that a follower has not seen yet.", labels=["follower"]
         )
-        for follower, positions in (follower_lags or {}).items():
-            lag.add_metric([follower], positions)
+        failing = GaugeMetricFamily(
+            "skald_follower_failing", "1 for a follower that does not go on.", labels=["follower"]
+        )
+        parked = GaugeMetricFamily(
+            "skald_follower_parked_events",
+            "Events that a follower could not take and has left out.",
+            labels=["follower"],
+        )
+        for follower, state in (followers or {}).items():
+            lag.add_metric([follower], state.lag)
+            failing.add_metric([follower], state.failure is not None)
+            parked.add_metric([follower], state.parked)
         registry = CollectorRegistry()
         MultiProcessCollector(registry, path=str(self.folder))  # type: ignore[no-untyped-call]
-        registry.register(_Fixed(lambda: [lag]))
+        registry.register(_Fixed(lambda: [lag, failing, parked]))
         return generate_latest(registry)
 
 

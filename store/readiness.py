@@ -1,7 +1,9 @@
-"""What an operator asks the database: is the schema complete, and how far behind is each follower."""
+"""What an operator asks the database: is the schema complete, how far behind is each follower, and does it go on."""
 
 from collections.abc import Sequence
 from pathlib import Path
+
+import msgspec
 
 from store.connection import Connection
 from store.migrate import collect
@@ -11,11 +13,35 @@ SELECT_HISTORY = "SELECT to_regclass('schema_migrations') IS NOT NULL"
 
 SELECT_APPLIED = "SELECT number FROM schema_migrations"
 
-SELECT_LAGS = """
-SELECT follower, greatest(0, head.position - checkpoints.position)
-FROM checkpoints, (SELECT coalesce(max(position), 0) AS position FROM events) AS head
+STALLED = 30.0  # seconds that a follower may leave the next event where it is
+
+# events_pkey. A follower at the end of the log has no next event.
+SELECT_FOLLOWERS = """
+SELECT follower, greatest(0, head.position - checkpoints.position), coalesce(parked.events, 0), checkpoints.error,
+    extract(epoch FROM clock_timestamp() - checkpoints.failed_at)::float8,
+    extract(epoch FROM clock_timestamp() - greatest(checkpoints.updated_at, next.recorded_at))::float8
+FROM checkpoints
+CROSS JOIN (SELECT coalesce(max(position), 0) AS position FROM events) AS head
+LEFT JOIN events AS next ON next.position = checkpoints.position + 1
+LEFT JOIN (SELECT follower, count(*) AS events FROM dead_letters GROUP BY follower) AS parked USING (follower)
 ORDER BY follower
 """
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """A follower that does not go on: how many events it is behind, for how many seconds, and why."""
+
+    lag: int
+    seconds: int
+    error: str
+
+
+class FollowerState(msgspec.Struct, frozen=True):
+    """``lag``: events that it has not seen yet. ``parked``: events that it could not take and has left out."""
+
+    lag: int
+    parked: int
+    failure: Failure | None = None
 
 
 async def missing_migrations(conn: Connection, folders: Sequence[Path]) -> list[str]:
@@ -27,6 +53,23 @@ async def missing_migrations(conn: Connection, folders: Sequence[Path]) -> list[
     return [file.name for file in collect(folders) if int(file.name[:4]) not in applied]
 
 
-async def follower_lags(conn: Connection) -> dict[str, int]:
-    """How many events each follower has not seen yet."""
-    return dict(await (await conn.execute(SELECT_LAGS)).fetchall())
+async def followers(conn: Connection) -> dict[str, FollowerState]:
+    """How each follower is, by its name."""
+    return {
+        name: _state(lag, parked, error, failed, waited)
+        for name, lag, parked, error, failed, waited in await (
+            await conn.execute(SELECT_FOLLOWERS)
+        ).fetchall()
+    }
+
+
+def _state(
+    lag: int, parked: int, error: str | None, failed: float | None, waited: float | None
+) -> FollowerState:
+    if error is not None:
+        return FollowerState(lag, parked, Failure(lag, round(failed or 0), error))
+    if lag and waited is not None and waited > STALLED:
+        return FollowerState(
+            lag, parked, Failure(lag, round(waited), "it does not go on; is a worker running?")
+        )
+    return FollowerState(lag, parked)

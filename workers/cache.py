@@ -57,7 +57,9 @@ class CacheFollower(Follower):
         return last
 
     async def skip(self, conn: Connection, after: int, event: Named) -> int:
-        return await self.handle(conn, after, [event])
+        # What it has touched is not known, so nothing that is cached may be trusted.
+        await self._views.forget_all()
+        return await self.begin(conn)
 
     async def idle(self, conn: Connection, position: int) -> int:
         if await self._views.checkpoint() is None:

@@ -4,18 +4,20 @@ import asyncio
 import logging
 from abc import abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from math import inf
 from time import monotonic
 from zlib import crc32
 
 import psycopg
+from redis.exceptions import DataError as RedisDataError
 from redis.exceptions import RedisError
 
 from projections.feed import Named, read_named
 from store.connection import Connection
-from store.log import check_gapless
+from store.log import Recorded, check_gapless
 from workers.news import BATCH, News
-from workers.task import POLL, Task, sleep
+from workers.task import POLL, Task, first_line, sleep
 
 logger = logging.getLogger(__name__)
 
@@ -26,12 +28,30 @@ LEADER_LOCKS = 7_203_016  # the class of the advisory locks by which followers e
 
 RECORD = """
 INSERT INTO checkpoints (follower, position, updated_at) VALUES (%s, %s, clock_timestamp())
-ON CONFLICT (follower) DO UPDATE SET position = excluded.position, updated_at = excluded.updated_at
+ON CONFLICT (follower) DO UPDATE SET position = excluded.position, updated_at = excluded.updated_at,
+    error = NULL, failed_at = NULL
 """
+RECORD_FAILURE = """
+INSERT INTO checkpoints (follower, position, error, failed_at) VALUES (%s, 0, %s, clock_timestamp())
+ON CONFLICT (follower) DO UPDATE SET error = excluded.error, failed_at = coalesce(checkpoints.failed_at, excluded.failed_at)
+"""
+MAX_ERROR = 300  # characters
 
 # dead_letters_stream
 PARKED = "SELECT 1 FROM dead_letters WHERE follower = %s AND stream_id = %s LIMIT 1"
 PARK = "INSERT INTO dead_letters (follower, position, stream_id, error) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING"
+
+
+async def park(conn: Connection, follower: str, event: Recorded, reason: str) -> None:
+    """Note an event that a follower could not take and leaves out; `skald verify`, /readyz and the metrics show it."""
+    await conn.execute(PARK, (follower, event.position, event.stream_id, reason))
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether what failed is a server, so that the same events are worth another try; else it is an event itself."""
+    return isinstance(error, (psycopg.Error, RedisError, OSError)) and not isinstance(
+        error, (psycopg.DataError, RedisDataError)
+    )
 
 
 class Leader(Task):
@@ -45,7 +65,11 @@ class Leader(Task):
         if await self._lead(conn, stop):
             self._reported = (-1, -inf)
             with self.news.needed():
-                await self._follow(conn, stop)
+                try:
+                    await self._follow(conn, stop)
+                except (psycopg.Error, RedisError, OSError) as error:
+                    await self._report_failure(conn, error)
+                    raise
 
     async def _lead(self, conn: Connection, stop: asyncio.Event) -> bool:
         """Wait until this process is the one that runs the follower; the lock goes with the connection."""
@@ -69,6 +93,12 @@ class Leader(Task):
         if position != reported and (last or monotonic() - at >= REPORT_EVERY):
             await conn.execute(RECORD, (self.name, position))
             self._reported = (position, monotonic())
+
+    async def _report_failure(self, conn: Connection, error: Exception) -> None:
+        """Write why it does not go on; its next report takes that back."""
+        # A database that is away cannot be written to; then its silence shows.
+        with suppress(psycopg.Error):
+            await conn.execute(RECORD_FAILURE, (self.name, first_line(error)[:MAX_ERROR]))
 
 
 class Follower(Leader):
@@ -113,9 +143,9 @@ class Follower(Leader):
         """A batch at once; when it holds a poison event, one by one, and that event's stream is parked."""
         try:
             return await self.handle(conn, position, events)
-        except (psycopg.Error, RedisError, OSError):
-            raise
-        except Exception:
+        except Exception as error:
+            if is_outage(error):
+                raise
             logger.exception(
                 "follower %s: a batch after position %d failed, taking it apart", self.name, position
             )
@@ -126,12 +156,12 @@ class Follower(Leader):
                     position = await self.handle(conn, position, [event])
                     continue
                 reason = "waits behind an earlier event of its stream"
-            except (psycopg.Error, RedisError, OSError):
-                raise
             except Exception as error:
+                if is_outage(error):
+                    raise
                 logger.exception("follower %s: parked event %d (%s)", self.name, event.position, event.topic)
                 reason = f"{type(error).__name__}: {error}"
-            await conn.execute(PARK, (self.name, event.position, event.stream_id, reason))
+            await park(conn, self.name, event, reason)
             position = await self.skip(conn, position, event)
         return position
 

@@ -17,10 +17,12 @@ import httpx
 
 from domain.webhooks import Address, as_address, is_public
 
-MAX_CONNECTIONS = 256
+MAX_CONNECTIONS = 512  # as many as there are requests at the same time (workers.webhooks.AT_ONCE)
 MAX_IDLE = 64
 KEEP_IDLE = 30.0  # seconds
-MAX_RESOLVING = 64  # hosts at the same time; threads are made when they are needed
+# Hosts at the same time; threads are made when they are needed. One outlives the attempt that asked by half a minute, so a
+# project (workers.webhooks.PER_PROJECT) may hold a hundred of them.
+MAX_RESOLVING = 256
 
 
 class Forbidden(httpcore.ConnectError):

@@ -36,9 +36,7 @@ class Task(ABC):
             except (psycopg.Error, RedisError, OSError) as error:
                 if monotonic() - started > MAX_PAUSE:
                     pause = 0.1
-                logger.warning(
-                    "follower %s: %s, trying again in %.1f s", self.name, _first_line(error), pause
-                )
+                logger.warning("follower %s: %s, trying again in %.1f s", self.name, first_line(error), pause)
                 await sleep(stop, pause)
                 pause = min(pause * 2, MAX_PAUSE)
 
@@ -55,5 +53,5 @@ async def sleep(stop: asyncio.Event, seconds: float) -> None:
         return
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]

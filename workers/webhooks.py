@@ -13,6 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from time import monotonic
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import httpx
 import msgspec
@@ -28,7 +29,7 @@ from store.log import head
 from store.pool import Pool, open_pool
 from store.sealing import CannotOpen, Sealer
 from store.webhooks import Attempt, Delivery, Moved, Replay, Webhook
-from workers.follower import Leader
+from workers.follower import Leader, park
 from workers.news import News
 from workers.outbound import open_client
 from workers.task import POLL
@@ -40,7 +41,8 @@ MAX_PENDING = 5000  # of one endpoint; beyond it the log is the better queue
 BATCH = 500
 LOOK_EVERY = 100  # attempts, while there is no room for more deliveries
 PER_ENDPOINT = 4  # subjects that are sent at the same time
-AT_ONCE = 256  # requests of all endpoints together
+PER_PROJECT = 32  # requests of the endpoints of one project together; the others of it wait for their turn
+AT_ONCE = 512  # requests of all endpoints together: those of 16 projects whose endpoints all answer late
 POOL = 4
 POOL_TIMEOUT = 30.0  # seconds
 RETRY = 1.0  # seconds after the database failed an endpoint's task; doubled each time up to
@@ -283,17 +285,16 @@ async def _take_page(
         conn, webhook.project_id, after=after, limit=limit, topics=topics if webhook.types else None
     )
     last = complete if replay is None else replay.last_position
-    events = [
-        (item.recorded.position, subject, type_)
-        for item in items
-        if item.recorded.position <= last
-        and matches(
-            webhook.types,
-            webhook.names,
-            type_ := type_of(item.recorded.topic),
-            subject := subject_of(item.kind, item.name),
-        )
-    ]
+    events = []
+    for item in items:
+        try:
+            type_, subject = type_of(item.recorded.topic), subject_of(item.kind, item.name)
+        except Exception as error:
+            logger.exception("parked event %d (%s)", item.recorded.position, item.recorded.topic)
+            await park(conn, WebhookFollower.name, item.recorded, f"{type(error).__name__}: {error}")
+            continue
+        if item.recorded.position <= last and matches(webhook.types, webhook.names, type_, subject):
+            events.append((item.recorded.position, subject, type_))
     if complete > after or replay is not None:
         # A replay of what lies beyond the log ends where the log does.
         position = last if replay is not None and len(items) < limit else min(complete, last)
@@ -318,10 +319,13 @@ class Sender:
         self._options = options
         self._chance = chance
         self._places = asyncio.Semaphore(AT_ONCE)
+        # Of the projects that have something under way.
+        self._places_of: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
 
     async def send(self, webhook: Webhook, delivery: Delivery) -> bool:
         """One attempt, and its consequences. False when it was the last one: the webhook is off now."""
-        async with self._places:
+        # The place in the project first: what waits for that takes none from the others.
+        async with self._project_places(webhook.project_id), self._places:
             async with self.pool.connection() as conn:
                 item = await feed.one(conn, webhook.project_id, delivery.position)
                 sealed = await store.sealed_secrets(conn, webhook.id)
@@ -338,9 +342,18 @@ class Sender:
                 reason = _printable(f"cannot be sent: {error}")
                 attempt = Attempt(started_at=datetime.now(UTC), duration_ms=0, error=reason)
                 await self._record(delivery, attempt, status="failed")
+                if item is not None:
+                    async with self.pool.connection() as conn:
+                        await park(conn, WebhookFollower.name, item.recorded, reason)
                 return True
             attempt = await self._attempt(webhook.url, f"evt_{delivery.position}", body, secrets)
         return await self._conclude(delivery, attempt)
+
+    def _project_places(self, project_id: int) -> asyncio.Semaphore:
+        places = self._places_of.get(project_id)
+        if places is None:
+            places = self._places_of[project_id] = asyncio.Semaphore(PER_PROJECT)
+        return places
 
     async def _attempt(self, url: str, message_id: str, body: bytes, secrets: list[str]) -> Attempt:
         started, clock = datetime.now(UTC), monotonic()
