@@ -33,6 +33,9 @@ BODY_RATE = 2_048
 # Seconds in which a client that has stopped reading must take something of its answer: the kernel's buffer may hold some MB
 # of it, which a slow reader empties before it takes more.
 READ_WITHIN = 120.0
+# Seconds that the rest of what a client sends is read and dropped, behind an answer that came before its end: data that nobody
+# reads makes the kernel reset the connection, and the client lose the answer.
+LINGER = 2.0
 # Bytes that are parsed at a time. Requests that wait for the one before cost some KB each, the bytes that they come in little.
 SLICE = 16_384
 # Bytes of a body above which it costs less to write it apart than to copy it behind its head.
@@ -400,6 +403,7 @@ class Protocol(HttpToolsProtocol):
         if self.cycle.response_started:
             self.transport.close()
         else:
+            self.cycle.transport = Lingering(self.transport, self.loop)
             self.cycle.meet(fault)
 
     def _refuse(self, refused: Refused) -> None:
@@ -420,12 +424,28 @@ class Protocol(HttpToolsProtocol):
     def _close_with(self, refusal: bytes) -> None:
         if not self.transport.is_closing():
             self.transport.write(refusal)
-            self.transport.close()
+            Lingering(self.transport, self.loop).close()
+
+
+class Lingering:
+    """A transport that is closed when its client has had the time to see why."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def close(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.write_eof()
+            self._loop.call_later(LINGER, self._transport.abort)
 
 
 class Cycle(RequestResponseCycle):
     """A request and its answer."""
 
+    transport: Any
     # Bytes of the body, and when it was first found not to be whole.
     received = 0
     since = 0.0

@@ -56,6 +56,10 @@ class Wire:
         rest, self._received = self._received, b""
         return rest
 
+    def finish(self) -> None:
+        """Say that nothing more will be sent."""
+        self._connection.shutdown(socket.SHUT_WR)
+
     def reset(self) -> None:
         """Leave without a word, as a client that dies."""
         linger = b"\1\0\0\0\0\0\0\0"

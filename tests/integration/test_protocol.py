@@ -11,10 +11,12 @@ import pytest
 import uvicorn
 
 from api.admission import Admission, Slot
-from api.http import WHOLE, Answer
+from api.errors import render
+from api.http import WHOLE, Answer, Header
 from cli import protocol
 from cli.http import listener, server_config
 from cli.protocol import LARGE_BODY, MAX_HEAD, Protocol
+from domain.errors import Refused
 from tests.collecting import left_to_the_collector
 
 
@@ -44,14 +46,22 @@ class Application:
     def __init__(self) -> None:
         self.told = asyncio.Event()
         self.begun: list[str] = []
+        self.headers: list[list[Header]] = []
+        self.left = asyncio.Event()
         self._admission = Admission(limit=0)
 
     def at_once(self, scope: Any) -> Answer | None:
         self.begun.append(scope["path"])
+        self.headers.append(scope["headers"])
         _, _, size = scope["path"].partition("/now/")
         return whole(int(size)) if size else None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/left":
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            self.left.set()
+            return
         if scope["path"] != "/":
             if scope["path"].startswith("/slow/"):
                 with await self._admission.slot(scope) as slot:
@@ -63,7 +73,13 @@ class Application:
             return
         length, more = 0, True
         while more:
-            message = await receive()
+            try:
+                message = await receive()
+            except Refused as refused:
+                status, headers, body = render(refused)
+                headers = [*headers, (b"content-length", b"%d" % len(body))]
+                await send({"type": WHOLE, "status": status, "headers": headers, "body": body})
+                return
             length, more = length + len(message["body"]), message["more_body"]
         answer = str(length).encode()
         headers = [(b"content-length", str(len(answer)).encode())]
@@ -272,3 +288,167 @@ async def test_at_its_end_a_server_answers_what_has_come_and_closes(
     assert said.count(b"\r\nconnection: close\r\n") == 1
     with pytest.raises(ConnectionRefusedError):
         await exchange(port, get(b"now/1"))
+
+
+def statuses(said: bytes) -> list[int]:
+    return [int(part[:3]) for part in said.split(b"HTTP/1.1 ")[1:]]
+
+
+POST = b"POST / HTTP/1.1\r\nhost: x\r\n"
+
+
+@pytest.mark.parametrize("framing", [b"content-length: 100", b"transfer-encoding: chunked"])
+@pytest.mark.parametrize("first", [b"", b"1\r\na\r\n"])
+async def test_a_body_that_hardly_comes_is_not_waited_for(
+    port: int, monkeypatch: pytest.MonkeyPatch, framing: bytes, first: bytes
+) -> None:
+    monkeypatch.setattr(protocol, "BODY_WITHIN", 0.3)
+
+    said = await exchange(port, POST + framing + b"\r\n\r\n" + first, *[b"1\r\na\r\n"] * 5, pause=0.2)
+
+    assert statuses(said) == [408]
+    assert b"\r\nconnection: close\r\n" in said
+
+
+async def test_a_body_that_comes_well_is_waited_for(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "BODY_WITHIN", 0.3)
+    size = 8 * protocol.BODY_RATE
+    head = POST + b"connection: close\r\ncontent-length: %d\r\n\r\n" % size
+
+    assert (await exchange(port, head, *[b"a" * (size // 4)] * 4, pause=0.2)).endswith(b"\r\n\r\n%d" % size)
+
+
+async def test_what_is_left_of_a_body_behind_its_answer_is_not_waited_for(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "BODY_WITHIN", 0.3)
+
+    said = await exchange(
+        port, b"POST /now/5 HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\na", b"b", pause=0.6
+    )
+
+    assert sizes(said) == [5]
+
+
+@pytest.mark.parametrize("endless", [b"0\r\nx: ", b"1;x="])
+async def test_what_is_no_data_of_a_chunked_body_is_bounded(port: int, endless: bytes) -> None:
+    more = [b"a" * 8192] * (2 * MAX_HEAD // 8192)
+
+    said = await exchange(port, POST + b"transfer-encoding: chunked\r\n\r\n", endless, *more, pause=0.001)
+
+    assert statuses(said) == [400]
+
+
+async def test_who_stops_reading_is_let_go(
+    port: int, monkeypatch: pytest.MonkeyPatch, server: uvicorn.Server
+) -> None:
+    monkeypatch.setattr(protocol, "READ_WITHIN", 0.3)
+    _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+    writer.write(get(b"%d" % (64 * 1024 * 1024)))
+    async with asyncio.timeout(20):
+        while not server.server_state.connections:
+            await asyncio.sleep(0.01)
+        while server.server_state.connections:
+            await asyncio.sleep(0.05)
+    writer.transport.abort()
+
+
+async def test_who_reads_slowly_gets_all(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "READ_WITHIN", 0.5)
+    size, taken = 24 * 1024 * 1024, 0
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(get(b"%d" % size))
+    await reader.readuntil(b"\r\n\r\n")
+    while taken < size:
+        taken += len(await reader.read(4 * 1024 * 1024))
+        await asyncio.sleep(0.002)
+    writer.close()
+
+
+@pytest.mark.parametrize("behind", [b"GET / HTTP/1.1\r\nhost: x\r\nx: ", b"GET / HTTP/1.1\r\n"])
+async def test_requests_in_one_packet_do_not_count_as_one_head(port: int, behind: bytes) -> None:
+    many = MAX_HEAD // len(get(b"now/1")) + 10
+
+    said = await exchange(port, get(b"now/1") * many + behind, pause=0.1)
+
+    assert statuses(said) == [200] * many + [408]
+
+
+async def test_a_large_head_behind_another_request_is_one(port: int) -> None:
+    large = b"GET / HTTP/1.1\r\nhost: x\r\n" + b"".join(
+        b"x-%d: %s\r\n" % (number, b"a" * 1000) for number in range(MAX_HEAD // 1000 + 1)
+    )
+
+    said = await exchange(port, get(b"now/1") + large + b"\r\n")
+
+    assert statuses(said) == [200, 431]
+
+
+async def test_a_head_that_cannot_be_read_is_answered_in_its_turn(
+    port: int, application: Application
+) -> None:
+    asking = asyncio.create_task(exchange(port, get(b"slow/2") + b"\0\r\n\r\n" + get(b"now/1")))
+    while "/slow/2" not in application.begun:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    application.told.set()
+
+    assert statuses(await asking) == [200, 400]
+
+
+async def test_a_head_behind_a_slow_answer_has_its_time_too(port: int, application: Application) -> None:
+    asking = asyncio.create_task(exchange(port, get(b"slow/2") + b"GET / HTTP/1.1\r\n"))
+    await asyncio.sleep(0.8)
+    application.told.set()
+
+    assert statuses(await asking) == [200, 408]
+
+
+async def test_all_requests_of_a_connection_lose_their_client(port: int, application: Application) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    # The first one reads on while another waits behind it.
+    writer.write(get(b"left") + get(b"now/1"))
+    async with asyncio.timeout(5):
+        while "/left" not in application.begun:
+            await asyncio.sleep(0.01)
+        writer.transport.abort()
+        await application.left.wait()
+
+
+@pytest.mark.parametrize(
+    "how", [b"content-length: 3\r\n\r\nabc", b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"]
+)
+async def test_the_wish_for_another_protocol_changes_nothing(port: int, how: bytes) -> None:
+    wish = b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: x\r\n"
+
+    said = await exchange(port, (POST + wish + how) * 2 + get(b"now/2", wish) + get(b"now/7"))
+
+    assert sizes(said) == [1, 1, 2, 7]
+    assert b"\r\n\r\n3HTTP" in said
+
+
+async def test_trailers_are_no_headers(port: int, application: Application) -> None:
+    body = b"transfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\nx-late: 1\r\nhost: y\r\n\r\n"
+
+    assert sizes(await exchange(port, POST + body + get(b"now/3"))) == [1, 3]
+    assert not any(name == b"x-late" for headers in application.headers for name, _ in headers)
+
+
+async def test_an_address_with_a_host_is_that_hosts(port: int, application: Application) -> None:
+    said = await exchange(port, b"GET http://other:81/now/4?a=b HTTP/1.1\r\nhost: x\r\n\r\n")
+
+    assert sizes(said) == [4]
+    assert [value for name, value in application.headers[0] if name == b"host"] == [b"other:81"]
+
+
+async def test_empty_lines_keep_no_connection(port: int, server: uvicorn.Server) -> None:
+    server.config.timeout_keep_alive = 0.5  # type: ignore[assignment]
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(get(b"now/1"))
+    async with asyncio.timeout(10):
+        while not server.server_state.total_requests:
+            await asyncio.sleep(0.01)
+        while server.server_state.connections:
+            writer.write(b"\r\n")
+            await asyncio.sleep(0.1)
+    writer.transport.abort()
