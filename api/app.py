@@ -22,6 +22,7 @@ from api.auth import Authenticator
 from api.board import Board
 from api.closing import when_told_to_end
 from api.commands import Commands
+from api.compression import Compression
 from api.config import GC_THRESHOLD, ApiConfig
 from api.cors import Cors
 from api.errors import EXCEPTION_HANDLERS
@@ -139,7 +140,7 @@ def create_app(config: ApiConfig, board: Board | None = None) -> Any:
         openapi_config=None,
         logging_config=None,
     )
-    hot = HotPath(Options(litestar), Admission(config.max_in_flight))
+    hot = HotPath(Compression(Options(litestar)), Admission(config.max_in_flight))
     log = AccessLog() if config.access_log else None
     app = Observability(hot, metrics=metrics, log=log, at_once=hot.at_once)
     return edge(app, config, roots={route.path.split("/")[1] for route in litestar.routes})

@@ -1,7 +1,7 @@
 """What the controllers of skills and prompts share: who calls, conditional and repeated requests, how they are answered."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -19,7 +19,17 @@ from api.commands import Caller, Commands, Done
 from api.documentation import Param, integer
 from api.forwarded import PublicAddress
 from api.gate import Gate
-from api.http import IMMUTABLE, REVALIDATE, Answer, Header, header, json_answer, matches_strongly, to_response
+from api.http import (
+    IMMUTABLE,
+    REVALIDATE,
+    VARY_ENCODING,
+    Answer,
+    Header,
+    header,
+    json_answer,
+    matches_strongly,
+    to_response,
+)
 from api.query import Query
 from api.reader import Reader
 from domain.errors import Invalid, NotFound, PreconditionFailed, VersionNotFound
@@ -193,9 +203,17 @@ def full_answer(request: Request[Any, Any, Any], entry: Encoded, *, fixed: bool)
 
 
 def answer(
-    request: Request[Any, Any, Any], body: bytes, *, cache_control: bytes = REVALIDATE
+    request: Request[Any, Any, Any],
+    body: bytes,
+    *,
+    cache_control: bytes = REVALIDATE,
+    extra: Iterable[Header] = (),
 ) -> Response[Any]:
-    return to_response(json_answer(body, header_of(request, b"if-none-match"), cache_control=cache_control))
+    """JSON that no write is conditional on."""
+    condition = header_of(request, b"if-none-match")
+    return to_response(
+        json_answer(body, condition, cache_control=cache_control, extra=[*extra, VARY_ENCODING])
+    )
 
 
 def check_if_match(request: Request[Any, Any, Any], *current: bytes) -> None:
@@ -348,7 +366,8 @@ async def version(
 def picked_answer(request: Request[Any, Any, Any], query: Query, body: bytes) -> Response[Any]:
     """What is named by its version or position stays as it is; what an instant names may still be written now."""
     fixed = "version" in query or "position" in query
-    return answer(request, body, cache_control=IMMUTABLE if fixed else REVALIDATE)
+    condition = header_of(request, b"if-none-match")
+    return to_response(json_answer(body, condition, cache_control=IMMUTABLE if fixed else REVALIDATE))
 
 
 def is_past(query: Query) -> bool:

@@ -12,7 +12,7 @@ from api.artifacts import as_uuid, header_of, parse_instant, project_of, query_o
 from api.documentation import Param, integer, route
 from api.errors import documented
 from api.feed import NDJSON, READ
-from api.http import REVALIDATE, Answer, matches, to_response
+from api.http import REVALIDATE, VARY_ACCEPT, Answer, matches, to_response
 from api.query import Query
 from api.schemas_history import AuditFormat, AuditPage
 from domain.errors import Invalid
@@ -102,7 +102,7 @@ class AuditController(Controller):
         if shape == "json":
             following = _next(request, query, complete)
             body = msgspec.json.encode({"results": entries, "next": following, "position": complete})
-            return artifacts.answer(request, body)
+            return artifacts.answer(request, body, extra=[VARY_ACCEPT])
         return download(request, pool, wanted, shape, after, upto)
 
 
@@ -176,6 +176,7 @@ def download(
     etag = etag_of(f"{project_id} {shape} {after} {upto} {wanted}".encode())
     headers = {
         "etag": etag.decode(),
+        "vary": "accept",
         "cache-control": REVALIDATE.decode(),
         "content-disposition": f'attachment; filename="audit-{project_id}.{shape}"',
     }

@@ -18,7 +18,7 @@ from api.artifacts import header_of, project_of, query_of
 from api.documentation import Param, integer, route
 from api.errors import documented
 from api.gate import Gate
-from api.http import REVALIDATE, json_answer, matches, to_response
+from api.http import REVALIDATE, VARY_ACCEPT, VARY_ENCODING, Answer, Header, matches, to_response
 from api.query import Query
 from api.stream import EndlessStream
 from api.tail import Tail
@@ -203,27 +203,25 @@ def _answer(
     request: Request[Any, Any, Any], events: list[bytes], following: str, complete: int
 ) -> Response[Any]:
     accepted = (header_of(request, b"accept") or b"").decode("latin-1")
-    link = (b"link", f'<{following}>; rel="next"'.encode())
+    extra = [(b"link", f'<{following}>; rel="next"'.encode()), VARY_ACCEPT]
     if NDJSON in accepted:
-        return _as(request, b"".join(event + b"\n" for event in events), NDJSON, link)
+        return _as(request, b"".join(event + b"\n" for event in events), NDJSON, extra)
     results = b"[" + b",".join(events) + b"]"
     if JSON_BATCH in accepted:
-        return _as(request, results, JSON_BATCH, link)
+        return _as(request, results, JSON_BATCH, extra)
     body = b"".join(
         (b'{"results":', results, b',"next":', _encoder.encode(following), b',"position":%d}' % complete)
     )
-    return to_response(json_answer(body, header_of(request, b"if-none-match"), extra=[link]))
+    return artifacts.answer(request, body, extra=extra)
 
 
-def _as(
-    request: Request[Any, Any, Any], body: bytes, media_type: str, link: tuple[bytes, bytes]
-) -> Response[Any]:
+def _as(request: Request[Any, Any, Any], body: bytes, media_type: str, extra: list[Header]) -> Response[Any]:
     etag = etag_of(body)
-    headers = {"etag": etag.decode(), "cache-control": REVALIDATE.decode(), "link": link[1].decode()}
+    headers = [(b"etag", etag), (b"cache-control", REVALIDATE), *extra, VARY_ENCODING]
     condition = header_of(request, b"if-none-match")
     if condition is not None and matches(condition, etag):
-        return Response(b"", status_code=304, headers=headers, media_type=media_type)
-    return Response(body, headers=headers, media_type=media_type)
+        return to_response(Answer(304, headers, b""))
+    return to_response(Answer(200, [(b"content-type", media_type.encode()), *headers], body))
 
 
 async def messages(request: Request[Any, Any, Any], after: int, filters: Filters) -> AsyncIterator[bytes]:

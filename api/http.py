@@ -13,6 +13,9 @@ from projections.encoding import etag_of
 Header = tuple[bytes, bytes]
 
 JSON: Header = (b"content-type", b"application/json")
+VARY_ACCEPT: Header = (b"vary", b"accept")
+# Says that ``api.compression`` may pack the answer; it then has another entity tag, so no write may ask for that by If-Match.
+VARY_ENCODING: Header = (b"vary", b"accept-encoding")
 # Tells a fixed version from everything that may change.
 IMMUTABLE = b"private, max-age=31536000, immutable"
 # May be kept, but every use asks whether it still holds.
@@ -44,10 +47,16 @@ class LongAnswer(NamedTuple):
 
 
 def matches(condition: bytes, etag: bytes) -> bool:
-    """Whether an ``If-None-Match`` names ``etag``: by weak comparison, as RFC 9110 has it for reads."""
+    """Whether an ``If-None-Match`` names ``etag``, plain or packed: by weak comparison, as RFC 9110 has it for reads."""
     if condition == etag or condition.strip() == b"*":
         return True
-    return any(tag.strip().removeprefix(b"W/") == etag for tag in condition.split(b","))
+    tags = (etag, packed_tag(etag))
+    return any(tag.strip().removeprefix(b"W/") in tags for tag in condition.split(b","))
+
+
+def packed_tag(etag: bytes) -> bytes:
+    """The entity tag of the same representation packed by gzip."""
+    return etag[:-1] + b'-gzip"'
 
 
 def matches_strongly(condition: bytes, etag: bytes) -> bool:

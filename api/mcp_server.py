@@ -23,7 +23,7 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
 
 from api import mcp_prompts, mcp_skills
-from api.http import Answer
+from api.http import VARY_ACCEPT, VARY_ENCODING, Answer
 from api.mcp_inside import Inside, exchange, segment
 from api.mcp_tools import ARGUMENTS, PLACEHOLDER, BoundTool, bind, shown
 from api.mcp_visit import VISIT, Context, Message, Visit, loaded, visit_of
@@ -131,7 +131,7 @@ class McpServer:
         answer = await exchange(self._manager.handle_request, scope, body)
         # The length is told where the answer is sent.
         headers = [pair for pair in answer.headers if pair[0].lower() != b"content-length"]
-        return Answer(answer.status, [*headers, NOT_KEPT], answer.body)
+        return Answer(answer.status, [*headers, NOT_KEPT, VARY_ACCEPT, VARY_ENCODING], answer.body)
 
     def _what(self, message: Message) -> str:
         """What was asked, in the few words that metrics can bear."""

@@ -11,7 +11,7 @@ import msgspec
 from litestar import Controller, Request, Response, get
 
 from api.artifacts import header_of, public
-from api.http import Answer, Header, header, json_answer, matches, to_response
+from api.http import VARY_ENCODING, Answer, Header, header, json_answer, matches, to_response
 from api.openapi import document
 from projections.encoding import etag_of
 
@@ -58,7 +58,11 @@ class ReferenceController(Controller):
         body = state.openapi
         if prefix := public(request).prefix(request.scope):
             body = body.replace(SERVERS, SERVERS.replace(b'"/"', msgspec.json.encode(prefix)), 1)
-        return to_response(json_answer(body, header_of(request, b"if-none-match"), cache_control=FRESH))
+        return to_response(
+            json_answer(
+                body, header_of(request, b"if-none-match"), cache_control=FRESH, extra=[VARY_ENCODING]
+            )
+        )
 
 
 def _file(request: Request[Any, Any, Any], name: str, media_type: bytes) -> Response[bytes]:
@@ -67,7 +71,7 @@ def _file(request: Request[Any, Any, Any], name: str, media_type: bytes) -> Resp
         # Addresses relative to the page would differ with the slash at the end of its own.
         body = body.replace(b'"/schema/', f'"{public(request).prefix(request.scope)}/schema/'.encode())
     etag = etag_of(body)
-    headers = [(b"etag", etag), (b"cache-control", FRESH), *SAFETY]
+    headers = [(b"etag", etag), (b"cache-control", FRESH), VARY_ENCODING, *SAFETY]
     condition = header(request.scope["headers"], b"if-none-match")
     if condition is not None and matches(condition, etag):
         return to_response(Answer(304, headers, b""))
