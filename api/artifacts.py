@@ -14,6 +14,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from msgspec import UNSET, UnsetType
 
+from api.answers import rendered
 from api.board import Encoded
 from api.commands import Caller, Commands, Done
 from api.documentation import Param, integer
@@ -66,8 +67,15 @@ ORDER = Param(
     "Order of the list; ties are broken by id, descending.",
     "name",
 )
-LIMIT = Param("limit", integer(1, default=DEFAULT_LIMIT), "Page size; above 1000 is 1000.", 50)
-OFFSET = Param("offset", integer(0, default=0), "How many to pass over.", 0)
+LIMIT = Param(
+    "limit",
+    integer(1, default=DEFAULT_LIMIT),
+    "Page size; above 1000 is 1000. A page of large rows ends before that, at 8 MiB.",
+    50,
+)
+OFFSET = Param(
+    "offset", integer(0, default=0), "How many to pass over: all that came before, however few a page had.", 0
+)
 VERSION_ID = Param("version_id", {"type": "string", "format": "uuid"}, "The same by its id; both must agree.")
 RESOLVE_LIMIT = Param(
     "limit", integer(1, MAX_RESOLVE_LIMIT, DEFAULT_RESOLVE_LIMIT), "How many versions to list.", 50
@@ -216,6 +224,13 @@ def answer(
     )
 
 
+async def large_answer(
+    request: Request[Any, Any, Any], size: int, make: Callable[[], bytes], *, extra: Iterable[Header] = ()
+) -> Response[Any]:
+    """The same for a body of about ``size`` bytes, made and hashed where it holds up no other request."""
+    return await rendered(size, lambda: answer(request, make(), extra=extra))
+
+
 def check_if_match(request: Request[Any, Any, Any], *current: bytes) -> None:
     """Raises PreconditionFailed when ``If-Match`` is there and names none of the current entity tags."""
     condition = header_of(request, b"if-match")
@@ -237,10 +252,14 @@ def page_bounds(query: Query) -> tuple[int, int]:
 
 
 def page_links(
-    request: Request[Any, Any, Any], query: Query, count: int, limit: int, offset: int
+    request: Request[Any, Any, Any], query: Query, count: int, limit: int, offset: int, came: int
 ) -> tuple[str | None, str | None]:
-    """Absolute addresses of the next and the previous page, with the rest of the query as it came."""
-    following = _link(request, query, limit, offset + limit) if offset + limit < count else None
+    """Absolute addresses of the next and the previous page, with the rest of the query as it came.
+
+    The next begins behind the rows that ``came``, which are fewer than ``limit`` where a page ends early.
+    """
+    end = offset + (came or limit)
+    following = _link(request, query, limit, end) if end < count else None
     previous = _link(request, query, limit, max(offset - limit, 0)) if offset > 0 else None
     return following, previous
 
@@ -324,7 +343,7 @@ async def page(
     async with request.app.state.pool.connection() as conn:
         moment = await moment_of(conn, query)
         count, rows = await moment.page(conn, project_of(request), kind, wanted)
-    return count, rows, page_links(request, query, count, limit, offset)
+    return count, rows, page_links(request, query, count, limit, offset, len(rows))
 
 
 async def moment_of(conn: Connection, query: Query) -> Moment:

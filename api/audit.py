@@ -1,25 +1,30 @@
 """The audit: the whole log of a project, page by page or as one file that is streamed."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection
+from functools import partial
 from typing import Any, get_args
 
 import msgspec
 from litestar import Controller, Request, Response, get
-from litestar.response import Stream
 
 from api import artifacts
+from api.answers import rendered
 from api.artifacts import as_uuid, header_of, parse_instant, project_of, query_of
 from api.documentation import Param, integer, route
 from api.errors import documented
 from api.feed import NDJSON, READ
 from api.http import REVALIDATE, VARY_ACCEPT, Answer, matches, to_response
 from api.query import Query
+from api.recheck import while_allowed
 from api.schemas_history import AuditFormat, AuditPage
+from api.stream import CutStream
 from domain.errors import Invalid
 from projections import audit
-from projections.audit import Wanted
+from projections.audit import Entry, Found, Wanted
 from projections.cloudevents import RESOURCES, type_of
 from projections.encoding import etag_of
+from projections.sizes import MAX_PART
 from store.pool import Pool
 
 CSV = "text/csv"
@@ -27,12 +32,15 @@ MEDIA_TYPES = {"ndjson": NDJSON, "csv": CSV}
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
-BATCH = 200  # entries that a download holds at a time, and writes before other requests have their turn
+BATCH = 200  # entries that a download holds at a time, if they are small, and writes before others have their turn
 
 _INSTANT = {"type": "string", "format": "date-time"}
 AFTER = Param("after", integer(0, default=0), "Only entries after this position of the log.", 0)
 LIMIT = Param(
-    "limit", integer(1, default=DEFAULT_LIMIT), "Page size; above 1000 is 1000. Files have no pages.", 100
+    "limit",
+    integer(1, default=DEFAULT_LIMIT),
+    "Page size; above 1000 is 1000. A page of large entries ends before that, at 8 MiB. Files have no pages.",
+    100,
 )
 ACTOR = Param("actor", integer(1), "Only what this user did, by id.", 1)
 KEY = Param(
@@ -96,13 +104,18 @@ class AuditController(Controller):
             since, upto = await audit.bounds(conn, wanted)
             after = max(after, since)
             if shape == "json":
-                entries, complete = await audit.page(
+                found, complete = await audit.page(
                     conn, project_id, wanted, after=after, upto=upto, limit=limit
                 )
         if shape == "json":
             following = _next(request, query, complete)
-            body = msgspec.json.encode({"results": entries, "next": following, "position": complete})
-            return artifacts.answer(request, body, extra=[VARY_ACCEPT])
+
+            def shown() -> bytes:
+                results = audit.json(audit.entries(found, project_id))
+                page = {"results": msgspec.Raw(results), "next": following, "position": complete}
+                return msgspec.json.encode(page)
+
+            return await artifacts.large_answer(request, size_of(found), shown, extra=[VARY_ACCEPT])
         return download(request, pool, wanted, shape, after, upto)
 
 
@@ -185,9 +198,8 @@ def download(
         return to_response(
             Answer(304, [(name.encode(), value.encode()) for name, value in headers.items()], b"")
         )
-    return Stream(
-        lines(pool, project_id, wanted, shape, after, upto), media_type=MEDIA_TYPES[shape], headers=headers
-    )
+    parts = while_allowed(request, lines(pool, project_id, wanted, shape, after, upto))
+    return CutStream(parts, media_type=MEDIA_TYPES[shape], headers=headers)
 
 
 async def lines(
@@ -196,8 +208,27 @@ async def lines(
     """A batch at a time, and no connection is held while the reader takes it."""
     if shape == "csv":
         yield audit.csv_header()
+    write = audit.csv_lines if shape == "csv" else audit.ndjson
     while after < upto:
-        async with pool.connection() as conn:
-            entries, after = await audit.page(conn, project_id, wanted, after=after, upto=upto, limit=BATCH)
-        if entries:
-            yield audit.csv_lines(entries) if shape == "csv" else audit.ndjson(entries)
+        # A reader that leaves cancels what it waits for, and a query that is cancelled costs its connection.
+        part = _part(pool, project_id, wanted, after, upto)
+        found, after = await asyncio.shield(asyncio.ensure_future(part))
+        if found:
+            yield await rendered(size_of(found), partial(_written, found, project_id, write))
+
+
+async def _part(
+    pool: Pool, project_id: int, wanted: Wanted, after: int, upto: int
+) -> tuple[list[Found], int]:
+    async with pool.connection() as conn:
+        return await audit.page(
+            conn, project_id, wanted, after=after, upto=upto, limit=BATCH, max_bytes=MAX_PART
+        )
+
+
+def _written(found: "list[Found]", project_id: int, write: Callable[[Collection[Entry]], bytes]) -> bytes:
+    return write(audit.entries(found, project_id))
+
+
+def size_of(found: "list[Found]") -> int:
+    return sum(len(one.recorded.state) for one in found)

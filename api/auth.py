@@ -113,6 +113,10 @@ class Authenticator:
         await self.project(number)
         return _enter(principal, number)
 
+    async def check_again(self, principal: Principal, project_id: int) -> None:
+        """Raises NotAuthenticated or PermissionDenied when a key that was let into a project would not be now."""
+        _enter(self._cached(principal.digest) or await self._look_up(principal.digest), project_id)
+
     def known_project(self, principal: Principal, project_id: str, token: str | None) -> int | None:
         """The same without waiting; None when it is not known here, or not allowed: then the long way says why."""
         allowed = principal.project_ids

@@ -12,6 +12,7 @@ import msgspec
 from litestar import Request, Response
 
 from api import artifacts
+from api.answers import rendered
 from api.artifacts import project_of, query_of, services, version_number
 from api.documentation import Param
 from api.http import IMMUTABLE, REVALIDATE
@@ -38,6 +39,7 @@ INTEGER = re.compile(r"-?[0-9]+")
 LATEST = "latest"
 MEDIA_TYPE = "text/x-diff"
 READ_AT_ONCE = 20  # contents that a blame holds at a time
+LINE = 512  # bytes that a blame has for a line beside its text: a version, its author and time
 
 _SIDE = {
     "type": "string",
@@ -216,16 +218,15 @@ async def blame_answer(request: Request[Any, Any, Any], subject: Subject, name: 
                     "created_at": timestamp(found[brought].created_at),
                 }
             )
-    body = msgspec.json.encode(
-        {
-            "name": name,
-            "version": version.number,
-            "path": path,
-            "lines": lines,
-            "complete": complete,
-            "truncated": truncated,
-        }
-    )
+    told = {
+        "name": name,
+        "version": version.number,
+        "path": path,
+        "lines": lines,
+        "complete": complete,
+        "truncated": truncated,
+    }
+    body = await rendered(len(data) + len(lines) * LINE, lambda: msgspec.json.encode(told))
     return artifacts.picked_answer(request, query, body)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -14,16 +15,17 @@ from litestar.response import Stream
 
 from api import artifacts
 from api.admission import only_waits
+from api.answers import rendered
 from api.artifacts import header_of, project_of, query_of
 from api.documentation import Param, integer, route
 from api.errors import documented
-from api.gate import Gate
 from api.http import REVALIDATE, VARY_ACCEPT, VARY_ENCODING, Answer, Header, matches, to_response
 from api.query import Query
+from api.recheck import recheck
 from api.stream import EndlessStream
 from api.tail import Tail
 from domain.errors import Invalid, NotFound, Refused
-from projections import feed
+from projections import feed, sizes
 from projections.cloudevents import RESOURCES, Cloudevent, cloudevent_json, schemas, topic_of, type_of
 from projections.encoding import etag_of
 from projections.feed import Item
@@ -36,13 +38,18 @@ READ = "event:read"
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
 MAX_WAIT = 30
-BATCH = 100  # events that a stream holds at a time: some 100 KB, of which a slow reader costs a few
+BATCH = 100  # events that a stream holds at a time, if they are small: some 100 KB, of which a slow reader costs a few
 
 JSON_BATCH = "application/cloudevents-batch+json"
 NDJSON = "application/x-ndjson"
 
 AFTER = Param("after", integer(0, default=0), "Only events after this position of the log.", 0)
-LIMIT = Param("limit", integer(1, default=DEFAULT_LIMIT), "Page size; above 1000 is 1000.", 100)
+LIMIT = Param(
+    "limit",
+    integer(1, default=DEFAULT_LIMIT),
+    "Page size; above 1000 is 1000. A page of large events ends before that, at 8 MiB.",
+    100,
+)
 TYPE = Param(
     "type",
     {"type": "string"},
@@ -97,8 +104,12 @@ class FeedController(Controller):
         items, complete = await wait_for_first(request, after, limit, filters, wait)
         following = next_page(request, query, complete)
         base = artifacts.base(request)
-        events = [cloudevent_json(item.recorded, item.kind, item.name, base) for item in items]
-        return _answer(request, events, following, complete)
+
+        def answer() -> Response[Any]:
+            events = [cloudevent_json(item.recorded, item.kind, item.name, base) for item in items]
+            return _answer(request, events, following, complete)
+
+        return await rendered(sum(item.size for item in items), answer)
 
     @get(
         "/stream",
@@ -173,11 +184,17 @@ def last_event_id(value: bytes | None) -> int | None:
 
 
 async def read(
-    pool: Pool, project_id: int, after: int, limit: int, filters: Filters
+    pool: Pool, project_id: int, after: int, limit: int, filters: Filters, max_bytes: int
 ) -> tuple[list[Item], int]:
     async with pool.connection() as conn:
         return await feed.page(
-            conn, project_id, after=after, limit=limit, topics=filters.topics, subject=filters.subject
+            conn,
+            project_id,
+            after=after,
+            limit=limit,
+            topics=filters.topics,
+            subject=filters.subject,
+            max_bytes=max_bytes,
         )
 
 
@@ -187,10 +204,15 @@ async def wait_for_first(
     """A page as soon as there is an event for it, an empty one when the time is up."""
     tail: Tail = request.app.state.tail
     project_id, deadline = project_of(request), monotonic() + seconds
+    has_waited = False
     while True:
-        items, after = await read(request.app.state.pool, project_id, after, limit, filters)
+        items, after = await read(request.app.state.pool, project_id, after, limit, filters, sizes.MAX_ANSWER)
         only_waits(request.scope)
-        if items or not await tail.wait_beyond(after, deadline - monotonic()):
+        is_over = bool(items) or not await tail.wait_beyond(after, deadline - monotonic())
+        has_waited = has_waited or not items
+        if is_over:
+            if has_waited:
+                await recheck(request)
             return items, after
 
 
@@ -242,7 +264,7 @@ async def messages(request: Request[Any, Any, Any], after: int, filters: Filters
                 logger.warning("a stream of events ends: %s", str(error).strip() or type(error).__name__)
             return
         if items:
-            yield b"".join(message(item, base) for item in items)
+            yield await rendered(sum(item.size for item in items), partial(_messages, items, base))
         elif not await tail.wait_beyond(after, state.heartbeat) and not tail.closing:
             yield b": still here\n\n"
 
@@ -251,10 +273,13 @@ async def _next_batch(
     request: Request[Any, Any, Any], project_id: int, after: int, filters: Filters
 ) -> tuple[list[Item], int]:
     """Raises Refused when the key is no longer let in."""
-    gate: Gate = request.app.state.gate
-    principal = await gate.authenticator.authenticate(header_of(request, b"authorization"))
-    await gate.authenticator.resolve_project(principal, str(project_id))
-    return await read(request.app.state.pool, project_id, after, BATCH, filters)
+    batch = await read(request.app.state.pool, project_id, after, BATCH, filters, sizes.MAX_PART)
+    await recheck(request)
+    return batch
+
+
+def _messages(items: list[Item], base: str) -> bytes:
+    return b"".join(message(item, base) for item in items)
 
 
 def message(item: Item, base: str) -> bytes:

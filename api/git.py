@@ -14,6 +14,7 @@ from api.documentation import route
 from api.errors import RequestTooLarge, UnsupportedMediaType, render
 from api.gate import Gate
 from api.http import Answer, header, to_response
+from api.recheck import while_allowed
 from api.stream import EndlessStream
 from domain.errors import Invalid, NotAuthenticated, PermissionDenied, Refused
 from projections import git_packs
@@ -42,9 +43,10 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
     headers = [pair for pair in scope["headers"] if pair[0] != b"authorization"]
     if credential:
         headers.append((b"authorization", credential))
-    _, number = await gate.enter_project(
+    principal, number = await gate.enter_project(
         {**scope, "headers": headers}, scope["path_params"]["project_id"], handler.opt["scope"]
     )
+    scope["state"]["principal"] = principal
     scope["state"]["project_id"] = number
 
 
@@ -136,7 +138,7 @@ async def answer(request: Request[Any, Any, Any], fetch: wire.Fetch, version: in
     start, with_pack = (wire.answer_v2 if version == 2 else wire.answer_v0)(fetch, places, plan)
     if not with_pack:
         return whole(start)
-    pack = git_packs.pack(pool, project_id, plan)
+    pack = while_allowed(request, git_packs.pack(pool, project_id, plan))
     return EndlessStream(
         wire.body_of(start, pack, wire.band_of(fetch, version)),
         request.app.state.tail,

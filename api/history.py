@@ -146,8 +146,12 @@ class SkillHistoryController(Controller):
     async def archived(self, request: Request[Any, Any, Any]) -> Response[schemas_history.ArchivedSkillPage]:
         """Every archived life that can come back, the last archived first; `id` names it to restore."""
         count, rows, links = await archived_page(request, Skill.KIND, with_body=False)
-        shown = [archived_json(skills.row(one.row, deleted=True), one) for one in rows]
-        return artifacts.answer(request, artifacts.page_json(count, links, shown))
+
+        def shown() -> bytes:
+            found = [archived_json(skills.row(one.row, deleted=True), one) for one in rows]
+            return artifacts.page_json(count, links, found)
+
+        return await artifacts.large_answer(request, sum(one.row.size for one in rows), shown)
 
 
 class PromptHistoryController(Controller):
@@ -255,8 +259,12 @@ class PromptHistoryController(Controller):
         """Every archived life that can come back, the last archived first; `id` names it to restore."""
         show = show_of(query_of(request))
         count, rows, links = await archived_page(request, Prompt.KIND, with_body=show == "full")
-        shown = [archived_json(prompts.row(one.row, show, None, deleted=True), one) for one in rows]
-        return artifacts.answer(request, artifacts.page_json(count, links, shown))
+
+        def shown() -> bytes:
+            found = [archived_json(prompts.row(one.row, show, None, deleted=True), one) for one in rows]
+            return artifacts.page_json(count, links, found)
+
+        return await artifacts.large_answer(request, sum(one.row.size for one in rows), shown)
 
 
 async def history_answer(request: Request[Any, Any, Any], subject: Subject, name: str) -> Response[Any]:
@@ -269,12 +277,10 @@ async def history_answer(request: Request[Any, Any, Any], subject: Subject, name
         if not streams:
             close = await names.close_names(conn, project_id, subject.kind, name)
             raise unknown(subject.kind, name, close)
-        count, entries = await history.page(
-            conn, project_id, subject.kind, streams, limit=limit, offset=offset
-        )
-    links = artifacts.page_links(request, query, count, limit, offset)
-    rows = [msgspec.json.encode(entry) for entry in entries]
-    return artifacts.answer(request, artifacts.page_json(count, links, rows))
+        count, rows = await history.page(conn, project_id, subject.kind, streams, limit=limit, offset=offset)
+    links = artifacts.page_links(request, query, count, limit, offset, len(rows))
+    size = sum(map(len, rows))
+    return await artifacts.large_answer(request, size, lambda: artifacts.page_json(count, links, rows))
 
 
 def revert_of(request: Request[Any, Any, Any], body: bytes) -> tuple[schemas_history.Revert, int | None]:
@@ -325,7 +331,7 @@ async def archived_page(
         count, rows = await history.archived(
             conn, project_of(request), kind, limit=limit, offset=offset, with_body=with_body
         )
-    return count, rows, artifacts.page_links(request, query, count, limit, offset)
+    return count, rows, artifacts.page_links(request, query, count, limit, offset, len(rows))
 
 
 def archived_json(row: bytes, one: ArchivedRow) -> bytes:

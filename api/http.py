@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from litestar import Response
 
+from api.stream import Cutting
 from projections.encoding import etag_of
 
 Header = tuple[bytes, bytes]
@@ -151,7 +152,7 @@ class Lasting(Response[Any]):
                         return
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-        return respond
+        return Cutting(respond)
 
 
 def to_response(answer: Answer | LongAnswer) -> Response[Any]:

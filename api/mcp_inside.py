@@ -9,8 +9,10 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import msgspec
 
+from api.errors import render
 from api.gate import ENTERED
 from api.http import JSON, Answer, header
+from domain.errors import Refused
 from store.identity import Principal
 
 # What belongs to the request of the door alone, and must mean nothing to the address that is asked.
@@ -43,7 +45,14 @@ class Inside:
     async def ask(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: bytes = b""
     ) -> Answer:
-        """The answer to a request; ``path`` is percent-encoded and below the project, as is what it is redirected to."""
+        """The answer to a request; ``path`` is percent-encoded and below the project, as is what it is redirected to.
+
+        One message may ask for many things, one after the other, so the key is looked at again for each.
+        """
+        try:
+            await self._app.state.gate.authenticator.check_again(self.principal, self.project_id)
+        except Refused as refused:
+            return render(refused)
         place = f"/api/projects/{self.project_id}/{path}"
         answer = await self._ask(method, place, urlencode(query or {}), body)
         if answer.status in REDIRECTS and (location := header(answer.headers, b"location")):

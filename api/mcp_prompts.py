@@ -11,6 +11,7 @@ from typing import Any
 
 import mcp_types as types
 
+from api.answers import rendered
 from api.mcp_inside import segment
 from api.mcp_visit import Context, ask_json, next_cursor, offset_of, visit_of
 
@@ -24,15 +25,19 @@ async def list_prompts(ctx: Context, params: types.PaginatedRequestParams | None
     offset = offset_of(params)
     query = {"content": "full", "order_by": "name", "limit": str(PAGE), "offset": str(offset)}
     page = await ask_json(visit_of(ctx), "llm_prompts/", query)
-    prompts = [
-        types.Prompt(
-            name=row["name"],
-            description=row["version_description"] or None,
-            arguments=[types.PromptArgument(name=name) for name in variables_of(row["prompt"])],
-        )
-        for row in page["results"]
-    ]
-    return types.ListPromptsResult(prompts=prompts, next_cursor=next_cursor(offset, PAGE, page["count"]))
+    size = sum(row["prompt_size_bytes"] for row in page["results"])
+    prompts = await rendered(size, lambda: [_listed(row) for row in page["results"]])
+    return types.ListPromptsResult(
+        prompts=prompts, next_cursor=next_cursor(offset, len(page["results"]), page["count"])
+    )
+
+
+def _listed(row: Mapping[str, Any]) -> types.Prompt:
+    return types.Prompt(
+        name=row["name"],
+        description=row["version_description"] or None,
+        arguments=[types.PromptArgument(name=name) for name in variables_of(row["prompt"])],
+    )
 
 
 async def get_prompt(ctx: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:

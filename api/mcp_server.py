@@ -23,6 +23,7 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
 
 from api import mcp_prompts, mcp_skills
+from api.answers import rendered
 from api.http import VARY_ACCEPT, VARY_ENCODING, Answer
 from api.mcp_inside import Inside, exchange, segment
 from api.mcp_tools import ARGUMENTS, PLACEHOLDER, BoundTool, bind, shown
@@ -171,7 +172,7 @@ class McpServer:
                     "attr": refused.attr,
                 }
             )
-        return tool_result(bound, answer)
+        return await rendered(len(answer.body), lambda: tool_result(bound, answer))
 
 
 def _listed(bound: BoundTool) -> types.Tool:

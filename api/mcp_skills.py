@@ -19,6 +19,7 @@ from api.mcp_visit import Context, Visit, ask_json, check, next_cursor, offset_o
 from domain import skill_md
 from domain.errors import Invalid
 from domain.names import check_skill_name
+from projections.sizes import MAX_ANSWER
 
 EXTENSION = "io.modelcontextprotocol/skills"
 SETTINGS = {"directoryRead": True}
@@ -29,6 +30,8 @@ FOLDER = "inode/directory"
 # Entries name every file of a skill, rows do not.
 SKILLS_PAGE = 50
 RESOURCES_PAGE = 100
+# Bytes that an entry has for a file beside its address: a digest, a size and their names.
+FILE = 128
 # A listing may be used again for as long as somebody may wait for a change to be seen.
 FRESH = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
 
@@ -61,7 +64,7 @@ async def list_resources(
     page = await _page(visit_of(ctx), offset, RESOURCES_PAGE)
     return types.ListResourcesResult(
         resources=[_skill_md(row) for row in page["results"]],
-        next_cursor=next_cursor(offset, RESOURCES_PAGE, page["count"]),
+        next_cursor=next_cursor(offset, len(page["results"]), page["count"]),
     )
 
 
@@ -110,14 +113,21 @@ async def list_skills(ctx: Context, params: types.PaginatedRequestParams) -> dic
     """Whole entries, so that a host need not ask again for any of them."""
     visit, offset = visit_of(ctx), offset_of(params)
     page = await _page(visit, offset, SKILLS_PAGE)
-    entries = []
+    entries: list[dict[str, Any]] = []
+    passed = size = 0
     for row in page["results"]:
         try:
-            entries.append(_entry(await _skill(visit, row["name"])))
+            entry = _entry(await _skill(visit, row["name"]))
         except MCPError:
             # Archived since the page was read.
+            passed += 1
             continue
-    following = next_cursor(offset, SKILLS_PAGE, page["count"])
+        size += sum(len(file["uri"]) + FILE for file in entry["resources"])
+        if entries and size > MAX_ANSWER:
+            break
+        entries.append(entry)
+        passed += 1
+    following = next_cursor(offset, passed, page["count"])
     return {**FRESH, "skills": entries, **({"nextCursor": following} if following else {})}
 
 

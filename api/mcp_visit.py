@@ -10,6 +10,7 @@ import msgspec
 from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 
+from api.answers import rendered
 from api.http import Answer
 from api.mcp_inside import Inside
 
@@ -96,7 +97,8 @@ def check(answer: Answer, **about: Any) -> Answer:
 
 async def ask_json(visit: Visit, path: str, query: Mapping[str, str] | None = None, **about: Any) -> Any:
     """The JSON of a GET below the project. Raises MCPError that tells ``about`` what it was."""
-    return loaded(check(await visit.inside.ask("GET", path, query), **about).body)
+    body = check(await visit.inside.ask("GET", path, query), **about).body
+    return await rendered(len(body), lambda: loaded(body))
 
 
 def offset_of(params: types.PaginatedRequestParams | None) -> int:
@@ -109,5 +111,6 @@ def offset_of(params: types.PaginatedRequestParams | None) -> int:
     return int(cursor)
 
 
-def next_cursor(offset: int, page: int, count: int) -> str | None:
-    return str(offset + page) if offset + page < count else None
+def next_cursor(offset: int, came: int, count: int) -> str | None:
+    """Behind the rows that came: a page of large ones has fewer than were asked for."""
+    return str(offset + came) if came and offset + came < count else None

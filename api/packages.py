@@ -14,10 +14,11 @@ from api.artifacts import caller_of, header_of, query_of, services, version_numb
 from api.commands import Caller, Done
 from api.documentation import Param, integer, route
 from api.errors import UnsupportedMediaType, documented
-from api.http import IMMUTABLE, REVALIDATE, Answer, Header, json_answer, matches, to_response
+from api.http import IMMUTABLE, REVALIDATE, Answer, Header, LongAnswer, json_answer, matches, to_response
 from api.offload import offload
 from api.package_schemas import ImportAnswer, ImportForm
 from api.query import Query
+from api.recheck import while_allowed
 from api.repository import Loaded
 from domain import incoming
 from domain.archives import Limits
@@ -132,7 +133,10 @@ class PackagesController(Controller):
         if condition is not None and matches(condition, headers[0][1]):
             return to_response(Answer(304, headers, b""))
         headers.append((b"content-disposition", f'attachment; filename="{package.name}.zip"'.encode()))
-        return to_response(await zips.answer(services(request)[0], package, headers, package.name))
+        answer = await zips.answer(services(request)[0], package, headers, package.name)
+        if isinstance(answer, LongAnswer):
+            answer = answer._replace(pieces=while_allowed(request, answer.pieces))
+        return to_response(answer)
 
 
 class Importing:

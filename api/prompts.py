@@ -101,8 +101,10 @@ class PromptsController(Controller):
         count, rows, links = await artifacts.page(
             request, query, KIND, label=label, with_labels=True, with_body=show == "full"
         )
-        return artifacts.answer(
-            request, artifacts.page_json(count, links, [prompts.row(row, show, label) for row in rows])
+        return await artifacts.large_answer(
+            request,
+            sum(row.size for row in rows),
+            lambda: artifacts.page_json(count, links, [prompts.row(row, show, label) for row in rows]),
         )
 
     @post(

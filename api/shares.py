@@ -58,7 +58,13 @@ class ShareDoor:
         """Raises NotFound: one answer for all reasons, which does not tell whether a share ever existed."""
         if not TOKEN.fullmatch(token):
             raise _closed()
-        digest = digest_of(token)
+        return await self._open(digest_of(token))
+
+    async def check_again(self, opening: Opening) -> None:
+        """Raises NotFound when a share that was open is not any more."""
+        await self._open(opening.digest)
+
+    async def _open(self, digest: bytes) -> Opening:
         known = self._known.get(digest)
         if known is None or not self._marks.is_fresh(known.slot, known.opening.as_of):
             known = await self._look_up(digest)
@@ -100,7 +106,7 @@ class SharesController(Controller):
         limit, offset = artifacts.page_bounds(query)
         async with request.app.state.pool.connection() as conn:
             count, found = await store.page(conn, project_of(request), limit=limit, offset=offset)
-        links = artifacts.page_links(request, query, count, limit, offset)
+        links = artifacts.page_links(request, query, count, limit, offset, len(found))
         page = SharePage(count, *links, [ShareAnswer(**fields(share)) for share in found])
         return artifacts.answer(request, msgspec.json.encode(page))
 

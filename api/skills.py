@@ -86,7 +86,11 @@ class SkillsController(Controller):
         """The latest versions of all active skills of the project, without body and files."""
         query = query_of(request)
         count, rows, links = await artifacts.page(request, query, KIND)
-        return artifacts.answer(request, artifacts.page_json(count, links, [skills.row(row) for row in rows]))
+        return await artifacts.large_answer(
+            request,
+            sum(row.size for row in rows),
+            lambda: artifacts.page_json(count, links, [skills.row(row) for row in rows]),
+        )
 
     @post(
         "/",

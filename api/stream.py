@@ -1,6 +1,7 @@
 """Answers without an end: they end when the reader leaves, when they have nothing to say, and when the process closes."""
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -8,15 +9,26 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from litestar.response import Stream
 
 from api.tail import Tail
+from domain.errors import Refused
+
+logger = logging.getLogger(__name__)
 
 # Seconds that a reader has, when the process closes, to take what is on its way to it.
 PATIENCE = 2.0
 
 
-class EndlessStream(Stream):
+class CutStream(Stream):
+    """A stream whose connection is cut when it cannot go on, so that what came is not taken for all there is."""
+
+    def to_asgi_response(self, *args: Any, **options: Any) -> Any:
+        return Cutting(super().to_asgi_response(*args, **options))
+
+
+class EndlessStream(CutStream):
     """A stream of bytes that does not hold up the end of the process, even with a reader that has stopped reading.
 
     A chunk is asked for when the one before is in the hands of the connection, so a slow reader costs two.
@@ -30,6 +42,28 @@ class EndlessStream(Stream):
 
     def to_asgi_response(self, *args: Any, **options: Any) -> Any:
         return _Ending(super().to_asgi_response(*args, **options), self._tail)
+
+
+class Cutting:
+    """An ASGI response that ends by a cut when its parts are refused on the way, or the database is lost."""
+
+    def __init__(self, response: Any) -> None:
+        self._response = response
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await self._response(scope, receive, send)
+        except* (Refused, psycopg.OperationalError) as errors:
+            reason: BaseException = errors
+            while isinstance(reason, BaseExceptionGroup):
+                reason = reason.exceptions[0]
+            logger.warning("an answer is cut off: %s", str(reason).strip() or type(reason).__name__)
+            cut(scope.get("client"))
+            # The server finds out by itself; to end before that would look like a mistake of ours.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    while (await receive())["type"] != "http.disconnect":
+                        pass
 
 
 class _Ending:

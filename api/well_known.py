@@ -30,6 +30,7 @@ from api.locks import KeyedLocks
 from api.lru import LRU
 from api.rate_limit import RateLimiter
 from api.reader import Reader
+from api.recheck import recheck, while_allowed
 from api.shares import ShareDoor
 from domain.content import normal_path, text_of
 from domain.errors import Invalid, NotFound, Refused
@@ -97,7 +98,7 @@ class Discovery:
     ) -> None:
         self._pool = pool
         self._reader = reader
-        self._shares = shares
+        self.shares = shares
         self._limiter = limiter
         self._proxies = proxies
         self._attempts = attempts
@@ -117,11 +118,12 @@ class Discovery:
                 )
             project_id, counted = self._public_project, client_id(self._proxies, scope)
         else:
-            with self._attempts.guard(scope, NotFound, known_good=self._shares.has_seen(token)):
-                opening = await self._shares.open(token)
+            with self._attempts.guard(scope, NotFound, known_good=self.shares.has_seen(token)):
+                opening = await self.shares.open(token)
             project_id, counted = opening.project_id, opening.id
             # The access log tells which share it was, as it tells which key.
             scope["state"]["key_id"] = opening.id
+            scope["state"]["opening"] = opening
         scope["state"]["project_id"] = project_id
         if not self._limiter.admit_now(counted):
             await self._limiter.admit(counted)
@@ -325,6 +327,9 @@ async def _answered(
     try:
         async with door.turns:
             given = await answer(await door.enter(request.scope, token))
+        await recheck(request)
+        if isinstance(given, LongAnswer):
+            given = given._replace(pieces=while_allowed(request, given.pieces))
     except Refused as refused:
         given = render(refused)
     more = OPEN if token is None else [*OPEN, *SECRET]

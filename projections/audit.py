@@ -7,16 +7,18 @@ import csv
 import io
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from domain.events import EVENT_TYPES
 from domain.versioned import VersionEvent
+from projections import sizes
 from projections.cloudevents import ENVELOPE, RESOURCES, subject_of, type_of
 from projections.encoding import timestamp
 from projections.past import position_at
+from projections.sizes import fitting, size_of
 from store.connection import Connection
 from store.log import Recorded, head
 from store.mapper import decode, encode
@@ -32,8 +34,8 @@ ENVELOPE_COLUMNS = """events.position, events.stream_id, events.stream_version, 
 
 # events_of_project for each part (events of keys and shares have no project), name_spans_of_name, artifacts_pkey, keys_pkey.
 # Which project a share was of is read in its events: they stay when it has been swept.
-PAGE = f"""
-SELECT * FROM (
+EVENTS = f"""
+SELECT *, {size_of("state")} AS size FROM (
     (SELECT {ENVELOPE_COLUMNS}, artifacts.kind, artifacts.name
      FROM events LEFT JOIN artifacts ON artifacts.stream_id = events.stream_id
      WHERE events.project_id = %(project)s AND position > %(after)s AND position <= %(upto)s
@@ -69,6 +71,7 @@ SELECT * FROM (
 ) AS entries
 ORDER BY position LIMIT %(limit)s
 """
+PAGE = f"{fitting(EVENTS, 'position')} ORDER BY nth"
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -80,6 +83,14 @@ class Wanted(msgspec.Struct, frozen=True):
     subject: tuple[str, str] | None = None
     since: datetime | None = None
     until: datetime | None = None
+
+
+class Found(NamedTuple):
+    """An event and what it is about; what has no name is told by its id."""
+
+    recorded: Recorded
+    kind: str | None
+    name: str | None
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -119,9 +130,16 @@ async def bounds(conn: Connection, wanted: Wanted) -> tuple[int, int]:
 
 
 async def page(
-    conn: Connection, project_id: int, wanted: Wanted, *, after: int, upto: int, limit: int
-) -> tuple[list[Entry], int]:
-    """Up to ``limit`` entries after a position, and the position up to which they are complete."""
+    conn: Connection,
+    project_id: int,
+    wanted: Wanted,
+    *,
+    after: int,
+    upto: int,
+    limit: int,
+    max_bytes: int | None = None,
+) -> tuple[list[Found], int]:
+    """Up to ``limit`` events after a position, as many as ``max_bytes`` hold, and the position up to which they are complete."""
     kind, name = wanted.subject or (None, None)
     params = {
         "project": project_id,
@@ -135,10 +153,17 @@ async def page(
         "key": wanted.key,
         "kind": kind,
         "name": name,
+        "max_bytes": max_bytes or sizes.MAX_ANSWER,
     }
     rows = await (await conn.execute(PAGE, params, binary=True)).fetchall()
-    entries = [entry(Recorded(*row[:11]), project_id, row[11], row[12]) for row in rows]
-    return entries, entries[-1].position if len(entries) == limit else max(upto, after)
+    found = [Found(Recorded(*row[:11]), row[11], row[12]) for row in rows]
+    is_cut = found and (rows[0][-1] == limit or len(found) < rows[0][-1])
+    return found, found[-1].recorded.position if is_cut else max(upto, after)
+
+
+def entries(found: Collection[Found], project_id: int) -> list[Entry]:
+    """Events as an audit of this project shows them."""
+    return [entry(recorded, project_id, kind, name) for recorded, kind, name in found]
 
 
 def entry(recorded: Recorded, project_id: int, kind: str | None, name: str | None) -> Entry:
@@ -181,6 +206,11 @@ _encoder = msgspec.json.Encoder()
 
 # What a spreadsheet takes for a formula, or may after it has dropped what is before.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+def json(entries: Collection[Entry]) -> bytes:
+    """A JSON array; entry by entry, so that a large one does not keep the interpreter to itself."""
+    return b"[" + b",".join(_encoder.encode(one) for one in entries) + b"]"
 
 
 def ndjson(entries: Collection[Entry]) -> bytes:

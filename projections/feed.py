@@ -4,22 +4,25 @@ from collections.abc import Sequence
 
 import msgspec
 
+from projections import sizes
+from projections.sizes import fitting, size_of
 from store.connection import Connection
 from store.log import COLUMNS, Recorded
 
 # events_of_project, name_spans_of_name (every life of the name), artifacts_pkey; the head is that of the same snapshot, so a
 # reader who has seen all rows has seen up to it.
-PAGE = f"""
-SELECT head.position, page.*, artifacts.kind, artifacts.name
-FROM (SELECT coalesce(max(position), 0) AS position FROM events) AS head
-LEFT JOIN LATERAL (
-    SELECT {COLUMNS} FROM events
+FOUND = f"""
+    SELECT {COLUMNS}, {size_of("state")} AS size FROM events
     WHERE project_id = %(project)s AND position > %(after)s AND position <= head.position
       AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s))
       AND (%(name)s::text IS NULL OR stream_id IN (
           SELECT stream_id FROM name_spans WHERE project_id = %(project)s AND kind = %(kind)s AND name = %(name)s))
     ORDER BY position LIMIT %(limit)s
-) AS page ON true
+"""
+PAGE = f"""
+SELECT head.position, page.listed, page.*, artifacts.kind, artifacts.name
+FROM (SELECT coalesce(max(position), 0) AS position FROM events) AS head
+LEFT JOIN LATERAL ({fitting(FOUND, "position")}) AS page ON true
 LEFT JOIN artifacts ON artifacts.stream_id = page.stream_id
 ORDER BY page.position
 """
@@ -54,6 +57,10 @@ class Item(msgspec.Struct, frozen=True):
     kind: str
     name: str
 
+    @property
+    def size(self) -> int:
+        return len(self.recorded.state)
+
 
 async def page(
     conn: Connection,
@@ -63,10 +70,11 @@ async def page(
     limit: int,
     topics: Sequence[str] | None = None,
     subject: tuple[str, str] | None = None,
+    max_bytes: int | None = None,
 ) -> tuple[list[Item], int]:
-    """Up to ``limit`` events after a position, and the position up to which they are complete.
+    """Up to ``limit`` events after a position, as many as ``max_bytes`` hold, and the position up to which they are complete.
 
-    With fewer events than ``limit`` that is the end of the log, so that a filtered reader does not read it again.
+    With fewer events than either that is the end of the log, so that a filtered reader does not read it again.
     """
     kind, name = subject or (None, None)
     params = {
@@ -76,10 +84,13 @@ async def page(
         "topics": None if topics is None else list(topics),
         "kind": kind,
         "name": name,
+        "max_bytes": max_bytes or sizes.MAX_ANSWER,
     }
     rows = await (await conn.execute(PAGE, params, binary=True)).fetchall()
-    items = [Item(Recorded(*row[1:12]), row[12], row[13]) for row in rows if row[1] is not None]
-    complete = items[-1].recorded.position if len(items) == limit else max(rows[0][0], after)
+    items = [Item(Recorded(*row[2:13]), row[-2], row[-1]) for row in rows if row[2] is not None]
+    head, listed = rows[0][:2]
+    is_cut = items and (listed == limit or len(items) < listed)
+    complete = items[-1].recorded.position if is_cut else max(head, after)
     return items, complete
 
 

@@ -8,9 +8,11 @@ import msgspec
 
 from domain.prompts import PromptCreated
 from domain.skills import SkillCreated
+from projections import sizes
 from projections.changes import Changes, changes
 from projections.cloudevents import type_of
 from projections.encoding import AUTHOR, JOIN_AUTHOR, author, timestamp
+from projections.sizes import fitting, size_of
 from projections.states import AGGREGATES, walk
 from projections.versions import Line, Row, line_of, row_of
 from store.connection import Connection
@@ -29,14 +31,15 @@ CROSS JOIN LATERAL (SELECT max(stream_version) AS latest FROM events WHERE strea
 """
 
 # events_stream: in one life versions and positions have the same order, so each gives its newest few
-EVENTS = f"""
-SELECT newest.* FROM unnest(%(streams)s::uuid[]) AS life (stream_id)
+NEWEST = f"""
+SELECT newest.*, {size_of("state")} AS size FROM unnest(%(streams)s::uuid[]) AS life (stream_id)
 CROSS JOIN LATERAL (
     SELECT {COLUMNS} FROM events WHERE stream_id = life.stream_id
     ORDER BY stream_version DESC LIMIT %(limit)s::bigint + %(offset)s
 ) AS newest
 ORDER BY newest.position DESC LIMIT %(limit)s OFFSET %(offset)s
 """
+EVENTS = f"{fitting(NEWEST, 'position DESC')} ORDER BY nth"
 
 # artifacts_pkey
 NAMES = "SELECT stream_id, name FROM artifacts WHERE stream_id = ANY(%s) AND project_id = %s"
@@ -56,25 +59,31 @@ SELECT count(*) FROM artifacts
 WHERE project_id = %(project)s AND kind = %(kind)s AND archived_position IS NOT NULL
 """
 
-# artifacts_archived, events_pkey, active_names_pkey
-ARCHIVED = f"""
-SELECT page.name, page.latest_version, page.created_at, page.latest_version, page.latest_id, page.latest_at,
-       details.bytes, outline.bytes, package.bytes, CASE WHEN %(body)s THEN body.bytes END, '[]'::bytea, {AUTHOR},
-       page.archived_at, archive.actor_id, active_names.stream_id IS NOT NULL
+# artifacts_archived, contents_pkey
+ENDED = f"""
+SELECT page.*, details.bytes AS details_bytes, outline.bytes AS outline_bytes, package.bytes AS package_bytes,
+       body.bytes AS body_bytes, {size_of("details.bytes", "outline.bytes", "package.bytes", "body.bytes")} AS size
 FROM (
     SELECT * FROM artifacts
     WHERE project_id = %(project)s AND kind = %(kind)s AND archived_position IS NOT NULL
     ORDER BY archived_position DESC LIMIT %(limit)s OFFSET %(offset)s
 ) AS page
-JOIN events AS archive ON archive.position = page.archived_position
-JOIN contents AS body ON body.digest = page.body
 JOIN contents AS details ON details.digest = page.details
+LEFT JOIN contents AS body ON body.digest = page.body AND %(body)s
 LEFT JOIN contents AS outline ON outline.digest = page.outline
 LEFT JOIN contents AS package ON package.digest = page.package
+"""
+# events_pkey, active_names_pkey
+ARCHIVED = f"""
+SELECT page.name, page.latest_version, page.created_at, page.latest_version, page.latest_id, page.latest_at,
+       details_bytes, outline_bytes, package_bytes, body_bytes, '[]'::bytea, {AUTHOR},
+       page.archived_at, archive.actor_id, active_names.stream_id IS NOT NULL
+FROM ({fitting(ENDED, "archived_position DESC")}) AS page
+JOIN events AS archive ON archive.position = page.archived_position
 LEFT JOIN active_names ON active_names.project_id = page.project_id AND active_names.kind = page.kind
                       AND active_names.name = page.name
 {JOIN_AUTHOR} page.latest_by
-ORDER BY page.archived_position DESC
+ORDER BY page.nth
 """
 
 
@@ -112,17 +121,17 @@ async def lives(conn: Connection, project_id: int, kind: str, name: str, *, arch
 
 async def page(
     conn: Connection, project_id: int, kind: str, streams: Sequence[UUID], *, limit: int, offset: int
-) -> tuple[int, list[Entry]]:
-    """How many events the streams have, and a page of them, newest first.
+) -> tuple[int, list[bytes]]:
+    """How many events the streams have, and a page of them as JSON, newest first, that ends where an answer does.
 
     The states around each event are folded from its stream: a page costs as much as the stream up to its newest event.
     """
     counted = await (await conn.execute(COUNT, (list(streams),))).fetchone()
-    params = {"streams": list(streams), "limit": limit, "offset": offset}
+    params = {"streams": list(streams), "limit": limit, "offset": offset, "max_bytes": sizes.MAX_ANSWER}
     rows = await (await conn.execute(EVENTS, params, binary=True)).fetchall()
-    listed = [Recorded(*row) for row in rows]
+    listed = [Recorded(*row[:11]) for row in rows]
     people = await people_of(conn, {one.actor_id for one in listed if one.actor_id is not None})
-    told: dict[int, Entry] = {}
+    told = _Newest(sizes.MAX_ANSWER)
     wanted: dict[UUID, set[int]] = {}
     for one in listed:
         wanted.setdefault(one.stream_id, set()).add(one.stream_version)
@@ -135,7 +144,7 @@ async def page(
             names: Mapping[UUID, str] = {}
             if isinstance(event, SkillCreated | PromptCreated) and event.source is not None:
                 names = await names_of(conn, project_id, [event.source.stream_id])
-            told[recorded.position] = Entry(
+            entry = Entry(
                 recorded.position,
                 timestamp(recorded.recorded_at),
                 type_of(recorded.topic),
@@ -147,7 +156,35 @@ async def page(
                 after.number,
                 changes(before, event, after, names),
             )
-    return counted[0] if counted else 0, [told[one.position] for one in listed]
+            told.add(recorded.position, msgspec.json.encode(entry))
+    return counted[0] if counted else 0, told.all
+
+
+class _Newest:
+    """JSON by position, of which the newest that fit into ``max_bytes`` are kept, at least one.
+
+    What an event changes may be far larger than the event: a revert to another set of files names them all.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._room = max_bytes
+        self._kept: dict[int, bytes] = {}
+        self._lowest = 0  # what is older would leave a gap
+
+    def add(self, position: int, json: bytes) -> None:
+        if position < self._lowest:
+            return
+        self._kept[position] = json
+        self._room -= len(json)
+        while self._room < 0 and len(self._kept) > 1:
+            oldest = min(self._kept)
+            self._room += len(self._kept.pop(oldest))
+            self._lowest = oldest
+
+    @property
+    def all(self) -> list[bytes]:
+        """The newest first."""
+        return [self._kept[position] for position in sorted(self._kept, reverse=True)]
 
 
 async def people_of(conn: Connection, ids: Collection[int]) -> dict[int, bytes]:
@@ -175,7 +212,7 @@ async def archived(
     """How many archived lives there are, and a page of them, the last archived first."""
     params: dict[str, Any] = {"project": project_id, "kind": kind}
     counted = await (await conn.execute(COUNT_ARCHIVED, params)).fetchone()
-    params |= {"limit": limit, "offset": offset, "body": with_body}
+    params |= {"limit": limit, "offset": offset, "body": with_body, "max_bytes": sizes.MAX_ANSWER}
     rows = await (await conn.execute(ARCHIVED, params, binary=True)).fetchall()
     people = await people_of(conn, {row[20] for row in rows if row[20] is not None})
     found = [

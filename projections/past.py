@@ -9,10 +9,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from projections import prompts, skills
+from projections import prompts, sizes, skills, versions
 from projections.artifacts import search_fold
 from projections.encoding import AUTHOR, JOIN_AUTHOR
 from projections.labels import Label, label_of
+from projections.sizes import fitting, size_of
 from projections.versions import (
     COLUMNS,
     MAX_VERSION,
@@ -130,7 +131,9 @@ SELECT alive.name, alive.latest_version, alive.first_at, versions.number, versio
                AND since_position <= %(at)s AND (until_position IS NULL OR until_position > %(at)s)
        ), '[]')::text, 'UTF8'),
        {author},
-       sought.bytes
+       sought.bytes,
+       {size} AS size,
+       versions.id AS version_id
 FROM (
     SELECT spans.stream_id, spans.kind, spans.name, artifacts.created_at AS first_at, latest.number AS latest_version
     FROM name_spans AS spans
@@ -168,12 +171,21 @@ LISTS = {
         latest=LATEST_THEN.format(stream="spans.stream_id"),
         author=AUTHOR,
         join_author=JOIN_AUTHOR,
+        size=size_of("details.bytes", "outline.bytes", "package.bytes", "body.bytes"),
         order=f"{ORDERS[column]} {direction}",
     )
     for field, column in COLUMNS.items()
     for sign, direction in (("", "ASC"), ("-", "DESC"))
 }
 COUNTED = "SELECT count(*) FROM ({rows}) AS rows"
+# The columns of a list that it is ordered by have the names that ``versions.ORDERS`` gives them.
+PAGES = {
+    order: f"{fitting(f'{LISTS[order]} LIMIT %(limit)s OFFSET %(offset)s', f'{by}, version_id DESC')} ORDER BY nth"
+    for order, by in versions.ORDERS.items()
+}
+ROW_COLUMNS = (
+    19  # of a list: those that ``row_of`` takes, after which come the text that is searched and sizes
+)
 
 # What a search finds a row by, beside its name: from the details of a skill, from the body of a prompt.
 TEXTS: Mapping[str, Callable[[bytes], str]] = {"skill": skills.text_of_details, "prompt": prompts.text_of}
@@ -256,18 +268,23 @@ class Past:
         sql = LISTS[wanted.order]
         if wanted.search is None:
             counted = await (await conn.execute(COUNTED.format(rows=sql), params)).fetchone()
-            params |= {"limit": wanted.limit, "offset": wanted.offset}
-            cursor = await conn.execute(f"{sql} LIMIT %(limit)s OFFSET %(offset)s", params, binary=True)
-            return counted[0] if counted else 0, [row_of(row[:-1]) for row in await cursor.fetchall()]
+            params |= {"limit": wanted.limit, "offset": wanted.offset, "max_bytes": sizes.MAX_ANSWER}
+            cursor = await conn.execute(PAGES[wanted.order], params, binary=True)
+            return counted[0] if counted else 0, [
+                row_of(row[:ROW_COLUMNS]) for row in await cursor.fetchall()
+            ]
         needle = search_fold(wanted.search)
         found: list[Row] = []
-        count = 0
+        count = size = 0
         # Row by row, because all texts of a project need not fit into memory.
         async with conn.cursor() as rows:
             async for columns in rows.stream(sql, params, binary=True):
-                row = row_of(columns[:-1])
-                if needle in search_fold(row.name) or needle in search_fold(TEXTS[kind](columns[-1])):
+                row, text = row_of(columns[:ROW_COLUMNS]), columns[ROW_COLUMNS]
+                if needle in search_fold(row.name) or needle in search_fold(TEXTS[kind](text)):
                     count += 1
                     if wanted.offset < count <= wanted.offset + wanted.limit:
-                        found.append(row)
+                        size += columns[ROW_COLUMNS + 1]
+                        # Once a row does not fit, none behind it does: its size counts on.
+                        if not found or size <= sizes.MAX_ANSWER:
+                            found.append(row)
         return count, found

@@ -9,8 +9,9 @@ from uuid import UUID
 
 import msgspec
 
-from projections import search
+from projections import search, sizes
 from projections.encoding import AUTHOR, JOIN_AUTHOR, author, timestamp
+from projections.sizes import fitting, size_of
 from store.connection import Connection
 from store.flush import select
 from store.quick import QuickConnection
@@ -59,6 +60,12 @@ class Row(msgspec.Struct, frozen=True):
     package: bytes | None
     body: bytes | None
     labels: bytes | None
+
+    @property
+    def size(self) -> int:
+        """Bytes of its texts."""
+        texts = (self.details, self.outline, self.package, self.body, self.labels)
+        return sum(len(text) for text in texts if text is not None)
 
 
 # A version by number, by label, or None for the latest.
@@ -214,11 +221,11 @@ WHERE stream_id = %s AND number < %s ORDER BY number DESC LIMIT %s OFFSET %s
 """
 
 # One statement, so that the count and the page are of one moment. The rest is joined to the rows of the page only; where it
-# has none, the count still comes, in a row of its own.
+# has none, the count still comes, in a row of its own. The page ends where its texts would be more than an answer holds.
 LIST = """
 {found}
 SELECT counted.matching, page.name, page.latest_version, page.first_at, page.number, page.id, page.created_at,
-       details.bytes, outline.bytes, package.bytes, body.bytes,
+       page.details_bytes, page.outline_bytes, page.package_bytes, page.body_bytes,
        CASE WHEN %(labels)s THEN convert_to(coalesce((
            SELECT json_agg(json_build_object('name', labels.name, 'version', labels.number) ORDER BY labels.name)
            FROM labels WHERE labels.stream_id = page.stream_id AND until_position IS NULL
@@ -226,12 +233,18 @@ SELECT counted.matching, page.name, page.latest_version, page.first_at, page.num
        {author}
 FROM ({count}) AS counted (matching)
 LEFT JOIN ({page}) AS page ON true
+{join_author} page.created_by
+ORDER BY page.nth
+"""
+
+TEXTS = f"""
+SELECT page.*, details.bytes AS details_bytes, outline.bytes AS outline_bytes, package.bytes AS package_bytes,
+       body.bytes AS body_bytes, {size_of("details.bytes", "outline.bytes", "package.bytes", "body.bytes")} AS size
+FROM ({{page}}) AS page
 LEFT JOIN contents AS body ON body.digest = page.body AND %(body)s
 LEFT JOIN contents AS details ON details.digest = page.details
 LEFT JOIN contents AS outline ON outline.digest = page.outline
 LEFT JOIN contents AS package ON package.digest = page.package
-{join_author} page.created_by
-ORDER BY page.{order}, page.id DESC
 """
 
 # The index of the order, where there is one and the rows are not few and known.
@@ -329,8 +342,7 @@ class Filter(msgspec.Struct, frozen=True):
         return LIST.format(
             found=SEARCHED if self.found else "",
             count=self.count,
-            page=self.page(order),
-            order=order,
+            page=fitting(TEXTS.format(page=self.page(order)), f"{order}, id DESC"),
             author=AUTHOR,
             join_author=JOIN_AUTHOR,
         )
@@ -459,7 +471,10 @@ async def page(
     kind: str,
     wanted: Wanted,
 ) -> tuple[int, list[Row]]:
-    """How many active artifacts match, and one page of their latest versions, or of those that ``label`` points to."""
+    """How many active artifacts match, and one page of their latest versions, or of those that ``label`` points to.
+
+    The page has fewer rows than ``limit`` where they would not fit into an answer.
+    """
     params: dict[str, Any] = {
         "project": project_id,
         "kind": kind,
@@ -469,6 +484,7 @@ async def page(
         "label": wanted.label,
         "labels": wanted.with_labels,
         "body": wanted.with_body,
+        "max_bytes": sizes.MAX_ANSWER,
     }
     key = Filter(wanted.author_id is not None, wanted.search is not None, wanted.label is not None)
     if wanted.search is not None:

@@ -147,8 +147,9 @@ async def test_a_limit_above_1000_is_1000(space: Space) -> None:
     above, absent = (await space.get("?limit=1001")).json(), (await space.get("")).json()
 
     await space.conn.execute(pretend, (-5000, space.id))
-    assert above["next"].endswith("?limit=1000&offset=1000")
-    assert absent["next"].endswith("?limit=100&offset=100")
+    # One row came, and the next page begins behind it.
+    assert above["next"].endswith("?limit=1000&offset=1")
+    assert absent["next"].endswith("?limit=100&offset=1")
 
 
 async def test_links_have_the_scheme_and_host_of_the_client(space: Space) -> None:

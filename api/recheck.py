@@ -1,0 +1,25 @@
+"""A request that has waited is let in once more before it is answered: its key or its share may have ended meanwhile."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from litestar import Request
+
+
+async def recheck(request: Request[Any, Any, Any]) -> None:
+    """Raises what letting the request in would raise now; it is not counted again.
+
+    Costs no query while the log says nothing new of the key or share.
+    """
+    app_state, state = request.app.state, request.scope["state"]
+    if (principal := state.get("principal")) is not None:
+        await app_state.gate.authenticator.check_again(principal, state["project_id"])
+    elif (opening := state.get("opening")) is not None:
+        await app_state.discovery.shares.check_again(opening)
+
+
+async def while_allowed(request: Request[Any, Any, Any], parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The parts of an answer that takes long, each when the request would still be let in; else raises Refused."""
+    async for part in parts:
+        await recheck(request)
+        yield part
