@@ -229,6 +229,7 @@ async def wire(
         metrics=metrics,
         room=room,
         switched_off=switched_off,
+        appender=appender,
     )
     quick = QuickConnection(config.database_url, versions.ALONE)
     stack.push_async_callback(quick.close)

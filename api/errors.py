@@ -10,7 +10,6 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.openapi import ResponseSpec
-from psycopg import InterfaceError, OperationalError
 from psycopg.errors import DiskFull
 
 from api.http import JSON, Answer, Header, to_response
@@ -25,12 +24,11 @@ from domain.errors import (
     Throttled,
     Unavailable,
 )
-from store.errors import AppenderBusy, StorageFull
+from store.errors import StorageFull, trouble
 
 logger = logging.getLogger(__name__)
 
 CLIENT_CLOSED = 499  # what is logged for a client that left before its answer
-RETRY_AFTER = 1  # seconds; a restarted database is back in about that time
 RETRY_WHEN_FULL = 10  # seconds; somebody has to make room
 
 
@@ -137,9 +135,6 @@ STATUS: dict[type[Refused], tuple[int, str]] = {
     HeadTooLarge: (431, "invalid_request"),
     Unavailable: (503, "server_error"),
 }
-
-# What a database that is away, starting or overloaded looks like from here.
-UNAVAILABLE = (OperationalError, InterfaceError, AppenderBusy)
 
 
 class NoRoom(Unavailable):
@@ -248,13 +243,9 @@ def render_failure(error: BaseException) -> Answer:
                 retry_after=RETRY_WHEN_FULL,
             )
         )
-    if isinstance(error, UNAVAILABLE):
+    if (found := trouble(error)) is not None:
         logger.warning("unavailable: %s: %s", type(error).__name__, str(error).partition("\n")[0])
-        return render(
-            Unavailable(
-                "The service cannot reach its database now; try again shortly.", retry_after=RETRY_AFTER
-            )
-        )
+        return render(Unavailable(found.reason, retry_after=found.retry_after))
     logger.error("unhandled %s", type(error).__name__, exc_info=error)
     return _answer(
         500, "server_error", "error", "Something went wrong on our side. The request id names it in our log."

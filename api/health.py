@@ -16,14 +16,20 @@ from redis.exceptions import RedisError
 
 from api.http import REVALIDATE, Answer, json_answer, to_response
 from api.metrics import CONTENT_TYPE, Metrics
+from store.appender import Appender
 from store.pool import Pool
-from store.readiness import Failure, FollowerState, followers, missing_migrations
+from store.readiness import Failure, FollowerState, followers, missing_migrations, writes
 from store.room import Room
 
 logger = logging.getLogger(__name__)
 
 DATABASE_PATIENCE = 2.0  # seconds; a probe must answer before its own time-out
 REDIS_PATIENCE = 0.5
+
+
+# Whether changes can be made: `failing` when the last append of this process failed a moment ago.
+Writes = Literal["ok", "read-only", "not permitted", "failing", "unknown"]
+FAILED_LATELY = 30.0  # seconds that a failed append counts: without further writes nothing would ever tell that all is well
 
 
 class Alive(msgspec.Struct):
@@ -33,8 +39,8 @@ class Alive(msgspec.Struct):
 
 
 class Readiness(msgspec.Struct):
-    """`degraded` still serves: slower without Redis, which is optional; reads alone when `storage` is `full`; with answers that
-    stay right while a follower does not go on.
+    """`degraded` still serves: slower without Redis, which is optional; reads alone while `writes` is not `ok` or
+    `storage` is `full`; with answers that stay right while a follower does not go on.
 
     `followers` counts the events that each has not seen yet. `failing` has those that do not go on: their lag, for how many
     seconds, and the last error. `parked` counts events that a follower could not take and has left out.
@@ -42,6 +48,7 @@ class Readiness(msgspec.Struct):
 
     status: Literal["ok", "degraded", "unavailable"]
     database: Literal["ok", "unavailable", "migrations missing"]
+    writes: Writes
     redis: Literal["ok", "unavailable (optional)", "off"]
     followers: dict[str, int]
     failing: dict[str, Failure]
@@ -62,6 +69,7 @@ class Health:
         probes: Pool | None = None,
         room: Room | None = None,
         switched_off: Collection[str] = (),
+        appender: Appender | None = None,
     ) -> None:
         self._pool = pool
         self._probes = probes or pool
@@ -72,20 +80,22 @@ class Health:
         self._migrated = False
         # Followers that this service runs no more, whatever their last position was.
         self._switched_off = switched_off
+        self._appender = appender
 
     async def readiness(self) -> Readiness:
         """Ask database and Redis, both at once and neither for long."""
-        (database, states), redis = await asyncio.gather(self._ask_database(), self._ask_redis())
+        (database, taken, states), redis = await asyncio.gather(self._ask_database(), self._ask_redis())
         failing = {name: state.failure for name, state in states.items() if state.failure is not None}
         status: Literal["ok", "degraded", "unavailable"] = "ok"
         if database != "ok":
             status = "unavailable"
-        elif redis == "unavailable (optional)" or failing or not self._room.is_left():
+        elif redis == "unavailable (optional)" or failing or taken != "ok" or not self._room.is_left():
             status = "degraded"
         storage: Literal["ok", "full"] = "ok" if self._room.is_left() else "full"
         return Readiness(
             status=status,
             database=database,
+            writes=taken,
             redis=redis,
             followers={name: state.lag for name, state in states.items()},
             failing=failing,
@@ -96,24 +106,30 @@ class Health:
     async def scrape(self) -> bytes:
         """The metrics of all processes of this host in Prometheus text format."""
         self._metrics.observe_pool(self._pool.get_stats())
-        _, states = await self._ask_database()
+        _, _, states = await self._ask_database()
         return self._metrics.exposition(states)
 
     async def _ask_database(
         self,
-    ) -> tuple[Literal["ok", "unavailable", "migrations missing"], dict[str, FollowerState]]:
+    ) -> tuple[Literal["ok", "unavailable", "migrations missing"], Writes, dict[str, FollowerState]]:
         try:
             async with asyncio.timeout(DATABASE_PATIENCE), self._probes.connection(DATABASE_PATIENCE) as conn:
                 # Migrations are never taken back, so one look that finds all of them is enough.
                 if not self._migrated:
                     self._migrated = not await missing_migrations(conn, self._migrations)
                 if not self._migrated:
-                    return "migrations missing", {}
+                    return "migrations missing", "unknown", {}
                 found = await followers(conn)
-                return "ok", {name: found[name] for name in found if name not in self._switched_off}
+                states = {name: found[name] for name in found if name not in self._switched_off}
+                return "ok", self._seen(await writes(conn)), states
         except (DatabaseError, OSError, TimeoutError) as error:
             logger.warning("the database does not answer: %s", type(error).__name__)
-            return "unavailable", {}
+            return "unavailable", "unknown", {}
+
+    def _seen(self, found: Writes) -> Writes:
+        """What the database says of writes, and when it says nothing against them, how the last one went."""
+        failed = self._appender is not None and self._appender.failing(FAILED_LATELY) is not None
+        return "failing" if found == "ok" and failed else found
 
     async def _ask_redis(self) -> Literal["ok", "unavailable (optional)", "off"]:
         if self._redis is None:
@@ -143,7 +159,9 @@ class HealthController(Controller):
         responses={503: ResponseSpec(Readiness, generate_examples=False, description="It cannot serve now.")},
     )
     async def readyz(self, request: Request[Any, Any, Any]) -> Response[Readiness]:
-        """200 when the database answers and is migrated, else 503. Without Redis it is 200 and `degraded`."""
+        """200 when the database answers and is migrated, else 503. Without Redis, and while only reading works, it is 200 and
+        `degraded`.
+        """
         readiness = await request.app.state.health.readiness()
         status = 503 if readiness.status == "unavailable" else 200
         return to_response(

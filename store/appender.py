@@ -22,7 +22,7 @@ from psycopg import OperationalError
 from psycopg.errors import DiskFull
 
 from store.connection import Connection
-from store.errors import AppenderBusy, StorageFull
+from store.errors import AppenderBusy, StorageFull, trouble
 from store.log import Appended, Commit, announce, append, conflict, find_committed
 from store.pool import connect
 from store.room import Room
@@ -86,6 +86,8 @@ class Appender:
         self._conn: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._closing = False
+        # What the database said to the last append, when it took none, and when that was.
+        self._failure: tuple[BaseException, float] | None = None
 
     async def start(self) -> None:
         """Connect and begin. While the database cannot be reached, each batch tries again."""
@@ -110,6 +112,12 @@ class Appender:
     @property
     def running(self) -> bool:
         return self._task is not None and not self._task.done()
+
+    def failing(self, within: float) -> BaseException | None:
+        """Why the last append failed, when it was less than ``within`` seconds ago; None when the database takes appends."""
+        if self._failure is None or monotonic() - self._failure[1] > within:
+            return None
+        return self._failure[0]
 
     async def append(self, commit: Commit, durable: Durable | None = None) -> Appended:
         """Wait until the commit is durable and say where it stands.
@@ -194,14 +202,14 @@ class Appender:
             finally:
                 # Those of the batch before; whether this one could be sent is not their concern.
                 self._tell()
-        except DiskFull:
-            # The transaction took none of them. The connection is well, and trying again would not make room.
-            self._fail(batch, StorageFull("the disk of the database is full"))
-            return
-        except OperationalError as error:
-            await self._recover(batch, error)
-            return
         except Exception as error:
+            found = trouble(error)
+            if found is not None and found.refusal:
+                await self._refused(batch, error)
+                return
+            if isinstance(error, OperationalError):
+                await self._recover(batch, error)
+                return
             # One commit is to blame and the transaction took none of them: each for itself now.
             if len(batch) > 1:
                 for pending in batch:
@@ -214,9 +222,18 @@ class Appender:
         self._done = list(zip(batch, answers, strict=True))
         if not silent:
             self._announced = monotonic()
-        self._silent = silent
+        self._silent, self._failure = silent, None
         if self._observe is not None:
             self._observe(len(batch), perf_counter() - started)
+
+    async def _refused(self, batch: list[Pending], error: Exception) -> None:
+        """The database takes no append now, whoever's it is: read-only, full, without rights, too slow."""
+        logger.warning("the database refuses to append: %s", str(error).partition("\n")[0])
+        self._failure = error, monotonic()
+        full = isinstance(error, DiskFull)
+        self._fail(batch, StorageFull("the disk of the database is full") if full else error)
+        # What its operator changes may hold for new connections alone, and another server may have taken over.
+        await self._drop_connection()
 
     def _is_due(self) -> bool:
         """Whether those who follow the log may be notified again."""
@@ -274,19 +291,24 @@ class Appender:
         pause = 0.05
         while undecided:
             await self._drop_connection()
+            self._failure = error, monotonic()
             late = [pending for pending in undecided if monotonic() - pending.since > self._patience]
-            self._fail(late, AppenderBusy("the database could not be reached in time"))
+            if late:
+                busy = AppenderBusy("the database could not be reached in time")
+                busy.__cause__ = error
+                self._fail(late, busy)
             undecided = [pending for pending in undecided if not pending.answer.done()]
             if not undecided:
                 return
             await asyncio.sleep(pause)
             pause = min(pause * 2, 1.0)
             try:
-                conn = await self._connection()
                 for pending in undecided:
+                    conn = await self._connection()
                     with self._watchdog:
                         await self._append_again(conn, pending)
             except OperationalError as again:
+                error = again
                 logger.warning(
                     "the database is still away: %s", str(again).splitlines()[0] if str(again) else again
                 )
@@ -298,12 +320,13 @@ class Appender:
         if done is None:
             try:
                 [done] = await append(conn, [pending.commit])
-            except DiskFull:
-                self._fail([pending], StorageFull("the disk of the database is full"))
-                return
-            except OperationalError:
-                raise
             except Exception as refused:
+                found = trouble(refused)
+                if found is not None and found.refusal:
+                    await self._refused([pending], refused)
+                    return
+                if isinstance(refused, OperationalError):
+                    raise
                 # A backend that outlived its connection may have been first, with this very commit.
                 conn = await self._connection()
                 done = await find_committed(conn, pending.commit)
@@ -312,7 +335,7 @@ class Appender:
                     self._fail([pending], known or refused)
                     return
         # It may be in the log since before, silently.
-        self._silent = True
+        self._silent, self._failure = True, None
         self._done = [(pending, done)]
         self._tell()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -12,6 +13,11 @@ from store.migrate import collect
 SELECT_HISTORY = "SELECT to_regclass('schema_migrations') IS NOT NULL"
 
 SELECT_APPLIED = "SELECT number FROM schema_migrations"
+
+# Read-only is a server in recovery as well.
+SELECT_WRITES = (
+    "SELECT current_setting('transaction_read_only')::bool, has_table_privilege('events', 'INSERT')"
+)
 
 STALLED = 30.0  # seconds that a follower may leave the next event where it is
 
@@ -73,3 +79,13 @@ def _state(
             lag, parked, Failure(lag, round(waited), "it does not go on; is a worker running?")
         )
     return FollowerState(lag, parked)
+
+
+async def writes(conn: Connection) -> Literal["ok", "read-only", "not permitted"]:
+    """Whether the log can be appended to. A connection that may only read is closed: what has changed holds for a new one."""
+    row = await (await conn.execute(SELECT_WRITES)).fetchone()
+    read_only, permitted = row or (False, False)
+    if read_only:
+        await conn.close()
+        return "read-only"
+    return "ok" if permitted else "not permitted"
