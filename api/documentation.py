@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from api.query import MAX_TEXT
+
 # In ``Meta.extra_json_schema``: the keywords that the annotation's own rules would give, and the document leaves out.
 WITHOUT = "x-without"
 NO_NUL = r"^[^\x00]*$"
@@ -26,11 +28,12 @@ class Param(msgspec.Struct, frozen=True):
     def documented(self) -> dict[str, Any]:
         """As OpenAPI has it. An empty query parameter counts as absent, and no text may hold a NUL."""
         plain = self.schema.get("type") == "string" and not self.schema.keys() & {"enum", "format", "pattern"}
+        schema = {"maxLength": MAX_TEXT, **self.schema, "pattern": NO_NUL} if plain else self.schema
         shown: dict[str, Any] = {
             "name": self.name,
             "in": self.where,
             "description": self.description,
-            "schema": {**self.schema, "pattern": NO_NUL} if plain and self.where == "query" else self.schema,
+            "schema": schema if self.where == "query" else self.schema,
         }
         if self.where == "query":
             shown["allowEmptyValue"] = True

@@ -15,7 +15,7 @@ from api.artifacts import base_version, caller_of, header_of, project_of, query_
 from api.comparing import PROMPT, SKILL, Subject
 from api.documentation import Param, route
 from api.errors import documented
-from api.payload import decode
+from api.payload import read
 from api.prompts import CONTENT, show_of
 from api.reader import unknown
 from api.repository import Loaded
@@ -116,7 +116,7 @@ class SkillHistoryController(Controller):
             skill.revert(old, version_id=new_id(), base_version=base)
             return []
 
-        data, base = revert_of(request, body)
+        data, base = await revert_of(request, body)
         caller = caller_of(request, body)
         return await run(
             request, caller, Skill.KIND, lambda commands: commands.change(caller, Skill, skill_name, decide)
@@ -225,7 +225,7 @@ class PromptHistoryController(Controller):
             prompt.revert(old, version_id=new_id(), base_version=base)
             return []
 
-        data, base = revert_of(request, body)
+        data, base = await revert_of(request, body)
         caller = caller_of(request, body)
         return await run(
             request,
@@ -283,9 +283,11 @@ async def history_answer(request: Request[Any, Any, Any], subject: Subject, name
     return await artifacts.large_answer(request, size, lambda: artifacts.page_json(count, links, rows))
 
 
-def revert_of(request: Request[Any, Any, Any], body: bytes) -> tuple[schemas_history.Revert, int | None]:
+async def revert_of(
+    request: Request[Any, Any, Any], body: bytes
+) -> tuple[schemas_history.Revert, int | None]:
     """The request and the version that it starts from. Raises Invalid."""
-    data = decode(schemas_history.Revert, body, header_of(request, b"content-type"))
+    data = await read(schemas_history.Revert, body, header_of(request, b"content-type"))
     return data, base_version(request, data.base_version, required=True)
 
 
@@ -297,8 +299,8 @@ async def old_state(
     if artifacts.conditional(request):
         reader = services(request)[0]
         version = await reader.version(project_of(request), current.KIND, current.name)
-        read = await reader.get(project_of(request), current.KIND, current.name)
-        artifacts.check_if_match(request, read.etag, etag_of(reader.render_write(current.KIND, version)))
+        shown = await reader.get(project_of(request), current.KIND, current.name)
+        artifacts.check_if_match(request, shown.etag, etag_of(reader.render_write(current.KIND, version)))
     current.check_base(base)
     if number > current.number:
         newest = range(current.number, max(current.number - 20, 0), -1)
@@ -311,7 +313,7 @@ async def restore_answer(
     request: Request[Any, Any, Any], subject: Subject, name: str, body: bytes
 ) -> Response[Any]:
     """Raises Invalid, NameTaken, NotFound."""
-    data = decode(schemas_history.Restore, body, header_of(request, b"content-type"))
+    data = await read(schemas_history.Restore, body, header_of(request, b"content-type"))
     id = None if data.id is msgspec.UNSET else UUID(data.id)
     caller = caller_of(request, body)
     return await run(

@@ -50,6 +50,10 @@ class Offload:
             raise Unavailable("The work for this request took too long; send less at once.") from None
 
 
+# Bytes that work looks through, above which it leaves the event loop: to find headings in them, to hash them or to read them as
+# JSON takes milliseconds.
+HEAVY = 50_000
+
 _process: Offload | None = None
 
 
@@ -59,3 +63,8 @@ async def offload(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     if _process is None:
         _process = Offload()
     return await _process.run(work, *args, **kwargs)
+
+
+async def heavy(size: int, work: Callable[[], T]) -> T:
+    """The result of ``work``, which looks through ``size`` bytes: at once when these are few, else by ``offload``."""
+    return await offload(work) if size > HEAVY else work()

@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from api.schemas import SkillAnswer
 from domain.spec import Problem
+from projections.versions import MAX_VERSION
 
 
 class ImportForm(msgspec.Struct):
@@ -26,7 +27,7 @@ class ImportForm(msgspec.Struct):
     ]
     mode: Literal["create", "upsert"] | UnsetType = UNSET
     dry_run: Literal["true", "false"] | UnsetType = UNSET
-    base_version: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
+    base_version: Annotated[int, Meta(ge=1, le=MAX_VERSION)] | UnsetType = UNSET
 
 
 class ImportAnswer(SkillAnswer, kw_only=True):

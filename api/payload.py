@@ -21,18 +21,33 @@ import msgspec
 from msgspec import inspect
 
 from api.errors import ParseError, UnsupportedMediaType
+from api.offload import HEAVY, offload
 from domain.errors import Invalid, Refused, TooBig
-from domain.json_text import parse
+from domain.json_text import check_values, parse
 
 T = TypeVar("T")
 
-# Takes a value and whether its texts may hold what is refused (NUL, lone surrogates); returns the value to keep.
-Check = Callable[[Any, bool], Any]
+# Takes a value and what may be in it that is refused (see ``TEXTS``); returns the value to keep.
+Check = Callable[[Any, int], Any]
 
-MISSING: Any = object()
+# What a body may hold that fields refuse: texts with a NUL or a lone surrogate; numbers beyond a double.
+TEXTS, NUMBERS = 1, 2
+INFINITE = (float("inf"), float("-inf"))
+# Bytes of a body of files that may be read twice (see ``_parse``): the second parser takes several times as long.
+MAX_REREAD = 1_000_000
+BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 _checks: dict[type[Any], Check] = {}
+
+
+async def read(
+    struct_type: type[T], raw: bytes, content_type: str | bytes | None, *, any_number: bool = False
+) -> T:
+    """``decode``, outside of the event loop when the body is large. Raises Unavailable, too."""
+    if len(raw) > HEAVY:
+        return await offload(decode, struct_type, raw, content_type, any_number=any_number)
+    return decode(struct_type, raw, content_type, any_number=any_number)
 
 
 def decode(
@@ -45,7 +60,7 @@ def decode(
     whatever its type says.
     """
     if not raw:
-        return _check_of(struct_type)({}, False)
+        return _check_of(struct_type)({}, 0)
     check_content_type(content_type)
     try:
         value, suspect = _parse(raw, any_number)
@@ -60,9 +75,9 @@ class Nothing(msgspec.Struct):
     """The body of a request that takes no field."""
 
 
-def ignore(raw: bytes, content_type: str | bytes | None) -> None:
-    """The body of a request that takes no field is a JSON object or empty, too. Raises what ``decode`` raises."""
-    decode(Nothing, raw, content_type)
+async def ignore(raw: bytes, content_type: str | bytes | None) -> None:
+    """The body of a request that takes no field is a JSON object or empty, too. Raises what ``read`` raises."""
+    await read(Nothing, raw, content_type)
 
 
 def check_content_type(content_type: str | bytes | None) -> None:
@@ -77,29 +92,41 @@ def check_content_type(content_type: str | bytes | None) -> None:
         raise UnsupportedMediaType(f"Send the body as application/json, {sent}.")
 
 
-def _parse(raw: bytes, any_number: bool) -> tuple[Any, bool]:
-    """The JSON value, and whether its texts have to be looked through."""
+def _parse(raw: bytes, any_number: bool) -> tuple[Any, int]:
+    """The JSON value, and what it has to be looked through for."""
+    try:
+        check_values(raw)
+    except ValueError as error:
+        raise ParseError(f"The body is too large a JSON: {error}.") from None
     try:
         # In JSON text a NUL can only stand as this escape; where it is absent no text needs a look.
-        return msgspec.json.decode(raw), b"\\u0000" in raw
+        return msgspec.json.decode(raw), TEXTS if b"\\u0000" in raw else 0
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        # msgspec takes lone surrogates and large numbers for broken JSON.
+        if raw.startswith(BOMS):
+            raise ParseError(
+                "The body begins with a byte order mark; send JSON as UTF-8 without one."
+            ) from None
+        # msgspec takes lone surrogates and large numbers for broken JSON; the fields say whether they matter.
+        broken = ParseError(f"The body is no valid JSON: {error}.")
+        if len(raw) > MAX_REREAD and not any_number:
+            raise broken from None
         try:
             value = parse(raw)
         except ValueError:
-            value = MISSING
-        if value is MISSING or not (any_number or _bad_text(value) is not None):
-            raise ParseError(f"The body is no valid JSON: {error}.") from None
-        return value, True
+            raise broken from None
+        return value, TEXTS if any_number else TEXTS | NUMBERS
 
 
-def _bad_text(value: Any) -> str | None:
-    """The first text in a value of any depth, key or value, that holds a NUL or a lone surrogate."""
+def _first_bad(value: Any, suspect: int) -> str | float | None:
+    """The first text or number in a value of any depth, key or value, that is refused."""
     rest = [value]
     while rest:
         item = rest.pop()
         if type(item) is str:
             if "\0" in item or SURROGATE.search(item):
+                return item
+        elif type(item) is float:
+            if suspect & NUMBERS and item in INFINITE:
                 return item
         elif type(item) is list:
             rest.extend(reversed(item))
@@ -110,11 +137,15 @@ def _bad_text(value: Any) -> str | None:
     return None
 
 
-def check_text(value: Any) -> None:
-    """Raise Invalid when a text in the value, key or value at any depth, holds a NUL or a lone surrogate."""
-    bad = _bad_text(value)
+def check_text(value: Any, suspect: int = TEXTS) -> None:
+    """Raise Invalid when the value holds, at any depth, a text with a NUL or a lone surrogate, or a number beyond a double."""
+    bad = _first_bad(value, suspect)
     if bad is None:
         return
+    if type(bad) is not str:
+        raise Invalid(
+            "This holds a number that is larger than a double can hold.", code="number_out_of_range"
+        )
     if "\0" in bad:
         raise Invalid("Null characters are not allowed.", code="null_characters_not_allowed")
     raise Invalid(
@@ -123,7 +154,7 @@ def check_text(value: Any) -> None:
     )
 
 
-def _check_of(struct_type: type[T]) -> Callable[[Any, bool], T]:
+def _check_of(struct_type: type[T]) -> Callable[[Any, int], T]:
     check = _checks.get(struct_type)
     if check is None:
         check = _checks[struct_type] = _compile(inspect.type_info(struct_type))
@@ -175,11 +206,11 @@ def _text(info: inspect.StrType, extra: dict[str, Any]) -> Check:
     shortest, longest = info.min_length or 0, info.max_length
     pattern = re.compile(info.pattern) if info.pattern else None
 
-    def check(value: Any, suspect: bool) -> str:
+    def check(value: Any, suspect: int) -> str:
         if type(value) is not str:
             _wrong(value, "a string")
         if suspect:
-            check_text(value)
+            check_text(value, suspect)
         text: str = value.strip() if trim else value
         if not blank and (not text or text.isspace()):
             raise Invalid("This may not be blank.", code="blank")
@@ -201,7 +232,7 @@ def _text(info: inspect.StrType, extra: dict[str, Any]) -> Check:
 def _integer(info: inspect.IntType) -> Check:
     lowest, highest = info.ge, info.le
 
-    def check(value: Any, suspect: bool) -> int:
+    def check(value: Any, suspect: int) -> int:
         if type(value) is not int:
             _wrong(value, "an integer")
         if lowest is not None and value < lowest:
@@ -217,7 +248,7 @@ def _list(info: inspect.ListType) -> Check:
     item_check = _compile(info.item_type)
     fewest, most = info.min_length or 0, info.max_length
 
-    def check(value: Any, suspect: bool) -> list[Any]:
+    def check(value: Any, suspect: int) -> list[Any]:
         if type(value) is not list:
             _wrong(value, "a list")
         if len(value) < fewest:
@@ -243,22 +274,22 @@ def _mapping(info: inspect.DictType) -> Check:
 
 
 def _anything(nullable: bool) -> Check:
-    def check(value: Any, suspect: bool) -> Any:
+    def check(value: Any, suspect: int) -> Any:
         if value is None and not nullable:
             _wrong(value, "a value")
         if suspect:
-            check_text(value)
+            check_text(value, suspect)
         return value
 
     return check
 
 
 def _exact(types: tuple[type, ...], expected: str) -> Check:
-    def check(value: Any, suspect: bool) -> Any:
+    def check(value: Any, suspect: int) -> Any:
         if type(value) not in types:
             _wrong(value, expected)
         if suspect:
-            check_text(value)
+            check_text(value, suspect)
         return value
 
     return check
@@ -267,7 +298,7 @@ def _exact(types: tuple[type, ...], expected: str) -> Check:
 def _literal(info: inspect.LiteralType) -> Check:
     values = info.values
 
-    def check(value: Any, suspect: bool) -> Any:
+    def check(value: Any, suspect: int) -> Any:
         if not any(type(value) is type(known) and value == known for known in values):
             _wrong(value, "one of " + ", ".join(map(str, values)))
         return value
@@ -282,7 +313,7 @@ def _optional(info: inspect.UnionType) -> Check:
         raise TypeError("a field of a body is of one type, perhaps or null")
     inner = _compile(kinds[0])
 
-    def check(value: Any, suspect: bool) -> Any:
+    def check(value: Any, suspect: int) -> Any:
         return None if value is None else inner(value, suspect)
 
     return check
@@ -292,7 +323,7 @@ def _struct(info: inspect.StructType) -> Check:
     struct_type = info.cls
     fields = [(field.name, field.encode_name, field.required, _compile(field.type)) for field in info.fields]
 
-    def check(value: Any, suspect: bool) -> Any:
+    def check(value: Any, suspect: int) -> Any:
         if type(value) is not dict:
             _wrong(value, "an object")
         kept = {}
@@ -312,7 +343,7 @@ def _struct(info: inspect.StructType) -> Check:
 
 
 def _ruled(check: Check, rule: Callable[[Any], Any]) -> Check:
-    def ruled(value: Any, suspect: bool) -> Any:
+    def ruled(value: Any, suspect: int) -> Any:
         return rule(check(value, suspect))
 
     return ruled

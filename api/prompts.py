@@ -25,10 +25,11 @@ from api.commands import Caller, Commands, Done
 from api.documentation import Param, route
 from api.errors import documented
 from api.http import Answer, json_answer, to_response
-from api.payload import decode, ignore
+from api.offload import heavy
+from api.payload import ignore, read
 from api.query import Query
 from api.repository import Loaded
-from domain.content import Content, Edit
+from domain.content import Content, Edit, edit_cost
 from domain.errors import Invalid, NotFound
 from domain.json_text import compact
 from domain.names import MAX_LABEL, check_label
@@ -116,16 +117,8 @@ class PromptsController(Controller):
     )
     async def create(self, request: Request[Any, Any, Any], body: RawBody) -> Response[schemas.PromptAnswer]:
         """Version 1 of a new prompt."""
-        data = decode(schemas.CreatePrompt, body, header_of(request, b"content-type"), any_number=True)
-        sent = msgspec.json.decode(body, type=Sent)
-        prompt, contents = Prompt.create(
-            id=new_id(),
-            version_id=new_id(),
-            name=data.name,
-            prompt=compact(sent.prompt),
-            config=None if data.config is None else compact(sent.config).decode(),
-            version_description=data.version_description or "",
-        )
+        data = await read(schemas.CreatePrompt, body, header_of(request, b"content-type"), any_number=True)
+        prompt, contents = await heavy(len(body), lambda: new_prompt(data, body))
         return await _run(request, body, lambda caller, commands: commands.create(caller, prompt, contents))
 
     @get(
@@ -167,8 +160,8 @@ class PromptsController(Controller):
         self, request: Request[Any, Any, Any], prompt_name: FromPath[str], body: RawBody
     ) -> Response[schemas.PromptAnswer]:
         """`base_version` must be the latest version; `If-Match` with its entity tag says the same."""
-        data = decode(schemas.PublishPrompt, body, header_of(request, b"content-type"), any_number=True)
-        changes = changes_of(data, body)
+        data = await read(schemas.PublishPrompt, body, header_of(request, b"content-type"), any_number=True)
+        changes = await heavy(len(body), lambda: changes_of(data, body))
         base = base_version(request, data.base_version, required=True)
         reader = services(request)[0]
 
@@ -177,7 +170,10 @@ class PromptsController(Controller):
             prompt.check_base(base)
             current = prompt.prompt
             texts = {current.digest: await reader.content(current.digest)} if changes.edits else {}
-            return prompt.publish(changes, version_id=new_id(), base_version=prompt.number, texts=texts)
+            return await heavy(
+                len(body) + edit_cost([(current.size, len(changes.edits or ()))]),
+                lambda: prompt.publish(changes, version_id=new_id(), base_version=prompt.number, texts=texts),
+            )
 
         return await _run(
             request, body, lambda caller, commands: commands.change(caller, Prompt, prompt_name, decide)
@@ -195,7 +191,7 @@ class PromptsController(Controller):
         self, request: Request[Any, Any, Any], prompt_name: FromPath[str], body: RawBody
     ) -> Response[schemas.PromptAnswer]:
         """Every version and label leaves all reads at once, and the name is free again."""
-        ignore(body, header_of(request, b"content-type"))
+        await ignore(body, header_of(request, b"content-type"))
 
         async def decide(loaded: Loaded[Prompt], prompt: Prompt) -> list[Content]:
             await _check_etag(request, loaded)
@@ -217,7 +213,7 @@ class PromptsController(Controller):
         self, request: Request[Any, Any, Any], prompt_name: FromPath[str], body: RawBody
     ) -> Response[schemas.PromptAnswer]:
         """Version 1 of `new_name` with the latest text and configuration of this prompt, without its labels."""
-        data = decode(schemas.DuplicatePrompt, body, header_of(request, b"content-type"))
+        data = await read(schemas.DuplicatePrompt, body, header_of(request, b"content-type"))
 
         async def execute(caller: Caller, commands: Commands) -> Done:
             source = await commands.find(caller.project_id, Prompt, prompt_name, cached=False)
@@ -245,7 +241,7 @@ class PromptsController(Controller):
         body: RawBody,
     ) -> Response[schemas.LabelAnswer]:
         """201 for a label that the prompt did not have, 200 for one that it had."""
-        data = decode(schemas.SetLabel, body, header_of(request, b"content-type"))
+        data = await read(schemas.SetLabel, body, header_of(request, b"content-type"))
         name = _label_name(label_name)
         known = False
 
@@ -328,6 +324,18 @@ def label_of(query: Query) -> str | None:
     What no label can be, white space alone too, is looked for as it is: a missing label is never the latest version.
     """
     return query.text("label", max_length=MAX_LABEL, trim=False)
+
+
+def new_prompt(data: schemas.CreatePrompt, body: bytes) -> tuple[Prompt, list[Content]]:
+    sent = msgspec.json.decode(body, type=Sent)
+    return Prompt.create(
+        id=new_id(),
+        version_id=new_id(),
+        name=data.name,
+        prompt=compact(sent.prompt),
+        config=None if data.config is None else compact(sent.config).decode(),
+        version_description=data.version_description or "",
+    )
 
 
 def changes_of(data: schemas.PublishPrompt, body: bytes) -> PromptChanges:

@@ -7,15 +7,20 @@ from urllib.parse import unquote_to_bytes
 from domain.errors import Invalid
 
 MAX_BIGINT = 2**63 - 1
+MIN_BIGINT = -(2**63)
+MAX_TEXT = 1000  # characters of a parameter, unless it says otherwise; longer than anything that a name or text is found by
+MAX_QUERY = 16_384  # bytes of a query string, more than all parameters of a route at their longest
 INTEGER = re.compile(r"-?[0-9]+")
 MAX_DIGITS = 30  # beyond any number that means something here, below any that costs time to read
 
 
 def parse_query(query_string: bytes) -> dict[str, str]:
-    """The parameters that have a value. Bytes that are no UTF-8 become U+FFFD. Raises Invalid for a NUL."""
+    """The parameters that have a value. Bytes that are no UTF-8 become U+FFFD. Raises Invalid for a NUL, and for too much."""
     values: dict[str, str] = {}
     if not query_string:
         return values
+    if len(query_string) > MAX_QUERY:
+        raise Invalid(f"A query has at most {MAX_QUERY:,} bytes; send a shorter one.", code="max_length")
     for part in query_string.split(b"&"):
         name, _, value = part.partition(b"=")
         key = _text(name)
@@ -50,19 +55,22 @@ class Query:
     def __contains__(self, name: str) -> bool:
         return name in self.values
 
-    def text(self, name: str, *, max_length: int | None = None, trim: bool = True) -> str | None:
+    def text(self, name: str, *, max_length: int = MAX_TEXT, trim: bool = True) -> str | None:
         """A text without white space around it; None when nothing is left."""
         value = self.values.get(name, "")
         if trim:
             value = value.strip()
-        if max_length is not None and len(value) > max_length:
+        if len(value) > max_length:
             raise Invalid(f"Use at most {max_length} characters.", code="max_length", attr=name)
         return value or None
 
     def integer(
         self, name: str, *, minimum: int | None = None, maximum: int = MAX_BIGINT, cut: bool = False
     ) -> int | None:
-        """A plain decimal number; None when absent. ``cut``: what is above ``maximum`` becomes it instead of an error."""
+        """A plain decimal number; None when absent.
+
+        ``cut``: what is above ``maximum`` becomes it instead of an error, and so does what no database holds below zero.
+        """
         value = self.values.get(name)
         if value is None:
             return None
@@ -71,6 +79,10 @@ class Query:
         number = int(value) if len(value) <= MAX_DIGITS else 10**MAX_DIGITS * (-1 if value[0] == "-" else 1)
         if minimum is not None and number < minimum:
             raise Invalid(f"This must be {minimum} or more.", code="min_value", attr=name)
+        if number < MIN_BIGINT:
+            if not cut:
+                raise Invalid(f"This must be {MIN_BIGINT} or more.", code="min_value", attr=name)
+            number = MIN_BIGINT
         if number > maximum:
             if cut:
                 return maximum

@@ -111,14 +111,16 @@ Compatibility = Annotated[
 Tool = Annotated[
     str,
     Meta(
-        description="White space only inside one pair of parentheses; around the entry it is cut off.",
+        description="At most 500 characters; white space only inside one pair of parentheses; around the entry it is cut off.",
         examples=["Bash(git log:*)"],
         extra={"trim": True, "rule": names.check_tool},
         extra_json_schema={
+            "allOf": [{"pattern": trimmed(rf"[^\x00]{{1,{names.MAX_TOOL}}}")}],
             "pattern": trimmed(rf"(?:[^\x00{WHITE}]+|[^\x00(){WHITE}]*\([^\x00()]*\)[^\x00(){WHITE}]*)"),
         },
     ),
 ]
+Tools = Annotated[list[Tool], Meta(max_length=names.MAX_TOOLS, description="At most 200 entries.")]
 FilePath = Annotated[
     str,
     Meta(
@@ -180,6 +182,11 @@ def check_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
 
 def check_object(value: dict[str, Any], max_bytes: int, max_depth: int, what: str) -> dict[str, Any]:
     """A JSON object within its bounds. Raises Invalid (max_depth) or TooBig."""
+    if len(value) > skills.MAX_METADATA_KEYS:
+        raise Invalid(
+            f"The {what} has at most {skills.MAX_METADATA_KEYS} keys; this has {len(value)}.",
+            code="max_length",
+        )
     data = msgspec.json.encode(value)
     if len(data) > max_bytes:
         raise TooBig(f"The {what} is larger than the limit of {max_bytes:,} bytes of compact JSON.")
@@ -191,13 +198,17 @@ def check_object(value: dict[str, Any], max_bytes: int, max_depth: int, what: st
 MetadataField = Annotated[
     dict[str, Any],
     Meta(
-        description="A JSON object; at most 100,000 bytes of compact JSON, nested at most 32 deep. It replaces the "
+        description="A JSON object; at most 1000 keys and 100,000 bytes of compact JSON, nested at most 32 deep. It replaces the "
         "whole of the earlier one. No text in it, keys included, may hold a NUL.",
         examples=[{"team": "docs"}],
         extra={"rule": check_metadata},
-        extra_json_schema={"propertyNames": {"pattern": NO_NUL}},
+        extra_json_schema={"maxProperties": skills.MAX_METADATA_KEYS, "propertyNames": {"pattern": NO_NUL}},
     ),
 ]
+
+
+# An edit may replace a whole text, and that of a prompt has its indentation, too (see ``domain.prompts.edited``).
+MAX_EDIT_BYTES = 16 * content.MAX_CONTENT_BYTES
 
 
 class EditBody(msgspec.Struct, frozen=True):
@@ -209,8 +220,8 @@ class EditBody(msgspec.Struct, frozen=True):
             min_length=1,
             description="Must occur exactly once.",
             examples=["fill it in"],
-            extra={"blank": True},
-            extra_json_schema={"pattern": NO_NUL},
+            extra={"blank": True, "max_bytes": MAX_EDIT_BYTES},
+            extra_json_schema={"maxLength": MAX_EDIT_BYTES, "pattern": NO_NUL},
         ),
     ]
     new: Annotated[
@@ -218,14 +229,20 @@ class EditBody(msgspec.Struct, frozen=True):
         Meta(
             description="May be empty.",
             examples=["complete it"],
-            extra={"blank": True},
-            extra_json_schema={"pattern": NO_NUL},
+            extra={"blank": True, "max_bytes": MAX_EDIT_BYTES},
+            extra_json_schema={"maxLength": MAX_EDIT_BYTES, "pattern": NO_NUL},
         ),
     ]
 
 
 Edits = Annotated[
-    list[EditBody], Meta(min_length=1, description="Applied in order, each to the result of the one before.")
+    list[EditBody],
+    Meta(
+        min_length=1,
+        max_length=content.MAX_EDITS,
+        description="Applied in order, each to the result of the one before; at most 1000. Together, the edits of a "
+        "request may look through at most 100,000,000 characters, each its whole text.",
+    ),
 ]
 
 
@@ -322,7 +339,12 @@ Files = Annotated[
 ]
 FileEditsList = Annotated[
     list[FileEditsBody],
-    Meta(min_length=1, description="Edits to files by unique paths.", extra={"rule": check_file_edits}),
+    Meta(
+        min_length=1,
+        max_length=content.MAX_FILES,
+        description="Edits to files by unique paths.",
+        extra={"rule": check_file_edits},
+    ),
 ]
 
 
@@ -358,7 +380,7 @@ class CreateSkill(msgspec.Struct, frozen=True):
     body: Body
     license: License = ""
     compatibility: Compatibility = ""
-    allowed_tools: list[Tool] = []
+    allowed_tools: Tools = []
     metadata: MetadataField = {}
     files: Files = []
 
@@ -391,7 +413,7 @@ class PublishSkill(msgspec.Struct, frozen=True):
     description: Description | UnsetType = UNSET
     license: License | UnsetType = UNSET
     compatibility: Compatibility | UnsetType = UNSET
-    allowed_tools: list[Tool] | UnsetType = UNSET
+    allowed_tools: Tools | UnsetType = UNSET
     metadata: MetadataField | UnsetType = UNSET
     files: Files | UnsetType = UNSET
     file_edits: FileEditsList | UnsetType = UNSET
@@ -457,7 +479,7 @@ PromptValue = Annotated[
         description="Any JSON value but null, such as a text or a chat array; at most 1,000,000 bytes of compact JSON, "
         "nested at most 256 deep. It comes back as it was sent.",
         examples=["You are a helpful agent."],
-        extra_json_schema={"not": {"type": "null"}},
+        extra_json_schema={"not": {"type": "null"}, "maxLength": content.MAX_CONTENT_BYTES},
     ),
 ]
 
@@ -470,11 +492,11 @@ def check_config(config: dict[str, Any]) -> dict[str, Any]:
 Config = Annotated[
     dict[str, Any],
     Meta(
-        description="Model parameters or any other configuration, at most 100,000 bytes of compact JSON, nested at most "
+        description="Model parameters or any other configuration, at most 1000 keys and 100,000 bytes of compact JSON, nested at most "
         "32 deep.",
         examples=[{"temperature": 0.2}],
         extra={"rule": check_config},
-        extra_json_schema={"propertyNames": {"pattern": NO_NUL}},
+        extra_json_schema={"maxProperties": skills.MAX_METADATA_KEYS, "propertyNames": {"pattern": NO_NUL}},
     ),
 ]
 VersionDescription = Annotated[
@@ -559,7 +581,8 @@ class SetLabel(msgspec.Struct, frozen=True):
     EXAMPLES: ClassVar[dict[str, Any]] = {"The first version": {"version": 1}}
 
     version: Annotated[
-        int, Meta(ge=1, description="The version that the label shall point to.", examples=[1])
+        int,
+        Meta(ge=1, description="The version that the label shall point to.", examples=[1]),
     ]
 
 

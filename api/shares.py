@@ -19,7 +19,7 @@ from api.documentation import route
 from api.errors import documented
 from api.http import Answer, Header, json_answer, to_response
 from api.marks import Marks
-from api.payload import decode
+from api.payload import read
 from api.share_schemas import CreateShare, NewShare, ShareAnswer, SharePage
 from domain.errors import NotFound
 from projections.encoding import timestamp
@@ -122,7 +122,7 @@ class SharesController(Controller):
 
         The answer holds it, and it is not shown again: only its hash is stored.
         """
-        data = decode(CreateShare, body, header_of(request, b"content-type"))
+        data = await read(CreateShare, body, header_of(request, b"content-type"))
         caller, commands = caller_of(request, body), services(request)[1]
         lasts = None if data.expires_in is None else timedelta(seconds=data.expires_in)
         token: str | None = None

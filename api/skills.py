@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import unquote
 
 from litestar import Controller, Request, Response, delete, get, patch, post
@@ -24,8 +24,8 @@ from api.commands import Caller, Commands, Done
 from api.documentation import Param, integer, route
 from api.errors import documented
 from api.http import IMMUTABLE, REVALIDATE
-from api.offload import offload
-from api.payload import decode, ignore
+from api.offload import heavy
+from api.payload import ignore, read
 from api.repository import Loaded
 from api.texts import text_answer
 from domain.content import Content, Edit, normal_path
@@ -43,14 +43,8 @@ READ = "llm_skill:read"
 WRITE = "llm_skill:write"
 KIND = Skill.KIND
 
-T = TypeVar("T")
-
 # /api/environments/1/llm_skills/name/x/files/: counted, because a name and a path may hold "files" too.
 BEFORE_FILE = re.compile(r"(?:/+[^/]+){7}/")
-
-HEAVY = (
-    50_000  # bytes of body above which a decision leaves the event loop: finding headings takes milliseconds
-)
 
 SEARCH = Param("search", {"type": "string"}, "Part of the name or description, in any case.", "pdf")
 BODY_OFFSET = Param("body_offset", integer(0), "Where the part of the body begins, in characters.", 0)
@@ -101,8 +95,8 @@ class SkillsController(Controller):
     )
     async def create(self, request: Request[Any, Any, Any], body: RawBody) -> Response[schemas.SkillAnswer]:
         """Version 1 of a new skill."""
-        data = decode(schemas.CreateSkill, body, header_of(request, b"content-type"))
-        skill, contents = await _decide(len(data.body), lambda: new_skill(data))
+        data = await read(schemas.CreateSkill, body, header_of(request, b"content-type"))
+        skill, contents = await heavy(len(body), lambda: new_skill(data))
         return await _run(request, body, lambda caller, commands: commands.create(caller, skill, contents))
 
     @get(
@@ -148,7 +142,7 @@ class SkillsController(Controller):
         self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: RawBody
     ) -> Response[schemas.SkillAnswer]:
         """`base_version` must be the latest version; `If-Match` with its entity tag says the same."""
-        data = decode(schemas.PublishSkill, body, header_of(request, b"content-type"))
+        data = await read(schemas.PublishSkill, body, header_of(request, b"content-type"))
         changes = changes_of(data)
         base = base_version(request, data.base_version, required=True)
         reader = services(request)[0]
@@ -157,9 +151,8 @@ class SkillsController(Controller):
             await _check_etag(request, loaded)
             skill.check_base(base)
             texts = await reader.contents([ref.digest for ref in skill.texts_for(changes)])
-            size = len(changes.body) if changes.body else skill.body.size if changes.edits else 0
-            return await _decide(
-                size,
+            return await heavy(
+                len(body) + skill.edit_cost(changes),
                 lambda: skill.publish(changes, version_id=new_id(), base_version=skill.number, texts=texts),
             )
 
@@ -179,7 +172,7 @@ class SkillsController(Controller):
         self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: RawBody
     ) -> Response[None]:
         """Every version leaves all reads at once, and the name is free again."""
-        ignore(body, header_of(request, b"content-type"))
+        await ignore(body, header_of(request, b"content-type"))
 
         async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
             await _check_etag(request, loaded)
@@ -203,7 +196,7 @@ class SkillsController(Controller):
         self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: RawBody
     ) -> Response[schemas.SkillAnswer]:
         """Version 1 of `new_name` with the latest content and files of this skill."""
-        data = decode(schemas.DuplicateSkill, body, header_of(request, b"content-type"))
+        data = await read(schemas.DuplicateSkill, body, header_of(request, b"content-type"))
         commands = services(request)[1]
 
         async def execute(caller: Caller, _: Commands) -> Done:
@@ -225,13 +218,15 @@ class SkillsController(Controller):
         self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: RawBody
     ) -> Response[schemas.SkillAnswer]:
         """A new version with one more file."""
-        data = decode(schemas.AddFile, body, header_of(request, b"content-type"))
+        data = await read(schemas.AddFile, body, header_of(request, b"content-type"))
         base = base_version(request, data.base_version)
         file = File(data.path, schemas.bytes_of(data), data.content_type)
 
         async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
             await _check_etag(request, loaded)
-            return skill.add_file(file, version_id=new_id(), base_version=base)
+            return await heavy(
+                len(body), lambda: skill.add_file(file, version_id=new_id(), base_version=base)
+            )
 
         return await _run(
             request,
@@ -251,7 +246,7 @@ class SkillsController(Controller):
         self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: RawBody
     ) -> Response[schemas.SkillAnswer]:
         """A new version with one file at another path."""
-        data = decode(schemas.RenameFile, body, header_of(request, b"content-type"))
+        data = await read(schemas.RenameFile, body, header_of(request, b"content-type"))
         base = base_version(request, data.base_version)
 
         async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
@@ -399,11 +394,6 @@ async def _run(
 ) -> Response[Any]:
     caller = caller_of(request, body)
     return await run(request, caller, KIND, lambda commands: execute(caller, commands))
-
-
-async def _decide(size: int, decision: Callable[[], T]) -> T:
-    """A decision over a large body runs in a thread, so that other requests go on."""
-    return await offload(decision) if size > HEAVY else decision()
 
 
 async def _check_etag(

@@ -14,7 +14,7 @@ from api.artifacts import as_uuid, caller_of, header_of, project_of, query_of
 from api.documentation import Param, integer, route
 from api.errors import IdempotencyKeyReused, documented
 from api.http import Answer, json_answer, to_response
-from api.payload import decode, ignore
+from api.payload import ignore, read
 from api.query import MAX_BIGINT
 from api.webhook_schemas import (
     STATUSES,
@@ -81,7 +81,7 @@ class WebhooksController(Controller):
     )
     async def create(self, request: Request[Any, Any, Any], body: RawBody) -> Response[NewWebhook]:
         """The answer holds its secret, which is not shown again."""
-        data = decode(CreateWebhook, body, header_of(request, b"content-type"))
+        data = await read(CreateWebhook, body, header_of(request, b"content-type"))
         url = checked_url(request, data.url)
         sealer, sent = sealer_of(request), request_of(request, body)
         async with request.app.state.pool.connection() as conn:
@@ -136,7 +136,7 @@ class WebhooksController(Controller):
         self, request: Request[Any, Any, Any], webhook_id: FromPath[str], body: RawBody
     ) -> Response[WebhookAnswer]:
         """Filters hold for events that have no delivery yet. `enabled: true` tries at once what is pending."""
-        data = decode(ChangeWebhook, body, header_of(request, b"content-type"))
+        data = await read(ChangeWebhook, body, header_of(request, b"content-type"))
         sent = {name: getattr(data, name) for name in data.__struct_fields__}
         given = {name: value for name, value in sent.items() if value is not UNSET}
         if "url" in given:
@@ -173,7 +173,7 @@ class WebhooksController(Controller):
         self, request: Request[Any, Any, Any], webhook_id: FromPath[str], body: RawBody
     ) -> Response[NewSecret]:
         """A new secret, shown this once. For `expire_after` seconds every message is signed by both."""
-        data = decode(RotateSecret, body, header_of(request, b"content-type"))
+        data = await read(RotateSecret, body, header_of(request, b"content-type"))
         async with request.app.state.pool.connection() as conn:
             secret, until = await store.rotate_secret(
                 conn,
@@ -223,7 +223,7 @@ class WebhooksController(Controller):
         body: RawBody,
     ) -> Response[DeliveryAnswer]:
         """A new delivery of the same event with the same id; one that is pending is tried at once."""
-        ignore(body, header_of(request, b"content-type"))
+        await ignore(body, header_of(request, b"content-type"))
         async with request.app.state.pool.connection() as conn:
             webhook = await store.find(conn, id_of(webhook_id), project_of(request))
             delivery = await store.redeliver(conn, webhook.id, number_of(delivery_id))
@@ -241,7 +241,7 @@ class WebhooksController(Controller):
         self, request: Request[Any, Any, Any], webhook_id: FromPath[str], body: RawBody
     ) -> Response[ReplayAnswer]:
         """All events of a range of positions that pass the filters, in order, with their old ids."""
-        data = decode(ReplayRange, body, header_of(request, b"content-type"))
+        data = await read(ReplayRange, body, header_of(request, b"content-type"))
         if data.last < data.first:
             raise Invalid("The range ends before it begins.", code="invalid_range", attr="to")
         async with request.app.state.pool.connection() as conn:

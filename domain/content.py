@@ -13,6 +13,13 @@ MAX_CONTENT_BYTES = 1_000_000
 MAX_PATH_LENGTH = 500
 MAX_CONTENT_TYPE_LENGTH = 100
 MAX_FILES = 200
+MAX_EDITS = 1000  # in one list; what changes in more places is better sent as the whole text
+# Characters that all edits of one request may look through together, each its whole text: a tenth of a second for edits as
+# people make them, some seconds of a thread for texts and edits that are made to be hard to search.
+MAX_EDIT_WORK = 100_000_000
+EDIT_COST = 1_000  # what an edit of an empty text counts: many edits of little files are work, too
+# Bytes of the texts that the edits of one request start from: they are all in memory, as what a request brings is.
+MAX_EDITED_BYTES = 32 * 1024 * 1024
 
 SKILL_MD = "skill.md"
 
@@ -70,15 +77,58 @@ class Edit(msgspec.Struct, frozen=True):
     new: str
 
 
+class EditWork:
+    """The work that the edits of one request have done; it is bounded before each of them."""
+
+    def __init__(self) -> None:
+        self._left = MAX_EDIT_WORK
+
+    def spend(self, characters: int, attr: str, **where: Any) -> None:
+        """Count an edit of a text of so many characters. Raises Invalid when that is more than a request may ask for."""
+        self._left -= characters + EDIT_COST
+        if self._left < 0:
+            raise Invalid(
+                f"The edits look through more than {MAX_EDIT_WORK:,} characters together; send fewer at once, "
+                "or the whole text.",
+                code="too_much_work",
+                attr=attr,
+                **where,
+            )
+
+
+def edit_cost(texts: Iterable[tuple[int, int]]) -> int:
+    """What edits will look through at least: for each text its size in bytes and the number of its edits."""
+    return sum(count * (size + EDIT_COST) for size, count in texts)
+
+
+def check_edited(refs: Sequence[Ref], attr: str) -> None:
+    """Raises Invalid when the texts that edits start from are more than may be in memory for one request."""
+    if sum(ref.size for ref in refs) > MAX_EDITED_BYTES:
+        raise Invalid(
+            f"The edited files have more than {MAX_EDITED_BYTES:,} bytes together; edit fewer at once.",
+            code="max_size",
+            attr=attr,
+        )
+
+
 def apply_edits(
-    text: str, edits: Sequence[Edit], *, attr: str, max_bytes: int = MAX_CONTENT_BYTES, **where: Any
+    text: str,
+    edits: Sequence[Edit],
+    *,
+    attr: str,
+    max_bytes: int = MAX_CONTENT_BYTES,
+    work: EditWork | None = None,
+    **where: Any,
 ) -> str:
     """Each edit applied to the result of the one before.
 
     ``attr`` is the path of the list of edits (``edits``, ``file_edits__0__edits``), ``where`` goes into every error.
-    Raises EditFailed when ``old`` does not occur exactly once, TooBig when the result is over ``max_bytes``.
+    ``work`` is that of the whole request. Raises EditFailed when ``old`` does not occur exactly once, TooBig when the
+    result is over ``max_bytes``, Invalid (too_much_work) before an edit that is one too many.
     """
+    work = work or EditWork()
     for index, edit in enumerate(edits):
+        work.spend(len(text), f"{attr}__{index}", edit_index=index, **where)
         count = text.count(edit.old)
         if count != 1:
             if count == 0:

@@ -17,6 +17,11 @@ TOKENS = re.compile(STRING + rb'|[^" \t\r\n]+', re.DOTALL)
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 
+# A string whose escapes are gone, also one that does not end: unlike those above it meets text that may be no JSON.
+QUOTED = re.compile(rb'"[^"]*"?')
+# Values of one JSON text: the largest prompt with the largest configuration has fewer, and 32 MB of brackets ten million.
+MAX_VALUES = 1_000_000
+
 OPENING, CLOSING = b"[{", b"]}"
 NO_BRACKETS = bytes(set(range(256)) - set(OPENING + CLOSING))
 STEPS = [1 if byte in OPENING else -1 for byte in range(256)]
@@ -24,6 +29,7 @@ STEPS = [1 if byte in OPENING else -1 for byte in range(256)]
 
 def parse(raw: bytes) -> Any:
     """The value of JSON, numbers of any size included, which become infinite. Raises ValueError, RecursionError."""
+    check_values(raw)
     try:
         return msgspec.json.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -32,6 +38,28 @@ def parse(raw: bytes) -> Any:
             return json.loads(raw.decode(), parse_constant=_refuse, parse_int=_integer)
         except ValueError:
             raise ValueError(str(error)) from None
+
+
+def check_values(raw: bytes) -> None:
+    """Raise ValueError for text of more than ``MAX_VALUES`` values, valid or not, before a parser makes an object of each.
+
+    It counts what stands before values outside of strings, in steps that let other threads go on.
+    """
+    if len(raw) <= MAX_VALUES or _separators(raw) <= MAX_VALUES:
+        return
+    plain = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+    found = end = 0
+    for string in QUOTED.finditer(plain):
+        found += _separators(plain[end : string.start()])
+        end = string.end()
+        if found > MAX_VALUES:
+            break
+    if found + _separators(plain[end:]) > MAX_VALUES:
+        raise ValueError(f"it has more than {MAX_VALUES:,} values; send less at once")
+
+
+def _separators(raw: bytes) -> int:
+    return raw.count(b",") + raw.count(b"[") + raw.count(b"{")
 
 
 def _integer(digits: str) -> int | float:

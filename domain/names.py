@@ -11,6 +11,8 @@ LABEL = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?", re.ASCII)
 MAX_SKILL_NAME = 64
 MAX_PROMPT_NAME = 255
 MAX_LABEL = 128
+MAX_TOOLS = 200  # entries of ``allowed_tools``
+MAX_TOOL = 500  # characters of one
 
 # White space is allowed inside one pair of parentheses: Bash(git log:*).
 SPACED_TOOL = re.compile(r"[^\s()]*\([^()]*\)[^\s()]*")
@@ -49,6 +51,10 @@ def check_tool(tool: str) -> str:
     """One entry of ``allowed_tools``. Raises Invalid."""
     if not tool:
         raise Invalid("An allowed tool may not be blank.", code="blank")
+    if len(tool) > MAX_TOOL:
+        raise Invalid(
+            f"An allowed tool has at most {MAX_TOOL} characters; this has {len(tool)}.", code="max_length"
+        )
     if any(char.isspace() for char in tool) and not SPACED_TOOL.fullmatch(tool):
         raise Invalid(
             "White space in an allowed tool may stand only inside one pair of parentheses, as in 'Bash(git log:*)'."

@@ -13,8 +13,8 @@ from pyromark import events_with_range, html
 
 from domain.content import Edit
 
-# An ATX heading with its marks as CommonMark has them: the opening ones, and closing ones that stand apart.
-ATX = re.compile(rb"#{1,6}(?:[ \t]+(.*?))??(?:(?<=[ \t])#+)?[ \t]*\r?\n?", re.DOTALL)
+# More edits than this are cheaper told by parsing the result: each look takes about a tenth of that.
+FEW = 8
 # A heading in HTML; the last group is empty when its text has tags, references or what may be closing marks in it.
 IN_HTML = re.compile(r"<h([1-6])>([^<&#\n]*)(</h)?")
 # Where these are, a heading of the source may read otherwise in HTML, or HTML of the source look like a heading.
@@ -51,6 +51,8 @@ def stays(body: str, edits: Sequence[Edit]) -> bool:
 
     Most edits change some words of a line: that is told at a tenth of what parsing the whole body costs.
     """
+    if len(edits) > FEW:
+        return False
     for number, edit in enumerate(edits, 1):
         if not _is_prose(body, edit):
             return False
@@ -85,10 +87,10 @@ def by_events(body: str) -> list[Heading]:
         # Most events are texts outside of headings: they are passed over by one look.
         start = event.get("Start") if type(event) is dict else None
         if type(start) is dict and "Heading" in start:
-            found = ATX.fullmatch(source, span["start"], span["end"])
-            if found is None:
+            text = _atx(source[span["start"] : span["end"]])
+            if text is None:
                 return _with_setext(body, source)
-            headings.append(Heading(_level(start), (found[1] or b"").strip().decode()))
+            headings.append(Heading(_level(start), text))
     return headings
 
 
@@ -112,6 +114,20 @@ def _with_setext(body: str, source: bytes) -> list[Heading]:
         if heading is not None:
             heading.take(event, span["start"], span["end"])
     return headings
+
+
+def _atx(source: bytes) -> str | None:
+    """The text of an ATX heading without its marks: the opening ones, and closing ones that stand apart. None for another."""
+    # Cut from both ends: a pattern would try each of a million spaces within a heading as its end.
+    line = source.removesuffix(b"\n").removesuffix(b"\r")
+    rest = line.lstrip(b"#")
+    if not 1 <= len(line) - len(rest) <= 6 or (rest and rest[:1] not in b" \t"):
+        return None
+    text = rest.strip(b" \t")
+    ahead = text.rstrip(b"#")
+    if not ahead or ahead[-1:] in b" \t":
+        text = ahead
+    return text.strip().decode()
 
 
 def _level(tag: dict[str, Any]) -> int:
@@ -140,8 +156,8 @@ class _Source:
 
     def text(self, source: bytes) -> str:
         whole = source[self._start : self._end]
-        if found := ATX.fullmatch(whole):
-            return (found[1] or b"").strip().decode()
+        if (text := _atx(whole)) is not None:
+            return text
         if self._nested:
             # In a quote or a list, each line has marks of its own in front, so what was parsed says where it begins.
             return "\n".join(self._line(source, *line) for line in self._lines)

@@ -17,6 +17,7 @@ from domain.versioned import Archived, Restored, Source, Versioned, VersionEvent
 MAX_PROMPT_DEPTH = 256
 MAX_CONFIG_BYTES = 100_000
 MAX_VERSION_DESCRIPTION = 400
+MAX_LABELS = 100  # of one prompt; each list row and each answer shows all of them
 
 
 @event
@@ -156,11 +157,17 @@ class Prompt(Versioned, kw_only=True):
         return [] if content is None else [content]
 
     def set_label(self, label: str, number: int) -> bool:
-        """Point the label to a version; False when the label is new. Raises VersionNotFound."""
+        """Point the label to a version; False when the label is new. Raises VersionNotFound, Invalid."""
         if not 1 <= number <= self.number:
             newest = range(self.number, max(self.number - 20, 0), -1)
             raise VersionNotFound(self.KIND, self.name, number, newest)
         known = label in self.labels
+        if not known and len(self.labels) >= MAX_LABELS:
+            raise Invalid(
+                f"A {self.KIND} has at most {MAX_LABELS} labels; remove one first.",
+                code="max_length",
+                attr="label_name",
+            )
         if self.labels.get(label) != number:
             self.trigger(
                 PromptLabelSet(

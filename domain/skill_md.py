@@ -17,13 +17,14 @@ import yaml
 from domain.content import MAX_CONTENT_BYTES, Ref
 from domain.errors import Invalid
 from domain.json_text import depth
-from domain.names import check_skill_name
+from domain.names import MAX_TOOL, MAX_TOOLS, check_skill_name
 from domain.skills import (
     MAX_COMPATIBILITY,
     MAX_DESCRIPTION,
     MAX_LICENSE,
     MAX_METADATA_BYTES,
     MAX_METADATA_DEPTH,
+    MAX_METADATA_KEYS,
     FileRef,
 )
 from domain.spec import KNOWN_KEYS, MAX_OF_A_KIND, Fields, Problem
@@ -410,14 +411,23 @@ class _Reading:
         if node is None:
             return ()
         if isinstance(node.value, str):
-            return tuple(TOOL.findall(node.value))
+            return self._bounded_tools(node, TOOL.findall(node.value))
         if node.pairs or not all(isinstance(item.value, str) for item in node.value):
             self._error(
                 "invalid_allowed_tools",
                 f"Line {node.line + 2}: 'allowed-tools' must be one text, as in 'Read Bash(git:*)'.",
             )
             return ()
-        return tuple(tool for item in node.value for tool in TOOL.findall(item.value))
+        return self._bounded_tools(node, [tool for item in node.value for tool in TOOL.findall(item.value)])
+
+    def _bounded_tools(self, node: "Node", tools: Sequence[str]) -> tuple[str, ...]:
+        if len(tools) > MAX_TOOLS or any(len(tool) > MAX_TOOL for tool in tools):
+            self._error(
+                "max_length",
+                f"Line {node.line + 2}: 'allowed-tools' has at most {MAX_TOOLS} entries of {MAX_TOOL} characters each.",
+            )
+            return ()
+        return tuple(tools)
 
     def _metadata(self, entries: Mapping[str, Node]) -> dict[str, Any]:
         node = entries.get("metadata")
@@ -443,6 +453,11 @@ class _Reading:
             # The registry's own number of the version, which it wrote there itself.
             del metadata["version"]
         if any(SURROGATE.search(part) for part in _strings(metadata)):
+            return {}
+        if len(metadata) > MAX_METADATA_KEYS:
+            self._error(
+                "max_length", f"'metadata' has {len(metadata)} keys; at most {MAX_METADATA_KEYS} are allowed."
+            )
             return {}
         size = encode(metadata)
         if len(size) > MAX_METADATA_BYTES:

@@ -1,7 +1,9 @@
 """The skill: a SKILL.md body with bundled files and metadata; its commands and its events."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
@@ -13,10 +15,13 @@ from domain.content import (
     MAX_FILES,
     Content,
     Edit,
+    EditWork,
     Ref,
     apply_edits,
+    check_edited,
     check_tree,
     clashes,
+    edit_cost,
     served,
     text_of,
     too_big,
@@ -31,6 +36,9 @@ MAX_LICENSE = 255
 MAX_COMPATIBILITY = 500
 MAX_METADATA_BYTES = 100_000
 MAX_METADATA_DEPTH = 32
+MAX_COMPARED = 8  # paths that are compared with one that is missing
+COMPARED_LENGTH = 100  # characters of each: two that are this long take a millisecond at worst
+MAX_METADATA_KEYS = 1000  # of the object itself; a comparison of two versions names each
 
 Metadata = dict[str, Any]
 
@@ -231,10 +239,20 @@ class Skill(Versioned, kw_only=True):
         return copy
 
     def texts_for(self, changes: Changes) -> list[Ref]:
-        """The contents that ``publish`` has to read for these changes."""
+        """The contents that ``publish`` has to read for these changes. Raises Invalid when these are too much at once."""
         refs = [self.body] if changes.edits else []
         paths = [entry.path for entry in changes.file_edits or ()]
-        return refs + [self.files[path].ref for path in paths if path in self.files]
+        files = [self.files[path].ref for path in paths if path in self.files]
+        check_edited(files, "file_edits")
+        return refs + files
+
+    def edit_cost(self, changes: Changes) -> int:
+        """What the edits of these changes look through, in bytes."""
+        texts = [(self.body.size, len(changes.edits or ()))]
+        for entry in changes.file_edits or ():
+            if entry.path in self.files:
+                texts.append((self.files[entry.path].size, len(entry.edits)))
+        return edit_cost(texts)
 
     def publish(
         self, changes: Changes, *, version_id: UUID, base_version: int, texts: Mapping[bytes, bytes]
@@ -249,9 +267,10 @@ class Skill(Versioned, kw_only=True):
         headings: Ref | UnsetType = UNSET
         new_body = changes.body
         same_headings = False
+        work = EditWork()
         if changes.edits:
             old_body = texts[self.body.digest].decode()
-            new_body = apply_edits(old_body, changes.edits, attr="edits")
+            new_body = apply_edits(old_body, changes.edits, attr="edits", work=work)
             same_headings = stays(old_body, changes.edits)
             if not new_body or new_body.isspace():
                 last = len(changes.edits) - 1
@@ -283,7 +302,9 @@ class Skill(Versioned, kw_only=True):
                     attr=f"file_edits__{index}__path",
                     file_path=entry.path,
                 )
-            content = Content.of(apply_edits(old_text, entry.edits, attr=where, file_path=entry.path))
+            content = Content.of(
+                apply_edits(old_text, entry.edits, attr=where, work=work, file_path=entry.path)
+            )
             edited.append(FileRef(old.path, old.content_type, content.ref.size, content.ref.sha256))
             contents.append(content)
         self.trigger(
@@ -451,9 +472,24 @@ class Skill(Versioned, kw_only=True):
 def find_file(files: Mapping[str, FileRef], path: str, name: str) -> FileRef:
     """Raises NotFound with up to 3 close paths."""
     if path not in files:
-        close = difflib.get_close_matches(path, files, n=3, cutoff=0.5)
-        raise NotFound(f"The skill '{name}' has no file '{path}'.", suggestions=close)
+        raise NotFound(f"The skill '{name}' has no file '{path}'.", suggestions=_close(path, files))
     return files[path]
+
+
+def _close(path: str, paths: Iterable[str]) -> list[str]:
+    """Up to 3 paths like this one, the closest first.
+
+    Comparing two paths takes the square of their length, so those that share the most letters are compared, by their ends.
+    """
+    letters = Counter(path)
+    shared = {other: 2 * (letters & Counter(other)).total() / (len(path) + len(other)) for other in paths}
+    likely = [
+        other
+        for other in heapq.nlargest(MAX_COMPARED, shared, key=shared.__getitem__)
+        if shared[other] >= 0.5
+    ]
+    ends = {other[-COMPARED_LENGTH:]: other for other in likely}
+    return [ends[end] for end in difflib.get_close_matches(path[-COMPARED_LENGTH:], ends, n=3, cutoff=0.5)]
 
 
 def _by_path(files: Sequence[FileRef]) -> dict[str, FileRef]:

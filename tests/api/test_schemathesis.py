@@ -38,6 +38,7 @@ STATEFUL = {
     "invalid_range",
     "null_characters_not_allowed",
     "max_depth",
+    "too_much_work",
     "invalid_skill",
     "needs_upsert",
 }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.query import Query, parse_query
+from api.query import MAX_QUERY, MAX_TEXT, MIN_BIGINT, Query, parse_query
 from domain.errors import Invalid
 
 
@@ -81,3 +81,21 @@ def test_texts_and_choices() -> None:
     with pytest.raises(Invalid) as refused:
         query.text("search", max_length=2)
     assert (refused.value.code, refused.value.attr) == ("max_length", "search")
+
+
+def test_a_query_has_a_longest_length_and_so_has_each_text() -> None:
+    with pytest.raises(Invalid) as refused:
+        parse_query(b"a=1&" * (MAX_QUERY // 4) + b"b")
+    assert refused.value.code == "max_length"
+    with pytest.raises(Invalid) as refused:
+        Query(b"search=" + b"x" * (MAX_TEXT + 1)).text("search")
+    assert (refused.value.code, refused.value.attr) == ("max_length", "search")
+
+
+@pytest.mark.parametrize("value", [-(2**63) - 1, -(10**40)])
+def test_numbers_have_a_lower_end_too(value: int) -> None:
+    query = Query(f"actor={value}".encode())
+    assert query.integer("actor", cut=True) == MIN_BIGINT
+    with pytest.raises(Invalid) as refused:
+        query.integer("actor")
+    assert (refused.value.code, refused.value.attr) == ("min_value", "actor")
