@@ -108,6 +108,12 @@ class GitController(Controller):
     async def upload_pack(self, request: Request[Any, Any, Any]) -> Response[Any]:
         """The branch, or a pack of what the client lacks."""
         body = await body_of(request)
+        try:
+            return await self._answer(request, body)
+        except wire.Unsupported as error:
+            return whole(wire.failure(str(error)))
+
+    async def _answer(self, request: Request[Any, Any, Any], body: bytes) -> Response[Any]:
         if wire.version_of(header_of(request, b"git-protocol")) < 2:
             fetch = wire.fetch_v0(body)
             return whole(b"") if fetch is None else await answer(request, fetch, 0)

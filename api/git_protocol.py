@@ -35,6 +35,19 @@ CAPABILITIES_V2 = (AGENT, b"ls-refs=unborn", b"fetch=shallow wait-for-done", b"s
 
 MAX_DEPTH = 2**31 - 1
 
+# What would change the answer and is not done, with what is. Clients ask for most of it only where it is advertised.
+UNSUPPORTED = {
+    b"deepen-not": "this repository has one branch and no tags; use --depth or --shallow-since",
+    b"filter": "this repository sends whole objects only; use --depth to fetch less",
+    b"want-ref": "this repository takes ids only",
+    b"packfile-uris": "this repository sends packs itself only",
+    b"sideband-all": "this repository multiplexes packs only",
+}
+
+
+class Unsupported(Exception):
+    """A request that git can make, for something that this repository does not do; the text is for the user."""
+
 
 class Mark(NamedTuple):
     """A packet without data: the end of a message, or of a section of it."""
@@ -199,8 +212,8 @@ class _Lines:
             if not value.isdigit() or len(value) > 18:
                 raise malformed()
             self.numbers[word] = int(value)
-        elif word == b"deepen-not":
-            raise Invalid("This repository has one branch; deepen by number or by date.")
+        elif word in UNSUPPORTED:
+            raise Unsupported(f"{word.decode()}: {UNSUPPORTED[word]}")
         elif not value:
             # Whatever else a client may wish for (no-progress, ofs-delta, include-tag) changes nothing here.
             self.flags.add(word)

@@ -83,6 +83,8 @@ def verify(data_dir: Path | None, as_json: bool) -> None:
             click.echo(f"{'ok    ' if check.holds else 'BROKEN'}  {check.name}")
             for finding in check.findings:
                 click.echo(f"          {finding}")
+        for note in verdict.notes:
+            click.echo(f"note    {note}")
         click.echo(f"{verdict.events} events of {verdict.streams} streams up to position {verdict.position}")
     if not verdict.sound:
         raise SystemExit(1)

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha1
 from typing import NamedTuple
 
+from domain.content import is_unsafe
+
 # Numbers that packs give to the types of objects.
 COMMIT, TREE, BLOB, REF_DELTA = 1, 2, 3, 7
 NAMES = {COMMIT: b"commit", TREE: b"tree", BLOB: b"blob"}
@@ -26,6 +28,7 @@ MAX_SEGMENT = 255  # bytes of a file name, as file systems have it
 # What git keeps for itself and checks out for nobody, in the disguises that file systems would see through: characters
 # that one of them ignores, spaces and dots at the end that another drops, its streams and short names.
 IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+ATTRIBUTES = re.compile(r"(\.gitattributes|gitatt~[0-9])[ .]*(:.*)?", re.IGNORECASE | re.DOTALL)
 RESERVED = re.compile(r"(\.git|git~[0-9]|\.gitmodules|gitmod~[0-9])[ .]*(:.*)?", re.IGNORECASE | re.DOTALL)
 
 
@@ -64,8 +67,18 @@ def oid_of(kind: int, *parts: bytes) -> bytes:
 def holds(path: str) -> bool:
     """Whether a checkout can have this path; one file that it cannot have would break the checkout of all.
 
-    The commits that exist were made by this rule, so that another one would give them other ids.
+    Attributes of git are left out: they would change how files, of others too, are checked out.
     """
+    return held_before(path) and not is_unsafe(path) and not has_attributes(path)
+
+
+def has_attributes(path: str) -> bool:
+    """Whether git reads the file for how to check out others."""
+    return ATTRIBUTES.fullmatch(IGNORED.sub("", path.rpartition("/")[2])) is not None
+
+
+def held_before(path: str) -> bool:
+    """The rule for commits from before there was ``.gitattributes`` at the root; another one would give them other ids."""
     # The file of that name is in every skill, so there is no such folder.
     return not path.startswith("SKILL.md/") and all(
         len(segment.encode()) <= MAX_SEGMENT and not RESERVED.fullmatch(IGNORED.sub("", segment))

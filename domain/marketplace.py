@@ -11,6 +11,10 @@ FOLDER = ".claude-plugin"
 MARKETPLACE = "marketplace.json"
 PLUGIN = "plugin.json"
 
+# At the root, so that a checkout has the bytes that every other way gives, whatever a user has set.
+ATTRIBUTES_FILE = ".gitattributes"
+ATTRIBUTES = b"* -text\n"
+
 OWNER = "Skald"
 DOMAIN = "skald.invalid"  # no mail ever arrives there
 

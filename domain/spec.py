@@ -4,6 +4,7 @@
 """
 
 import re
+import unicodedata
 from bisect import bisect_left
 from collections.abc import Collection
 from typing import Any, Literal, Protocol
@@ -34,6 +35,16 @@ FENCE = re.compile(rb" {0,3}(`{3,}|~{3,})")
 INLINE_CODE = re.compile(rb"(?<!`)(`+)(?!`)[^`\n]*\1")
 # What Windows or git cannot check out.
 UNPORTABLE = re.compile(r'^.*(?:[<>:"|?*]|[. ](?=/|$)|(?:^|/)\.git(?=/|$)).*$', re.MULTILINE | re.IGNORECASE)
+
+# Devices of Windows, whatever their extension and in any folder.
+DEVICE = r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])"
+DEVICES = re.compile(rf"^(?:.*/)?{DEVICE} *(?:[.:/].*)?$", re.MULTILINE | re.IGNORECASE)
+DEVICE_NAME = re.compile(DEVICE)
+MAX_SEGMENT = 255  # bytes, of nearly all file systems
+LONG = re.compile(r"^.*[^/\n]{64}.*$", re.MULTILINE)  # so many characters may be more bytes
+ATTRIBUTES = re.compile(
+    r"^(?:.*/)?(?:\.gitattributes|gitatt~[0-9])[ .]*(?::[^/\n]*)?$", re.MULTILINE | re.IGNORECASE
+)
 
 LEFT_OUT = "left_out_path"
 
@@ -79,6 +90,8 @@ def of_fields(fields: Fields) -> list[Problem]:
     )
     no_text = [key for key, value in fields.metadata.items() if type(value) is not str]
     found = [_unknown_key(key) for key in unknown[:MAX_OF_A_KIND]]
+    if DEVICE_NAME.fullmatch(fields.name):
+        found.append(msgspec.structs.replace(_device(fields.name), path="SKILL.md"))
     if (more := len(unknown) - MAX_OF_A_KIND) > 0:
         found.append(Problem("unknown_key", f"{more:,} more keys are none of the specification."))
     found += [
@@ -129,14 +142,68 @@ def of_paths(paths: Collection[str]) -> list[Problem]:
         Problem("unportable_path", f"Not every system can check out the path '{path}'.", path)
         for path in UNPORTABLE.findall("\n".join(paths))[:MAX_OF_A_KIND]
     ]
-    seen: dict[str, str] = {}
+    joined = "\n".join(paths)
+    found += [_device(path) for path in DEVICES.findall(joined)[:MAX_OF_A_KIND]]
+    found += [
+        Problem(
+            "long_segment",
+            f"A part of the path '{path}' has more than {MAX_SEGMENT} bytes; no system takes it.",
+            path,
+        )
+        for path in [path for path in LONG.findall(joined) if _is_long(path)][:MAX_OF_A_KIND]
+    ]
+    found += [
+        Problem(
+            "left_out_of_git",
+            f"Git leaves '{path}' out: it would change how the files of all are checked out.",
+            path,
+        )
+        for path in ATTRIBUTES.findall(joined)[:MAX_OF_A_KIND]
+    ]
+    return found + _clashes(paths)
+
+
+def _device(path: str) -> Problem:
+    return Problem(
+        "device_name", f"Windows has no file or folder as in '{path}': it is the name of a device.", path
+    )
+
+
+def _is_long(path: str) -> bool:
+    return any(len(segment.encode()) > MAX_SEGMENT for segment in path.split("/"))
+
+
+def _clashes(paths: Collection[str]) -> list[Problem]:
+    """Paths that are one where a file system folds case or composes characters, files and folders alike."""
+    found: list[Problem] = []
+    files: dict[str, str] = {}
     for path in paths:
-        other = seen.setdefault(path.lower(), path)
+        other = files.setdefault(_folded(path), path)
         if other is not path:
             found.append(
                 Problem("case_clash", f"'{path}' and '{other}' are one file where case does not count.", path)
             )
+    for path in paths:
+        folded = _folded(path)
+        at = folded.find("/")
+        while at >= 0:
+            if (file := files.get(folded[:at])) is not None:
+                found.append(
+                    Problem(
+                        "case_clash",
+                        f"'{file}' is a file and the folder of '{path}' at once where case does not count.",
+                        path,
+                    )
+                )
+                break
+            at = folded.find("/", at + 1)
     return found
+
+
+def _folded(path: str) -> str:
+    if path.isascii():
+        return path.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
 
 
 def of_left_out(paths: Collection[str]) -> list[Problem]:

@@ -16,6 +16,7 @@ from projections.git_history import (
     NotRendered,
     Object,
     State,
+    attributes_since,
     blobs_of,
     changes_after,
     read_tree,
@@ -64,7 +65,7 @@ async def _still_has(conn: Connection, project_id: int, sequence: int) -> bool:
 
 
 async def _of_project(conn: Connection, project_id: int, until: int, sequence: int) -> AsyncIterator[str]:
-    line = Line(project_id, State(0, -1, None, None, until), b"", 0, {})
+    line = Line(project_id, State(0, -1, None, None, until, await attributes_since(conn)), b"", 0, {})
     line.begin()
     after, more = 0, True
     while more:

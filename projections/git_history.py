@@ -5,8 +5,9 @@ The tables ``git_repositories``, ``git_commits`` and ``git_objects`` are only ev
 """
 
 import asyncio
+import logging
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from weakref import WeakValueDictionary
@@ -35,6 +36,7 @@ TOPICS = [
 
 BATCH = 200  # events of one transaction
 READ_AT_ONCE = 16 * 2**20  # bytes of contents in memory at a time
+TOLD = 5  # paths in one line of the log
 MAX_DEPTH = 50  # deltas to apply for one tree, as git itself has it
 
 # With the project in the lower bits; the classes of the other locks are small numbers.
@@ -108,7 +110,13 @@ INSERT INTO git_repositories (project_id, position, sequence) VALUES (%s, %s, %s
 ON CONFLICT (project_id) DO UPDATE SET position = excluded.position, sequence = excluded.sequence
 """
 
+# Of an older release, commits before this position stay without the file of attributes, so that they keep their ids. The
+# table is no part of what FORGET drops.
+SELECT_SINCE = "SELECT since FROM git_attributes"
+
 FORGET = "TRUNCATE git_repositories, git_commits, git_objects"
+
+logger = logging.getLogger(__name__)
 
 manifest_decoder = msgspec.json.Decoder(tuple[FileRef, ...])
 
@@ -160,13 +168,17 @@ class Commit(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, frozen=True):
-    """How far the commits go (``sequence`` -1: there is none), and how far the log of the project does."""
+    """How far the commits go (``sequence`` -1: there is none), and how far the log of the project does.
+
+    Commits of positions from ``since`` on have git's attributes at the root, and no others.
+    """
 
     position: int
     sequence: int
     head: bytes | None
     skills: bytes | None
     until: int
+    since: int = 0
 
     @property
     def complete(self) -> bool:
@@ -217,6 +229,12 @@ async def read_state(conn: Connection, project_id: int) -> State:
     return State(position, sequence, head, skills, until)
 
 
+async def attributes_since(conn: Connection) -> int:
+    row = await (await conn.execute(SELECT_SINCE)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 async def read_tree(conn: Connection, project_id: int, oid: bytes) -> tuple[bytes, int]:
     """The bytes of a tree, and by how many deltas they are stored."""
     params = {"project": project_id, "oid": oid}
@@ -231,7 +249,14 @@ async def _extend(conn: Connection, project_id: int, state: State) -> None:
     changes = await changes_after(conn, project_id, state.position, state.until)
     blobs = await blobs_of(conn, changes, await _known_of(conn, project_id, changes))
     trees = (await read_tree(conn, project_id, state.skills)) if state.skills else (b"", 0)
+    state = msgspec.structs.replace(state, since=await attributes_since(conn))
     line = await asyncio.to_thread(_commit_all, project_id, state, trees, changes, blobs, {})
+    if line.left_out:
+        paths = ", ".join(line.left_out[:TOLD])
+        logger.warning(
+            "%d files are left out of the git repository of project %d: %s",
+            len(line.left_out), project_id, paths,
+        )  # fmt: skip
     again = await _depths_of(conn, project_id, {commit.skills for commit in line.commits} - {None})
     if again:
         # Some trees were there before, as after a restore: what builds on them counts from their real depth.
@@ -380,6 +405,9 @@ class Line:
         self._project_id = project_id
         self.sequence = state.sequence
         self._head = state.head
+        self._since = state.since
+        # Paths with the names of their skills, as far as commits of this line lack them.
+        self.left_out: list[str] = []
         self.objects: list[Object] = []
         self.commits: list[Commit] = []
         # The tree of all skills: its entries by their order, its id, its bytes, and by how many deltas it is stored.
@@ -390,6 +418,7 @@ class Line:
         self._depth = depth
         self._depths = dict(depths)
         self._marketplace = self._whole(BLOB, marketplace.marketplace(project_id))
+        self._attributes = self._whole(BLOB, marketplace.ATTRIBUTES)
 
     def begin(self) -> None:
         """The first commit, with a marketplace and no skill."""
@@ -403,8 +432,10 @@ class Line:
         if change.number is None:
             self._remove(change.name)
         else:
-            held = {file.path: file for file in change.files if git.holds(file.path)}
+            holds = self._rule(change)
+            held = {file.path: file for file in change.files if holds(file.path)}
             left_out = [file.path for file in change.files if file.path not in held]
+            self.left_out += [f"{change.name}/{path}" for path in left_out]
             leaves = {path: blobs.files[file.ref.digest] for path, file in held.items()}
             oid = blobs.skills[change.position]
             folders = git.folders({SKILL_MD: Leaf(oid, False), **leaves})
@@ -424,13 +455,18 @@ class Line:
         """Go on without the rows so far."""
         self.objects, self.commits, self._depths = [], [], {}
 
+    def _rule(self, change: Change) -> Callable[[str], bool]:
+        return git.holds if change.position >= self._since else git.held_before
+
     def _objects_before(self, change: Change, blobs: Blobs) -> set[bytes]:
         """What the version before had in its folders: no reader of the commit before needs it again."""
         if change.topic in ("skill.created", "skill.restored"):
             return set()
-        leaves = {
-            file.path: blobs.files[file.ref.digest] for file in change.files_before if git.holds(file.path)
-        }
+        holds = self._rule(change)
+        if any(holds(file.path) != git.held_before(file.path) for file in change.files_before):
+            # It may be from before the rule, and have had more; to list again what is there is no harm.
+            return set()
+        leaves = {file.path: blobs.files[file.ref.digest] for file in change.files_before if holds(file.path)}
         return {*git.folders(leaves), *(leaf.oid for leaf in leaves.values())}
 
     def _put(self, name: str, tree: bytes) -> None:
@@ -497,9 +533,11 @@ class Line:
         top = [Entry(FOLDER, marketplace.FOLDER.encode(), folder.oid)]
         if self._skills is not None:
             top.append(Entry(FOLDER, marketplace.SKILLS.encode(), self._skills))
+        attributes = [self._attributes] if position >= self._since else []
+        top += [Entry(FILE, marketplace.ATTRIBUTES_FILE.encode(), one.oid) for one in attributes]
         root = self._whole(TREE, git.encode_tree(top))
         commit = self._whole(COMMIT, git.encode_commit(root.oid, self._head, who, seconds, message))
-        own = [commit, root, folder, plugin]
+        own = [commit, root, folder, plugin, *attributes]
         self.objects += [*own, *new]
         self._head = commit.oid
         skills = [self._skills] if self._skills is not None else []

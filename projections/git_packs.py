@@ -6,7 +6,7 @@ for to the newest that it wants.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from hashlib import sha1
 from typing import Any, NamedTuple
 
@@ -236,7 +236,7 @@ async def _trees(conn: Connection, project_id: int, oids: Sequence[bytes]) -> li
 async def pack(pool: Pool, project_id: int, plan: Plan) -> AsyncIterator[bytes]:
     """The bytes of a pack. No connection is held while a part is on its way, and no more than a part is in memory."""
     digest = sha1(usedforsecurity=False)
-    there = plan.bases.union(plan.oids)
+    places = {oid: place for place, oid in enumerate(plan.oids)} | dict.fromkeys(plan.bases, -1)
 
     def counted(part: bytes) -> bytes:
         digest.update(part)
@@ -246,7 +246,7 @@ async def pack(pool: Pool, project_id: int, plan: Plan) -> AsyncIterator[bytes]:
     for at in range(0, len(plan.oids), ROWS_AT_ONCE):
         oids = plan.oids[at : at + ROWS_AT_ONCE]
         # A reader that leaves cancels what it waits for, and a query that is cancelled costs its connection.
-        rows = await asyncio.shield(asyncio.ensure_future(_read(pool, project_id, oids, there)))
+        rows = await asyncio.shield(asyncio.ensure_future(_read(pool, project_id, oids, places)))
         for group in _groups(rows):
             digests = {row[6] for row in group if row[6] is not None}
             data = await asyncio.shield(asyncio.ensure_future(_contents(pool, digests))) if digests else {}
@@ -257,15 +257,17 @@ async def pack(pool: Pool, project_id: int, plan: Plan) -> AsyncIterator[bytes]:
 Row = tuple[Any, ...]
 
 
-async def _read(pool: Pool, project_id: int, oids: Sequence[bytes], there: Collection[bytes]) -> list[Row]:
-    """Rows of objects; a tree whose base the client will not have is whole."""
+async def _read(pool: Pool, project_id: int, oids: Sequence[bytes], places: Mapping[bytes, int]) -> list[Row]:
+    """Rows of objects in the order of ``oids``. A tree is whole unless the client has its base by then: some clients read
+    a pack once, from its start, and ``places`` tells where in it everything is."""
     async with pool.connection() as conn:
         cursor = await conn.execute(SELECT_OBJECTS, (project_id, list(oids)), binary=True)
         rows = await cursor.fetchall()
         if len(rows) != len(oids):
             raise LookupError(f"{len(oids) - len(rows)} objects of the repository of {project_id} are gone")
+        rows.sort(key=lambda row: places[row[0]])
         for place, (oid, kind, _, _, base, *_) in enumerate(rows):
-            if base is not None and base not in there:
+            if base is not None and places.get(base, len(places)) > places[oid]:
                 tree, _ = await read_tree(conn, project_id, oid)
                 rows[place] = (oid, kind, len(tree), git.compress(tree), None, None, None)
         return rows

@@ -44,6 +44,16 @@ WHERE named.digest IS NOT NULL
 
 PARKED = "SELECT follower || ' ' || position || ': ' || error FROM dead_letters ORDER BY position LIMIT %s"
 
+# Files of old versions that today's rules refuse (see domain.content.is_unsafe).
+LEFT_OUT = """
+SELECT artifacts.name || ' version ' || number || ' has files that are left out of every answer; publish it without them'
+FROM versions
+JOIN artifacts USING (stream_id)
+JOIN contents ON contents.digest = versions.package
+WHERE position('"code":"left_out_path"'::bytea IN contents.bytes) > 0
+ORDER BY versions.position DESC LIMIT %s
+"""
+
 CHECKS = {
     "positions without gaps, times in order": GAPS,
     "streams contiguous": STREAMS,
@@ -71,6 +81,8 @@ class Verdict(msgspec.Struct, frozen=True):
     events: int
     streams: int
     checks: tuple[Check, ...]
+    # What is as it should be, and worth to know.
+    notes: tuple[str, ...] = ()
 
     @property
     def sound(self) -> bool:
@@ -85,6 +97,7 @@ async def verify(dsn: str, *, progress: Progress | None = None) -> Verdict:
     conn = await connect(dsn, application_name="skald-verify")
     async with conn:
         checks = [Check(name, await _findings(conn, sql)) for name, sql in CHECKS.items()]
+        notes = await _findings(conn, LEFT_OUT)
         checks.append(
             Check("commits of git are what the log gives", await git_check.differences(conn, SAMPLE))
         )
@@ -92,12 +105,12 @@ async def verify(dsn: str, *, progress: Progress | None = None) -> Verdict:
         report = await rebuild(dsn, progress=progress)
     except ContentLost as lost:
         checks.append(Check("read models are the fold of the log", (f"nobody can tell: {lost}",)))
-        return Verdict(lost.position, lost.events, lost.streams, tuple(checks))
+        return Verdict(lost.position, lost.events, lost.streams, tuple(checks), notes)
     checks += [
         Check("read models are the fold of the log", _sentences(report.differences)),
         Check("rendered parts are stored", report.missing_parts[:SAMPLE]),
     ]
-    return Verdict(report.position, report.events, report.streams, tuple(checks))
+    return Verdict(report.position, report.events, report.streams, tuple(checks), notes)
 
 
 async def _findings(conn: Connection, sql: str) -> tuple[str, ...]:

@@ -30,11 +30,12 @@ class ArchiveError(Exception):
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """``archive.json``: the format, the last position and how much there is."""
+    """``archive.json``: the format, the last position and how much there is; from which position on git has attributes."""
 
     format: int
     position: int
     contents: int
+    git_attributes_since: int = 0
 
 
 class ArchivedEvent(msgspec.Struct, frozen=True):
@@ -58,7 +59,7 @@ SELECT position, stream_id, stream_version, topic, state, recorded_at, project_i
        correlation_id
 FROM events WHERE position > %s ORDER BY position LIMIT %s
 """
-COUNTS = "SELECT (SELECT coalesce(max(position), 0) FROM events), (SELECT count(*) FROM contents)"
+COUNTS = "SELECT (SELECT coalesce(max(position), 0) FROM events), (SELECT count(*) FROM contents), (SELECT since FROM git_attributes)"
 PROJECTS = "SELECT row_to_json(projects)::text FROM projects ORDER BY id"
 USERS = "SELECT row_to_json(users)::text FROM users ORDER BY id"
 ORGANIZATIONS = "SELECT row_to_json(organizations)::text FROM organizations ORDER BY id"
@@ -71,7 +72,7 @@ def export(dsn: str, path: Path, *, progress: Progress | None = None) -> Content
     with psycopg.connect(dsn, application_name="skald-export") as conn:
         conn.isolation_level = IsolationLevel.REPEATABLE_READ
         conn.read_only = True
-        row = conn.execute(COUNTS).fetchone() or (0, 0)
+        row = conn.execute(COUNTS).fetchone() or (0, 0, 0)
         about = Contents(FORMAT, *row)
         temporary = path.with_name(path.name + ".part")
         with tarfile.open(temporary, "w:gz", compresslevel=6) as tar:
@@ -141,6 +142,7 @@ def _load(
             if about.format != FORMAT:
                 raise ArchiveError(f"this is format {about.format}; this version reads format {FORMAT}")
             _check_empty(conn)
+            conn.execute("UPDATE git_attributes SET since = %s", (about.git_attributes_since,))
         elif about is None:
             raise ArchiveError("archive.json has to come first")
         elif folder == "contents":

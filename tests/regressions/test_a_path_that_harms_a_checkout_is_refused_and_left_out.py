@@ -197,4 +197,6 @@ async def test_what_an_older_release_stored_is_made_anew(fresh_database_url: str
         rows = conn.execute("SELECT stream_id FROM versions WHERE package IS NULL").fetchall()
     assert rows == [(old.id,)]
     assert await rebuild.complete(fresh_database_url)
-    assert (await verify(fresh_database_url)).sound
+    verdict = await verify(fresh_database_url)
+    assert verdict.sound
+    assert [note.partition(" has")[0] for note in verdict.notes] == ["old version 1"]

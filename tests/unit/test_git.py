@@ -70,14 +70,25 @@ def test_a_delta_copies_what_is_longer_than_one_instruction() -> None:
 @pytest.mark.parametrize(
     "path",
     [".git", "a/.git/config", ".GIT", ".git ", ".git. .", ".git::$INDEX_ALLOCATION", "git~1", ".g\u200cit", ".gitmodules",
-     "a/gitmod~1", "a" * 256, "ü" * 128],
+     "a/gitmod~1", "a" * 256, "ü" * 128, "SKILL.md/x", "skill.md/x", ".gitattributes", "a/.GitAttributes ", "gitatt~1"],
 )  # fmt: skip
 def test_what_no_checkout_can_have(path: str) -> None:
     assert not git.holds(path)
 
 
 @pytest.mark.parametrize(
-    "path", [".gitignore", ".github/x.yml", "git", "a.git", ".git2", "git~x", "a" * 255, ".gitattributes"]
+    "path",
+    [
+        ".gitignore",
+        ".github/x.yml",
+        "git",
+        "a.git",
+        ".git2",
+        "git~x",
+        "a" * 255,
+        "gitattributes",
+        ".gitattributes/x",
+    ],
 )
 def test_what_is_near_to_it_is_held(path: str) -> None:
     assert git.holds(path)
