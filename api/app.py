@@ -214,7 +214,7 @@ async def wire(
     stack.push_async_callback(share_limiter.close)
     state.mcp = McpDoor(app, allowed_origins=config.mcp_origins)
     stack.push_async_callback(state.mcp.close)
-    state.histories = Histories(pool)
+    state.histories = Histories(pool, left_out=metrics.git_left_out.inc)
     # A connection for the probes alone: behind the requests they would tell how long the queue is, and not who is well.
     probes = await open_pool(config.database_url, size=1, timeout=DATABASE_PATIENCE)
     stack.push_async_callback(probes.close)

@@ -60,6 +60,11 @@ class Metrics:
             buckets=BATCH_BUCKETS,
             registry=registry,
         )
+        self.git_left_out = Counter(
+            "skald_git_left_out_total",
+            "Files that new commits of git repositories lack, because git cannot hold them.",
+            registry=registry,
+        )
         self.append_seconds = Histogram(
             "skald_append_seconds",
             "Time of one append transaction.",

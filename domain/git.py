@@ -73,8 +73,8 @@ def holds(path: str) -> bool:
 
 
 def has_attributes(path: str) -> bool:
-    """Whether git reads the file for how to check out others."""
-    return ATTRIBUTES.fullmatch(IGNORED.sub("", path.rpartition("/")[2])) is not None
+    """Whether git reads the file for how to check out others; it takes a folder of that name for a fault."""
+    return any(ATTRIBUTES.fullmatch(IGNORED.sub("", segment)) for segment in path.split("/"))
 
 
 def held_before(path: str) -> bool:

@@ -43,7 +43,7 @@ DEVICE_NAME = re.compile(DEVICE)
 MAX_SEGMENT = 255  # bytes, of nearly all file systems
 LONG = re.compile(r"^.*[^/\n]{64}.*$", re.MULTILINE)  # so many characters may be more bytes
 ATTRIBUTES = re.compile(
-    r"^(?:.*/)?(?:\.gitattributes|gitatt~[0-9])[ .]*(?::[^/\n]*)?$", re.MULTILINE | re.IGNORECASE
+    r"^(?:.*/)?(?:\.gitattributes|gitatt~[0-9])[ .]*(?:[:/].*)?$", re.MULTILINE | re.IGNORECASE
 )
 
 LEFT_OUT = "left_out_path"

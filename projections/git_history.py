@@ -188,8 +188,10 @@ class State(msgspec.Struct, frozen=True):
 class Histories:
     """The repositories of all projects. One process works on a project, and one task of this process asks for it."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, left_out: Callable[[int], None] = lambda count: None) -> None:
+        """``left_out`` takes how many files new commits lack, because git cannot hold them."""
         self._pool = pool
+        self._left_out = left_out
         self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
     async def head(self, project_id: int) -> bytes:
@@ -200,10 +202,12 @@ class Histories:
             return state.head
         lock = self._locks.setdefault(project_id, asyncio.Lock())
         async with lock:
-            return await bring_forward(self._pool, project_id)
+            return await bring_forward(self._pool, project_id, self._left_out)
 
 
-async def bring_forward(pool: Pool, project_id: int) -> bytes:
+async def bring_forward(
+    pool: Pool, project_id: int, left_out: Callable[[int], None] = lambda count: None
+) -> bytes:
     """Make the commits that are missing, a transaction a batch; return the id of the last one."""
     while True:
         async with pool.connection() as conn, conn.transaction():
@@ -212,7 +216,7 @@ async def bring_forward(pool: Pool, project_id: int) -> bytes:
             state = await read_state(conn, project_id)
             if state.head is not None and state.complete:
                 return state.head
-            await _extend(conn, project_id, state)
+            left_out(await _extend(conn, project_id, state))
 
 
 async def forget(conn: Connection) -> None:
@@ -245,7 +249,8 @@ async def read_tree(conn: Connection, project_id: int, oid: bytes) -> tuple[byte
     return whole, len(deltas)
 
 
-async def _extend(conn: Connection, project_id: int, state: State) -> None:
+async def _extend(conn: Connection, project_id: int, state: State) -> int:
+    """Make the next commits; how many files they lack."""
     changes = await changes_after(conn, project_id, state.position, state.until)
     blobs = await blobs_of(conn, changes, await _known_of(conn, project_id, changes))
     trees = (await read_tree(conn, project_id, state.skills)) if state.skills else (b"", 0)
@@ -265,6 +270,7 @@ async def _extend(conn: Connection, project_id: int, state: State) -> None:
     await _insert(conn, INSERT_COMMITS, project_id, [msgspec.structs.astuple(one) for one in line.commits])
     position = changes[-1].position if len(changes) == BATCH else state.until
     await conn.execute(UPSERT_STATE, (project_id, position, line.sequence))
+    return len(line.left_out)
 
 
 async def _depths_of(conn: Connection, project_id: int, oids: Collection[bytes | None]) -> dict[bytes, int]:

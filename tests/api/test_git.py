@@ -66,6 +66,7 @@ def test_a_project_without_skills_is_an_empty_marketplace(git: Git) -> None:
     assert git("ls-files", cwd=folder).split() == [
         ".claude-plugin/marketplace.json",
         ".claude-plugin/plugin.json",
+        ".gitattributes",
     ]
     name = f"skald-{git.project_id}"
     catalogue = json.loads((folder / ".claude-plugin/marketplace.json").read_bytes())
@@ -223,13 +224,13 @@ def test_the_files_are_those_of_the_api(git: Git, author: Author) -> None:
 
 
 def test_paths_that_no_checkout_can_have_are_left_out_and_named(git: Git, author: Author) -> None:
-    files = [file(path, "x") for path in (".git/config", "a/.GIT/x", "a/kept.txt", "b" * 300, ".gitmodules")]
+    files = [file(path, "x") for path in (".gitattributes", "a/.GitAttributes", "a/kept.txt", "b" * 300)]
     author.create("one", files=files)
     folder = git.clone("safe")
     assert sorted(git.files(folder)) == ["one/SKILL.md", "one/a/kept.txt"]
     message = git("log", "-1", "--format=%b", cwd=folder)
     assert "Left out, because git cannot hold these paths:" in message
-    assert "  a/.GIT/x" in message
+    assert "  a/.GitAttributes" in message
 
 
 def test_since_a_date(git: Git, author: Author) -> None:

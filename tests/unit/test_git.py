@@ -70,7 +70,7 @@ def test_a_delta_copies_what_is_longer_than_one_instruction() -> None:
 @pytest.mark.parametrize(
     "path",
     [".git", "a/.git/config", ".GIT", ".git ", ".git. .", ".git::$INDEX_ALLOCATION", "git~1", ".g\u200cit", ".gitmodules",
-     "a/gitmod~1", "a" * 256, "ü" * 128, "SKILL.md/x", "skill.md/x", ".gitattributes", "a/.GitAttributes ", "gitatt~1"],
+     "a/gitmod~1", "a" * 256, "ü" * 128, "SKILL.md/x", "skill.md/x", ".gitattributes", "a/.GitAttributes ", "gitatt~1", "b/.gitattributes/x"],
 )  # fmt: skip
 def test_what_no_checkout_can_have(path: str) -> None:
     assert not git.holds(path)
@@ -87,7 +87,7 @@ def test_what_no_checkout_can_have(path: str) -> None:
         "git~x",
         "a" * 255,
         "gitattributes",
-        ".gitattributes/x",
+        ".gitattributes2/x",
     ],
 )
 def test_what_is_near_to_it_is_held(path: str) -> None:
