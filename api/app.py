@@ -13,59 +13,60 @@ from redis.asyncio import Redis
 
 import projections
 import store
-from api import metrics as measuring
-from api.admission import Admission
-from api.application import Application
-from api.attempts import FailedAttempts
-from api.audit import AuditController
-from api.auth import Authenticator
-from api.board import Board
-from api.closing import when_told_to_end
-from api.commands import Commands
-from api.compression import Compression
+from api.access.attempts import FailedAttempts
+from api.access.authenticate import Authenticator
+from api.access.authorize import Authorizer
+from api.access.me import IdentityController
+from api.access.rate_limit import RateLimiter
+from api.cache.log_follower import LogFollower
+from api.cache.positions import StreamPositions
+from api.cache.reader import Renderers, RepresentationCache
+from api.cache.shared_memory import SharedMemoryCache
+from api.commands.execute import Commands
+from api.commands.locks import RunningCommands
+from api.commands.repository import Repository
 from api.config import GC_THRESHOLD, ApiConfig
-from api.cors import Cors
-from api.errors import EXCEPTION_HANDLERS
-from api.feed import EventSchemaController, FeedController
-from api.forwarded import PublicAddress, SubPath, TrustedProxies
-from api.gate import Gate
-from api.git import GitController
-from api.health import DATABASE_PATIENCE, Health, HealthController
-from api.history import PromptHistoryController, SkillHistoryController
-from api.hot import HotPath
-from api.identity import IdentityController
-from api.locks import RunningCommands
-from api.logs import set_up_logging
-from api.marks import Marks
-from api.mcp import McpDoor, mcp_endpoint
-from api.observability import AccessLog, Observability
-from api.options import Options
-from api.packages import PackagesController
-from api.prompts import PromptsController
-from api.rate_limit import RateLimiter
-from api.reader import Reader, Renderers
-from api.reference import ReferenceController
-from api.repository import Repository
-from api.shares import ShareDoor, SharesController
-from api.skills import SkillsController
-from api.tail import Tail
-from api.webhooks import WebhooksController
-from api.well_known import HANDLERS as DISCOVERY
-from api.well_known import Discovery
-from domain.archives import Limits
+from api.events.audit import AuditController
+from api.events.controller import EventSchemaController, FeedController
+from api.fast.hot import HotPath
+from api.git.controller import GitController
+from api.http.errors import EXCEPTION_HANDLERS
+from api.http.proxies import PublicAddress, SubPath, TrustedProxies
+from api.mcp.endpoint import McpEndpoint, mcp_endpoint
+from api.openapi.reference import ReferenceController
+from api.prompts.controller import PromptsController
+from api.prompts.history import PromptHistoryController
+from api.server import metrics as measuring
+from api.server.admission import Admission
+from api.server.application import Application
+from api.server.compression import Compression
+from api.server.cors import Cors
+from api.server.health import DATABASE_TIMEOUT, Health, HealthController
+from api.server.logs import set_up_logging
+from api.server.observability import AccessLog, Observability
+from api.server.options import Options
+from api.server.shutdown import when_told_to_end
+from api.sharing.controller import SharesController, ShareTokens
+from api.sharing.well_known import HANDLERS as DISCOVERY
+from api.sharing.well_known import Discovery
+from api.skills.controller import SkillsController
+from api.skills.history import SkillHistoryController
+from api.skills.packages import PackagesController
+from api.webhooks.controller import WebhooksController
+from domain.formats.archives import Limits
 from domain.prompts import Prompt
 from domain.skills import Skill
-from projections import prompts, skills, versions
-from projections.artifacts import Kind
-from projections.git_history import Histories
-from projections.prompts import PromptKind
-from projections.redis_views import RedisViews
-from projections.skills import SkillKind
-from store.appender import Appender
-from store.pool import open_pool
-from store.quick import QuickConnection
-from store.room import Room
-from store.sealing import sealer_of
+from projections.git.history import Histories
+from projections.read import prompts, skills, versions
+from projections.read.prompts import PromptKind
+from projections.read.skills import SkillKind
+from projections.redis.views import RedisViews
+from projections.write.artifacts import Kind
+from store.log.appender import Appender
+from store.postgres.pool import open_pool
+from store.postgres.quick import QuickConnection
+from store.postgres.room import Room
+from store.tables.sealing import sealer_of
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ def route_handlers() -> list[Any]:
     ]
 
 
-def create_app(config: ApiConfig, board: Board | None = None) -> Any:
+def create_app(config: ApiConfig, board: SharedMemoryCache | None = None) -> Any:
     """The application; its lifespan opens what it needs and closes it again.
 
     All processes of a host share ``run_dir``, and those of one master a ``board`` that was made before they were forked.
@@ -124,7 +125,7 @@ def create_app(config: ApiConfig, board: Board | None = None) -> Any:
         async with AsyncExitStack() as stack:
             await wire(app, config, metrics, stack, board)
             if hot is not None:
-                hot.arm(app, metrics, config.max_body_bytes)
+                hot.configure(app, metrics, config.max_body_bytes)
             gc.collect()
             gc.freeze()
             gc.set_threshold(*GC_THRESHOLD)
@@ -158,17 +159,21 @@ def edge(app: Any, config: ApiConfig, *, roots: Collection[str]) -> Any:
 def prepare(run_dir: Path) -> measuring.Metrics:
     """Make what the processes of a host share, each if it is not there, and so find out early what is wrong with ``run_dir``."""
     run_dir.mkdir(parents=True, exist_ok=True)
-    Marks(run_dir / MARKS).close()
+    StreamPositions(run_dir / MARKS).close()
     RunningCommands(run_dir / COMMANDS).close()
     return measuring.open_metrics(run_dir / "metrics")
 
 
 async def wire(
-    app: Litestar, config: ApiConfig, metrics: measuring.Metrics, stack: AsyncExitStack, board: Board | None
+    app: Litestar,
+    config: ApiConfig,
+    metrics: measuring.Metrics,
+    stack: AsyncExitStack,
+    board: SharedMemoryCache | None,
 ) -> None:
     """Open everything in order; ``stack`` closes it in the opposite one."""
     state: Any = app.state
-    marks = Marks(config.run_dir / MARKS)
+    marks = StreamPositions(config.run_dir / MARKS)
     stack.callback(marks.close)
     pool = state.pool = await open_pool(
         config.database_url, size=config.pool_size, timeout=config.pool_timeout
@@ -177,7 +182,7 @@ async def wire(
     redis = open_redis(config)
     if redis is not None:
         stack.push_async_callback(redis.aclose)
-    tail = state.tail = Tail(config.database_url, marks, found_again=pool.check)
+    tail = state.tail = LogFollower(config.database_url, marks, found_again=pool.check)
     await tail.start()
     stack.push_async_callback(tail.close)
     room = Room(config.database_dir)
@@ -202,7 +207,7 @@ async def wire(
     proxies = TrustedProxies(config.trusted_proxies)
     state.public_address = PublicAddress(proxies, config.public_url)
     attempts = FailedAttempts(proxies, per_minute=config.failed_attempts_per_minute)
-    state.gate = Gate(Authenticator(pool, marks), limiter, attempts)
+    state.gate = Authorizer(Authenticator(pool, marks), limiter, attempts)
     share_limiter = RateLimiter(
         redis,
         per_minute=config.share_rate_limit_per_minute,
@@ -212,11 +217,11 @@ async def wire(
     )
     share_limiter.start()
     stack.push_async_callback(share_limiter.close)
-    state.mcp = McpDoor(app, allowed_origins=config.mcp_origins)
+    state.mcp = McpEndpoint(app, allowed_origins=config.mcp_origins)
     stack.push_async_callback(state.mcp.close)
     state.histories = Histories(pool, left_out=metrics.git_left_out.inc)
     # A connection for the probes alone: behind the requests they would tell how long the queue is, and not who is well.
-    probes = await open_pool(config.database_url, size=1, timeout=DATABASE_PATIENCE)
+    probes = await open_pool(config.database_url, size=1, timeout=DATABASE_TIMEOUT)
     stack.push_async_callback(probes.close)
     switched_off = {"cache", "streams"} if redis is None else set()
     if state.sealer is None:
@@ -233,7 +238,7 @@ async def wire(
     )
     quick = QuickConnection(config.database_url, versions.ALONE)
     stack.push_async_callback(quick.close)
-    state.reader = Reader(
+    state.reader = RepresentationCache(
         pool,
         marks,
         RedisViews(redis) if redis is not None else None,
@@ -246,7 +251,7 @@ async def wire(
     state.discovery = Discovery(
         pool,
         state.reader,
-        ShareDoor(pool, marks),
+        ShareTokens(pool, marks),
         share_limiter,
         proxies,
         attempts,

@@ -1,6 +1,6 @@
 """GETs by name that this process has not cached: read from Redis, or from PostgreSQL, against the bare driver in the same loop.
 
-``python -m benchmarks.cold`` measures, in a process of its own: ``Reader.get`` with a cache that holds nothing, so that each
+``python -m benchmarks.cold`` measures, in a process of its own: ``RepresentationCache.get`` with a cache that holds nothing, so that each
 call goes out, wired as in an API process; and the drivers alone, fetching the same bytes by one key. What both lack is HTTP.
 """
 
@@ -21,20 +21,20 @@ import uvloop
 from redis.asyncio import Redis
 
 from api.app import RENDERERS, open_redis
+from api.cache.log_follower import LogFollower
+from api.cache.positions import StreamPositions
+from api.cache.reader import RepresentationCache
 from api.config import GC_THRESHOLD, ApiConfig
-from api.marks import Marks
-from api.reader import Reader
-from api.tail import Tail
 from benchmarks import document
 from benchmarks.figures import Load, Summary, ratios, show_ratio
 from benchmarks.plan import Plan
 from benchmarks.report import Table
 from benchmarks.stage import Stage, client, cpu_seconds, followers, measured, service
-from projections import versions
-from projections.redis_views import RedisViews, key_of
-from store.log import head
-from store.pool import connect, open_pool
-from store.quick import QuickConnection
+from projections.read import versions
+from projections.redis.views import RedisViews, key_of
+from store.log.log import head
+from store.postgres.pool import connect, open_pool
+from store.postgres.quick import QuickConnection
 
 CONCURRENT = (1, 8, 32)
 NAMES = 400
@@ -59,7 +59,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """One row: ``read`` is ``Reader.get``, ``bare`` the driver."""
+    """One row: ``read`` is ``RepresentationCache.get``, ``bare`` the driver."""
 
     source: str
     concurrent: int
@@ -158,22 +158,24 @@ async def measure(job: Job) -> list[Measured]:
 @asynccontextmanager
 async def reader_of(
     config: ApiConfig, redis: Redis | None
-) -> AsyncIterator[tuple[Reader, "Counter[tuple[str, str]]"]]:
+) -> AsyncIterator[tuple[RepresentationCache, "Counter[tuple[str, str]]"]]:
     """A reader as the service wires it, and what it counted; without Redis it has PostgreSQL only."""
     counted: Counter[tuple[str, str]] = Counter()
 
     def count(cache: str, result: str) -> None:
         counted[cache, result] += 1
 
-    marks = Marks()
+    marks = StreamPositions()
     pool = await open_pool(config.database_url, size=config.pool_size, timeout=config.pool_timeout)
-    tail = Tail(config.database_url, marks)
+    tail = LogFollower(config.database_url, marks)
     await tail.start()
     views = RedisViews(redis) if redis is not None else None
     quick = QuickConnection(config.database_url, versions.ALONE)
     try:
         yield (
-            Reader(pool, marks, views, RENDERERS, capacity=config.cache_bytes, count=count, quick=quick),
+            RepresentationCache(
+                pool, marks, views, RENDERERS, capacity=config.cache_bytes, count=count, quick=quick
+            ),
             counted,
         )
     finally:
@@ -183,7 +185,7 @@ async def reader_of(
         marks.close()
 
 
-async def fill(job: Job, redis: Redis, reader: Reader, names: list[str]) -> None:
+async def fill(job: Job, redis: Redis, reader: RepresentationCache, names: list[str]) -> None:
     """Read until Redis has every value and its follower has seen the whole log."""
     keys = [key_of(job.project_id, KIND, name) for name in names]
     views = RedisViews(redis)
@@ -198,7 +200,9 @@ async def fill(job: Job, redis: Redis, reader: Reader, names: list[str]) -> None
 
 
 @asynccontextmanager
-async def selects(job: Job, connections: int, reader: Reader, names: list[str]) -> AsyncIterator[Get]:
+async def selects(
+    job: Job, connections: int, reader: RepresentationCache, names: list[str]
+) -> AsyncIterator[Get]:
     """The driver alone: one row by its primary key, the answer's own bytes in it."""
     idle: asyncio.Queue[Any] = asyncio.Queue()
     conns = [await connect(job.database_url) for _ in range(connections)]

@@ -25,12 +25,12 @@ from benchmarks.plan import Plan
 from benchmarks.report import Table
 from benchmarks.stage import Server, Stage, client, cpu_seconds, measured, service
 from domain.skills import Changes, Skill
-from projections.artifacts import Step, fold
-from projections.skills import SkillKind
-from store import identity
-from store.log import Commit, append
-from store.mapper import to_stored
-from store.pool import connect
+from projections.read.skills import SkillKind
+from projections.write.artifacts import AppliedEvent, fold
+from store.log.log import Commit, append
+from store.log.mapper import to_stored
+from store.postgres.pool import connect
+from store.tables import identity
 
 PAGE = 1000
 STREAM = 500  # events of one skill, in one commit
@@ -151,11 +151,11 @@ async def fill(on: Stage, events: int) -> tuple[int, str]:
                 body=document.body(number),
             )
             texts = {contents[0].digest: contents[0].data}
-            steps = [Step(skill.fork(), skill.pending[-1], project.id, 1, texts)]
+            steps = [AppliedEvent(skill.fork(), skill.pending[-1], project.id, 1, texts)]
             for version in range(1, STREAM):
                 changes = Changes(description=f"Version {version} of a document of common size.")
                 contents += skill.publish(changes, version_id=uuid4(), base_version=version, texts={})
-                steps.append(Step(skill.fork(), skill.pending[-1], project.id, 1, texts))
+                steps.append(AppliedEvent(skill.fork(), skill.pending[-1], project.id, 1, texts))
             pending = skill.collect_events()
             rows = fold(steps, kinds)
             commit = Commit(

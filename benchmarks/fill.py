@@ -8,12 +8,12 @@ from uuid import uuid4
 
 from benchmarks import document
 from domain.skills import Changes, Skill
-from projections.artifacts import Step, fold
-from projections.rebuild import KINDS
-from store import identity
-from store.connection import Connection
-from store.log import Commit, append
-from store.mapper import to_stored
+from projections.rebuild.rebuild import KINDS
+from projections.write.artifacts import AppliedEvent, fold
+from store.log.log import Commit, append
+from store.log.mapper import to_stored
+from store.postgres.connection import Connection
+from store.tables import identity
 
 EMAIL = "bench@example.com"
 SCOPES = ("llm_skill:write", "llm_prompt:write", "event:read")
@@ -61,12 +61,12 @@ def _commits(project_id: int, count: int, versions: int, first: int) -> Iterator
             body=text,
         )
         texts = {content.digest: content.data for content in contents}
-        steps = [Step(skill.fork(), skill.pending[-1], project_id, 1, texts)]
+        steps = [AppliedEvent(skill.fork(), skill.pending[-1], project_id, 1, texts)]
         for version in range(2, versions + 1):
             # A field that no search looks at, as most changes are.
             changes = Changes(license=f"Terms {version}")
             contents += skill.publish(changes, version_id=uuid4(), base_version=skill.number, texts=texts)
-            steps.append(Step(skill.fork(), skill.pending[-1], project_id, 1, texts))
+            steps.append(AppliedEvent(skill.fork(), skill.pending[-1], project_id, 1, texts))
         pending = skill.collect_events()
         for begin in range(0, len(pending), EVENTS):
             rows = fold(steps[begin : begin + EVENTS], KINDS)

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from cli.http import serve
+from cli.server.http import serve
 from cli.settings import Settings
 
 ANSWER = "BENCH_ANSWER"  # the file that holds it

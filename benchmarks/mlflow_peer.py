@@ -32,8 +32,8 @@ from benchmarks.plan import Plan
 from benchmarks.pressure import Push, Pushed
 from benchmarks.report import Table
 from benchmarks.stage import Server, Stage, free_port, measured, service
-from cli.child import Child
-from store.pool import connect
+from cli.process.child import Child
+from store.postgres.pool import connect
 
 VERSION = "3.17.2"
 PACKAGES = (f"mlflow=={VERSION}", "psycopg2-binary")

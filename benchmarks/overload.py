@@ -18,7 +18,7 @@ from benchmarks.plan import Plan
 from benchmarks.pressure import RETRYABLE, Push, Pushed, at
 from benchmarks.report import Table
 from benchmarks.stage import Server, Stage, measured, service
-from store.pool import connect
+from store.postgres.pool import connect
 
 TIMES = 4.0  # the capacity
 CONNECTIONS = 32  # by which the capacity is measured, with all of them busy

@@ -20,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 from benchmarks import document
 from benchmarks.figures import Load
 from domain.skills import Changes, Skill
-from store.mapper import EventMapper
+from store.log.mapper import EventMapper
 
 
 class PeerJob(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from litestar.params import FromPath
 
 from benchmarks import document
 from benchmarks.peer import Peer, environment
-from cli.http import serve
+from cli.server.http import serve
 from cli.settings import Settings
 from domain.content import Edit
 from domain.skills import Changes, Skill

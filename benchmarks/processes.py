@@ -11,7 +11,7 @@ from benchmarks.figures import Summary, ratios, show_ratio
 from benchmarks.plan import Plan
 from benchmarks.report import Table
 from benchmarks.stage import PROJECT, Stage, service
-from store.pool import connect
+from store.postgres.pool import connect
 
 PROCESSES = (1, 2, 4)
 CONNECTIONS = 32

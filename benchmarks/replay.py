@@ -21,17 +21,17 @@ from benchmarks.feed import fill
 from benchmarks.plan import Plan
 from benchmarks.report import Table
 from benchmarks.stage import Stage
-from cli.memory import collect_seldom
+from cli.operator.memory import collect_seldom
 from cli.schema import migrate
 from domain.content import Ref
 from domain.skills import Skill, SkillCreated, SkillPublished
-from projections import contents
-from projections.artifacts import Step, fold
-from projections.rebuild import BATCH, KINDS, replay
-from store import archive
-from store.log import Recorded, read_after
-from store.mapper import decode
-from store.pool import connect
+from projections.read import contents
+from projections.rebuild.rebuild import BATCH, KINDS, replay
+from projections.write.artifacts import AppliedEvent, fold
+from store.log import archive
+from store.log.log import Recorded, read_after
+from store.log.mapper import decode
+from store.postgres.pool import connect
 
 TARGET = 50_000.0  # events a second through the fold
 
@@ -120,7 +120,7 @@ def fold_all(events: list[Recorded], bodies: Mapping[bytes, bytes]) -> float:
             event = decode(recorded.topic, recorded.state)
             state.evolve(event)
             states[recorded.stream_id] = state
-            steps.append(Step(state, event, recorded.project_id or 0, recorded.actor_id, bodies))
+            steps.append(AppliedEvent(state, event, recorded.project_id or 0, recorded.actor_id, bodies))
         fold(steps, KINDS)
     return process_time() - started
 

@@ -15,7 +15,7 @@ from benchmarks.plan import Plan
 from benchmarks.report import Table
 from benchmarks.stage import Server, Stage, service
 from benchmarks.versions import timed
-from store.pool import connect
+from store.postgres.pool import connect
 
 TARGET = 2.0  # times the p50 of the smallest
 REQUESTS = 20  # of each kind in a round

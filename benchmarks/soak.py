@@ -32,12 +32,12 @@ from benchmarks.plan import Plan
 from benchmarks.pressure import Client, at
 from benchmarks.report import Table
 from benchmarks.stage import PATIENCE, Stage, free_port, measured
-from cli.child import Child
+from cli.process.child import Child
 from cli.schema import migrate
-from cli.serve import is_ready
+from cli.server.serve import is_ready
 from cli.settings import Settings
-from store import identity
-from store.pool import connect
+from store.postgres.pool import connect
+from store.tables import identity
 
 FLAT = 0.10  # of the memory at the start
 CLIENTS = 8
@@ -231,7 +231,7 @@ def api_processes(serve: int) -> list[int]:
             with contextlib.suppress(OSError):
                 pid = int(entry.name)
                 parents[pid] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                if parents[pid] == serve and b"cli.http" in (entry / "cmdline").read_bytes():
+                if parents[pid] == serve and b"cli.server.http" in (entry / "cmdline").read_bytes():
                     masters.add(pid)
     return sorted(pid for pid, parent in parents.items() if parent in masters)
 

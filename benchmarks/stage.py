@@ -19,13 +19,13 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from benchmarks.floor import ANSWER, Fixed
-from cli.child import Child
-from cli.embedded import EmbeddedServers
+from cli.embedded.servers import EmbeddedServers
+from cli.process.child import Child
 from cli.schema import migrate
-from cli.serve import check_port, is_ready
+from cli.server.serve import check_port, is_ready
 from cli.settings import Settings
-from store import identity
-from store.pool import connect
+from store.postgres.pool import connect
+from store.tables import identity
 
 PROJECT = "/api/projects/{project_id}/llm_skills"
 DEFAULT_CACHE = Settings().cache_bytes
@@ -123,7 +123,7 @@ def service(
         (run_dir / "answer").write_bytes(msgspec.json.encode(answer))
     if peer:
         env["BENCH_PEER"] = on.peer_url
-    module = "benchmarks.peer_http" if peer else "cli.http" if answer is None else "benchmarks.floor"
+    module = "benchmarks.peer_http" if peer else "cli.server.http" if answer is None else "benchmarks.floor"
     with (run_dir / "log").open("wb") as log:
         child = Child(module, [sys.executable, "-m", module], env=env, output=log)
     try:

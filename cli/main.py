@@ -12,30 +12,32 @@ from cli.output import show_json
 from domain.errors import Refused
 
 SKILLS = {
-    "login": Lazy("cli.login", "login", "Keep the address and key of a service."),
-    "logout": Lazy("cli.login", "logout", "Forget a key."),
-    "push": Lazy("cli.push", "push", "Publish the skills of folders, as far as they changed."),
-    "pull": Lazy("cli.pull", "pull", "Write skills of the service into a folder."),
-    "list": Lazy("cli.browse", "list_skills", "List skills or prompts."),
-    "show": Lazy("cli.browse", "show", "Show a skill, one of its files, or a prompt."),
-    "log": Lazy("cli.browse", "log", "Tell what happened to a skill or prompt, newest first."),
-    "diff": Lazy("cli.browse", "diff", "Show what differs between versions, or from a folder."),
+    "login": Lazy("cli.client.login", "login", "Keep the address and key of a service."),
+    "logout": Lazy("cli.client.login", "logout", "Forget a key."),
+    "push": Lazy("cli.client.push", "push", "Publish the skills of folders, as far as they changed."),
+    "pull": Lazy("cli.client.pull", "pull", "Write skills of the service into a folder."),
+    "list": Lazy("cli.client.browse", "list_skills", "List skills or prompts."),
+    "show": Lazy("cli.client.browse", "show", "Show a skill, one of its files, or a prompt."),
+    "log": Lazy("cli.client.browse", "log", "Tell what happened to a skill or prompt, newest first."),
+    "diff": Lazy("cli.client.browse", "diff", "Show what differs between versions, or from a folder."),
 }
 SERVICE = {
-    "serve": Lazy("cli.operate", "serve", "Run the service: API, followers, PostgreSQL and Valkey."),
-    "worker": Lazy("cli.operate", "worker", "Run the followers of the log alone."),
-    "migrate": Lazy("cli.operate", "migrate", "Bring the database up to date."),
-    "config": Lazy("cli.operate", "config", "Show every setting."),
-    "project": Lazy("cli.identity", "project", "Create projects."),
-    "user": Lazy("cli.identity", "user", "Create and erase users."),
-    "key": Lazy("cli.identity", "key", "Create, list and revoke keys."),
-    "share": Lazy("cli.shares", "share", "Create, list and revoke addresses for installers."),
-    "verify": Lazy("cli.history", "verify", "Check that the database is what the log says."),
-    "replay": Lazy("cli.history", "replay", "Make the read models anew from the log."),
-    "export": Lazy("cli.history", "export_log", "Write the log to a file, to be imported elsewhere."),
-    "import": Lazy("cli.history", "import_log", "Read such a file into an empty service."),
-    "backup": Lazy("cli.backup", "backup", "Write the whole database to a file."),
-    "restore": Lazy("cli.backup", "restore", "Put such a file in the place of the database."),
+    "serve": Lazy("cli.operator.operate", "serve", "Run the service: API, followers, PostgreSQL and Valkey."),
+    "worker": Lazy("cli.operator.operate", "worker", "Run the followers of the log alone."),
+    "migrate": Lazy("cli.operator.operate", "migrate", "Bring the database up to date."),
+    "config": Lazy("cli.operator.operate", "config", "Show every setting."),
+    "project": Lazy("cli.operator.identity", "project", "Create projects."),
+    "user": Lazy("cli.operator.identity", "user", "Create and erase users."),
+    "key": Lazy("cli.operator.identity", "key", "Create, list and revoke keys."),
+    "share": Lazy("cli.operator.shares", "share", "Create, list and revoke addresses for installers."),
+    "verify": Lazy("cli.operator.history", "verify", "Check that the database is what the log says."),
+    "replay": Lazy("cli.operator.history", "replay", "Make the read models anew from the log."),
+    "export": Lazy(
+        "cli.operator.history", "export_log", "Write the log to a file, to be imported elsewhere."
+    ),
+    "import": Lazy("cli.operator.history", "import_log", "Read such a file into an empty service."),
+    "backup": Lazy("cli.operator.backup", "backup", "Write the whole database to a file."),
+    "restore": Lazy("cli.operator.backup", "restore", "Put such a file in the place of the database."),
 }
 
 
@@ -86,7 +88,7 @@ def _of_database(error: Exception) -> tuple[str, str] | None:
         return None  # a command that knows no database
     import psycopg
 
-    from store.migrate import MigrationError
+    from store.postgres.migrate import MigrationError
 
     match error:
         case MigrationError():

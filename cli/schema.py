@@ -5,8 +5,8 @@ from pathlib import Path
 
 import projections
 import store
-from projections import rebuild
-from store.migrate import migrate as apply
+from projections.rebuild import rebuild
+from store.postgres.migrate import migrate as apply
 
 FOLDERS = tuple(Path(str(room.__file__)).parent / "migrations" for room in (store, projections))
 

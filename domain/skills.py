@@ -155,7 +155,7 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
 class Skill(Versioned, kw_only=True):
     """One life of a skill name, from its creation to its archive.
 
-    ``frontmatter`` holds what an imported SKILL.md says beside the fields, as source lines (see ``domain.skill_md``).
+    ``frontmatter`` holds what an imported SKILL.md says beside the fields, as source lines (see ``domain.formats.skill_md``).
     Commands return the contents that must be stored with their events.
     """
 

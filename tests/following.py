@@ -5,17 +5,19 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from workers.follower import Leader
-from workers.news import News
+from workers.news import EventBuffer
 from workers.task import Task
 
 
 @asynccontextmanager
-async def following(url: str, *makers: Callable[[News], Leader], processes: int = 1) -> AsyncIterator[None]:
+async def following(
+    url: str, *makers: Callable[[EventBuffer], Leader], processes: int = 1
+) -> AsyncIterator[None]:
     """What the makers make, with one source of news for each of as many processes as a host would have."""
     stop = asyncio.Event()
     tasks: list[Task] = []
     for _ in range(processes):
-        news = News()
+        news = EventBuffer()
         tasks += [news, *(make(news) for make in makers)]
     running = [asyncio.create_task(task.run(url, stop)) for task in tasks]
     try:

@@ -12,12 +12,12 @@ from domain.events import Event
 from domain.prompts import Prompt, PromptChanges
 from domain.skills import Changes, File, FileEdits, Skill
 from domain.versioned import Versioned
-from projections import artifacts
-from projections.artifacts import Kind, Step
-from projections.prompts import PromptKind
-from projections.skills import SkillKind
-from store.log import Commit, Idempotency
-from store.mapper import to_stored
+from projections.read.prompts import PromptKind
+from projections.read.skills import SkillKind
+from projections.write import artifacts
+from projections.write.artifacts import AppliedEvent, Kind
+from store.log.log import Commit, Idempotency
+from store.log.mapper import to_stored
 
 KINDS: dict[str, Kind] = {Skill.KIND: SkillKind(), Prompt.KIND: PromptKind()}
 
@@ -37,7 +37,8 @@ def commit_of(
     events = artifact.collect_events()
     data: dict[bytes, bytes] = {**(known or {}), **{content.digest: content.data for content in contents}}
     steps = [
-        Step(state, event, project_id, actor_id, data) for state, event in states_after(artifact, events)
+        AppliedEvent(state, event, project_id, actor_id, data)
+        for state, event in states_after(artifact, events)
     ]
     folded = artifacts.fold(steps, KINDS)
     claims: list[Any] = [(project_id, artifact.KIND, artifact.name)]

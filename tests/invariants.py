@@ -20,10 +20,10 @@ from domain.labels import LabelRemoved, LabelSet
 from domain.prompts import Prompt
 from domain.skills import Skill
 from domain.versioned import Versioned, VersionEvent
-from projections.artifacts import Kind, Step
-from projections.prompts import PromptKind
-from projections.skills import SkillKind
-from store.mapper import decode
+from projections.read.prompts import PromptKind
+from projections.read.skills import SkillKind
+from projections.write.artifacts import AppliedEvent, Kind
+from store.log.mapper import decode
 
 Connection = psycopg.Connection[Any]
 Rows = set[tuple[Any, ...]]
@@ -192,7 +192,7 @@ def fold(conn: Connection) -> dict[str, Rows]:
         artifact.evolve(event)
         name: Name = (project, artifact.KIND, artifact.name)
         if isinstance(event, VersionEvent):
-            view = KINDS[artifact.KIND].view(Step(artifact, event, project, actor, contents))
+            view = KINDS[artifact.KIND].view(AppliedEvent(artifact, event, project, actor, contents))
             body, details, outline = view.body, view.details.ref.digest, view.outline
             manifest = view.manifest.ref.digest if view.manifest else None
             package = view.package.ref.digest if view.package else None

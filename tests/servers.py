@@ -37,8 +37,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from redis.asyncio import Redis
 
-from cli.child import Child
-from cli.embedded import EmbeddedServers
+from cli.embedded.servers import EmbeddedServers
+from cli.process.child import Child
 from cli.schema import migrate
 
 ROOT = Path(__file__).parent.parent
@@ -341,7 +341,7 @@ class RunningService:
         return descendants(self.child.pid)
 
     def pid_of(self, part: str) -> int:
-        """The pid of its direct child whose command line has ``part``, such as ``bin/postgres`` or ``cli.http``."""
+        """The pid of its direct child whose command line has ``part``, such as ``bin/postgres`` or ``cli.server.http``."""
         [pid] = [
             pid for pid, (parent, line) in _processes().items() if parent == self.child.pid and part in line
         ]

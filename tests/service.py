@@ -27,10 +27,10 @@ from typing import Any, Self, TypeVar
 import httpx
 import pytest
 
-from cli.child import Child
-from store import identity
-from store.connection import Connection
-from store.pool import connect
+from cli.process.child import Child
+from store.postgres.connection import Connection
+from store.postgres.pool import connect
+from store.tables import identity
 from tests.servers import ROOT, descendants, free_port
 
 T = TypeVar("T")
@@ -152,7 +152,9 @@ class Service:
 
     def start(self) -> Self:
         """Start the processes and wait until they serve. Again after ``stop`` or ``kill``, on the same port."""
-        modules = [("api", ["cli.http"])] + ([("worker", ["cli.main", "worker"])] if self._followers else [])
+        modules = [("api", ["cli.server.http"])] + (
+            [("worker", ["cli.main", "worker"])] if self._followers else []
+        )
         for name, arguments in modules:
             with (self._folder / f"{name}.log").open("ab") as output:
                 self._children.append(

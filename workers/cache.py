@@ -1,7 +1,7 @@
 """Keeps the shared cache in Redis true: what an event touches goes, and the checkpoint vouches for what stays.
 
 It renders nothing: who reads a name first after a change gives the new value to all others. So it need not hurry: until
-the checkpoint has moved, the marks of the API processes (``api.marks``) tell them not to trust what the event has touched.
+the checkpoint has moved, the marks of the API processes (``api.cache.positions``) tell them not to trust what the event has touched.
 """
 
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from redis.asyncio import Redis
 
 from domain.keys import UserErased
 from domain.maintenance import ReadModelsReplaced
-from projections.feed import Named
-from projections.redis_views import RedisViews, key_of
-from store.connection import Connection
-from store.log import head
+from projections.events.feed import Named
+from projections.redis.views import RedisViews, key_of
+from store.log.log import head
+from store.postgres.connection import Connection
 from workers.follower import Follower
-from workers.news import News
+from workers.news import EventBuffer
 
 # An erased person may stand in any value, and replaced tables may have had anything in them.
 EVERYWHERE = {UserErased.TOPIC, ReadModelsReplaced.TOPIC}
@@ -27,7 +27,7 @@ class CacheFollower(Follower):
     name = "cache"
     gather = 0.1
 
-    def __init__(self, news: News, redis: Redis) -> None:
+    def __init__(self, news: EventBuffer, redis: Redis) -> None:
         super().__init__(news)
         self._views = RedisViews(redis)
 

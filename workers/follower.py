@@ -13,10 +13,10 @@ import psycopg
 from redis.exceptions import DataError as RedisDataError
 from redis.exceptions import RedisError
 
-from projections.feed import Named, read_named
-from store.connection import Connection
-from store.log import Recorded, check_gapless
-from workers.news import BATCH, News
+from projections.events.feed import Named, read_named
+from store.log.log import Recorded, check_gapless
+from store.postgres.connection import Connection
+from workers.news import BATCH, EventBuffer
 from workers.task import POLL, Task, first_line, sleep
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def is_outage(error: Exception) -> bool:
 class Leader(Task):
     """A task that runs in one process at a time, on a connection that holds its lock."""
 
-    def __init__(self, news: News) -> None:
+    def __init__(self, news: EventBuffer) -> None:
         self.news = news
         self._reported: tuple[int, float] = (-1, -inf)
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 from redis.asyncio import Redis
 
-from store.sealing import sealer_of
+from store.tables.sealing import sealer_of
 from workers.cache import CacheFollower
 from workers.follower import Leader
-from workers.news import News
+from workers.news import EventBuffer
 from workers.streams import MAX_BYTES, MAX_TOTAL_BYTES, Replay, StreamsFollower
 from workers.sweep import Sweeper
 from workers.webhooks import Options, WebhookFollower
@@ -36,9 +36,9 @@ async def run(
     """Run until ``stop`` is set. ``ready`` is called once they are started.
 
     Streams need Redis; webhooks need ``secret_keys``, by which their secrets are sealed.
-    Raises store.log.GapInLog, which no append can cause: then the log has been damaged and nothing may go on.
+    Raises store.log.log.GapInLog, which no append can cause: then the log has been damaged and nothing may go on.
     """
-    news = News()
+    news = EventBuffer()
     followers: list[Leader] = []
     redis = None
     if redis_url is not None:

@@ -10,19 +10,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 
-from projections.feed import Named, read_named
-from store import webhooks
-from store.connection import Connection
-from store.listening import Listener
-from store.log import CHANNEL, check_gapless, head
+from projections.events.feed import Named, read_named
+from store.log.log import CHANNEL, check_gapless, head
+from store.postgres.connection import Connection
+from store.postgres.listening import Listener
+from store.tables import webhooks
 from workers.task import POLL, Task
 
 BATCH = 500
 KEPT = 1000  # events; whoever is further behind than that is not waiting for news
 
 
-class News(Task):
-    """``end`` is the last position that is known, ``changes`` the ids of webhooks that changed (see ``take_changes``)."""
+class EventBuffer(Task):
+    """``end`` is the last position that is known, ``changes`` the ids of webhooks that changed (see ``drain_webhook_changes``)."""
 
     name = "news"
 
@@ -64,7 +64,7 @@ class News(Task):
         first = len(self._events) - behind
         return list(islice(self._events, first, first + BATCH))
 
-    def take_changes(self) -> set[str] | None:
+    def drain_webhook_changes(self) -> set[str] | None:
         """The webhooks that have changed since the last call; None when some may have changed unheard."""
         changes, self.changes = self.changes, set()
         return changes

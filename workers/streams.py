@@ -8,13 +8,13 @@ from typing import Literal
 
 from redis.asyncio import Redis
 
-from projections.cloudevents import cloudevent_json, subject_of, type_of, without_data
-from projections.feed import Named
-from projections.redis_streams import Entry, RedisStreams
-from store.connection import Connection
-from store.log import head
+from projections.events.cloudevents import cloudevent_json, subject_of, type_of, without_data
+from projections.events.feed import Named
+from projections.redis.streams import RedisStreams, StreamEntry
+from store.log.log import head
+from store.postgres.connection import Connection
 from workers.follower import Follower
-from workers.news import News
+from workers.news import EventBuffer
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class StreamsFollower(Follower):
 
     def __init__(
         self,
-        news: News,
+        news: EventBuffer,
         redis: Redis,
         *,
         maxlen: int = 10_000,
@@ -100,7 +100,7 @@ class StreamsFollower(Follower):
             return await self.begin(conn)
         return await self._heal(conn, position)
 
-    async def _publish(self, conn: Connection, after: int, last: int, entries: Sequence[Entry]) -> int:
+    async def _publish(self, conn: Connection, after: int, last: int, entries: Sequence[StreamEntry]) -> int:
         applied = await self._streams.apply(after, last, entries)
         if applied is None:
             # Flushed or restored: go on from what Redis says now.
@@ -133,13 +133,13 @@ class StreamsFollower(Follower):
         return int(row[0]) if row else 0
 
 
-def _entry(event: Named, base: str) -> Entry | None:
+def _entry(event: Named, base: str) -> StreamEntry | None:
     """What the feed of its project shows of an event; None when it belongs to none."""
     if event.project_id is None or event.kind is None or event.name is None:
         return None
     shown = cloudevent_json(event, event.kind, event.name, base)
     if len(shown) > MAX_EVENT:
         shown = without_data(shown, event, base)
-    return Entry(
+    return StreamEntry(
         event.project_id, event.position, shown, type_of(event.topic), subject_of(event.kind, event.name)
     )

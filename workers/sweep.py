@@ -5,8 +5,8 @@ import logging
 
 import psycopg
 
-from store import shares
-from store.pool import connect
+from store.postgres.pool import connect
+from store.tables import shares
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from time import monotonic
 import psycopg
 from redis.exceptions import RedisError
 
-from store.connection import Connection
-from store.pool import connect
+from store.postgres.connection import Connection
+from store.postgres.pool import connect
 
 logger = logging.getLogger(__name__)
 

@@ -21,16 +21,16 @@ import psycopg
 from standardwebhooks import Webhook as Signer
 
 from domain.webhooks import Schedule, matches
-from projections import feed
-from projections.cloudevents import cloudevent_json, subject_of, topic_of, type_of
-from store import webhooks as store
-from store.connection import Connection
-from store.log import head
-from store.pool import Pool, open_pool
-from store.sealing import CannotOpen, Sealer
-from store.webhooks import Attempt, Delivery, Moved, Replay, Webhook
+from projections.events import feed
+from projections.events.cloudevents import cloudevent_json, subject_of, topic_of, type_of
+from store.log.log import head
+from store.postgres.connection import Connection
+from store.postgres.pool import Pool, open_pool
+from store.tables import webhooks as store
+from store.tables.sealing import CannotOpen, Sealer
+from store.tables.webhooks import Attempt, Delivery, Moved, Replay, Webhook
 from workers.follower import Leader, park
-from workers.news import News
+from workers.news import EventBuffer
 from workers.outbound import open_client
 from workers.task import POLL
 
@@ -49,7 +49,7 @@ RETRY = 1.0  # seconds after the database failed an endpoint's task; doubled eac
 MAX_RETRY = 30.0
 IDLE = 60.0  # seconds after which an endpoint looks by itself
 SWEEP_EVERY = 600.0
-PATIENCE = 5.0  # seconds that requests under way have when the worker stops
+STOP_TIMEOUT = 5.0  # seconds that requests under way have when the worker stops
 GONE = 410
 MAX_ERROR = 500  # characters
 
@@ -72,7 +72,9 @@ class WebhookFollower(Leader):
 
     name = "webhooks"
 
-    def __init__(self, news: News, database_url: str, sealer: Sealer, options: Options | None = None) -> None:
+    def __init__(
+        self, news: EventBuffer, database_url: str, sealer: Sealer, options: Options | None = None
+    ) -> None:
         super().__init__(news)
         self._dsn = database_url
         self._sealer = sealer
@@ -87,7 +89,7 @@ class WebhookFollower(Leader):
             await self._tend(conn, stop, running, sender)
         finally:
             # When we are told to stop there is time; a leader that has lost its lock has none.
-            patience = PATIENCE if stop.is_set() else 0.0
+            patience = STOP_TIMEOUT if stop.is_set() else 0.0
             await asyncio.gather(*(endpoint.end(patience) for endpoint in running.values()))
             await client.aclose()
             await pool.close()
@@ -117,7 +119,7 @@ class WebhookFollower(Leader):
                 swept = monotonic()
             if self.news.changes == set():
                 await self.news.wait(seen, POLL)
-            changes = self.news.take_changes()
+            changes = self.news.drain_webhook_changes()
         await self._report(conn, seen, last=True)
 
     async def _look(self, conn: Connection, seen: int) -> tuple[int, set[int | None]]:

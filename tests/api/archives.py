@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from domain.archives import tar_gz_of, zip_of
+from domain.formats.archives import tar_gz_of, zip_of
 from tests.api.space import Space
 
 BODY = "# PDF forms\n\nRead the form, then fill it in.\n"

@@ -7,9 +7,9 @@ import pytest
 import pytest_asyncio
 
 from api.config import ApiConfig
-from store import identity
-from store.connection import Connection
-from store.pool import connect
+from store.postgres.connection import Connection
+from store.postgres.pool import connect
+from store.tables import identity
 from tests.api.prompt_space import PromptSpace
 from tests.api.space import Asgi, NewSpace, Space, open_space, running
 from tests.service import SECRET_KEY

@@ -10,9 +10,9 @@ import httpx
 
 from api.app import create_app
 from api.config import ApiConfig
-from store import identity
-from store.connection import Connection
-from store.log import head
+from store.log.log import head
+from store.postgres.connection import Connection
+from store.tables import identity
 
 Asgi = Any
 NewSpace = Callable[..., Awaitable["Space"]]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from store import identity
+from store.tables import identity
 from tests.api.space import NewSpace, Space, file, refusal, skill
 
 ADDRESSES = [

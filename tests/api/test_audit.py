@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
-from store import identity
+from store.tables import identity
 from tests.api.space import NewSpace, Space, refusal, skill
 
 ENTRY_KEYS = [
@@ -188,7 +188,7 @@ async def test_files_hold_the_same_entries(audited: Space, by: str) -> None:
 
 
 async def test_a_download_is_read_in_batches(audited: Space, monkeypatch: pytest.MonkeyPatch) -> None:
-    from api import audit as controller
+    from api.events import audit as controller
 
     monkeypatch.setattr(controller, "BATCH", 2)
     for number in range(5):

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from projections import blame as blaming
-from store import identity
+from projections.compare import blame as blaming
+from store.tables import identity
 from tests.api.prompt_space import PromptSpace, chat
 from tests.api.space import NewSpace, Space, file, refusal
 

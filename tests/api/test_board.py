@@ -7,13 +7,13 @@ from time import sleep
 import httpx
 import pytest
 
-from api import tail
-from api.marks import Marks
-from api.metrics import FLUSH_EVERY
-from api.reader import Reader
+from api.cache import log_follower as tail
+from api.cache.positions import StreamPositions
+from api.cache.reader import RepresentationCache
+from api.server.metrics import FLUSH_EVERY
 from benchmarks.load import exchange, get
 from benchmarks.places import spread
-from projections.versions import Version
+from projections.read.versions import Version
 from tests.api.space import Space, skill
 from tests.service import MakeService
 
@@ -58,22 +58,22 @@ async def test_a_version_is_shown_before_it_is_marked(space: Space, monkeypatch:
     """Between the two nobody would find it, and all who read the name would ask the database at once."""
     monkeypatch.setattr(tail, "LOOK_EVERY", 0.2)
     order: list[tuple[str, int]] = []
-    answer_write, raise_each = Reader.answer_write, Marks.raise_each
+    store_written, advance = RepresentationCache.store_written, StreamPositions.advance
 
     def shown(
-        self: Reader, project_id: int, kind: str, version: Version, position: int
+        self: RepresentationCache, project_id: int, kind: str, version: Version, position: int
     ) -> tuple[bytes, bytes]:
-        answer = answer_write(self, project_id, kind, version, position)
+        answer = store_written(self, project_id, kind, version, position)
         order.append(("shown", position))
         return answer
 
-    def marked(self: Marks, marks: Iterable[tuple[int, int]]) -> None:
+    def marked(self: StreamPositions, marks: Iterable[tuple[int, int]]) -> None:
         several = list(marks)
         order.extend(("marked", position) for _, position in several)
-        raise_each(self, several)
+        advance(self, several)
 
-    monkeypatch.setattr(Reader, "answer_write", shown)
-    monkeypatch.setattr(Marks, "raise_each", marked)
+    monkeypatch.setattr(RepresentationCache, "store_written", shown)
+    monkeypatch.setattr(StreamPositions, "advance", marked)
     await space.create()
     start = await space.head()
     await space.publish("pdf-forms", 1, body="two\n")
@@ -93,7 +93,7 @@ async def test_an_answer_that_cannot_be_made_is_an_error_for_its_caller_alone(
         raise RuntimeError("no answer")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Reader, "answer_write", broken)
+        patch.setattr(RepresentationCache, "store_written", broken)
         assert (await space.patch("pdf-forms", {"base_version": 1, "body": "two\n"})).status_code == 500
     # It is in the log all the same, and the next one follows it.
     assert (await space.show())["version"] == 2

@@ -14,7 +14,7 @@ from urllib.parse import quote, urljoin
 import httpx
 import pytest
 
-from domain.archives import tar_gz_of
+from domain.formats.archives import tar_gz_of
 from tests.gitting import Git
 from tests.mcp_client import Agent, connected
 from tests.people import Person

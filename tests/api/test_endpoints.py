@@ -5,7 +5,7 @@ import hashlib
 import re
 from time import monotonic
 
-from store import identity
+from store.tables import identity
 from tests.api.space import BODY, SKILL_KEYS, USER_KEYS, Space, file, skill
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")

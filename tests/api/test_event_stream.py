@@ -17,9 +17,9 @@ import httpx
 import pytest
 
 from domain.skills import Changes
-from store import identity
-from store.log import append
-from store.pool import connect
+from store.log.log import append
+from store.postgres.pool import connect
+from store.tables import identity
 from tests.histories import commit_of, new_skill
 from tests.service import MakeService, Service
 from tests.unit.test_cloudevents import VALID

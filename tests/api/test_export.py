@@ -11,7 +11,7 @@ import httpx
 import pytest
 import skills_ref  # type: ignore[import-untyped]
 
-from domain.archives import zip_of
+from domain.formats.archives import zip_of
 from tests.api.archives import FILES, PNG, export, packed, send, skill_md, unzipped
 from tests.api.space import NewSpace, Space, refusal
 

@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from store import identity
+from store.tables import identity
 from tests.api.prompt_space import PromptSpace
 from tests.api.space import NewSpace, Space, file, refusal
 from tests.unit.test_cloudevents import VALID

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api import git_protocol as wire
+from api.git import protocol as wire
 from tests.api.space import file, skill
 from tests.gitting import Git, git
 from tests.service import Service

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from store import identity
+from store.tables import identity
 from tests.api.prompt_space import PromptSpace, chat
 from tests.api.space import BODY, USER_KEYS, NewSpace, Space, file, refusal
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from store.pool import connect
+from store.postgres.pool import connect
 from tests.api.space import NewSpace, Space, file, refusal, skill
 
 WRITES: dict[str, tuple[str, str, dict[str, Any] | None]] = {

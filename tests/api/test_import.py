@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from domain.archives import zip_of
+from domain.formats.archives import zip_of
 from tests.api.archives import FILES, PNG, export, packed, send, skill_md, tarred, unzipped
 from tests.api.space import SKILL_KEYS, NewSpace, Space, refusal, skill
 from tests.service import Service

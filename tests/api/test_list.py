@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from store import identity
+from store.tables import identity
 from tests.api.space import Space
 
 

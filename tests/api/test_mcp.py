@@ -8,7 +8,7 @@ import time
 import httpx
 import pytest
 
-from api.mcp import check_origin
+from api.mcp.endpoint import check_origin
 from domain.errors import PermissionDenied
 from tests.mcp_client import ACCEPT, ERAS, agent_on, call, message, post
 from tests.service import MakeService, Service

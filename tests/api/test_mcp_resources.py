@@ -10,8 +10,8 @@ import yaml
 from mcp.shared.exceptions import MCPError
 from mcp_types import BlobResourceContents, TextContent, TextResourceContents
 
-from api.mcp_frontmatter import read_frontmatter
-from api.mcp_prompts import messages_of, variables_of
+from api.mcp.frontmatter import read_frontmatter
+from api.mcp.prompts import messages_of, variables_of
 from tests.mcp_client import ERAS, Agent, agent_on, message, post
 from tests.service import Service
 

@@ -14,10 +14,11 @@ import pytest_asyncio
 from litestar import Litestar
 from mcp.shared.exceptions import MCPError
 
-from api import schemas
 from api.app import route_handlers
-from api.mcp_tools import TOOLS, BoundTool, bind
-from api.openapi import operations_of
+from api.mcp.tools import TOOLS, BoundTool, bind
+from api.openapi.document import operations_of
+from api.prompts import schemas as prompt_schemas
+from api.skills import schemas as skill_schemas
 from tests.mcp_client import ERAS, Agent, agent_on, call, connected
 from tests.service import Service
 
@@ -330,14 +331,14 @@ def test_every_operation_that_changes_skills_and_prompts_is_a_tool_or_known_not_
 @pytest.mark.parametrize(
     ("tool", "body"),
     [
-        ("create_skill", schemas.CreateSkill),
-        ("edit_skill", schemas.PublishSkill),
-        ("add_skill_file", schemas.AddFile),
-        ("rename_skill_file", schemas.RenameFile),
-        ("duplicate_skill", schemas.DuplicateSkill),
-        ("create_prompt", schemas.CreatePrompt),
-        ("edit_prompt", schemas.PublishPrompt),
-        ("set_prompt_label", schemas.SetLabel),
+        ("create_skill", skill_schemas.CreateSkill),
+        ("edit_skill", skill_schemas.PublishSkill),
+        ("add_skill_file", skill_schemas.AddFile),
+        ("rename_skill_file", skill_schemas.RenameFile),
+        ("duplicate_skill", skill_schemas.DuplicateSkill),
+        ("create_prompt", prompt_schemas.CreatePrompt),
+        ("edit_prompt", prompt_schemas.PublishPrompt),
+        ("set_prompt_label", prompt_schemas.SetLabel),
     ],
 )
 def test_what_a_tool_takes_is_what_its_body_has(

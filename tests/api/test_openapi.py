@@ -9,10 +9,12 @@ import msgspec
 import pytest
 from litestar import Litestar
 
-from api import schemas
 from api.app import route_handlers
-from api.openapi import document
-from api.payload import decode
+from api.artifacts import fields
+from api.openapi.document import document
+from api.payload.decode import decode
+from api.prompts import schemas as prompt_schemas
+from api.skills import schemas as skill_schemas
 from domain.errors import Refused
 from tests.service import Service
 
@@ -24,7 +26,7 @@ OPERATIONS = {
 }
 REQUESTS = [
     struct
-    for struct in vars(schemas).values()
+    for struct in [*vars(skill_schemas).values(), *vars(prompt_schemas).values(), *vars(fields).values()]
     if isinstance(struct, type)
     and issubclass(struct, msgspec.Struct)
     and struct.__name__.startswith(
@@ -120,7 +122,7 @@ def test_the_service_takes_the_examples_of_bodies(struct: type[Any]) -> None:
 
 
 def test_white_space_in_patterns_is_what_the_service_cuts_off() -> None:
-    pattern = re.compile(f"[{schemas.WHITE}]")
+    pattern = re.compile(f"[{fields.WHITE}]")
     assert {chr(code) for code in range(0x110000) if chr(code).isspace()} == {
         chr(code) for code in range(0x110000) if pattern.match(chr(code))
     }
@@ -188,31 +190,31 @@ PATHS = [
 METADATA: list[Any] = [{}, {"a": None}, {"\0": 1}, None, []]
 VALUES: list[Any] = [None, 0, "", [], {}, False, "\n"]
 CASES: list[tuple[type[Any], dict[str, Any]]] = [
-    *((schemas.CreateSkill, {**LEAST, name: text}) for name, texts in TEXTS.items() for text in texts),
-    *((schemas.CreateSkill, {**LEAST, "allowed_tools": [tool]}) for tool in TOOLS),
-    *((schemas.AddFile, {"path": path, "content": ""}) for path in PATHS),
+    *((skill_schemas.CreateSkill, {**LEAST, name: text}) for name, texts in TEXTS.items() for text in texts),
+    *((skill_schemas.CreateSkill, {**LEAST, "allowed_tools": [tool]}) for tool in TOOLS),
+    *((skill_schemas.AddFile, {"path": path, "content": ""}) for path in PATHS),
     *(
-        (schemas.AddFile, {"path": "a", "content": "", "content_type": text})
+        (skill_schemas.AddFile, {"path": "a", "content": "", "content_type": text})
         for text in ("", " ", "a", " a", "a" * 100, "a" * 101, "\0")
     ),
-    *((schemas.CreateSkill, {**LEAST, "metadata": value}) for value in METADATA),
+    *((skill_schemas.CreateSkill, {**LEAST, "metadata": value}) for value in METADATA),
     *(
-        (schemas.CreatePrompt, {"name": name, "prompt": "p"})
+        (prompt_schemas.CreatePrompt, {"name": name, "prompt": "p"})
         for name in ("a", "A_b-1", " a ", "a" * 255, f" {'a' * 255}", "a" * 256, "New", "NEW ", "a.b", "", "a b", "_")
     ),
-    *((schemas.CreatePrompt, {"name": "a", "prompt": value}) for value in VALUES),
+    *((prompt_schemas.CreatePrompt, {"name": "a", "prompt": value}) for value in VALUES),
     *(
-        (schemas.CreatePrompt, {"name": "a", "prompt": "p", "version_description": text})
+        (prompt_schemas.CreatePrompt, {"name": "a", "prompt": "p", "version_description": text})
         for text in (None, "", "v" * 400, f" {'v' * 400} ", "v" * 401)
     ),
     *(
         (struct, {name: value})
-        for struct in (schemas.PublishSkill, schemas.PublishPrompt)
+        for struct in (skill_schemas.PublishSkill, prompt_schemas.PublishPrompt)
         for name, value in (
             ("base_version", 0), ("base_version", 1), ("base_version", "1"), ("base_version", None),
             ("edits", []), ("edits", [{"old": "", "new": ""}]), ("edits", [{"old": "a", "new": ""}]), ("edits", None),
             ("edits", [{"old": "a"}]),
-        ) if struct is schemas.PublishSkill or name == "edits"
+        ) if struct is skill_schemas.PublishSkill or name == "edits"
     ),
 ]  # fmt: skip
 
@@ -274,8 +276,13 @@ def test_the_document_and_its_page_are_served_without_a_key(running_service: Ser
 
 
 WRITES: list[tuple[str, Any, Any, list[Any]]] = [
-    ("llm_skills", schemas.CreateSkill, schemas.PublishSkill, [schemas.AddFile, schemas.RenameFile]),
-    ("llm_prompts", schemas.CreatePrompt, schemas.PublishPrompt, []),
+    (
+        "llm_skills",
+        skill_schemas.CreateSkill,
+        skill_schemas.PublishSkill,
+        [skill_schemas.AddFile, skill_schemas.RenameFile],
+    ),
+    ("llm_prompts", prompt_schemas.CreatePrompt, prompt_schemas.PublishPrompt, []),
 ]
 
 
@@ -290,6 +297,6 @@ def test_the_examples_of_writes_work_one_after_another(running_service: Service)
                 answer = client.patch(f"{resource}/name/{name}/", json=example)
                 assert answer.status_code == 200, answer.text
             for struct in extra:
-                path = "files" if struct is schemas.AddFile else "files-rename"
+                path = "files" if struct is skill_schemas.AddFile else "files-rename"
                 for example in struct.EXAMPLES.values():
                     assert client.post(f"{resource}/name/{name}/{path}/", json=example).is_success

@@ -10,7 +10,7 @@ import httpx
 import psycopg
 import pytest
 
-from store.log import LOCK
+from store.log.log import LOCK
 from tests.service import MakeService, Service
 
 LIMIT = 4

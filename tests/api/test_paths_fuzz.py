@@ -11,9 +11,9 @@ from urllib.parse import quote, urljoin
 import httpx
 from mcp_types import TextResourceContents
 
-from domain.archives import zip_of
 from domain.content import check_path
 from domain.errors import Invalid
+from domain.formats.archives import zip_of
 from tests.api.archives import skill_md
 from tests.api.space import file, skill
 from tests.gitting import Git, git

@@ -7,11 +7,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from api import hot
 from api.config import ApiConfig
-from api.http import Answer
-from store import flush
-from store.quick import QuickConnection
+from api.fast import hot
+from api.http.responses import Answer
+from store.postgres import pipeline as flush
+from store.postgres.quick import QuickConnection
 from tests.api.prompt_space import PromptSpace
 from tests.api.space import Asgi, Space, running
 
@@ -37,7 +37,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.extend(sql for sql, _ in batch)
         return await flushed(conn, batch)
 
-    flushed = flush.flush
+    flushed = flush.execute_pipeline
     monkeypatch.setattr(psycopg.AsyncConnection, "execute", counted)
     monkeypatch.setattr(flush, "flush", counted_flush)
     monkeypatch.setattr(QuickConnection, "select", counted_select)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from store import identity
+from store.tables import identity
 from tests.api.prompt_space import (
     BY_NAME_KEYS,
     FULL_KEYS,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from store import identity
+from store.tables import identity
 from tests.api.prompt_space import BY_NAME_KEYS, FULL_KEYS, ROW_KEYS, PromptSpace
 from tests.api.space import refusal
 

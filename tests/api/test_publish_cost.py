@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from store import appender, log
-from store.flush import flush
-from store.log import Appended, Commit, append
+from store.log import appender, log
+from store.log.log import Appended, Commit, append
+from store.postgres.pipeline import execute_pipeline
 from tests.api.space import Space, file
 
 
@@ -30,9 +30,9 @@ async def test_a_publish_is_three_statements(space: Space, monkeypatch: pytest.M
 
     async def counted(conn: Any, batch: Sequence[Any], *rest: Any) -> Any:
         flushed.append(len(batch))
-        return await flush(conn, batch, *rest)
+        return await execute_pipeline(conn, batch, *rest)
 
-    monkeypatch.setattr(log, "flush", counted)
+    monkeypatch.setattr(log, "execute_pipeline", counted)
     await space.publish("pdf-forms", 1, edits=[{"old": "x", "new": "y"}])
 
     # Contents and the lock; the event and its notification; the version, as one and as the latest.

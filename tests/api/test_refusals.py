@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from store import identity
+from store.tables import identity
 from tests.api.space import NewSpace, Space, file, refusal, skill
 
 HUGE = "x" * 1_000_001

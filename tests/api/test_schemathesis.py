@@ -22,7 +22,7 @@ from schemathesis.openapi.checks import RejectedPositiveData
 from schemathesis.transport.serialization import Binary
 
 from api.app import route_handlers
-from api.openapi import document
+from api.openapi.document import document
 from tests.api.archives import packed
 from tests.service import Service
 

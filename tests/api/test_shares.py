@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from store import identity, shares
+from store.tables import identity, shares
 from tests.api.space import NewSpace, Space, refusal
 
 KEYS = ["id", "label", "prefix", "created_by_id", "created_at", "expires_at", "revoked_at"]

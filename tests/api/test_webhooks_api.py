@@ -8,10 +8,10 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from api.webhook_schemas import TYPES
+from api.webhooks.schemas import TYPES
 from domain.webhooks import MAX_WEBHOOKS
-from store import webhooks as store
-from store.sealing import Sealer
+from store.tables import webhooks as store
+from store.tables.sealing import Sealer
 from tests.api.space import NewSpace, Space, refusal
 from tests.service import SECRET_KEY
 
@@ -255,7 +255,7 @@ async def test_without_a_key_to_seal_by_no_webhook_is_made(
     new_space: NewSpace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     space = await opened(new_space)
-    monkeypatch.setattr("api.webhooks.sealer_of", lambda request: _refuse())
+    monkeypatch.setattr("api.webhooks.controller.sealer_of", lambda request: _refuse())
     answer = await space.at("POST", "webhooks/", json={"url": URL})
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
 

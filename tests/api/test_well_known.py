@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from api.config import ApiConfig
-from store import identity, shares
+from store.tables import identity, shares
 from tests.api.space import NewSpace, Space, file, refusal, running
 
 SCRIPT = "#!/bin/sh\necho 'Grüße'\n"

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from cli.schema import migrate
-from store.appender import Appender
-from store.pool import connect
+from store.log.appender import Appender
+from store.postgres.pool import connect
 from tests import invariants
 from tests.histories import created, published
 from tests.invariants import Acknowledged

@@ -12,10 +12,10 @@ import msgspec
 import psycopg
 import pytest
 
-from store.appender import Appender
-from store.log import INSERT_EVENTS, STORE_AND_LOCK, arguments
-from store.pool import connect
-from store.statements import merge
+from store.log.appender import Appender
+from store.log.log import INSERT_EVENTS, STORE_AND_LOCK, arguments
+from store.log.statements import merge
+from store.postgres.pool import connect
 from tests.histories import created, published
 from tests.service import MakeService, Service
 

@@ -16,7 +16,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from cli.embedded import EmbeddedServers
+from cli.embedded.servers import EmbeddedServers
 from cli.schema import migrate
 from tests import invariants
 from tests.invariants import Acknowledged
@@ -161,7 +161,7 @@ def assert_full(answer: httpx.Response) -> None:
 
 
 def new_ones(service: RunningService, before: set[int]) -> set[int]:
-    return set(descendants(service.pid_of("cli.http"))) - before
+    return set(descendants(service.pid_of("cli.server.http"))) - before
 
 
 def answers_from(pid: int, service: RunningService) -> bool:
@@ -222,7 +222,7 @@ def test_what_dies_on_a_full_disk_comes_back(disk: SmallDisk, service: RunningSe
         assert writer.write().status_code == 201
     disk.fill()
 
-    before = set(descendants(service.pid_of("cli.http")))
+    before = set(descendants(service.pid_of("cli.server.http")))
     os.kill(min(before), signal.SIGKILL)
     eventually(lambda: new_ones(service, before) != set(), "another API process is started")
     [new] = new_ones(service, before)

@@ -20,7 +20,7 @@ import psycopg
 import pytest
 from redis import Redis
 
-from cli.embedded import EmbeddedServers
+from cli.embedded.servers import EmbeddedServers
 from cli.schema import migrate
 from tests import invariants
 from tests.invariants import Acknowledged

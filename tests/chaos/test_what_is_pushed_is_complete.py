@@ -16,10 +16,10 @@ import psycopg
 import pytest
 from redis.asyncio import Redis
 
-from projections.redis_streams import stream_key
-from store import identity, webhooks
-from store.pool import connect
-from store.sealing import Sealer
+from projections.redis.streams import stream_key
+from store.postgres.pool import connect
+from store.tables import identity, webhooks
+from store.tables.sealing import Sealer
 from tests.chaos.test_feed_is_complete import WRITERS, WRITES, break_connections, hold_open, write
 from tests.receiver import Received, Reply, receiving
 from tests.servers import ROOT

@@ -11,11 +11,11 @@ import msgspec
 import psycopg
 import pytest
 
-from store.appender import Appender, Done
-from store.connection import Connection
 from store.errors import AppenderBusy, NameConflict, StreamConflict
-from store.log import LOCK, Appended, Commit, append
-from store.pool import connect
+from store.log.appender import Appender, Done
+from store.log.log import LOCK, Appended, Commit, append
+from store.postgres.connection import Connection
+from store.postgres.pool import connect
 from tests import invariants
 from tests.histories import History, created, published
 
@@ -110,7 +110,7 @@ async def test_a_full_queue_is_told_at_once(fresh_database_url: str) -> None:
 
 
 async def test_a_silent_server_is_told_when_patience_ends(fresh_database_url: str) -> None:
-    async with running(fresh_database_url, patience=0.3) as appender:
+    async with running(fresh_database_url, timeout=0.3) as appender:
         async with log_held(fresh_database_url):
             started = monotonic()
             with pytest.raises(AppenderBusy):
@@ -144,7 +144,7 @@ async def test_a_caller_that_leaves_takes_nothing_with_it(fresh_database_url: st
 async def test_what_is_durable_is_ready_before_it_is_marked_and_marked_before_it_is_answered(
     fresh_database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.CRITICAL, "store.appender")
+    caplog.set_level(logging.CRITICAL, "store.log.appender")
     told: list[tuple[str, int]] = []
 
     def committed(done: Done) -> None:
@@ -191,7 +191,7 @@ async def test_the_next_batch_is_under_way_before_the_last_is_answered(
 
         return await append(conn, commits, on_its_way, **options)
 
-    monkeypatch.setattr("store.appender.append", noted)
+    monkeypatch.setattr("store.log.appender.append", noted)
     async with running(
         fresh_database_url, committed=lambda done: seen.append(("marked", len(done)))
     ) as appender:
@@ -207,7 +207,7 @@ async def test_the_next_batch_is_under_way_before_the_last_is_answered(
 async def test_who_is_durable_hears_of_it_whatever_becomes_of_the_next_batch(
     fresh_database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.CRITICAL, "store.appender")
+    caplog.set_level(logging.CRITICAL, "store.log.appender")
     empty = msgspec.structs.replace(created("x", idempotency_key="k")[1], events=())
     async with running(fresh_database_url) as appender:
         async with log_held(fresh_database_url):
@@ -229,7 +229,7 @@ async def test_marks_that_fail_are_told_to_those_whose_they_are_and_nobody_else(
         if done[0][1].first == 1:
             raise OSError("no locks are left")
 
-    caplog.set_level(logging.CRITICAL, "store.appender")
+    caplog.set_level(logging.CRITICAL, "store.log.appender")
     async with running(fresh_database_url, committed=committed) as appender:
         async with log_held(fresh_database_url):
             first = asyncio.create_task(appender.append(created("first")[1]))
@@ -243,7 +243,7 @@ async def test_marks_that_fail_are_told_to_those_whose_they_are_and_nobody_else(
 
 
 async def test_patience_ends_also_where_the_event_loop_has_lost_the_socket(fresh_database_url: str) -> None:
-    async with running(fresh_database_url, patience=0.3) as appender:
+    async with running(fresh_database_url, timeout=0.3) as appender:
         async with log_held(fresh_database_url):
             lost = asyncio.create_task(appender.append(created("one")[1]))
             await asyncio.sleep(0.05)
@@ -274,7 +274,7 @@ async def listening(url: str) -> AsyncIterator[Callable[[float], Awaitable[list[
 async def test_while_batch_follows_batch_not_each_is_announced_but_the_last_is(
     fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.appender.QUIET", 0.2)
+    monkeypatch.setattr("store.log.appender.MIN_NOTIFY_INTERVAL", 0.2)
     async with listening(fresh_database_url) as told, running(fresh_database_url) as appender:
         started = monotonic()
         for number in range(20):
@@ -291,7 +291,7 @@ async def test_while_batch_follows_batch_not_each_is_announced_but_the_last_is(
 async def test_what_was_not_announced_is_when_the_appender_closes(
     fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.appender.QUIET", 3600.0)
+    monkeypatch.setattr("store.log.appender.MIN_NOTIFY_INTERVAL", 3600.0)
     async with listening(fresh_database_url) as told:
         async with running(fresh_database_url) as appender:
             for number in range(3):
@@ -303,15 +303,15 @@ async def test_what_was_not_announced_is_when_the_appender_closes(
 async def test_a_commit_that_outlived_its_connection_is_announced(
     fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.appender.QUIET", 0.2)
+    monkeypatch.setattr("store.log.appender.MIN_NOTIFY_INTERVAL", 0.2)
 
     async def cut(conn: Connection, commits: Sequence[Commit], **_: Any) -> list[Appended]:
-        await append(conn, commits, silent=True)
+        await append(conn, commits, notify=False)
         raise psycopg.OperationalError("cut off behind the commit")
 
     async with listening(fresh_database_url) as told, running(fresh_database_url) as appender:
         with monkeypatch.context() as patch:
-            patch.setattr("store.appender.append", cut)
+            patch.setattr("store.log.appender.append", cut)
             answer = await appender.append(created("lost-and-found")[1])
         assert answer.last == 1
         assert await told(1) == [1]
@@ -320,15 +320,15 @@ async def test_a_commit_that_outlived_its_connection_is_announced(
 async def test_it_outlives_an_announcement_that_fails(
     fresh_database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("store.appender.QUIET", 0.1)
-    caplog.set_level(logging.CRITICAL, "store.appender")
+    monkeypatch.setattr("store.log.appender.MIN_NOTIFY_INTERVAL", 0.1)
+    caplog.set_level(logging.CRITICAL, "store.log.appender")
 
     async def fail(conn: Connection) -> None:
         raise psycopg.OperationalError("gone")
 
     async with listening(fresh_database_url) as told, running(fresh_database_url) as appender:
         with monkeypatch.context() as patch:
-            patch.setattr("store.appender.announce", fail)
+            patch.setattr("store.log.appender.announce", fail)
             for number in range(2):
                 await appender.append(created(f"skill-{number}")[1])
             assert await told(0.5) == [1]
@@ -343,7 +343,7 @@ async def test_it_outlives_whatever_a_batch_raises(
     def observe(size: int, _: float) -> None:
         raise RuntimeError("the figures are broken")
 
-    caplog.set_level(logging.CRITICAL, "store.appender")
+    caplog.set_level(logging.CRITICAL, "store.log.appender")
     async with running(fresh_database_url, observe=observe) as appender:
         assert (await appender.append(created("one")[1])).first == 1
         empty = msgspec.structs.replace(created("x", idempotency_key="k")[1], events=())

@@ -7,12 +7,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from projections.rebuild import replay
-from projections.verify import verify
-from store import archive
-from store.archive import ArchiveError
-from store.identity import create_project, create_user
-from store.pool import connect
+from projections.rebuild.rebuild import replay
+from projections.rebuild.verify import verify
+from store.log import archive
+from store.log.archive import ArchiveError
+from store.postgres.pool import connect
+from store.tables.identity import create_project, create_user
 from tests import invariants
 from tests.integration.test_rebuild import write
 

@@ -8,14 +8,14 @@ from uuid import uuid4
 
 import pytest
 
-from api import auth
-from api.auth import Authenticator, require
-from api.marks import Marks
+from api.access import authenticate as auth
+from api.access.authenticate import Authenticator, require
+from api.cache.positions import StreamPositions
 from domain.errors import NotAuthenticated, NotFound, PermissionDenied
-from store import identity
-from store.connection import Connection
-from store.log import head
-from store.pool import Pool, connect, open_pool
+from store.log.log import head
+from store.postgres.connection import Connection
+from store.postgres.pool import Pool, connect, open_pool
+from store.tables import identity
 
 
 @pytest.fixture
@@ -32,14 +32,14 @@ async def pool(postgres_url: str) -> AsyncIterator[Pool]:
 
 
 @pytest.fixture
-def marks() -> Marks:
-    table = Marks()
+def marks() -> StreamPositions:
+    table = StreamPositions()
     table.heard()
     return table
 
 
 @pytest.fixture
-def gatekeeper(pool: Pool, marks: Marks) -> Authenticator:
+def gatekeeper(pool: Pool, marks: StreamPositions) -> Authenticator:
     return Authenticator(pool, marks)
 
 
@@ -69,7 +69,7 @@ async def test_bad_credentials(gatekeeper: Authenticator, header: bytes | None, 
 
 
 async def test_a_known_key_costs_no_query_and_a_revoked_one_is_refused_at_once(
-    conn: Connection, gatekeeper: Authenticator, marks: Marks
+    conn: Connection, gatekeeper: Authenticator, marks: StreamPositions
 ) -> None:
     key, secret = await new_key(conn)
     header = f"bearer {secret}"
@@ -83,7 +83,7 @@ async def test_a_known_key_costs_no_query_and_a_revoked_one_is_refused_at_once(
     assert gatekeeper.known(header) is None
     marks.heard()
     await identity.revoke_key(conn, key.id)
-    marks.raise_to([marks.slot(key.id)], await head(conn))
+    marks.advance_all([marks.slot(key.id)], await head(conn))
     assert gatekeeper.known(header) is None
     with pytest.raises(NotAuthenticated):
         await gatekeeper.authenticate(header)
@@ -169,7 +169,9 @@ async def test_which_project_an_address_means(conn: Connection, gatekeeper: Auth
             await resolve(key_of_two, project_id, token)
 
 
-async def test_without_a_current_project_the_oldest_one_counts(fresh_database_url: str, marks: Marks) -> None:
+async def test_without_a_current_project_the_oldest_one_counts(
+    fresh_database_url: str, marks: StreamPositions
+) -> None:
     async with await connect(fresh_database_url) as conn:
         _, secret = await new_key(conn)
         pool = await open_pool(fresh_database_url, size=1)

@@ -10,8 +10,8 @@ from benchmarks import fill, mlflow_peer, overload, scale, soak
 from benchmarks.plan import Plan
 from benchmarks.pressure import Push, push
 from benchmarks.stage import Server
-from projections.verify import verify
-from store.pool import connect
+from projections.rebuild.verify import verify
+from store.postgres.pool import connect
 from tests.service import MakeService, Service
 
 pytestmark = pytest.mark.slow

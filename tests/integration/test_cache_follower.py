@@ -10,13 +10,14 @@ import psycopg
 import pytest
 from redis.asyncio import Redis
 
-from projections import redis_views, skills, versions
 from projections.encoding import etag_of
-from projections.redis_views import RedisViews
-from store import identity
-from store.appender import Appender
-from store.log import Commit
-from store.pool import connect
+from projections.read import skills, versions
+from projections.redis import views as redis_views
+from projections.redis.views import RedisViews
+from store.log.appender import Appender
+from store.log.log import Commit
+from store.postgres.pool import connect
+from store.tables import identity
 from tests.following import following
 from tests.histories import commit_of, created, published
 from workers.cache import CacheFollower
@@ -45,7 +46,7 @@ class World:
     async def read(self, name: str) -> None:
         """As an API process does that found nothing here."""
         async with await connect(self.url) as conn:
-            found = await versions.find(conn, versions.Asked(1, "skill", name))
+            found = await versions.find(conn, versions.Lookup(1, "skill", name))
         assert found is not None
         assert found[1] is not None
         version, body = found[1], skills.full(found[1])

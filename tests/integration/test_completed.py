@@ -5,9 +5,9 @@ import asyncio
 import psycopg
 
 from cli.schema import migrate
-from projections import skills, versions
-from projections.verify import verify
-from store.pool import connect
+from projections.read import skills, versions
+from projections.rebuild.verify import verify
+from store.postgres.pool import connect
 from tests.integration.test_rebuild import write
 
 # As the rows were before the migration that added the column.
@@ -47,7 +47,7 @@ async def test_until_then_reads_make_what_the_rows_lack(fresh_database_url: str)
         async with await connect(fresh_database_url) as conn:
             found = {}
             for project, name in await (await conn.execute(select)).fetchall():
-                read = await versions.find(conn, versions.Asked(project, "skill", name))
+                read = await versions.find(conn, versions.Lookup(project, "skill", name))
                 assert read is not None
                 assert read[1] is not None
                 found[(project, name)] = skills.full(read[1])

@@ -8,11 +8,11 @@ import psycopg
 import pytest
 import uvloop
 
-from store.connection import Connection
-from store.flush import flush, read_bigint
-from store.listening import Listener
-from store.pool import connect, open_pool
-from store.quick import QuickConnection
+from store.postgres.connection import Connection
+from store.postgres.listening import Listener
+from store.postgres.pipeline import execute_pipeline, read_bigint
+from store.postgres.pool import connect, open_pool
+from store.postgres.quick import QuickConnection
 from tests.proxy import half_answered
 
 SELECT = "SELECT %s::bigint"
@@ -34,7 +34,7 @@ def run(request: pytest.FixtureRequest) -> Runner:
 
 
 async def number(conn: Connection, value: int, sql: str = SELECT) -> int:
-    [result] = await flush(conn, [(sql, [value])])
+    [result] = await execute_pipeline(conn, [(sql, [value])])
     return read_bigint(result.get_value(0, result.nfields - 1))
 
 
@@ -111,7 +111,7 @@ def test_a_closed_or_lost_connection_leaves_its_number_to_the_next(postgres_url:
                 await conn.close()
             else:
                 with pytest.raises(psycopg.OperationalError):
-                    await flush(conn, [("SELECT pg_terminate_backend(pg_backend_pid())", [])])
+                    await execute_pipeline(conn, [("SELECT pg_terminate_backend(pg_backend_pid())", [])])
             assert not loop.remove_reader(fd)
 
     run(test())

@@ -14,10 +14,10 @@ import psycopg
 import pytest
 import redis
 
-from cli.child import Child, processes_in
-from cli.embedded import EmbeddedServers
-from cli.folder import LONGEST_SOCKET_FOLDER, SHARED_HOME, DataFolder, FolderInUse
-from cli.postgres import ServerFailed
+from cli.embedded.folder import LONGEST_SOCKET_FOLDER, SHARED_HOME, DataFolder, FolderInUse
+from cli.embedded.postgres import ServerFailed
+from cli.embedded.servers import EmbeddedServers
+from cli.process.child import Child, processes_in
 from tests.servers import ROOT, StartServers, eventually, is_running, make_folder
 
 as_root = pytest.mark.skipif(
@@ -97,7 +97,7 @@ def test_a_killed_cache_starts_again_at_the_same_address(private_servers: StartS
 
 def test_a_killed_parent_leaves_no_server_and_the_next_start_recovers(folder: Path) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from cli.embedded import EmbeddedServers\n"
+        "import sys, time; from pathlib import Path; from cli.embedded.servers import EmbeddedServers\n"
         "with EmbeddedServers(Path(sys.argv[1])) as servers:\n"
         "    print(servers.postgres.child.pid, servers.valkey.child.pid, flush=True); time.sleep(100)"
     )

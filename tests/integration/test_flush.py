@@ -7,9 +7,9 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from store.connection import Connection
-from store.flush import Statement, flush, read_bigint, read_timestamptz
-from store.pool import connect
+from store.postgres.connection import Connection
+from store.postgres.pipeline import Statement, execute_pipeline, read_bigint, read_timestamptz
+from store.postgres.pool import connect
 
 NUMBER = "SELECT %s::bigint"
 TABLE = "CREATE TABLE flushed (number bigint PRIMARY KEY)"
@@ -34,7 +34,7 @@ async def test_a_column_of_any_type_arrives_as_it_was_sent(postgres_url: str, ki
         await conn.execute(f"CREATE TEMPORARY TABLE arrived (place bigint, value {kind})")
         insert = f"INSERT INTO arrived SELECT o, v FROM unnest(%s::{kind}[]) WITH ORDINALITY AS new (v, o)"
 
-        await flush(conn, [(insert, [VALUES[kind]]), (insert, [[]])])
+        await execute_pipeline(conn, [(insert, [VALUES[kind]]), (insert, [[]])])
 
         rows = await (await conn.execute("SELECT value FROM arrived ORDER BY place")).fetchall()
         assert [value for (value,) in rows] == VALUES[kind]
@@ -43,7 +43,9 @@ async def test_a_column_of_any_type_arrives_as_it_was_sent(postgres_url: str, ki
 async def test_results_are_those_of_the_statements_in_their_order(postgres_url: str) -> None:
     async with await connect(postgres_url) as conn:
         for _ in range(2):  # prepared in the first flush, known in the second
-            one, at, two = await flush(conn, [(NUMBER, [1]), ("SELECT %s::timestamptz", [AT]), (NUMBER, [2])])
+            one, at, two = await execute_pipeline(
+                conn, [(NUMBER, [1]), ("SELECT %s::timestamptz", [AT]), (NUMBER, [2])]
+            )
 
             assert [read_bigint(one.get_value(0, 0)), read_bigint(two.get_value(0, 0))] == [1, 2]
             assert read_timestamptz(at.get_value(0, 0)) == AT
@@ -56,20 +58,22 @@ async def test_a_refused_statement_takes_all_with_it_and_leaves_the_connection_u
         await conn.execute(TABLE)
 
         with pytest.raises(psycopg.errors.UniqueViolation) as refused:
-            await flush(conn, [(INSERT, [[1]]), (INSERT, [[2, 2]]), (INSERT, [[3]]), (NUMBER, [4])])
+            await execute_pipeline(
+                conn, [(INSERT, [[1]]), (INSERT, [[2, 2]]), (INSERT, [[3]]), (NUMBER, [4])]
+            )
 
         assert refused.value.diag.constraint_name == "flushed_pkey"
         assert await numbers(conn) == []
-        await flush(conn, [(INSERT, [[5]]), (NUMBER, [6])])
+        await execute_pipeline(conn, [(INSERT, [[5]]), (NUMBER, [6])])
         assert await numbers(conn) == [5]
 
 
 async def test_statements_that_the_connection_has_dropped_are_prepared_again(postgres_url: str) -> None:
     async with await connect(postgres_url) as conn:
-        await flush(conn, [(NUMBER, [1])])
+        await execute_pipeline(conn, [(NUMBER, [1])])
         await conn.execute("DEALLOCATE ALL")
 
-        [result] = await flush(conn, [(NUMBER, [2])])
+        [result] = await execute_pipeline(conn, [(NUMBER, [2])])
 
         assert read_bigint(result.get_value(0, 0)) == 2
 
@@ -79,7 +83,7 @@ async def test_a_value_of_the_wrong_type_is_noticed_before_anything_is_sent(fres
         await conn.execute(TABLE)
 
         with pytest.raises(Exception, match="required argument is not an integer"):
-            await flush(conn, [(INSERT, [[1]]), (INSERT, [["x"]])])
+            await execute_pipeline(conn, [(INSERT, [[1]]), (INSERT, [["x"]])])
 
         assert await numbers(conn) == []
 
@@ -89,7 +93,9 @@ async def test_a_connection_that_the_server_ends_is_an_operational_error(fresh_d
         await conn.execute(TABLE)
 
         with pytest.raises(psycopg.OperationalError):
-            await flush(conn, [(INSERT, [[1]]), ("SELECT pg_terminate_backend(pg_backend_pid())", [])])
+            await execute_pipeline(
+                conn, [(INSERT, [[1]]), ("SELECT pg_terminate_backend(pg_backend_pid())", [])]
+            )
 
         assert conn.closed
         assert await numbers(other) == []
@@ -99,7 +105,9 @@ async def test_a_cancelled_flush_leaves_nothing_behind(fresh_database_url: str) 
     async with await connect(fresh_database_url) as conn, await connect(fresh_database_url) as other:
         await conn.execute(TABLE)
         await other.execute("SELECT pg_advisory_lock(1)")
-        waiting = asyncio.create_task(flush(conn, [(INSERT, [[1]]), ("SELECT pg_advisory_xact_lock(1)", [])]))
+        waiting = asyncio.create_task(
+            execute_pipeline(conn, [(INSERT, [[1]]), ("SELECT pg_advisory_xact_lock(1)", [])])
+        )
         while not await lock_is_awaited(other):
             await asyncio.sleep(0.01)
 
@@ -116,7 +124,7 @@ async def test_much_more_than_a_socket_holds_goes_through(postgres_url: str) -> 
     async with await connect(postgres_url) as conn:
         data = bytes(2_000_000)
 
-        results = await flush(conn, [("SELECT unnest(%s::bytea[])", [[data, data]])] * 2)
+        results = await execute_pipeline(conn, [("SELECT unnest(%s::bytea[])", [[data, data]])] * 2)
 
         assert [result.get_value(1, 0) for result in results] == [data, data]
 

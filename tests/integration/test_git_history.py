@@ -10,16 +10,19 @@ import psycopg
 import pytest
 
 from domain.skills import Skill
-from projections import contents, git_check, git_history, git_packs, packages, versions
-from projections.git_history import Histories, bring_forward, forget
-from projections.git_packs import Asked
-from projections.rebuild import replay
-from projections.verify import verify
-from projections.versions import Wanted
-from store import archive
-from store.appender import Appender
-from store.connection import Connection
-from store.pool import Pool, connect, open_pool
+from projections.git import check as git_check
+from projections.git import history as git_history
+from projections.git import packs as git_packs
+from projections.git.history import Histories, bring_forward, forget
+from projections.git.packs import FetchRequest
+from projections.read import contents, packages, versions
+from projections.read.versions import PageQuery
+from projections.rebuild.rebuild import replay
+from projections.rebuild.verify import verify
+from store.log import archive
+from store.log.appender import Appender
+from store.postgres.connection import Connection
+from store.postgres.pool import Pool, connect, open_pool
 from tests.histories import History, commit_of, created, published
 from tests.integration.test_rebuild import write
 from tests.integration.test_replay import damage
@@ -57,7 +60,7 @@ async def unpack(url: str, folder: Path, project_id: int) -> None:
     async with pool_of(url) as pool:
         head = await Histories(pool).head(project_id)
         async with pool.connection() as conn:
-            asked = Asked(wants=(head,))
+            asked = FetchRequest(wants=(head,))
             places = await git_packs.locate(conn, project_id, asked)
             plan = await git_packs.plan(conn, project_id, asked, places)
         data = b"".join([part async for part in git_packs.pack(pool, project_id, plan)])
@@ -80,10 +83,10 @@ async def installable(url: str, project_id: int) -> dict[str, bytes]:
     """What the read models say."""
     found: dict[str, bytes] = {}
     async with await connect(url) as conn:
-        wanted = Wanted(None, None, "name", 1000, 0)
+        wanted = PageQuery(None, None, "name", 1000, 0)
         _, listed = await versions.page(conn, project_id, Skill.KIND, wanted)
         for row in listed:
-            known = await versions.find(conn, versions.Asked(project_id, Skill.KIND, row.name))
+            known = await versions.find(conn, versions.Lookup(project_id, Skill.KIND, row.name))
             assert known is not None
             assert known[1] is not None
             package = packages.package_of(known[1])

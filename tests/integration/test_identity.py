@@ -10,23 +10,23 @@ import httpx
 import pytest
 from litestar import Litestar
 
-from api.attempts import FailedAttempts
-from api.auth import Authenticator
-from api.errors import EXCEPTION_HANDLERS
-from api.forwarded import TrustedProxies
-from api.gate import Gate
-from api.health import Health, HealthController
-from api.identity import IdentityController
-from api.marks import Marks
-from api.metrics import open_metrics
-from api.observability import Observability
-from api.rate_limit import RateLimiter
+from api.access.attempts import FailedAttempts
+from api.access.authenticate import Authenticator
+from api.access.authorize import Authorizer
+from api.access.me import IdentityController
+from api.access.rate_limit import RateLimiter
+from api.cache.positions import StreamPositions
+from api.http.errors import EXCEPTION_HANDLERS
+from api.http.proxies import TrustedProxies
+from api.server.health import Health, HealthController
+from api.server.metrics import open_metrics
+from api.server.observability import Observability
 from cli.schema import FOLDERS
 from domain.errors import Invalid, NotFound
-from store import identity
-from store.connection import Connection
-from store.log import head, read_after
-from store.pool import connect, open_pool
+from store.log.log import head, read_after
+from store.postgres.connection import Connection
+from store.postgres.pool import connect, open_pool
+from store.tables import identity
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ async def client(
     postgres_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[httpx.AsyncClient]:
     pool = await open_pool(postgres_url, size=2)
-    marks = Marks()
+    marks = StreamPositions()
     marks.heard()
     metrics = open_metrics(tmp_path_factory.mktemp("run") / "metrics")
     app = Litestar(
@@ -161,7 +161,7 @@ async def client(
     )
     limiter = RateLimiter(None, per_minute=0, per_hour=0)
     attempts = FailedAttempts(TrustedProxies(), per_minute=0)
-    app.state.gate = Gate(Authenticator(pool, marks), limiter, attempts)
+    app.state.gate = Authorizer(Authenticator(pool, marks), limiter, attempts)
     app.state.health = Health(pool=pool, redis=None, migrations=FOLDERS, metrics=metrics)
     transport = httpx.ASGITransport(Observability(app, metrics=metrics))
     async with httpx.AsyncClient(transport=transport, base_url="http://skald.test") as opened:

@@ -11,9 +11,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from store.connection import Connection
 from store.errors import AppendError, CommandRepeated, NameConflict, StreamConflict
-from store.log import (
+from store.log.log import (
     LOCK,
     Commit,
     GapInLog,
@@ -27,7 +26,8 @@ from store.log import (
     read_all,
     read_stream,
 )
-from store.pool import connect
+from store.postgres.connection import Connection
+from store.postgres.pool import connect
 from tests import invariants
 from tests.histories import commit_of, created, published
 

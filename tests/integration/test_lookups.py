@@ -8,15 +8,15 @@ import psycopg
 import pytest
 from psycopg_pool import PoolTimeout
 
-from api import lookups
-from api.lookups import ABREAST, AT_LEAST, AT_ONCE, Lookups
+from api.cache import coalescer as lookups
+from api.cache.coalescer import AT_LEAST, AT_ONCE, MAX_CONCURRENT, Lookups
 from domain.prompts import Prompt
-from projections import versions
-from projections.versions import Asked, Found
-from store.connection import Connection
-from store.log import append
-from store.pool import Pool, connect, open_pool
-from store.quick import QuickConnection
+from projections.read import versions
+from projections.read.versions import Found, Lookup
+from store.log.log import append
+from store.postgres.connection import Connection
+from store.postgres.pool import Pool, connect, open_pool
+from store.postgres.quick import QuickConnection
 from tests.histories import commit_of, created, published
 
 
@@ -30,7 +30,7 @@ class Statements:
         self.opened = asyncio.Event()
         self._find_all = versions.find_all
 
-    async def find_all(self, conn: Connection, asked: Sequence[Asked]) -> list[Found]:
+    async def find_all(self, conn: Connection, asked: Sequence[Lookup]) -> list[Found]:
         names = [one.name for one in asked]
         self.asked.append(names)
         found = await self._find_all(conn, asked)
@@ -61,7 +61,7 @@ async def writer(fresh_database_url: str) -> AsyncIterator[Connection]:
 @pytest.fixture
 async def pool(fresh_database_url: str, writer: Connection) -> AsyncIterator[Pool]:
     await append(writer, [created(name_of(number))[1] for number in range(2 * AT_ONCE)])
-    pool = await open_pool(fresh_database_url, size=ABREAST + 1, timeout=1.0)
+    pool = await open_pool(fresh_database_url, size=MAX_CONCURRENT + 1, timeout=1.0)
     yield pool
     await pool.close()
 
@@ -85,8 +85,8 @@ def name_of(number: int) -> str:
     return f"skill-{number}"
 
 
-def skill(name: str, pick: versions.Pick = None) -> Asked:
-    return Asked(1, "skill", name, pick)
+def skill(name: str, pick: versions.Pick = None) -> Lookup:
+    return Lookup(1, "skill", name, pick)
 
 
 def number_in(found: Found) -> int | None:
@@ -166,9 +166,9 @@ async def test_a_read_that_waits_for_its_turn_sees_what_was_written_meanwhile(
 ) -> None:
     one, first = created("written")
     await append(writer, [first])
-    statements.held = {name_of(number) for number in range(ABREAST)}
+    statements.held = {name_of(number) for number in range(MAX_CONCURRENT)}
     busy = []
-    for number in range(ABREAST):
+    for number in range(MAX_CONCURRENT):
         busy.append(asyncio.create_task(reads.find(skill(name_of(number)))))
         await statements.until_holding(number + 1)
     early = asyncio.create_task(reads.find(skill("written")))
@@ -178,11 +178,11 @@ async def test_a_read_that_waits_for_its_turn_sees_what_was_written_meanwhile(
     await append(writer, [second])
     late = asyncio.create_task(reads.find(skill("written")))
     await asyncio.sleep(0.05)
-    assert len(statements.asked) == ABREAST
+    assert len(statements.asked) == MAX_CONCURRENT
     statements.opened.set()
 
     assert (number_in(await early), number_in(await late)) == (2, 2)
-    assert statements.asked[ABREAST:] == [["written"]]
+    assert statements.asked[MAX_CONCURRENT:] == [["written"]]
     await asyncio.gather(*busy)
 
 
@@ -281,7 +281,7 @@ async def test_a_lost_connection_is_told_to_all_and_the_next_read_has_another(
 
 
 async def test_without_a_free_connection_all_hear_of_it_in_time(reads: Lookups, pool: Pool) -> None:
-    taken = [await pool.getconn() for _ in range(ABREAST + 1)]
+    taken = [await pool.getconn() for _ in range(MAX_CONCURRENT + 1)]
     found = await asyncio.gather(
         *(reads.find(skill(name_of(number))) for number in range(2 * AT_ONCE)), return_exceptions=True
     )
@@ -324,8 +324,8 @@ async def test_every_way_to_pick_a_version_has_the_same_answer_alone(
     gone.archive()
     await append(writer, [commit_of(gone)])
     asked = [skill("long", pick) for pick in (None, 1, 3, 4, 0, -1, 2**70, "no label")]
-    asked += [Asked(1, "prompt", "labeled", pick) for pick in (None, 1, "first", "second", "a\0b")]
-    asked += [skill("gone"), skill("gone", 1), skill("unknown"), skill("a\0b"), Asked(2, "skill", "long")]
+    asked += [Lookup(1, "prompt", "labeled", pick) for pick in (None, 1, "first", "second", "a\0b")]
+    asked += [skill("gone"), skill("gone", 1), skill("unknown"), skill("a\0b"), Lookup(2, "skill", "long")]
     alone = Lookups(pool, quick)
 
     found = [await alone.find(one) for one in asked]

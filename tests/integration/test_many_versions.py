@@ -7,8 +7,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from api.repository import SNAPSHOT_EVERY
-from projections import versions
+from api.commands.repository import SNAPSHOT_EVERY
+from projections.read import versions
 from tests.service import MakeService, Service
 
 VERSIONS = 1_200

@@ -8,7 +8,7 @@ import pytest
 
 from cli.schema import FOLDERS
 from cli.schema import migrate as migrate_all
-from store.migrate import MigrationError, collect, migrate
+from store.postgres.migrate import MigrationError, collect, migrate
 
 
 def files(folder: Path, **texts: str) -> Path:

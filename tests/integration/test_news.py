@@ -9,13 +9,13 @@ import psycopg
 import pytest
 from redis.asyncio import Redis
 
-from projections.feed import AFTER, Named
-from projections.redis_streams import CHECKPOINT as STREAMS
-from projections.redis_views import CHECKPOINT as CACHE
-from store.appender import Appender
-from store.connection import Connection
-from store.log import append
-from store.pool import connect
+from projections.events.feed import AFTER, Named
+from projections.redis.streams import CHECKPOINT as STREAMS
+from projections.redis.views import CHECKPOINT as CACHE
+from store.log.appender import Appender
+from store.log.log import append
+from store.postgres.connection import Connection
+from store.postgres.pool import connect
 from tests.following import following
 from tests.histories import created, published
 from workers import follower, news
@@ -31,7 +31,7 @@ class Ledger(Follower):
 
     name = "ledger"
 
-    def __init__(self, source: news.News) -> None:
+    def __init__(self, source: news.EventBuffer) -> None:
         super().__init__(source)
         self.seen: list[int] = []
         self.skipped: list[int] = []
@@ -97,7 +97,7 @@ async def test_whoever_is_far_behind_reads_the_log_itself(
 ) -> None:
     monkeypatch.setattr(news, "BATCH", 3)
     monkeypatch.setattr(follower, "BATCH", 3)
-    source = news.News()
+    source = news.EventBuffer()
     source._events = type(source._events)(maxlen=5)
     ledger = Ledger(source)
     appender = Appender(fresh_database_url)
@@ -129,7 +129,7 @@ async def test_whoever_is_far_behind_reads_the_log_itself(
 async def test_what_nobody_told_is_found(fresh_database_url: str) -> None:
     made: list[Ledger] = []
 
-    def make(source: news.News) -> Ledger:
+    def make(source: news.EventBuffer) -> Ledger:
         made.append(Ledger(source))
         return made[0]
 
@@ -150,7 +150,7 @@ async def test_what_nobody_told_is_found(fresh_database_url: str) -> None:
 async def test_a_poison_event_is_parked_and_the_rest_goes_on(fresh_database_url: str) -> None:
     made: list[Ledger] = []
 
-    def make(source: news.News) -> Ledger:
+    def make(source: news.EventBuffer) -> Ledger:
         made.append(Ledger(source))
         return made[0]
 

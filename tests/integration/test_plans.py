@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 import psycopg
 import pytest
 
-from api import repository
-from projections import feed, names, search, versions
-from projections.versions import LISTS, ORDERS, Filter
-from store import log
+from api.commands import repository
+from projections.events import feed
+from projections.read import search, versions
+from projections.read.versions import LISTS, ORDERS, Filter
+from projections.write import names
+from store.log import log
 from tests.plans import MODES, Mode, explain, nodes
 from tests.servers import Addresses, address_of
 

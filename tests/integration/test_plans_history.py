@@ -5,8 +5,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from api import repository
-from projections import audit, feed, history, versions
+from api.commands import repository
+from projections.events import audit, feed, history
+from projections.read import versions
 from tests.plans import MODES, Mode, explain, nodes
 
 STREAM = "00000000-0000-0000-0000-000000000007"

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 
-from projections import names, versions
-from store.appender import Appender
-from store.connection import Connection
-from store.pool import connect
+from projections.read import versions
+from projections.write import names
+from store.log.appender import Appender
+from store.postgres.connection import Connection
+from store.postgres.pool import connect
 from tests import invariants
 from tests.histories import History, commit_of, created, published
 
@@ -62,7 +63,7 @@ async def test_every_version_is_found_as_it_was(appender: Appender, conn: Connec
         skill, commit = published(skill, f"# {number}\n")
         answers.append(await appender.append(commit))
     for number in (1, 2, 3):
-        found = await versions.find(conn, versions.Asked(1, "skill", "one", number))
+        found = await versions.find(conn, versions.Lookup(1, "skill", "one", number))
         assert found is not None
         version = found[1]
         assert version is not None
@@ -72,9 +73,9 @@ async def test_every_version_is_found_as_it_was(appender: Appender, conn: Connec
             answers[number - 1].recorded_at,
         )
         assert (version.latest_version, version.as_of) == (3, 3)
-    assert await versions.find(conn, versions.Asked(1, "skill", "one", 4)) == (skill.id, None)
-    assert await versions.find(conn, versions.Asked(2, "skill", "one")) is None
-    assert await versions.find(conn, versions.Asked(1, "prompt", "one")) is None
+    assert await versions.find(conn, versions.Lookup(1, "skill", "one", 4)) == (skill.id, None)
+    assert await versions.find(conn, versions.Lookup(2, "skill", "one")) is None
+    assert await versions.find(conn, versions.Lookup(1, "prompt", "one")) is None
     lines, more = await versions.lines(conn, skill.id, before=3, limit=1, offset=0)
     assert ([line.number for line in lines], more) == ([2], True)
 

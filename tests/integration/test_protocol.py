@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import uvicorn
 
-from api.admission import Admission, Slot
-from api.errors import render
-from api.http import WHOLE, Answer, Header
-from cli import protocol
-from cli.http import listener, server_config
-from cli.protocol import LARGE_BODY, MAX_HEAD, Protocol
+from api.fast import protocol
+from api.fast.protocol import LARGE_BODY, MAX_HEAD, Protocol
+from api.http.errors import render
+from api.http.responses import WHOLE, Answer, Header
+from api.server.admission import Admission, Slot
+from cli.server.http import listener, server_config
 from domain.errors import Refused
 from tests.collecting import left_to_the_collector
 

@@ -8,9 +8,9 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from store import quick
-from store.pool import connect
-from store.quick import QuickConnection
+from store.postgres import quick
+from store.postgres.pool import connect
+from store.postgres.quick import QuickConnection
 
 ECHO = "SELECT %s::bigint, %s::text, %s::uuid, timestamptz '2024-02-29 12:30:15.123456Z', NULL::bytea"
 NUMBERS = "SELECT * FROM generate_series(1, %s::int) AS number"

@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 import pytest
 from redis.asyncio import ConnectionPool, Redis
 
-from api import rate_limit
-from api.errors import RateLimited, render
-from api.rate_limit import RateLimiter
+from api.access import rate_limit
+from api.access.rate_limit import RateLimiter
+from api.http.errors import RateLimited, render
 
 
 @pytest.fixture

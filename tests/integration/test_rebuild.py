@@ -6,10 +6,10 @@ import re
 import psycopg
 import pytest
 
-from projections import rebuild as rebuilding
-from projections.artifacts import STATEMENTS
-from projections.rebuild import TABLES, RebuildRunning, rebuild
-from store.appender import Appender
+from projections.rebuild import rebuild as rebuilding
+from projections.rebuild.rebuild import TABLES, RebuildRunning, rebuild
+from projections.write.artifacts import STATEMENTS
+from store.log.appender import Appender
 from tests import invariants
 from tests.histories import History
 

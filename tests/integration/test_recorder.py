@@ -10,7 +10,7 @@ from eventsourcing.tests.persistence import (
     NonInterleavingNotificationIDsBaseCase,
 )
 
-from store.recorder import SkaldAggregateRecorder, SkaldRecorder
+from store.log.recorder import SkaldAggregateRecorder, SkaldRecorder
 from tests.invariants import positions_are_gapless
 
 

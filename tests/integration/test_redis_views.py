@@ -7,8 +7,8 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from projections import redis_views
-from projections.redis_views import RedisViews, key_of
+from projections.redis import views as redis_views
+from projections.redis.views import RedisViews, key_of
 from tests.servers import StartServers
 
 STREAM = uuid4()
@@ -170,19 +170,19 @@ async def test_what_is_asked_meanwhile_is_fetched_together(
     await written(views, names)
     commands = Commands(views, monkeypatch)
     first = []
-    for name in names[: redis_views.ABREAST]:
+    for name in names[: redis_views.MAX_CONCURRENT]:
         first.append(asyncio.create_task(found(views, name)))
         await commands.until(len(first))
     others = [asyncio.create_task(found(views, name)) for name in ("unknown", *names, *names)]
     await asyncio.sleep(0.05)
-    assert len(commands.keys) == redis_views.ABREAST
+    assert len(commands.keys) == redis_views.MAX_CONCURRENT
     commands.opened.set()
     async with asyncio.timeout(5):
         expected: list[tuple[bytes, int] | None] = [(name.encode(), 6) for name in names]
-        assert await asyncio.gather(*first) == expected[: redis_views.ABREAST]
+        assert await asyncio.gather(*first) == expected[: redis_views.MAX_CONCURRENT]
         assert await asyncio.gather(*others) == [None, *expected, *expected]
     sizes = [len(keys) for keys in commands.keys]
-    assert sizes == [1] * redis_views.ABREAST + [redis_views.AT_ONCE, 6]
+    assert sizes == [1] * redis_views.MAX_CONCURRENT + [redis_views.AT_ONCE, 6]
     # And whoever comes after a pause is not forgotten.
     async with asyncio.timeout(5):
         assert await found(views, "n0") == (b"n0", 6)
@@ -209,7 +209,7 @@ async def test_a_failure_keeps_nobody_waiting(views: RedisViews, monkeypatch: py
     await written(views, ["x", "y"])
     commands = Commands(views, monkeypatch)
     asked = []
-    for count in range(1, redis_views.ABREAST + 1):
+    for count in range(1, redis_views.MAX_CONCURRENT + 1):
         asked.append(asyncio.create_task(found(views)))
         await commands.until(count)
     asked += [asyncio.create_task(found(views, name)) for name in "xyz"]
@@ -220,7 +220,7 @@ async def test_a_failure_keeps_nobody_waiting(views: RedisViews, monkeypatch: py
         assert await asyncio.gather(*asked) == [None] * len(asked)
     assert is_away(views)
     # Those who waited were not each sent to find out for themselves.
-    assert len(commands.keys) == redis_views.ABREAST
+    assert len(commands.keys) == redis_views.MAX_CONCURRENT
     commands.failing = False
     await asyncio.sleep(0.15)
     async with asyncio.timeout(5):

@@ -5,12 +5,12 @@ import asyncio
 import psycopg
 import pytest
 
-from api.marks import FLOOR, Marks
-from api.tail import Tail
-from projections import rebuild as rebuilding
-from projections.rebuild import RebuildRunning, replay
-from projections.verify import verify
-from store.appender import Appender
+from api.cache.log_follower import LogFollower
+from api.cache.positions import ALL_STREAMS, StreamPositions
+from projections.rebuild import rebuild as rebuilding
+from projections.rebuild.rebuild import RebuildRunning, replay
+from projections.rebuild.verify import verify
+from store.log.appender import Appender
 from tests import invariants
 from tests.histories import History
 from tests.integration.test_rebuild import write
@@ -119,18 +119,18 @@ async def test_of_two_replays_the_second_is_refused(fresh_database_url: str) -> 
 
 async def test_caches_distrust_what_they_hold(fresh_database_url: str) -> None:
     await write(fresh_database_url, 12, 30)
-    marks = Marks()
-    tail = Tail(fresh_database_url, marks)
+    marks = StreamPositions()
+    tail = LogFollower(fresh_database_url, marks)
     await tail.start()
     cached_at = tail.seen
-    assert marks.is_fresh(FLOOR, cached_at)
+    assert marks.is_fresh(ALL_STREAMS, cached_at)
     damage(fresh_database_url)
     await replay(fresh_database_url)
     for _ in range(100):
-        if not marks.is_fresh(FLOOR, cached_at):
+        if not marks.is_fresh(ALL_STREAMS, cached_at):
             break
         await asyncio.sleep(0.05)
-    assert not marks.is_fresh(FLOOR, cached_at)
+    assert not marks.is_fresh(ALL_STREAMS, cached_at)
     await tail.close()
     marks.close()
 

@@ -53,7 +53,7 @@ def bearer(service: RunningService) -> dict[str, str]:
 
 def api_processes(service: RunningService) -> list[int]:
     """The processes below the API's master."""
-    return sorted(descendants(service.pid_of("cli.http")))
+    return sorted(descendants(service.pid_of("cli.server.http")))
 
 
 def test_a_first_start_prints_a_line_that_works_and_a_later_one_prints_it_again(
@@ -166,11 +166,11 @@ def test_an_api_process_that_dies_is_replaced(start_service: StartService) -> No
 
 def test_api_processes_die_with_their_master_which_is_started_again(start_service: StartService) -> None:
     service = start_service("--workers=2")
-    master, processes = service.pid_of("cli.http"), api_processes(service)
+    master, processes = service.pid_of("cli.server.http"), api_processes(service)
     os.kill(master, signal.SIGKILL)
     eventually(lambda: not any(is_running(pid) for pid in processes), "the processes end with their master")
     eventually(lambda: answers(service), "the service is ready again", timeout=40)
-    assert service.pid_of("cli.http") != master
+    assert service.pid_of("cli.server.http") != master
 
 
 def test_a_service_on_given_servers_starts_none(

@@ -13,10 +13,10 @@ import pytest
 import pytest_asyncio
 
 from domain.errors import Invalid, NotFound
-from store import identity, shares
-from store.connection import Connection
-from store.log import head
-from store.pool import connect
+from store.log.log import head
+from store.postgres.connection import Connection
+from store.postgres.pool import connect
+from store.tables import identity, shares
 from tests.servers import ROOT
 from workers.sweep import Sweeper
 

@@ -10,12 +10,12 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from projections import feed
-from projections.cloudevents import Cloudevent, cloudevent
-from projections.redis_streams import CHECKPOINT, Entry, RedisStreams, stream_key
-from store import identity
-from store.appender import Appender
-from store.pool import connect
+from projections.events import feed
+from projections.events.cloudevents import Cloudevent, cloudevent
+from projections.redis.streams import CHECKPOINT, RedisStreams, StreamEntry, stream_key
+from store.log.appender import Appender
+from store.postgres.pool import connect
+from store.tables import identity
 from tests.following import following as at_work
 from tests.histories import History
 from workers import streams
@@ -106,12 +106,12 @@ async def test_every_event_is_an_entry_with_the_cloudevent_and_what_to_filter_by
 
 async def test_redis_refuses_a_repeat(redis: Redis) -> None:
     published = RedisStreams(redis, maxlen=0, whole=True)
-    entries = [Entry(1, position, b"{}", "t", "s") for position in (3, 5, 9)]
+    entries = [StreamEntry(1, position, b"{}", "t", "s") for position in (3, 5, 9)]
     assert await published.apply(None, 9, entries) == (0, False)
     assert await published.apply(9, 9, entries) == (3, False)
-    assert await published.apply(9, 12, [*entries, Entry(1, 12, b"{}", "t", "s")]) == (3, False)
+    assert await published.apply(9, 12, [*entries, StreamEntry(1, 12, b"{}", "t", "s")]) == (3, False)
     assert await positions(redis, 1) == [3, 5, 9, 12]
-    assert await published.apply(9, 13, [Entry(1, 13, b"{}", "t", "s")]) is None, (
+    assert await published.apply(9, 13, [StreamEntry(1, 13, b"{}", "t", "s")]) is None, (
         "another moved the checkpoint"
     )
     assert await positions(redis, 1) == [3, 5, 9, 12]
@@ -204,7 +204,9 @@ async def test_a_stream_that_redis_has_evicted_comes_back_with_the_next_event(
 
 async def test_streams_of_another_log_are_dropped(writer: Writer, redis: Redis) -> None:
     other = RedisStreams(redis, maxlen=0, whole=True)
-    await other.apply(None, 10_000, [Entry(1, 9_999, b"{}", "t", "s"), Entry(77, 10_000, b"{}", "t", "s")])
+    await other.apply(
+        None, 10_000, [StreamEntry(1, 9_999, b"{}", "t", "s"), StreamEntry(77, 10_000, b"{}", "t", "s")]
+    )
     await writer.write(20)
     async with following(writer.url, redis):
         await reached(redis, await writer.head())

@@ -8,21 +8,21 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from api import tail as tailing
-from api.marks import FLOOR, Marks
-from api.tail import Tail
-from store import identity
-from store.appender import Appender
-from store.listening import Listener
-from store.log import append
-from store.pool import connect
+from api.cache import log_follower as tailing
+from api.cache.log_follower import LogFollower
+from api.cache.positions import ALL_STREAMS, StreamPositions
+from store.log.appender import Appender
+from store.log.log import append
+from store.postgres.listening import Listener
+from store.postgres.pool import connect
+from store.tables import identity
 from tests.histories import created
 
 
 @asynccontextmanager
-async def following(url: str) -> AsyncIterator[tuple[Marks, Tail]]:
-    marks = Marks()
-    tail = Tail(url, marks)
+async def following(url: str) -> AsyncIterator[tuple[StreamPositions, LogFollower]]:
+    marks = StreamPositions()
+    tail = LogFollower(url, marks)
     await tail.start()
     try:
         yield marks, tail
@@ -46,7 +46,7 @@ async def write(url: str, *names: str) -> list[int]:
     made = [created(name) for name in names]
     await asyncio.gather(*(appender.append(commit) for _, commit in made))
     await appender.close()
-    return [Marks.slot(skill.id) for skill, _ in made]
+    return [StreamPositions.slot(skill.id) for skill, _ in made]
 
 
 async def write_in_turn(appender: Appender, count: int) -> list[int]:
@@ -55,7 +55,7 @@ async def write_in_turn(appender: Appender, count: int) -> list[int]:
     for number in range(count):
         skill, commit = created(f"name-{number}")
         await appender.append(commit)
-        slots.append(Marks.slot(skill.id))
+        slots.append(StreamPositions.slot(skill.id))
     return slots
 
 
@@ -66,14 +66,14 @@ async def test_writes_of_others_are_marked(fresh_database_url: str) -> None:
         await until(lambda: tail.seen == 3, "it has seen all")
         assert not any(marks.is_fresh(slot, 0) for slot in slots)
         assert all(marks.is_fresh(slot, 3) for slot in slots)
-        assert marks.is_fresh(FLOOR, 0)
+        assert marks.is_fresh(ALL_STREAMS, 0)
 
 
 async def test_writes_that_follow_each_other_are_heard_together(
     fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tailing, "GATHER", 0.3)
-    monkeypatch.setattr("store.appender.QUIET", 0.0)
+    monkeypatch.setattr("store.log.appender.MIN_NOTIFY_INTERVAL", 0.0)
     heard: list[int] = []
     hear = Listener.hear
 
@@ -106,7 +106,7 @@ async def test_a_writer_of_this_host_may_show_what_it_wrote_before_it_is_marked(
         assert marks.is_fresh(slot, 0)
         assert tail.seen == 0
         # What the writer does when it has shown it, in whichever process.
-        marks.raise_to([slot], 1)
+        marks.advance_all([slot], 1)
         await until(lambda: tail.seen == 1, "it goes on")
 
 
@@ -124,13 +124,13 @@ async def test_a_writer_that_is_elsewhere_or_dead_is_not_waited_for(
 async def test_what_is_older_than_its_start_is_distrusted(fresh_database_url: str) -> None:
     await write(fresh_database_url, "a")
     async with following(fresh_database_url) as (marks, _):
-        assert not marks.is_fresh(Marks.slot(uuid4()), 0)
-        assert marks.is_fresh(Marks.slot(uuid4()), 1)
+        assert not marks.is_fresh(StreamPositions.slot(uuid4()), 0)
+        assert marks.is_fresh(StreamPositions.slot(uuid4()), 1)
 
 
 async def test_without_its_connection_nothing_counts_until_it_is_back(fresh_database_url: str) -> None:
     async with following(fresh_database_url) as (marks, tail), await connect(fresh_database_url) as conn:
-        slot = Marks.slot(uuid4())
+        slot = StreamPositions.slot(uuid4())
         assert marks.is_fresh(slot, 0)
         # Nobody may come back until we say so.
         await conn.execute("SET lock_timeout = '5s'")
@@ -163,14 +163,14 @@ async def test_a_gap_in_the_notifications_is_read_from_the_log(fresh_database_ur
         )
         await write(fresh_database_url, "later")
         await until(lambda: tail.seen == 3, "it has seen all")
-        assert not marks.is_fresh(Marks.slot(stream), 1)
+        assert not marks.is_fresh(StreamPositions.slot(stream), 1)
 
 
 async def test_what_was_appended_silently_is_marked_when_it_is_announced(
     fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tailing, "POLL", 60.0)
-    monkeypatch.setattr("store.appender.QUIET", 0.2)
+    monkeypatch.setattr("store.log.appender.MIN_NOTIFY_INTERVAL", 0.2)
     async with following(fresh_database_url) as (marks, tail):
         appender = Appender(fresh_database_url)
         await appender.start()
@@ -190,7 +190,7 @@ async def test_the_poll_finds_what_nobody_told(fresh_database_url: str) -> None:
             (stream,),
         )
         await until(lambda: tail.seen == 1, "the poll has found it", 3)
-        assert not marks.is_fresh(Marks.slot(stream), 0)
+        assert not marks.is_fresh(StreamPositions.slot(stream), 0)
 
 
 async def test_an_erased_person_empties_the_caches(fresh_database_url: str) -> None:
@@ -198,22 +198,22 @@ async def test_an_erased_person_empties_the_caches(fresh_database_url: str) -> N
         await identity.create_user(conn, email="ada@example.com")
         await identity.erase_user(conn, "ada@example.com")
         await until(lambda: tail.seen == 1, "it has seen the erasure")
-        assert not marks.is_fresh(Marks.slot(uuid4()), 0)
-        assert marks.is_fresh(Marks.slot(uuid4()), 1)
+        assert not marks.is_fresh(StreamPositions.slot(uuid4()), 0)
+        assert marks.is_fresh(StreamPositions.slot(uuid4()), 1)
 
 
 async def test_far_behind_it_marks_everything_at_once(
     fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tailing, "CATCH_UP", 2)
-    marks = Marks()
-    tail = Tail(fresh_database_url, marks)
+    marks = StreamPositions()
+    tail = LogFollower(fresh_database_url, marks)
     await write(fresh_database_url, "a", "b", "c", "d")
     async with await connect(fresh_database_url) as conn:
         tail._take(*await tail._looked_up(conn))
     assert tail.seen == 4
     marks.heard()
-    assert not marks.is_fresh(Marks.slot(uuid4()), 3)
+    assert not marks.is_fresh(StreamPositions.slot(uuid4()), 3)
 
 
 async def test_what_the_process_itself_appends_is_marked_before_it_is_answered(
@@ -227,7 +227,7 @@ async def test_what_the_process_itself_appends_is_marked_before_it_is_answered(
         async def append(number: int) -> bool:
             skill, commit = made[number]
             appended = await appender.append(commit)
-            slot = Marks.slot(skill.id)
+            slot = StreamPositions.slot(skill.id)
             return not marks.is_fresh(slot, appended.last - 1) and marks.is_fresh(slot, appended.last)
 
         assert all(await asyncio.gather(*(append(number) for number in range(3))))
@@ -250,6 +250,6 @@ async def test_what_a_process_appends_behind_what_it_has_not_seen_hides_nothing(
             await appender.append(commit)
 
         await until(lambda: tail.seen == 2, "it has looked")
-        assert not marks.is_fresh(Marks.slot(other.id), 0)
-        assert not marks.is_fresh(Marks.slot(mine.id), 1)
+        assert not marks.is_fresh(StreamPositions.slot(other.id), 0)
+        assert not marks.is_fresh(StreamPositions.slot(mine.id), 1)
         await appender.close()

@@ -29,14 +29,14 @@ from standardwebhooks import WebhookVerificationError
 
 from domain.skills import Skill
 from domain.webhooks import Schedule
-from projections import feed
-from projections.cloudevents import cloudevent_json
-from store import identity, webhooks
-from store.appender import Appender
-from store.connection import Connection
-from store.pool import connect
-from store.sealing import Sealer
-from store.webhooks import Delivery, Webhook
+from projections.events import feed
+from projections.events.cloudevents import cloudevent_json
+from store.log.appender import Appender
+from store.postgres.connection import Connection
+from store.postgres.pool import connect
+from store.tables import identity, webhooks
+from store.tables.sealing import Sealer
+from store.tables.webhooks import Delivery, Webhook
 from tests.following import following
 from tests.histories import History, created, published
 from tests.receiver import Received, Receiver, Reply, receiving

@@ -7,16 +7,16 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from api.marks import Marks
-from api.tail import Tail
-from store.log import append
-from store.pool import connect
+from api.cache.log_follower import LogFollower
+from api.cache.positions import StreamPositions
+from store.log.log import append
+from store.postgres.pool import connect
 from tests.histories import created, published
 
 
 async def test_each_stream_is_marked_at_its_own_event(fresh_database_url: str) -> None:
-    marks = Marks()
-    tail = Tail(fresh_database_url, marks)
+    marks = StreamPositions()
+    tail = LogFollower(fresh_database_url, marks)
     await tail.start()
     conn = await connect(fresh_database_url)
     (one, first), (two, second), (three, third) = created("one"), created("two"), created("three")
@@ -37,8 +37,8 @@ async def test_each_stream_is_marked_at_its_own_event(fresh_database_url: str) -
 
 
 async def test_so_it_is_when_the_tail_has_to_look_itself(fresh_database_url: str) -> None:
-    marks = Marks()
-    tail = Tail(fresh_database_url, marks)
+    marks = StreamPositions()
+    tail = LogFollower(fresh_database_url, marks)
     await tail.start()
     conn = await connect(fresh_database_url)
     # Events of no project name no stream in their notification.
@@ -52,14 +52,14 @@ async def test_so_it_is_when_the_tail_has_to_look_itself(fresh_database_url: str
     await tail.close()
 
 
-async def seen(tail: Tail, position: int) -> None:
+async def seen(tail: LogFollower, position: int) -> None:
     deadline = monotonic() + 10
     while tail.seen < position:
         assert monotonic() < deadline
         await asyncio.sleep(0.01)
 
 
-def fresh_from(marks: Marks, stream: UUID, last: int) -> int:
+def fresh_from(marks: StreamPositions, stream: UUID, last: int) -> int:
     """The first position whose snapshot of the stream counts as true."""
-    slot = Marks.slot(stream)
+    slot = StreamPositions.slot(stream)
     return next(position for position in range(last + 1) if marks.is_fresh(slot, position))

@@ -2,8 +2,8 @@
 
 from uuid import uuid4
 
-from store.log import append
-from store.pool import connect
+from store.log.log import append
+from store.postgres.pool import connect
 from tests import invariants
 from tests.histories import commit_of, created
 

@@ -12,9 +12,9 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from store.appender import Appender
 from store.errors import AppenderBusy, StorageFull, trouble
-from store.log import LOCK
+from store.log.appender import Appender
+from store.log.log import LOCK
 from tests import invariants
 from tests.histories import created
 from tests.service import MakeService, Service
@@ -182,7 +182,7 @@ async def test_a_whole_batch_hears_the_reason(database: Database, fault: Fault) 
 
 async def test_a_database_without_connections_says_so(database: Database) -> None:
     name = conninfo_to_dict(database.owner)["dbname"]
-    appender = Appender(database.url, patience=0.5)
+    appender = Appender(database.url, timeout=0.5)
     await appender.start()
     try:
         database.run(f'ALTER DATABASE "{name}" CONNECTION LIMIT 0')

@@ -11,21 +11,21 @@ import pytest
 from redis.asyncio import Redis
 
 from api.app import MIGRATIONS
-from api.health import Health, Readiness
-from api.metrics import open_metrics
-from projections.feed import Named
-from projections.redis_views import RedisViews
-from projections.verify import PARKED
-from store.appender import Appender
-from store.connection import Connection
-from store.pool import Pool, connect, open_pool
+from api.server.health import Health, Readiness
+from api.server.metrics import open_metrics
+from projections.events.feed import Named
+from projections.rebuild.verify import PARKED
+from projections.redis.views import RedisViews
+from store.log.appender import Appender
+from store.postgres.connection import Connection
+from store.postgres.pool import Pool, connect, open_pool
 from tests.following import following
 from tests.histories import created, published
 from tests.integration.test_webhooks import Stage, stage
 from tests.receiver import receiving
 from workers.cache import CacheFollower
 from workers.follower import Follower, is_outage
-from workers.news import News
+from workers.news import EventBuffer
 from workers.streams import StreamsFollower
 
 __all__ = ["stage"]
@@ -105,7 +105,7 @@ class Divider(Follower):
 
     name = "divider"
 
-    def __init__(self, news: News, poison: set[Any]) -> None:
+    def __init__(self, news: EventBuffer, poison: set[Any]) -> None:
         super().__init__(news)
         self.poison = poison
         self.seen: list[int] = []
@@ -190,5 +190,5 @@ async def test_what_the_cache_cannot_take_leaves_nothing_cached(
             await asyncio.sleep(0.01)
     async with await connect(fresh_database_url) as conn:
         event: Any = None
-        assert await CacheFollower(News(), redis).skip(conn, 1, event) == 1
+        assert await CacheFollower(EventBuffer(), redis).skip(conn, 1, event) == 1
     assert await views.get(1, "skill", "one") is None

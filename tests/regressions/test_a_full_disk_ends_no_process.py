@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from litestar import Litestar
 
-from api import metrics as measuring
 from api.app import route_handlers
-from api.errors import STATUS, answer_for
-from api.marks import Marks
-from api.observability import UNMATCHED
-from cli.supervisor import Part, tell
-from store.room import RESERVE, Room
+from api.cache.positions import StreamPositions
+from api.http.errors import STATUS, answer_for
+from api.server import metrics as measuring
+from api.server.observability import UNMATCHED
+from cli.process.supervisor import Part, tell
+from store.postgres.room import RESERVE, Room
 from tests.servers import ROOT
 
 
@@ -26,13 +26,13 @@ def is_allocated(file: Path) -> bool:
 
 
 def test_the_table_of_marks_is_no_sparse_file(tmp_path: Path) -> None:
-    Marks(tmp_path / "marks").close()
+    StreamPositions(tmp_path / "marks").close()
     assert is_allocated(tmp_path / "marks")
 
 
 def test_a_sparse_table_of_an_earlier_release_is_filled_and_keeps_its_values(tmp_path: Path) -> None:
-    marks = Marks(tmp_path / "marks")
-    marks.raise_to([7], 12)
+    marks = StreamPositions(tmp_path / "marks")
+    marks.advance_all([7], 12)
     marks.close()
     values = (tmp_path / "marks").read_bytes().rstrip(b"\0")
     (tmp_path / "marks").unlink()
@@ -40,17 +40,17 @@ def test_a_sparse_table_of_an_earlier_release_is_filled_and_keeps_its_values(tmp
         file.write(values)
         file.truncate(8 * (1 << 16) + 8)
     assert not is_allocated(tmp_path / "marks")
-    again = Marks(tmp_path / "marks")
+    again = StreamPositions(tmp_path / "marks")
     assert is_allocated(tmp_path / "marks")
-    assert again.have([(7, 12)])
-    assert not again.have([(7, 13)])
+    assert again.has_reached([(7, 12)])
+    assert not again.has_reached([(7, 13)])
     again.close()
 
 
 COUNT = """
 import sys
 from pathlib import Path
-from api.metrics import open_metrics
+from api.server.metrics import open_metrics
 metrics = open_metrics(Path(sys.argv[1]))
 metrics.observe_request("GET", "/x", 200, 0.001)
 metrics.observe_pool({"pool_size": 3})
@@ -83,7 +83,7 @@ def test_the_files_of_the_metrics_never_grow(tmp_path: Path) -> None:
     program = f"""
 import sys
 from pathlib import Path
-from api.metrics import open_metrics
+from api.server.metrics import open_metrics
 metrics = open_metrics(Path(sys.argv[1]))
 for route in {sorted(routes)!r}:
     for method in {["GET", "HEAD", "OTHER"]!r}:
@@ -116,7 +116,7 @@ def test_a_run_folder_that_cannot_be_used_is_told_in_one_line(tmp_path: Path, po
             "SKALD_WORKERS": "1",
         }
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "cli.http"],
+            [sys.executable, "-P", "-m", "cli.server.http"],
             env=env,
             cwd=ROOT,
             capture_output=True,

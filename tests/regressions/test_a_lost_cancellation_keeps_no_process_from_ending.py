@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from api.rate_limit import RateLimiter
+from api.access.rate_limit import RateLimiter
 from workers.webhooks import Endpoint, Sender
 
 

@@ -4,18 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from api.marks import Marks
-from api.rate_limit import RateLimiter
-from store.appender import Appender
+from api.access.rate_limit import RateLimiter
+from api.cache.positions import StreamPositions
+from store.log.appender import Appender
 
 
 @pytest.fixture(params=[0.0, 0.001, 1.0])
 def uptime(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> float:
     for module in (
-        "store.appender",
-        "api.marks",
-        "api.rate_limit",
-        "projections.redis_views",
+        "store.log.appender",
+        "api.cache.positions",
+        "api.access.rate_limit",
+        "projections.redis.views",
         "workers.follower",
     ):
         monkeypatch.setattr(f"{module}.monotonic", lambda: request.param)
@@ -24,12 +24,12 @@ def uptime(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> f
 
 
 def test_the_first_commit_may_notify(uptime: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("store.appender.QUIET", 3600.0)
+    monkeypatch.setattr("store.log.appender.MIN_NOTIFY_INTERVAL", 3600.0)
     assert Appender("")._is_due()
 
 
 def test_a_log_that_was_never_heard_of_makes_nothing_fresh(uptime: float) -> None:
-    marks = Marks()
+    marks = StreamPositions()
     assert not marks.healthy
     assert not marks.is_fresh(1, 10)
     marks.heard()

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from domain import git
-from projections import git_packs
-from projections.git_history import Histories
-from projections.git_packs import Asked
-from store.appender import Appender
-from store.connection import Connection
-from store.pool import Pool, open_pool
+from domain.formats import git
+from projections.git import packs as git_packs
+from projections.git.history import Histories
+from projections.git.packs import FetchRequest
+from store.log.appender import Appender
+from store.postgres.connection import Connection
+from store.postgres.pool import Pool, open_pool
 from tests.histories import commit_of, created, published
 from tests.integration.test_rebuild import write
 
@@ -51,7 +51,7 @@ def index(folder: Path, pack: bytes) -> None:
     subprocess.run(["git", "index-pack", "--stdin", "--strict"], cwd=folder, input=pack, check=True)
 
 
-async def fetch(conn: Connection, pool: Pool, asked: Asked) -> bytes:
+async def fetch(conn: Connection, pool: Pool, asked: FetchRequest) -> bytes:
     places = await git_packs.locate(conn, 1, asked)
     plan = await git_packs.plan(conn, 1, asked, places)
     return b"".join([part async for part in git_packs.pack(pool, 1, plan)])
@@ -67,17 +67,17 @@ async def test_bases_first(
     try:
         head = await Histories(pool).head(1)
         async with pool.connection() as conn:
-            whole = await fetch(conn, pool, Asked(wants=(head,)))
+            whole = await fetch(conn, pool, FetchRequest(wants=(head,)))
             objects = read_once(whole, {})
             await asyncio.to_thread(index, tmp_path, whole)
             for depth in (1, 2, 5, 20):
-                shallow = read_once(await fetch(conn, pool, Asked(wants=(head,), depth=depth)), {})
+                shallow = read_once(await fetch(conn, pool, FetchRequest(wants=(head,), depth=depth)), {})
                 assert shallow.items() <= objects.items()
             # Thin packs build on what the client has.
             rows = await (
                 await conn.execute("SELECT oid FROM git_commits WHERE project_id = 1 AND sequence = 5")
             ).fetchall()
-            asked = Asked(wants=(head,), haves=(rows[0][0],), thin=True)
+            asked = FetchRequest(wants=(head,), haves=(rows[0][0],), thin=True)
             assert read_once(await fetch(conn, pool, asked), objects) == objects
     finally:
         await pool.close()
@@ -103,6 +103,6 @@ async def test_a_tree_that_comes_back_is_no_delta_against_a_later_one(fresh_data
         head = await Histories(pool).head(1)
         async with pool.connection() as conn:
             for depth in range(1, 7):
-                assert read_once(await fetch(conn, pool, Asked(wants=(head,), depth=depth)), {})
+                assert read_once(await fetch(conn, pool, FetchRequest(wants=(head,), depth=depth)), {})
     finally:
         await pool.close()

@@ -8,18 +8,18 @@ import httpx
 import psycopg
 import pytest
 
-from cli import skill_folders
-from cli.checkout import Checkout
+from cli.client import skill_folders
+from cli.client.checkout import Checkout
+from cli.client.profile import Target
 from cli.errors import Failure
-from cli.profile import Target
 from cli.schema import FOLDERS
-from domain.archives import tar_gz_of, zip_of
 from domain.content import check_path, is_unsafe
 from domain.errors import Invalid
+from domain.formats.archives import tar_gz_of, zip_of
 from domain.skills import File, Skill
-from projections import rebuild
-from projections.verify import verify
-from store.appender import Appender
+from projections.rebuild import rebuild
+from projections.rebuild.verify import verify
+from store.log.appender import Appender
 from tests.api.archives import send, skill_md, unzipped
 from tests.api.space import Space, file, refusal, skill
 from tests.gitting import Git, git

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from store import identity
-from store.pool import connect
+from store.postgres.pool import connect
+from store.tables import identity
 from tests.integration.test_webhooks import Stage, stage
 from tests.receiver import Reply, receiving
 from workers import webhooks as working

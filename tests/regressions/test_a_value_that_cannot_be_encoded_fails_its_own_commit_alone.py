@@ -2,9 +2,9 @@
 
 import asyncio
 
-from store.appender import Appender
-from store.log import LOCK
-from store.pool import connect
+from store.log.appender import Appender
+from store.log.log import LOCK
+from store.postgres.pool import connect
 from tests import invariants
 from tests.histories import created
 

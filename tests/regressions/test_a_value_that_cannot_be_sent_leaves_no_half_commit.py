@@ -3,9 +3,9 @@
 import psycopg
 import pytest
 
-from store.appender import Appender
-from store.log import append
-from store.pool import connect
+from store.log.appender import Appender
+from store.log.log import append
+from store.postgres.pool import connect
 from tests import invariants
 from tests.histories import created
 

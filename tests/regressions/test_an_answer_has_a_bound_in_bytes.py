@@ -11,7 +11,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from projections import past, sizes, versions
+from projections import sizes
+from projections.read import past, versions
 from tests.api.messages import meet
 from tests.api.prompt_space import PromptSpace
 from tests.api.space import NewSpace, Space
@@ -183,7 +184,7 @@ async def test_an_audit_of_large_events_is_written_in_parts(
     project: Space, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fill_events(project)
-    monkeypatch.setattr("api.audit.MAX_PART", SMALL)
+    monkeypatch.setattr("api.events.audit.MAX_PART", SMALL)
     parts: list[int] = []
 
     async def taken(part: bytes) -> None:

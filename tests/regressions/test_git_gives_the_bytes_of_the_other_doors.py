@@ -8,11 +8,12 @@ import psycopg
 import pytest
 
 from domain.skills import File
-from projections import git_check, git_history
-from projections.verify import verify
-from store import archive
-from store.appender import Appender
-from store.pool import open_pool
+from projections.git import check as git_check
+from projections.git import history as git_history
+from projections.rebuild.verify import verify
+from store.log import archive
+from store.log.appender import Appender
+from store.postgres.pool import open_pool
 from tests.api.space import file, skill
 from tests.gitting import Git, git
 from tests.histories import commit_of, new_skill, published

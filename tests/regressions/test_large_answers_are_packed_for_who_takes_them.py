@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from api.compression import SMALLEST, takes_gzip
+from api.server.compression import SMALLEST, takes_gzip
 from tests.api.space import Space, skill
 
 PLAIN = {"Accept-Encoding": "identity"}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from domain import spec
-from domain.skill_md import Document
+from domain.formats import spec
+from domain.formats.skill_md import Document
 
 PLAIN = [
     "README.md",

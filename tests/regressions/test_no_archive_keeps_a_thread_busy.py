@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from cli.transfer import LARGEST
-from domain.archives import unpack
+from cli.client.transfer import LARGEST
+from domain.formats.archives import unpack
 from tests.api.archives import send
 from tests.api.space import Space, refusal
 from tests.raw_archives import (

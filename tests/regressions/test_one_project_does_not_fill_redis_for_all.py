@@ -10,20 +10,20 @@ import pytest
 from redis.asyncio import Redis
 
 from domain.skills import Changes
-from projections import feed
-from projections.cloudevents import cloudevent_json, without_data
-from projections.redis_streams import (
+from projections.events import feed
+from projections.events.cloudevents import cloudevent_json, without_data
+from projections.redis.streams import (
     CHECKPOINT,
     KNOWN,
-    Entry,
     RedisStreams,
+    StreamEntry,
     fair_sizes,
     stream_key,
 )
-from projections.redis_views import RedisViews
-from store import identity
-from store.appender import Appender
-from store.pool import connect
+from projections.redis.views import RedisViews
+from store.log.appender import Appender
+from store.postgres.pool import connect
+from store.tables import identity
 from tests.api.space import NewSpace
 from tests.following import following
 from tests.histories import commit_of, created
@@ -36,7 +36,7 @@ EVENT = b"x" * 10_000
 
 async def publish(to: RedisStreams, project_id: int, positions: range) -> None:
     before = await to.checkpoint()
-    entries = [Entry(project_id, position, EVENT, "t", "s") for position in positions]
+    entries = [StreamEntry(project_id, position, EVENT, "t", "s") for position in positions]
     assert await to.apply(before, positions[-1], entries) is not None
 
 

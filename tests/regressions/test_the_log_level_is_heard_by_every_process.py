@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-API = "import logging, cli.asgi; cli.asgi.app(); logging.getLogger('x').info('quiet'); logging.getLogger('x').error('loud')"
+API = "import logging, cli.server.asgi; cli.server.asgi.app(); logging.getLogger('x').info('quiet'); logging.getLogger('x').error('loud')"
 WORKER = "from cli.main import main; main()"
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from litestar import Litestar
 
-from api import offload, payload
+from api import offload
 from api.app import route_handlers
-from api.openapi import document
+from api.openapi.document import document
+from api.payload import decode as payload
 from domain import content, names
 from domain.content import Edit, EditWork, apply_edits
 from domain.errors import Invalid

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api import git_protocol as wire
+from api.git import protocol as wire
 from tests.gitting import Git, git
 
 __all__ = ["git"]

@@ -4,9 +4,9 @@ from itertools import product
 
 import pytest
 
-from domain import skill_md, spec
-from domain.skill_md import Document
-from domain.spec import MAX_OF_A_KIND
+from domain.formats import skill_md, spec
+from domain.formats.skill_md import Document
+from domain.formats.spec import MAX_OF_A_KIND
 
 HEAD = "name: pdf\ndescription: d\n"
 

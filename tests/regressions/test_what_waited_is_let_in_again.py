@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from api import stream
-from api.mcp_inside import Inside
-from store import identity
-from store import shares as stored_shares
+from api.http import stream
+from api.mcp.internal import InternalClient
+from store.tables import identity
+from store.tables import shares as stored_shares
 from tests.api.messages import meet
 from tests.api.space import NewSpace, Space, refusal
 
@@ -82,7 +82,7 @@ def is_whole(messages: list[dict[str, Any]]) -> bool:
 async def test_a_download_of_the_audit(
     project: Space, cut: asyncio.Event, shape: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.audit.BATCH", 1)
+    monkeypatch.setattr("api.events.audit.BATCH", 1)
     for name in ("a", "b", "c"):
         await project.create(name)
 
@@ -97,7 +97,7 @@ async def test_a_download_of_the_audit(
 
 
 async def test_an_export(project: Space, cut: asyncio.Event, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.zips.WHOLE", 0)
+    monkeypatch.setattr("api.http.zips.WHOLE", 0)
     await project.create("a", files=[{"path": f"{letter}.txt", "content": letter} for letter in "xyz"])
 
     async def taken(part: bytes) -> None:
@@ -138,7 +138,7 @@ async def test_a_clone(project: Space, cut: asyncio.Event) -> None:
 async def test_an_archive_of_a_share(
     project: Space, cut: asyncio.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.zips.WHOLE", 0)
+    monkeypatch.setattr("api.http.zips.WHOLE", 0)
     await project.create("a", files=[{"path": f"{letter}.txt", "content": letter} for letter in "xyz"])
     share = await project.ok(201, await project.post("shares/", {"label": "x"}))
 
@@ -159,16 +159,16 @@ async def test_an_mcp_message_that_asks_for_many_things(
     for name in ("a", "b"):
         await project.create(name)
     asked: list[int] = []
-    ask = Inside._ask
+    ask = InternalClient._ask
 
-    async def then_revoke(self: Inside, *args: Any) -> Any:
+    async def then_revoke(self: InternalClient, *args: Any) -> Any:
         answer = await ask(self, *args)
         asked.append(answer.status)
         if len(asked) == 1:
             await revoke(project)
         return answer
 
-    monkeypatch.setattr(Inside, "_ask", then_revoke)
+    monkeypatch.setattr(InternalClient, "_ask", then_revoke)
     answer = await project.at(
         "POST",
         "mcp",

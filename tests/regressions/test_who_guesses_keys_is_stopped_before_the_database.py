@@ -12,13 +12,14 @@ import httpx
 import msgspec
 import pytest
 
-from api import attempts, auth
-from api.attempts import FailedAttempts
+from api.access import attempts
+from api.access import authenticate as auth
+from api.access.attempts import FailedAttempts
 from api.config import ApiConfig
-from api.errors import RateLimited
-from api.forwarded import TrustedProxies
+from api.http.errors import RateLimited
+from api.http.proxies import TrustedProxies
 from domain.errors import NotAuthenticated
-from store import identity, shares
+from store.tables import identity, shares
 from tests.api.space import Asgi, Space, running
 
 LIMIT = 3

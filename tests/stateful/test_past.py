@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from api.config import ApiConfig
-from store import identity
-from store.pool import connect
+from store.postgres.pool import connect
+from store.tables import identity
 from tests.api.space import Asgi, Space, open_space, running
 
 NAMES = ("ant", "bee", "ant-2")

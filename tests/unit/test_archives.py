@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.archives import Limits, Unpacked, ZipWriter, tar_gz_of, unpack, zip_of, zip_size
 from domain.content import check_path, check_tree
 from domain.errors import Invalid
+from domain.formats.archives import Limits, Unpacked, ZipWriter, tar_gz_of, unpack, zip_of, zip_size
 
 SKILL_MD = b"---\nname: pdf\ndescription: d\n---\n# PDF\n"
 TREE = [

@@ -8,8 +8,8 @@ from random import Random
 
 import pytest
 
-from domain import incoming, skill_md, tar
-from domain.archives import Limits, tar_gz_of, zip_of
+from domain.formats import incoming, skill_md, tar
+from domain.formats.archives import Limits, tar_gz_of, zip_of
 from tests.raw_archives import header, member, padded, pax, record, summed
 
 pytestmark = pytest.mark.timeout(60)

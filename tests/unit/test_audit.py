@@ -9,12 +9,12 @@ import msgspec
 import pytest
 
 from domain.keys import KeyCreated
-from projections import audit
-from store.log import Recorded
-from store.mapper import encode
+from projections.events import audit
+from store.log.log import Recorded
+from store.log.mapper import encode
 
 
-def entry(request_id: str | None = "r1") -> audit.Entry:
+def entry(request_id: str | None = "r1") -> audit.AuditEntry:
     event = KeyCreated(
         originator_id=UUID(int=5),
         originator_version=1,

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from domain.content import Content, Ref
 from domain.skills import Changes, File, Skill
-from projections import blame
-from projections.blame import Blame, Step, Trail, bounded
+from projections.compare import blame
+from projections.compare.blame import Blame, Step, Trail, bounded
 
 
 def blamed(*texts: str) -> list[tuple[str, int]]:

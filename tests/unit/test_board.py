@@ -5,18 +5,18 @@ from uuid import uuid4
 
 import pytest
 
-from api import board as showing
-from api.board import PLACE, Board, Encoded
+from api.cache import shared_memory as showing
+from api.cache.shared_memory import PLACE, Encoded, SharedMemoryCache
 
 ENTRY = Encoded(b'{"version":7}', b'"tag"', 12_345, 1 << 40)
 
 
 @pytest.fixture
-def board() -> Board:
-    return Board()
+def board() -> SharedMemoryCache:
+    return SharedMemoryCache()
 
 
-def test_what_was_put_is_there(board: Board) -> None:
+def test_what_was_put_is_there(board: SharedMemoryCache) -> None:
     assert board.get(b"1/skill/one") is None
     board.put(b"1/skill/one", ENTRY)
     assert board.get(b"1/skill/one") == ENTRY
@@ -26,7 +26,9 @@ def test_what_was_put_is_there(board: Board) -> None:
     assert board.get(b"1/skill/one") == newer
 
 
-def test_two_names_in_one_place_are_told_apart(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_names_in_one_place_are_told_apart(
+    board: SharedMemoryCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(showing, "PLACES", 1)
     board.put(b"1/skill/one", ENTRY)
     for other in (b"1/skill/on", b"1/skill/one-more", b"2/skill/one", b""):
@@ -37,7 +39,7 @@ def test_two_names_in_one_place_are_told_apart(board: Board, monkeypatch: pytest
 
 
 def test_what_is_too_large_is_left_out_and_leaves_its_neighbours_alone(
-    board: Board, monkeypatch: pytest.MonkeyPatch
+    board: SharedMemoryCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(showing, "_start", lambda name: int(name) * PLACE)
     front = showing._front.size
@@ -48,7 +50,7 @@ def test_what_is_too_large_is_left_out_and_leaves_its_neighbours_alone(
     assert [board.get(name) for name in (b"0", b"1", b"2")] == [full] * 3
 
 
-def test_a_torn_entry_is_none(board: Board) -> None:
+def test_a_torn_entry_is_none(board: SharedMemoryCache) -> None:
     name = b"1/skill/one"
     start = showing._start(name)
     board.put(name, ENTRY)
@@ -60,7 +62,7 @@ def test_a_torn_entry_is_none(board: Board) -> None:
     assert board.get(name) == ENTRY
 
 
-def test_processes_that_are_forked_share_it(board: Board) -> None:
+def test_processes_that_are_forked_share_it(board: SharedMemoryCache) -> None:
     """A child writes at full speed what the parent reads: never half of one entry and half of another."""
     name = uuid4().hex.encode()
     child = os.fork()

@@ -7,8 +7,8 @@ from domain.content import Content, Edit
 from domain.prompts import Prompt, PromptChanges
 from domain.skills import Changes, File, FileEdits, Skill
 from domain.versioned import Versioned
-from projections.changes import Changes as Told
-from projections.changes import changes
+from projections.events.changes import Changes as Told
+from projections.events.changes import changes
 
 
 def told(artifact: Versioned, before: Versioned, names: dict[UUID, str] | None = None) -> Told:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.checkout import Checkout
+from cli.client.checkout import Checkout
+from cli.client.profile import Target
+from cli.client.skill_folders import digest_of
 from cli.errors import Failure
-from cli.profile import Target
-from cli.skill_folders import digest_of
 
 TARGET = Target(url="http://a.example", key="sk_x", project="1")
 ONE = {"SKILL.md": b"one", "a.txt": b"a", "lib/b.txt": b"b"}

@@ -15,7 +15,7 @@ from domain.content import Edit
 from domain.events import EVENT_TYPES, Event
 from domain.prompts import Prompt, PromptChanges
 from domain.skills import Changes, File, FileEdits, Skill
-from projections.cloudevents import (
+from projections.events.cloudevents import (
     Cloudevent,
     cloudevent,
     cloudevent_json,
@@ -23,8 +23,8 @@ from projections.cloudevents import (
     topic_of,
     type_of,
 )
-from store.log import Recorded
-from store.mapper import to_stored
+from store.log.log import Recorded
+from store.log.mapper import to_stored
 
 ROOT = Path(__file__).parents[2]
 ORIGIN = "https://skald.example"
@@ -225,7 +225,7 @@ class Grown(Event, frozen=True, kw_only=True):
 
 def test_whoever_makes_them_knows_the_events() -> None:
     """The followers import neither skills nor prompts themselves."""
-    program = "from projections.cloudevents import type_of; print(type_of('skill.created'), type_of('prompt.label_set'))"
+    program = "from projections.events.cloudevents import type_of; print(type_of('skill.created'), type_of('prompt.label_set'))"
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -42,7 +42,7 @@ def test_the_commands_for_people_know_the_service_by_http_alone() -> None:
         [
             sys.executable,
             "-c",
-            "import sys; import cli.login, cli.push, cli.pull, cli.browse; "
+            "import sys; import cli.client.login, cli.client.push, cli.client.pull, cli.client.browse; "
             "print(sorted({'psycopg', 'litestar', 'redis', 'store', 'api', 'projections'} & set(sys.modules)))",
         ],
         cwd=ROOT,

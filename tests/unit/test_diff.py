@@ -11,8 +11,8 @@ import pytest
 from domain.content import Content
 from domain.events import Event
 from domain.skills import FileRef, SkillFileAdded, SkillFileRemoved, SkillFileRenamed, SkillPublished
-from projections import diff
-from projections.diff import NOTHING, Hunks, Side, compare, moves, unified
+from projections.compare import diff
+from projections.compare.diff import NOTHING, Hunks, Side, compare, moves, unified
 
 ID = {"originator_id": UUID(int=1), "originator_version": 2, "version_id": UUID(int=2)}
 

@@ -6,16 +6,16 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from domain.archives import zip_of
-from projections import discovery
-from projections.discovery import Entry
+from domain.formats.archives import zip_of
+from projections.read import discovery
+from projections.read.discovery import IndexEntry
 
 TREE = bytes(range(32))
 ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 
 
-def entry(*files: str, name: str = "pdf-forms") -> Entry:
-    return Entry(name, 3, ID, "Fill in forms.", "ab" * 32, TREE, ("SKILL.md", *files))
+def entry(*files: str, name: str = "pdf-forms") -> IndexEntry:
+    return IndexEntry(name, 3, ID, "Fill in forms.", "ab" * 32, TREE, ("SKILL.md", *files))
 
 
 def test_archives_are_written_as_when_their_digests_were_stored() -> None:

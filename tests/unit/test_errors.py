@@ -6,7 +6,7 @@ import pytest
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 from psycopg import OperationalError
 
-from api import errors
+from api.http import errors
 from domain.errors import (
     Conflict,
     EditFailed,

@@ -38,7 +38,7 @@ from domain.skills import (
     SkillRestored,
 )
 from domain.versioned import Source
-from store.mapper import EventMapper, decode, encode, to_stored
+from store.log.mapper import EventMapper, decode, encode, to_stored
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 

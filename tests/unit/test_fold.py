@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from domain.content import Content
 from domain.prompts import Prompt
 from domain.skills import Changes, FileRef, Skill
-from projections import artifacts, labels, names
-from projections import skills as skill_views
-from projections.artifacts import Step, fold
-from projections.skills import SkillKind
-from store.statements import SetStatement, merge
+from projections.read import skills as skill_views
+from projections.read.skills import SkillKind
+from projections.write import artifacts, labels, names
+from projections.write.artifacts import AppliedEvent, fold
+from store.log.statements import SetStatement, merge
 from tests.histories import KINDS, new_skill
 
 
@@ -25,12 +25,12 @@ class Life:
     def __init__(self, artifact: Any, contents: Any = ()) -> None:
         self.artifact = artifact
         self.data = {content.digest: content.data for content in contents}
-        self.steps: list[Step] = []
+        self.steps: list[AppliedEvent] = []
         self.note()
 
     def note(self) -> "Life":
         for event in self.artifact.collect_events():
-            self.steps.append(Step(self.artifact.fork(), event, 1, 7, self.data))
+            self.steps.append(AppliedEvent(self.artifact.fork(), event, 1, 7, self.data))
         return self
 
     def publish(self, body: str = "# B\n", **changes: Any) -> "Life":
@@ -210,8 +210,8 @@ FIELDS: dict[str, tuple[Any, Any]] = {
 }
 
 
-def step_of(state: Skill) -> Step:
-    return Step(state, skill().steps[0].event, 1, 7, CONTENTS)
+def step_of(state: Skill) -> AppliedEvent:
+    return AppliedEvent(state, skill().steps[0].event, 1, 7, CONTENTS)
 
 
 def test_each_field_of_a_version_is_looked_at() -> None:

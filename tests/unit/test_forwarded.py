@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.forwarded import PublicAddress, SubPath, TrustedProxies
+from api.http.proxies import PublicAddress, SubPath, TrustedProxies
 
 FOR, PROTO, HOST = b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"
 PREFIX = b"x-forwarded-prefix"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain import git
-from domain.git import BLOB, TREE, Leaf
+from domain.formats import git
+from domain.formats.git import BLOB, TREE, Leaf
 
 
 def run(folder: Path, *command: str, given: bytes = b"") -> str:

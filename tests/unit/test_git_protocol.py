@@ -2,10 +2,10 @@
 
 import pytest
 
-from api import git_protocol as wire
-from api.git import bearer_of
+from api.git import protocol as wire
+from api.git.controller import bearer_of
 from domain.errors import Invalid
-from projections.git_packs import Places, Plan
+from projections.git.packs import Places, Plan
 
 A, B, C = (bytes([number]) * 20 for number in (10, 11, 12))
 HEX = {oid: oid.hex().encode() for oid in (A, B, C)}

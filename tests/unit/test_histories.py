@@ -8,10 +8,10 @@ from domain.events import Event
 from domain.prompts import Prompt
 from domain.skills import FileRef, Skill
 from domain.versioned import Versioned
-from projections.blame import Trail
-from projections.changes import FIELDS, Changes, changes
-from projections.diff import BODY, Side, compare, moves
-from store.mapper import decode
+from projections.compare.blame import Trail
+from projections.compare.diff import BODY, Side, compare, moves
+from projections.events.changes import FIELDS, Changes, changes
+from store.log.mapper import decode
 from tests.histories import History
 
 Steps = list[tuple[Event, Versioned, Versioned]]

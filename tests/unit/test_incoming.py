@@ -6,9 +6,9 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET
 
-from domain import skill_md
-from domain.archives import zip_of
-from domain.incoming import Incoming, changes_of, content_type_of, files_of, metadata_of, read
+from domain.formats import skill_md
+from domain.formats.archives import zip_of
+from domain.formats.incoming import Incoming, changes_of, content_type_of, files_of, metadata_of, read
 from domain.skills import File, Skill
 
 BODY = "# PDF\n\nSee [how](how.md).\n"

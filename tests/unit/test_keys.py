@@ -7,7 +7,7 @@ import pytest
 from domain.errors import Invalid
 from domain.events import EVENT_TYPES
 from domain.keys import KeyCreated, allows, check_email, check_label, check_scopes
-from store.mapper import decode, to_stored
+from store.log.mapper import decode, to_stored
 
 
 @pytest.mark.parametrize(

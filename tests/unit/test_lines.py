@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from projections.diff import EFFORT, hunks
-from projections.lines import Effort, opcodes, split
+from projections.compare.diff import EFFORT, hunks
+from projections.compare.lines import Effort, opcodes, split
 
 LINES = st.lists(st.sampled_from(["a", "b", "c", "", "d\r", "e\u2028f", "x" * 9]), max_size=30)
 TEXTS = st.builds(lambda lines, end: "\n".join(lines) + end, LINES, st.sampled_from(["", "\n"]))

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from api.locks import KeyedLocks
+from api.commands.locks import KeyedLocks
 
 
 class Turns:

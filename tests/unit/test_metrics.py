@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from api.metrics import FLUSH_EVERY, LATENCY_BUCKETS, Metrics, open_metrics
+from api.server.metrics import FLUSH_EVERY, LATENCY_BUCKETS, Metrics, open_metrics
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import pytest
 
-from api.metrics import Metrics, open_metrics
-from api.observability import AccessLog, Observability
+from api.server.metrics import Metrics, open_metrics
+from api.server.observability import AccessLog, Observability
 
 KEY = "sk_" + "x" * 43
 Messages = list[dict[str, Any]]

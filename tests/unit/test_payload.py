@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from msgspec import UNSET, Meta, UnsetType
 
-from api.errors import ParseError, UnsupportedMediaType
-from api.payload import decode
+from api.http.errors import ParseError, UnsupportedMediaType
+from api.payload.decode import decode
 from domain.errors import Invalid, TooBig
 
 

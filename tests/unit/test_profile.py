@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.profile import ProfileError, Profiles, Target, checked_url, find_target, is_exposed
+from cli.client.profile import ProfileError, Profiles, Target, checked_url, find_target, is_exposed
 
 KEY = "sk_secret"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.query import MAX_QUERY, MAX_TEXT, MIN_BIGINT, Query, parse_query
+from api.http.query import MAX_QUERY, MAX_TEXT, MIN_BIGINT, Query, parse_query
 from domain.errors import Invalid
 
 

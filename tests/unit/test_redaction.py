@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from api.logs import JsonFormatter, redact, request_id
+from api.server.logs import JsonFormatter, redact, request_id
 
 KEY = "sk_" + "aB3-_" * 8 + "xyz"
 

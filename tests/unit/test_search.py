@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projections.search import LOOKED_AT, parameters, rough
+from projections.read.search import LOOKED_AT, parameters, rough
 
 TEXTS = st.text(alphabet="ab%_\\ é")
 

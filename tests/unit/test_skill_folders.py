@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from cli.client.skill_folders import LocalSkill, find, read
 from cli.errors import Failure
-from cli.skill_folders import LocalSkill, find, read
 
 
 def write(

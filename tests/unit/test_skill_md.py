@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.content import Content, Ref
+from domain.formats.skill_md import Document, Parsed, digest, head, parse, same, scalar
+from domain.formats.spec import problems
 from domain.names import check_tool
-from domain.skill_md import Document, Parsed, digest, head, parse, same, scalar
 from domain.skills import FileRef
-from domain.spec import problems
 
 NASTY = [
     "a: b",

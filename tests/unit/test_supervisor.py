@@ -1,7 +1,7 @@
 """The supervisor: what ends is started again, with growing pauses."""
 
 from cli.errors import Failure
-from cli.supervisor import Part
+from cli.process.supervisor import Part
 
 
 class Process:

@@ -3,7 +3,7 @@
 import asyncio
 from time import monotonic
 
-from store.watchdog import Watchdog
+from store.postgres.watchdog import Watchdog
 
 
 async def test_what_ends_in_time_is_left_alone() -> None:

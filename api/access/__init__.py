@@ -1,0 +1,1 @@
+"""Who a request speaks for, what it may do, and how often."""

@@ -1,0 +1,76 @@
+"""What every request with a key passes: authentication, then the key's budget."""
+
+from typing import Any
+
+from api.access.attempts import FailedAttempts
+from api.access.authenticate import Authenticator, require
+from api.access.rate_limit import RateLimiter
+from api.http.query import Query
+from api.http.responses import header
+from domain.errors import NotAuthenticated
+from domain.keys import allows
+from store.tables.identity import Principal
+
+# In the state of a scope: who was let in and counted by another door of this process that the request came through.
+ENTERED = "entered"
+
+
+class Authorizer:
+    """Lets requests in, and writes into the scope's state whom the access log shall name."""
+
+    def __init__(self, authenticator: Authenticator, limiter: RateLimiter, attempts: FailedAttempts) -> None:
+        self.authenticator = authenticator
+        self.limiter = limiter
+        self._attempts = attempts
+
+    async def authorize(self, scope: Any, required: str | None = None) -> Principal:
+        """Who asks. Raises NotAuthenticated, RateLimited, or PermissionDenied when the ``required`` scope is missing."""
+        principal: Principal = scope["state"].get(ENTERED) or await self._admit(scope)
+        scope["state"]["key_id"] = principal.key_id
+        if required is not None:
+            require(principal, required)
+        return principal
+
+    def authorize_cached(self, scope: Any, project_id: str, required: str) -> tuple[Principal, int] | None:
+        """Who asks, and the number of the project, when nothing has to be waited for and nothing speaks against it.
+
+        Raises NotAuthenticated and RateLimited.
+        """
+        principal = self.authenticator.known(header(scope["headers"], b"authorization"))
+        if principal is None or not allows(principal.scopes, required):
+            return None
+        number = self.authenticator.known_project(principal, project_id, None)
+        if number is None or scope["query_string"]:
+            return None
+        state = scope["state"]
+        state["key_id"] = principal.key_id
+        if not self.limiter.admit_now(principal.key_id):
+            return None
+        state["project_id"] = number
+        return principal, number
+
+    async def _admit(self, scope: Any) -> Principal:
+        principal = await self._authenticate(scope, header(scope["headers"], b"authorization"))
+        scope["state"]["key_id"] = principal.key_id
+        if not self.limiter.admit_now(principal.key_id):
+            await self.limiter.admit(principal.key_id)
+        return principal
+
+    async def _authenticate(self, scope: Any, credential: bytes | None) -> Principal:
+        """Raises RateLimited when the address of the client has sent too many wrong keys."""
+        principal = self.authenticator.known(credential)
+        if principal is not None:
+            return principal
+        good = self.authenticator.has_seen(credential)
+        with self._attempts.guard(scope, NotAuthenticated, known_good=good):
+            return await self.authenticator.authenticate(credential)
+
+    async def enter_project(
+        self, scope: Any, project_id: str, required: str | None = None
+    ) -> tuple[Principal, int]:
+        """Who asks, and the number of the project that the address means. Raises NotFound too."""
+        principal = await self.authorize(scope, required)
+        token = Query(scope["query_string"]).text("token") if project_id == "@current" else None
+        number = await self.authenticator.resolve_project(principal, project_id, token)
+        scope["state"]["project_id"] = number
+        return principal, number

@@ -1,0 +1,125 @@
+"""The three small endpoints by which clients learn who they are and where they may go."""
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Request, Response, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from litestar.types import Method
+
+from api.access.authenticate import CURRENT
+from api.access.authorize import Authorizer
+from api.http.errors import documented
+from api.http.responses import header, json_answer, to_response
+from domain.errors import NotFound
+from store.tables.identity import Principal
+
+
+class OrganizationRef(msgspec.Struct):
+    id: UUID
+
+
+class TeamRef(msgspec.Struct):
+    id: int
+
+
+class Me(msgspec.Struct):
+    """The owner of the key. `team` is the project that `@current` means for this key; null while there is none."""
+
+    id: int
+    uuid: UUID
+    distinct_id: str
+    first_name: str
+    last_name: str
+    email: str
+    is_email_verified: bool
+    hedgehog_config: dict[str, Any] | None
+    role_at_organization: str
+    organization: OrganizationRef
+    team: TeamRef | None
+
+
+class CurrentKey(msgspec.Struct):
+    """What the key opens. An empty `scoped_teams` means every project."""
+
+    scopes: list[str]
+    scoped_teams: list[int]
+    scoped_organizations: list[str]
+
+
+class ProjectAnswer(msgspec.Struct):
+    """`api_token` names the project in a query string (`?token=`); it opens nothing by itself."""
+
+    id: int
+    name: str
+    api_token: str
+
+
+def by_prefix(_: HTTPRouteHandler, __: Method, components: Any) -> str:
+    """Operation ids of a route that has two addresses: `projects_retrieve`, `environments_retrieve`."""
+    return f"{components[1]}_retrieve"
+
+
+class IdentityController(Controller):
+    """Needs a valid key, no scope. ``app.state.gate`` is a Gate."""
+
+    path = "/api"
+    tags = ("identity",)
+
+    @get("/users/@me", operation_id="users_me_retrieve", responses=documented(401, 429, 503))
+    async def me(self, request: Request[Any, Any, Any]) -> Response[Me]:
+        """The user whom the key belongs to."""
+        gate: Authorizer = request.app.state.gate
+        principal = await gate.authorize(request.scope)
+        team = await current_team(gate, principal)
+        user = principal.user
+        fields = {name: getattr(user, name) for name in user.__struct_fields__}
+        return _answer(
+            request,
+            Me(
+                **fields,
+                hedgehog_config=None,
+                organization=OrganizationRef(principal.organization_id),
+                team=team,
+            ),
+        )
+
+    @get(
+        "/personal_api_keys/@current",
+        operation_id="personal_api_keys_current_retrieve",
+        responses=documented(401, 429, 503),
+    )
+    async def key(self, request: Request[Any, Any, Any]) -> Response[CurrentKey]:
+        """What the key may do, and in which projects."""
+        gate: Authorizer = request.app.state.gate
+        principal = await gate.authorize(request.scope)
+        return _answer(request, CurrentKey(sorted(principal.scopes), list(principal.project_ids or ()), []))
+
+    @get(
+        ["/projects/{project_id:str}", "/environments/{project_id:str}"],
+        operation_id=by_prefix,
+        responses=documented(401, 403, 404, 429, 503),
+    )
+    async def project(
+        self, request: Request[Any, Any, Any], project_id: FromPath[str]
+    ) -> Response[ProjectAnswer]:
+        """A project that the key may enter."""
+        gate: Authorizer = request.app.state.gate
+        _, number = await gate.enter_project(request.scope, project_id)
+        project = await gate.authenticator.project(number)
+        return _answer(request, ProjectAnswer(project.id, project.name, project.api_token))
+
+
+async def current_team(gate: Authorizer, principal: Principal) -> TeamRef | None:
+    """What ``@current`` means for the key, None while there is no project."""
+    try:
+        return TeamRef(await gate.authenticator.resolve_project(principal, CURRENT))
+    except NotFound:
+        return None
+
+
+def _answer(request: Request[Any, Any, Any], content: msgspec.Struct) -> Response[Any]:
+    body = msgspec.json.encode(content)
+    return to_response(json_answer(body, header(request.scope["headers"], b"if-none-match")))

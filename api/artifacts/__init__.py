@@ -1,0 +1,1 @@
+"""What skills and prompts have in common over HTTP."""

@@ -1,0 +1,331 @@
+"""What the controllers of skills and prompts share: who calls, conditional and repeated requests, how they are answered."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
+from uuid import UUID
+
+from litestar import Request, Response
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from msgspec import UNSET, UnsetType
+
+from api.access.authorize import Authorizer
+from api.cache.reader import RepresentationCache
+from api.cache.shared_memory import Encoded
+from api.commands.execute import Caller, Commands, Done
+from api.http.answers import rendered
+from api.http.conditional import answer, conditional
+from api.http.pages import DEFAULT_LIMIT, MAX_OFFSET, page_bounds, page_links
+from api.http.query import Query, parse_instant
+from api.http.requests import as_uuid, header_of, project_of, public, query_of, request_path
+from api.http.responses import (
+    IMMUTABLE,
+    REVALIDATE,
+    Answer,
+    Header,
+    json_answer,
+    to_response,
+)
+from api.openapi.parameters import Param, integer
+from domain.errors import Invalid, NotFound, VersionNotFound
+from projections.read import versions
+from projections.read.models import CURRENT, ReadModel
+from projections.read.past import AsOfReadModel, position_at
+from projections.read.versions import PageQuery, Pick, Row, Version, VersionLine
+from store.log.log import head
+from store.postgres.connection import Connection
+
+T = TypeVar("T")
+
+
+# By the segment of the address: the kind, and the scope that reading it needs.
+READ_SCOPES = {"llm_skills": ("skill", "llm_skill:read"), "llm_prompts": ("prompt", "llm_prompt:read")}
+
+
+MAX_RESOLVE_LIMIT = 100
+
+
+DEFAULT_RESOLVE_LIMIT = 50
+
+
+VERSION = Param("version", integer(1), "Which version; the latest when absent.", 1)
+
+
+AUTHOR = Param("created_by_id", integer(None), "Only those whose latest version this user published.", 1)
+
+
+ORDER = Param(
+    "order_by",
+    {"type": "string", "enum": list(versions.ORDERS), "default": versions.DEFAULT_ORDER},
+    "Order of the list; ties are broken by id, descending.",
+    "name",
+)
+
+
+LIMIT = Param(
+    "limit",
+    integer(1, default=DEFAULT_LIMIT),
+    "Page size; above 1000 is 1000. A page of large rows ends before that, at 8 MiB.",
+    50,
+)
+
+
+OFFSET = Param(
+    "offset", integer(0, default=0), "How many to pass over: all that came before, however few a page had.", 0
+)
+
+
+VERSION_ID = Param("version_id", {"type": "string", "format": "uuid"}, "The same by its id; both must agree.")
+
+
+RESOLVE_LIMIT = Param(
+    "limit", integer(1, MAX_RESOLVE_LIMIT, DEFAULT_RESOLVE_LIMIT), "How many versions to list.", 50
+)
+
+
+POSITION = Param(
+    "position", integer(0), "As it was when the log ended at this position; excludes `as_of`.", 1
+)
+
+
+AS_OF = Param(
+    "as_of",
+    {"type": "string", "format": "date-time"},
+    "As it was at this RFC 3339 instant; excludes `position`.",
+    "2026-03-03T09:30:00Z",
+)
+
+
+PAST = (POSITION, AS_OF)
+
+
+BEFORE = Param("before_version", integer(1), "Only versions below this one; excludes `offset`.", 10)
+
+
+async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Lets a request with a fitting key into its project; handlers find both in the state of the scope."""
+    gate: Authorizer = connection.app.state.gate
+    project_id = connection.scope["path_params"]["project_id"]
+    principal, number = await gate.enter_project(connection.scope, project_id, handler.opt["scope"])
+    state = connection.scope["state"]
+    state["principal"] = principal
+    state["project_id"] = number
+
+
+def services(request: Request[Any, Any, Any]) -> tuple[RepresentationCache, Commands]:
+    return request.app.state.reader, request.app.state.commands
+
+
+async def run(
+    request: Request[Any, Any, Any],
+    caller: Caller,
+    kind: str,
+    execute: Callable[[Commands], Awaitable[Done]],
+) -> Response[Any]:
+    """Execute a command, or find what it did before, and answer with the representation that it led to."""
+    reader, commands = services(request)
+    if caller.idempotency_key is None:
+        done = await execute(commands)
+    else:
+        async with commands.once(caller) as before:
+            done = before or await execute(commands)
+    headers: list[Header] = [(b"x-event-position", b"%d" % done.position)]
+    if done.replayed:
+        headers.append((b"idempotent-replayed", b"true"))
+    if done.version is None or done.status == 204:
+        return to_response(Answer(done.status, headers, b""))
+    if done.replayed:
+        return to_response(
+            json_answer(reader.render_write(kind, done.version), status=done.status, extra=headers)
+        )
+    body, etag = done.answer or reader.store_written(caller.project_id, kind, done.version, done.position)
+    return to_response(json_answer(body, etag=etag, status=done.status, extra=headers))
+
+
+def full_answer(request: Request[Any, Any, Any], entry: Encoded, *, fixed: bool) -> Response[Any]:
+    """A cached representation; ``fixed`` when the request names the version."""
+    return to_response(
+        json_answer(
+            entry.body,
+            header_of(request, b"if-none-match"),
+            etag=entry.etag,
+            cache_control=IMMUTABLE if fixed else REVALIDATE,
+        )
+    )
+
+
+async def large_answer(
+    request: Request[Any, Any, Any], size: int, make: Callable[[], bytes], *, extra: Iterable[Header] = ()
+) -> Response[Any]:
+    """The same for a body of about ``size`` bytes, made and hashed where it holds up no other request."""
+    return await rendered(size, lambda: answer(request, make(), extra=extra))
+
+
+def version_number(query: Query, name: str = "version") -> int | None:
+    """Raises Invalid unless it is a whole number from 1."""
+    return query.integer(name, minimum=1, maximum=versions.MAX_VERSION, cut=True)
+
+
+async def page(
+    request: Request[Any, Any, Any],
+    query: Query,
+    kind: str,
+    *,
+    label: str | None = None,
+    with_labels: bool = False,
+    with_body: bool = False,
+) -> tuple[int, list[Row], tuple[str | None, str | None]]:
+    """The rows of a list as the query asks for them: the count of all, one page, the links to its neighbours."""
+    limit, offset = page_bounds(query)
+    wanted = PageQuery(
+        search=query.text("search"),
+        author_id=query.integer("created_by_id", cut=True),
+        order=query.choice("order_by", versions.ORDERS) or versions.DEFAULT_ORDER,
+        limit=limit,
+        offset=offset,
+        label=label,
+        with_labels=with_labels,
+        with_body=with_body,
+    )
+    async with request.app.state.pool.connection() as conn:
+        moment = await read_model_of(conn, query)
+        count, rows = await moment.page(conn, project_of(request), kind, wanted)
+    return count, rows, page_links(request, query, count, limit, offset, len(rows))
+
+
+async def read_model_of(conn: Connection, query: Query) -> ReadModel:
+    """The present, or the past that ``position`` or ``as_of`` names. Raises Invalid."""
+    position = query.integer("position", minimum=0)
+    instant = query.text("as_of")
+    if position is None and instant is None:
+        return CURRENT
+    if position is not None and instant is not None:
+        raise Invalid("Send position or as_of, not both.")
+    if position is None:
+        return AsOfReadModel(await position_at(conn, parse_instant(instant or "")))
+    end = await head(conn)
+    if position > end:
+        raise Invalid(f"The log ends at position {end} now.", code="max_value", attr="position")
+    return AsOfReadModel(position)
+
+
+async def version(
+    request: Request[Any, Any, Any], query: Query, kind: str, name: str, pick: Pick = None
+) -> Version:
+    """A version at the moment that the query names. Raises NotFound, VersionNotFound, Invalid."""
+    async with request.app.state.pool.connection() as conn:
+        moment = await read_model_of(conn, query)
+        return await services(request)[0].version_in(conn, project_of(request), kind, name, pick, moment)
+
+
+def picked_answer(request: Request[Any, Any, Any], query: Query, body: bytes) -> Response[Any]:
+    """What is named by its version or position stays as it is; what an instant names may still be written now."""
+    fixed = "version" in query or "position" in query
+    condition = header_of(request, b"if-none-match")
+    return to_response(json_answer(body, condition, cache_control=IMMUTABLE if fixed else REVALIDATE))
+
+
+def is_past(query: Query) -> bool:
+    return "position" in query or "as_of" in query
+
+
+async def nothing(conn: Connection, stream_id: UUID, moment: ReadModel) -> None:
+    """For a kind that resolves to no more than a version and a page of versions."""
+
+
+async def resolve(
+    request: Request[Any, Any, Any],
+    kind: str,
+    name: str,
+    more: Callable[[Connection, UUID, ReadModel], Awaitable[T]],
+) -> tuple[Version, tuple[list[VersionLine], bool], T]:
+    """One artifact as ``version`` and ``version_id`` pick it, and a page of its versions, whatever was picked.
+
+    ``more`` reads what else the kind has to say of the stream; all of it is of one moment.
+    Raises Invalid, NotFound, VersionNotFound (also when the two picks disagree).
+    """
+    query, reader, project_id = query_of(request), services(request)[0], project_of(request)
+    number = version_number(query)
+    picked = query.text("version_id")
+    version_id = None if picked is None else as_uuid(picked)
+    if picked is not None and version_id is None:
+        raise Invalid("This must be a UUID.", attr="version_id")
+    limit = query.integer("limit", minimum=1, maximum=MAX_RESOLVE_LIMIT) or DEFAULT_RESOLVE_LIMIT
+    offset = query.integer("offset", minimum=0, maximum=MAX_OFFSET, cut=True)
+    before = version_number(query, "before_version")
+    if offset is not None and before is not None:
+        raise Invalid("Send offset or before_version, not both.")
+    async with request.app.state.pool.connection() as conn, versions.snapshot(conn):
+        moment = await read_model_of(conn, query)
+        version = await reader.version_in(conn, project_id, kind, name, number, moment)
+        if version_id is not None and version.id != version_id:
+            found = await moment.number_of_id(conn, version.stream_id, version_id)
+            if found is None or number is not None:
+                available = await moment.newest_numbers(conn, version.stream_id)
+                raise VersionNotFound(kind, name, version_id, available)
+            version = await reader.version_in(conn, project_id, kind, name, found, moment)
+        lines = await moment.lines(conn, version.stream_id, before=before, limit=limit, offset=offset or 0)
+        rest = await more(conn, version.stream_id, moment)
+    return version, lines, rest
+
+
+def resolve_json(
+    kind: str, picked: bytes, page: tuple[list[VersionLine], bool], latest: int, rest: bytes = b""
+) -> bytes:
+    """``rest`` are further members of the object, each after a comma."""
+    lines, more = page
+    return b"".join(
+        (
+            f'{{"{kind}":'.encode(),
+            picked,
+            b',"versions":[',
+            b",".join(versions.line_json(line, latest) for line in lines),
+            b'],"has_more":',
+            b"true" if more else b"false",
+            rest,
+            b"}",
+        )
+    )
+
+
+async def redirect_to_name(
+    request: Request[Any, Any, Any], kind: str, name: str, otherwise: NotFound
+) -> Response[Any]:
+    """302 from the id of a version that is active, or was at the moment asked for, to its name. Raises ``otherwise`` for everything else."""
+    version_id = as_uuid(name)
+    # Only for a name that nothing has; a missing version or label of one that exists is missing.
+    if version_id is not None and "suggestions" in otherwise.extra:
+        async with request.app.state.pool.connection() as conn:
+            moment = await read_model_of(conn, query_of(request))
+            found = await moment.name_of_id(conn, project_of(request), kind, version_id)
+        if found is not None:
+            path = public(request).prefix(request.scope) + request_path(request)
+            head, _, tail = path.rpartition("/name/")
+            query = request.scope["query_string"]
+            location = f"{head}/name/{found}{'/' if tail.endswith('/') else ''}".encode()
+            return to_response(
+                Answer(
+                    302,
+                    [
+                        (b"location", location + (b"?" + query if query else b"")),
+                        (b"cache-control", REVALIDATE),
+                    ],
+                    b"",
+                )
+            )
+    raise otherwise
+
+
+def base_version(
+    request: Request[Any, Any, Any], value: int | UnsetType, *, required: bool = False
+) -> int | None:
+    """The version that a change starts from. Raises Invalid when it is required and ``If-Match`` is not there either."""
+    if value is not UNSET:
+        return value
+    if required and not conditional(request):
+        raise Invalid(
+            "Say which version this change starts from: send base_version, or If-Match.",
+            code="required",
+            attr="base_version",
+        )
+    return None

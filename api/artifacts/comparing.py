@@ -1,0 +1,258 @@
+"""Requests that compare versions: what differs between two, and which one brought each line."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from functools import partial
+from typing import Any, TypeVar, get_args
+
+import msgspec
+from litestar import Request, Response
+
+from api.artifacts import common as artifacts
+from api.artifacts.common import services, version_number
+from api.artifacts.schemas import DiffFormat
+from api.http import conditional
+from api.http.answers import rendered
+from api.http.query import Query
+from api.http.requests import project_of, query_of
+from api.http.responses import IMMUTABLE, REVALIDATE
+from api.http.texts import text_answer
+from api.openapi.parameters import Param
+from domain.content import normal_path
+from domain.errors import Invalid
+from domain.names import MAX_LABEL
+from domain.prompts import Prompt
+from domain.skills import Skill, find_file
+from projections.compare import blame as blaming
+from projections.compare import diff
+from projections.compare.blame import Blame, Trail
+from projections.compare.diff import Comparison, Hunks, Side
+from projections.encoding import timestamp
+from projections.events import history
+from projections.events.states import events_between, walk
+from projections.read import contents, skills, versions
+from projections.read.versions import Pick, Version
+from store.postgres.connection import Connection
+
+T = TypeVar("T")
+
+INTEGER = re.compile(r"-?[0-9]+")
+LATEST = "latest"
+MEDIA_TYPE = "text/x-diff"
+READ_AT_ONCE = 20  # contents that a blame holds at a time
+LINE = 512  # bytes that a blame has for a line beside its text: a version, its author and time
+
+_SIDE = {
+    "type": "string",
+    "pattern": r"^([1-9][0-9]{0,8}|[a-z]([a-z0-9._-]*[a-z0-9])?)$",
+    "maxLength": MAX_LABEL,
+}
+FROM = Param(
+    "from", _SIDE, "A version, `latest` or a label; the version before the other side when absent.", "1"
+)
+TO = Param("to", _SIDE, "A version, `latest` or a label; the latest when absent.", LATEST)
+FORMAT = Param(
+    "format",
+    {"type": "string", "enum": list(get_args(DiffFormat)), "default": "json"},
+    "`unified` answers with a patch that `git apply` and `patch -p1` take.",
+    "json",
+)
+PATH = Param(
+    "path", {"type": "string"}, "Only this file, by its path on either side; `SKILL.md` is the body.", "a.txt"
+)
+BLAME_PATH = Param("path", {"type": "string"}, "A file; the body when absent.", "scripts/fill.py")
+
+
+# However many ask for comparisons at a time, other requests share the interpreter with no more than these.
+_threads = ThreadPoolExecutor(2, thread_name_prefix="compare")
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(_threads, work)
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """How one kind is compared: its aggregate, what of a version is compared, and how its texts are read."""
+
+    cls: type[Skill] | type[Prompt]
+    side: Callable[[Version], Side]
+    text: Callable[[bytes], str | None]
+
+    @property
+    def kind(self) -> str:
+        return self.cls.KIND
+
+
+SKILL = Subject(Skill, diff.skill_side, diff.skill_text)
+PROMPT = Subject(Prompt, diff.prompt_side, diff.prompt_text)
+
+
+def side_of(query: Query, name: str) -> Pick:
+    """Raises Invalid."""
+    text = query.text(name, max_length=MAX_LABEL)
+    if text is None or text == LATEST:
+        return None
+    if INTEGER.fullmatch(text):
+        return version_number(query, name)
+    return text
+
+
+def path_of(query: Query) -> str | None:
+    """The path of a file in its normal form; ``SKILL.md`` in any case is the body. Raises Invalid."""
+    path = query.text("path")
+    if path is None:
+        return None
+    if path.lower() == diff.BODY.lower():
+        return diff.BODY
+    try:
+        return normal_path(path)
+    except Invalid as error:
+        raise error.within("path") from None
+
+
+async def diff_answer(request: Request[Any, Any, Any], subject: Subject, name: str) -> Response[Any]:
+    """Raises Invalid, NotFound, VersionNotFound."""
+    query = query_of(request)
+    shape = query.choice("format", get_args(DiffFormat)) or "json"
+    older_pick, newer_pick = side_of(query, "from"), side_of(query, "to")
+    path = path_of(query) if subject.cls is Skill else None
+    reader, project_id = services(request)[0], project_of(request)
+    async with request.app.state.pool.connection() as conn, versions.snapshot(conn):
+        newer = await reader.version_in(conn, project_id, subject.kind, name, newer_pick)
+        older: Version | None = None
+        if "from" in query or newer.number > 1:
+            pick = older_pick if "from" in query else newer.number - 1
+            older = await reader.version_in(conn, project_id, subject.kind, name, pick)
+        moved = await _moves(conn, older, newer)
+    before, after = diff.NOTHING if older is None else subject.side(older), subject.side(newer)
+    found = diff.compare(before, after, moved)
+    if path is not None:
+        if path != diff.BODY and path not in before.files:
+            find_file(after.files, path, name)
+        found = diff.only(found, path)
+    documents = diff.readable(found)
+    data = await reader.contents([ref.digest for document in documents for ref in document.refs])
+
+    def compute() -> bytes:
+        hunks = Hunks(documents, {digest.hex(): subject.text(content) for digest, content in data.items()})
+        if shape == "unified":
+            return diff.unified(found, hunks).encode()
+        return _diff_json(subject, name, older, newer, found, hunks)
+
+    body = await in_thread(compute)
+    fixed = isinstance(older_pick, int) and isinstance(newer_pick, int)
+    control = IMMUTABLE if fixed else REVALIDATE
+    if shape == "unified":
+        return text_answer(request, body, MEDIA_TYPE, control)
+    return conditional.answer(request, body, cache_control=control)
+
+
+async def _moves(conn: Connection, older: Version | None, newer: Version) -> dict[str, str] | None:
+    """Where the files of ``older`` stand in ``newer``, as the events between say, in either direction of time."""
+    if older is None or older.manifest is None or older.manifest == newer.manifest:
+        return None
+    backwards = older.number > newer.number
+    first, last = (newer, older) if backwards else (older, newer)
+    paths = skills.read_manifest(first.manifest or b"[]")
+    between = events_between(conn, first.stream_id, first.stream_version, last.stream_version)
+    moved = diff.moves(paths, [event async for event in between])
+    return {path: origin for origin, path in moved.items()} if backwards else moved
+
+
+def _side_json(version: Version | None) -> dict[str, Any] | None:
+    if version is None:
+        return None
+    return {
+        "id": version.id,
+        "version": version.number,
+        "created_by": msgspec.Raw(version.author),
+        "created_at": timestamp(version.created_at),
+    }
+
+
+def _diff_json(
+    subject: Subject, name: str, older: Version | None, newer: Version, found: Comparison, hunks: Hunks
+) -> bytes:
+    fields: dict[str, Any] = {
+        "name": name,
+        "from": _side_json(older),
+        "to": _side_json(newer),
+        "fields": found.fields,
+    }
+    if subject.cls is Skill:
+        fields["metadata"] = found.metadata
+        fields["body"] = hunks.text(found.text)
+        fields["files"] = [hunks.file(document) for document in found.files]
+    else:
+        fields["prompt"] = hunks.text(found.text)
+    return msgspec.json.encode(fields)
+
+
+async def blame_answer(request: Request[Any, Any, Any], subject: Subject, name: str) -> Response[Any]:
+    """Raises Invalid, NotFound, VersionNotFound."""
+    query = query_of(request)
+    number = version_number(query)
+    path = path_of(query) if subject.cls is Skill else None
+    if path == diff.BODY:
+        path = None
+    reader = services(request)[0]
+    version = await reader.version(project_of(request), subject.kind, name, number)
+    data = version.body
+    if path is not None:
+        file = find_file(skills.read_manifest(version.manifest or b"[]"), path, name)
+        data = await reader.content(file.ref.digest)
+    text = subject.text(data)
+    truncated = text is None or len(data) > blaming.MAX_BYTES or text.count("\n") >= blaming.MAX_LINES
+    lines: list[dict[str, Any]] = []
+    complete = not truncated
+    if not truncated:
+        async with request.app.state.pool.connection() as conn:
+            blame, complete = await _blame(conn, subject, version, path)
+            found = await history.lines(conn, version.stream_id, set(blame.numbers))
+        for place, (line, brought) in enumerate(zip(blame.lines, blame.numbers, strict=True), 1):
+            lines.append(
+                {
+                    "line": place,
+                    "text": line.removesuffix("\n"),
+                    "version": brought,
+                    "created_by": msgspec.Raw(found[brought].author),
+                    "created_at": timestamp(found[brought].created_at),
+                }
+            )
+    told = {
+        "name": name,
+        "version": version.number,
+        "path": path,
+        "lines": lines,
+        "complete": complete,
+        "truncated": truncated,
+    }
+    body = await rendered(len(data) + len(lines) * LINE, lambda: msgspec.json.encode(told))
+    return artifacts.picked_answer(request, query, body)
+
+
+async def _blame(
+    conn: Connection, subject: Subject, version: Version, path: str | None
+) -> tuple[Blame, bool]:
+    """The lines of a text and whether all versions behind it were looked at."""
+    trail = Trail()
+    async with aclosing(walk(conn, subject.cls, version.stream_id, upto=version.stream_version)) as events:
+        async for _, event, _, state in events:
+            trail.follow(event, state)
+    every = trail.of(path)
+    steps = blaming.bounded(every)
+    blame = Blame()
+    for first in range(0, len(steps), READ_AT_ONCE):
+        part = steps[first : first + READ_AT_ONCE]
+        data = await contents.read(conn, [step.ref.digest for step in part])
+        texts = [(step.number, data[step.ref.digest]) for step in part]
+        await in_thread(partial(_advance, blame, subject, texts))
+    return blame, len(steps) == len(every)
+
+
+def _advance(blame: Blame, subject: Subject, data: list[tuple[int, bytes]]) -> None:
+    # What was no text has no lines: the next text brings all of its own.
+    blame.advance((number, subject.text(content) or "") for number, content in data)

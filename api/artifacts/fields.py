@@ -1,0 +1,153 @@
+"""Fields that bodies of skills and prompts share, and what rules and patterns are made of.
+
+Rules of requests are in the annotations; ``api.payload.decode`` applies them in this order. The schemas that clients see must say
+the same as those rules: where trimming makes a plain ``maxLength`` untrue, a pattern says it, and ``WITHOUT`` lists the keywords
+of the rule that the document leaves out.
+"""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from api.openapi.parameters import NO_NUL, WITHOUT
+from domain import content, prompts, skills
+from domain.errors import Invalid, TooBig
+from domain.json_text import depth
+
+# What ``str.strip`` and ``str.isspace`` take for white space: written out, because every dialect has its own ``\s``.
+WHITE = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+
+
+def trimmed(core: str) -> str:
+    """``core`` with white space around it that will be cut off."""
+    return rf"^[{WHITE}]*{core}[{WHITE}]*$"
+
+
+def one_line(longest: int) -> str:
+    """Text of 1 to ``longest`` characters that does not begin or end with white space."""
+    inked = rf"[^\x00{WHITE}]"
+    return rf"{inked}(?:[^\x00]{{0,{longest - 2}}}{inked})?"
+
+
+BaseVersion = Annotated[
+    int,
+    Meta(
+        ge=1,
+        description="The version that this change starts from; 409 unless it is the latest one.",
+        examples=[1],
+    ),
+]
+
+
+def check_object(value: dict[str, Any], max_bytes: int, max_depth: int, what: str) -> dict[str, Any]:
+    """A JSON object within its bounds. Raises Invalid (max_depth) or TooBig."""
+    if len(value) > skills.MAX_METADATA_KEYS:
+        raise Invalid(
+            f"The {what} has at most {skills.MAX_METADATA_KEYS} keys; this has {len(value)}.",
+            code="max_length",
+        )
+    data = msgspec.json.encode(value)
+    if len(data) > max_bytes:
+        raise TooBig(f"The {what} is larger than the limit of {max_bytes:,} bytes of compact JSON.")
+    if depth(data) > max_depth:
+        raise Invalid(f"Nest at most {max_depth} levels.", code="max_depth")
+    return value
+
+
+# An edit may replace a whole text, and that of a prompt has its indentation, too (see ``domain.prompts.edited``).
+MAX_EDIT_BYTES = 16 * content.MAX_CONTENT_BYTES
+
+
+class EditBody(msgspec.Struct, frozen=True):
+    """Replace the one occurrence of `old` by `new`."""
+
+    old: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Must occur exactly once.",
+            examples=["fill it in"],
+            extra={"blank": True, "max_bytes": MAX_EDIT_BYTES},
+            extra_json_schema={"maxLength": MAX_EDIT_BYTES, "pattern": NO_NUL},
+        ),
+    ]
+    new: Annotated[
+        str,
+        Meta(
+            description="May be empty.",
+            examples=["complete it"],
+            extra={"blank": True, "max_bytes": MAX_EDIT_BYTES},
+            extra_json_schema={"maxLength": MAX_EDIT_BYTES, "pattern": NO_NUL},
+        ),
+    ]
+
+
+Edits = Annotated[
+    list[EditBody],
+    Meta(
+        min_length=1,
+        max_length=content.MAX_EDITS,
+        description="Applied in order, each to the result of the one before; at most 1000. Together, the edits of a "
+        "request may look through at most 100,000,000 characters, each its whole text.",
+    ),
+]
+
+
+VersionDescription = Annotated[
+    str,
+    Meta(
+        max_length=prompts.MAX_VERSION_DESCRIPTION,
+        description="What changed in this version; at most 400 characters; not carried forward. White space around it "
+        "is cut off.",
+        examples=["Shorter greeting"],
+        extra={"trim": True, "blank": True},
+        extra_json_schema={
+            WITHOUT: ["maxLength"],
+            "pattern": trimmed(f"(?:{one_line(prompts.MAX_VERSION_DESCRIPTION)})?"),
+        },
+    ),
+]
+
+
+AUTHOR = {
+    "id": 1,
+    "uuid": "0195c2de-7a3c-7f10-9d52-6f2f8f0f5b11",
+    "distinct_id": "0195c2de-7a3c-7f10-9d52-6f2f8f0f5b11",
+    "first_name": "Ada",
+    "last_name": "Lovelace",
+    "email": "ada@example.com",
+    "is_email_verified": False,
+    "hedgehog_config": None,
+    "role_at_organization": "",
+}
+
+
+class CreatedBy(msgspec.Struct):
+    """The user who published the version; null once that user is erased."""
+
+    id: int
+    uuid: UUID
+    distinct_id: str
+    first_name: str
+    last_name: str
+    email: str
+    is_email_verified: bool
+    hedgehog_config: dict[str, Any] | None
+    role_at_organization: str
+
+
+Timestamp = Annotated[
+    str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$", examples=["2026-03-03T09:30:00.000000Z"])
+]
+
+
+class VersionLine(msgspec.Struct):
+    """One version in the history of a skill."""
+
+    id: UUID
+    version: int
+    created_by: CreatedBy | None
+    created_at: Timestamp
+    is_latest: bool

@@ -1,0 +1,133 @@
+"""What happened to a name, and the way back: history, diff, blame, revert, restore and the list of archived lives.
+
+Skills and prompts differ in their addresses and answers only; the functions below the controllers serve both.
+"""
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response
+
+from api.artifacts import common as artifacts
+from api.artifacts import comparing
+from api.artifacts import schemas as schemas_history
+from api.artifacts.common import base_version, run, services
+from api.artifacts.comparing import Subject
+from api.cache.reader import unknown
+from api.commands.caller import caller_of
+from api.commands.repository import Loaded
+from api.http import conditional, pages
+from api.http.requests import header_of, project_of, query_of
+from api.openapi.parameters import Param
+from api.payload.decode import read
+from domain.errors import VersionNotFound
+from projections.encoding import etag_of
+from projections.events import history
+from projections.events.history import ArchivedRow
+from projections.events.states import at_number
+from projections.write import names
+
+INCLUDE_ARCHIVED = Param(
+    "include_archived",
+    {"type": "string", "enum": ["true", "false"], "default": "false"},
+    "Whether earlier lives of the name are told, too.",
+    "true",
+)
+
+
+HISTORY = (INCLUDE_ARCHIVED, artifacts.LIMIT, artifacts.OFFSET)
+
+
+SKILL_DIFF = (comparing.FROM, comparing.TO, comparing.FORMAT, comparing.PATH)
+
+
+PROMPT_DIFF = (comparing.FROM, comparing.TO, comparing.FORMAT)
+
+
+PAGE = (artifacts.LIMIT, artifacts.OFFSET)
+
+
+READS = (400, 401, 403, 404, 429, 503)
+
+
+REVERTS = (400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503)
+
+
+RESTORES = (400, 401, 403, 404, 409, 413, 415, 422, 429, 503)
+
+
+async def history_answer(request: Request[Any, Any, Any], subject: Subject, name: str) -> Response[Any]:
+    """Raises Invalid, and NotFound for a name that nothing holds (with ``include_archived``: nothing ever held)."""
+    query, project_id = query_of(request), project_of(request)
+    archived = query.choice("include_archived", ("true", "false")) == "true"
+    limit, offset = pages.page_bounds(query)
+    async with request.app.state.pool.connection() as conn:
+        streams = await history.lives(conn, project_id, subject.kind, name, archived=archived)
+        if not streams:
+            close = await names.close_names(conn, project_id, subject.kind, name)
+            raise unknown(subject.kind, name, close)
+        count, rows = await history.page(conn, project_id, subject.kind, streams, limit=limit, offset=offset)
+    links = pages.page_links(request, query, count, limit, offset, len(rows))
+    size = sum(map(len, rows))
+    return await artifacts.large_answer(request, size, lambda: pages.page_json(count, links, rows))
+
+
+async def revert_of(
+    request: Request[Any, Any, Any], body: bytes
+) -> tuple[schemas_history.Revert, int | None]:
+    """The request and the version that it starts from. Raises Invalid."""
+    data = await read(schemas_history.Revert, body, header_of(request, b"content-type"))
+    return data, base_version(request, data.base_version, required=True)
+
+
+async def old_state(
+    request: Request[Any, Any, Any], loaded: Loaded[Any], base: int | None, number: int
+) -> Any:
+    """The state of an earlier version. Raises PreconditionFailed, VersionConflict, VersionNotFound."""
+    current = loaded.aggregate
+    if conditional.conditional(request):
+        reader = services(request)[0]
+        version = await reader.version(project_of(request), current.KIND, current.name)
+        shown = await reader.get(project_of(request), current.KIND, current.name)
+        conditional.check_if_match(request, shown.etag, etag_of(reader.render_write(current.KIND, version)))
+    current.check_base(base)
+    if number > current.number:
+        newest = range(current.number, max(current.number - 20, 0), -1)
+        raise VersionNotFound(current.KIND, current.name, number, newest)
+    async with request.app.state.pool.connection() as conn:
+        return await at_number(conn, type(current), current.id, number)
+
+
+async def restore_answer(
+    request: Request[Any, Any, Any], subject: Subject, name: str, body: bytes
+) -> Response[Any]:
+    """Raises Invalid, NameTaken, NotFound."""
+    data = await read(schemas_history.Restore, body, header_of(request, b"content-type"))
+    id = None if data.id is msgspec.UNSET else UUID(data.id)
+    caller = caller_of(request, body)
+    return await run(
+        request,
+        caller,
+        subject.kind,
+        lambda commands: commands.restore(caller, subject.cls, name, id),
+    )
+
+
+async def archived_page(
+    request: Request[Any, Any, Any], kind: str, *, with_body: bool
+) -> tuple[int, list[ArchivedRow], tuple[str | None, str | None]]:
+    query = query_of(request)
+    limit, offset = pages.page_bounds(query)
+    async with request.app.state.pool.connection() as conn:
+        count, rows = await history.archived(
+            conn, project_of(request), kind, limit=limit, offset=offset, with_body=with_body
+        )
+    return count, rows, pages.page_links(request, query, count, limit, offset, len(rows))
+
+
+def archived_json(row: bytes, one: ArchivedRow) -> bytes:
+    """A row of a list with the end of its life."""
+    taken = b"true" if one.name_taken else b"false"
+    end = f',"archived_at":"{one.archived_at}","archived_by":'.encode()
+    return b"".join((row[:-1], end, one.archived_by, b',"name_taken":', taken, b"}"))

@@ -1,0 +1,1 @@
+"""Encoded answers, and the positions that say whether they are still true."""

@@ -1,0 +1,190 @@
+"""Encoded answers to the reads that agents repeat: this process's cache, then Redis, then the read models."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from api.cache.coalescer import Lookups
+from api.cache.lru import LRU
+from api.cache.positions import StreamPositions
+from api.cache.shared_memory import Encoded, SharedMemoryCache
+from domain.errors import NotFound, VersionNotFound
+from domain.prompts import no_label
+from projections.encoding import etag_of
+from projections.read import contents
+from projections.read.models import CURRENT, ReadModel
+from projections.read.versions import Found, Lookup, Pick, Version
+from projections.redis.views import RedisViews
+from store.postgres.connection import Connection
+from store.postgres.pool import Pool
+from store.postgres.quick import QuickConnection
+
+ENTRY_OVERHEAD = 600  # bytes of Python objects around an entry
+
+Render = Callable[[Version], bytes]
+Key = tuple[int, str, str, Pick]
+
+
+class Renderers(NamedTuple):
+    """The JSON of one kind: what reads by name answer, what reads by label do (None: no labels), what writes do."""
+
+    read: Render
+    labeled: Callable[[Version, str], bytes] | None
+    write: Render
+
+
+Count = Callable[[str, str], None]
+
+
+class RepresentationCache:
+    """``renderers`` has the functions for each kind that turn a version into its full JSON."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        marks: StreamPositions,
+        views: RedisViews | None,
+        renderers: Mapping[str, Renderers],
+        *,
+        capacity: int,
+        count: Count,
+        board: SharedMemoryCache | None = None,
+        quick: QuickConnection | None = None,
+    ) -> None:
+        self._pool = pool
+        self._lookups = Lookups(pool, quick)
+        self._marks = marks
+        self._views = views
+        self._renderers = renderers
+        self._cache: LRU[Key, Encoded] = LRU(capacity)
+        self._contents: LRU[bytes, bytes] = LRU(capacity // 4)
+        self._count = count
+        self._board = board
+
+    def get_cached(self, project_id: int, kind: str, name: str, pick: Pick = None) -> Encoded | None:
+        """What this process has, or another of the host has just written, and is known to be true; never waits."""
+        key = (project_id, kind, name, pick)
+        entry = self._cache.get(key)
+        if entry is None:
+            return None
+        if self._marks.is_fresh(entry.slot, entry.as_of):
+            return entry
+        if pick is None and self._board is not None:
+            entry = self._board.get(_place(project_id, kind, name))
+            if entry is not None and self._marks.is_fresh(entry.slot, entry.as_of):
+                self._keep(key, entry)
+                return entry
+        return None
+
+    async def get(self, project_id: int, kind: str, name: str, pick: Pick = None) -> Encoded:
+        """The full representation of the latest or of one version. Raises NotFound, VersionNotFound."""
+        entry = self.get_cached(project_id, kind, name, pick)
+        self._count("process", "hit" if entry else "miss")
+        if entry is not None:
+            return entry
+        key = (project_id, kind, name, pick)
+        if pick is None and self._views is not None and self._marks.healthy:
+            found = await self._views.get(project_id, kind, name)
+            if found is not None:
+                entry = Encoded(found.body, found.etag, StreamPositions.slot(found.stream_id), found.as_of)
+                if self._marks.is_fresh(entry.slot, entry.as_of):
+                    self._count("redis", "hit")
+                    self._keep(key, entry)
+                    return entry
+            self._count("redis", "miss")
+        version = await self.version(project_id, kind, name, pick)
+        renderers = self._renderers[kind]
+        if isinstance(pick, str) and renderers.labeled is not None:
+            body = renderers.labeled(version, pick)
+        else:
+            body = renderers.read(version)
+        entry = Encoded(body, etag_of(body), StreamPositions.slot(version.stream_id), version.as_of)
+        self._keep(key, entry)
+        if pick is None and self._views is not None:
+            self._views.offer(project_id, kind, name, version.stream_id, version.as_of, entry.etag, body)
+        return entry
+
+    async def version(self, project_id: int, kind: str, name: str, pick: Pick = None) -> Version:
+        """A version as the read models have it. Raises NotFound with close names, VersionNotFound."""
+        found = await self._lookups.find(Lookup(project_id, kind, name, pick))
+        if found is not None and found[1] is not None:
+            return found[1]
+        async with self._pool.connection() as conn:
+            raise await _refusal(conn, project_id, kind, name, pick, found, CURRENT)
+
+    @staticmethod
+    async def version_in(
+        conn: Connection,
+        project_id: int,
+        kind: str,
+        name: str,
+        pick: Pick = None,
+        moment: ReadModel = CURRENT,
+    ) -> Version:
+        """The same on a connection, so within its snapshot, and at any moment."""
+        found = await moment.find(conn, project_id, kind, name, pick)
+        if found is not None and found[1] is not None:
+            return found[1]
+        raise await _refusal(conn, project_id, kind, name, pick, found, moment)
+
+    def store_written(self, project_id: int, kind: str, version: Version, as_of: int) -> tuple[bytes, bytes]:
+        """What a write answers, and its entity tag; remembers what the next read will, and shows it to the other processes."""
+        renderers = self._renderers[kind]
+        body = renderers.write(version)
+        etag = etag_of(body)
+        if version.deleted:
+            return body, etag
+        read = body if renderers.read is renderers.write else renderers.read(version)
+        read_etag = etag if read is body else etag_of(read)
+        entry = Encoded(read, read_etag, StreamPositions.slot(version.stream_id), as_of)
+        self._keep((project_id, kind, version.name, None), entry)
+        if self._board is not None:
+            self._board.put(_place(project_id, kind, version.name), entry)
+        return body, etag
+
+    def render_write(self, kind: str, version: Version) -> bytes:
+        return self._renderers[kind].write(version)
+
+    async def content(self, digest: bytes) -> bytes:
+        """A content by its digest."""
+        return (await self.contents([digest]))[digest]
+
+    async def contents(self, digests: list[bytes]) -> dict[bytes, bytes]:
+        """Contents by digest; they never change, so what has been read once is kept as long as there is room."""
+        have: dict[bytes, bytes] = {}
+        for digest in digests:
+            data = self._contents.get(digest)
+            if data is not None:
+                have[digest] = data
+        if len(have) < len(digests) and (missing := [digest for digest in digests if digest not in have]):
+            async with self._pool.connection() as conn:
+                read = await contents.read(conn, missing)
+            for digest, data in read.items():
+                self.keep_content(digest, data)
+            have.update(read)
+        return have
+
+    def keep_content(self, digest: bytes, data: bytes) -> None:
+        self._contents.put(digest, data, len(data) + ENTRY_OVERHEAD)
+
+    def _keep(self, key: Key, entry: Encoded) -> None:
+        self._cache.put(key, entry, len(entry.body) + ENTRY_OVERHEAD)
+
+
+def _place(project_id: int, kind: str, name: str) -> bytes:
+    return f"{project_id}/{kind}/{name}".encode()
+
+
+async def _refusal(
+    conn: Connection, project_id: int, kind: str, name: str, pick: Pick, found: Found, moment: ReadModel
+) -> NotFound:
+    """Why there is no such version: an unknown name, label or number."""
+    if found is None:
+        return unknown(kind, name, await moment.close_names(conn, project_id, kind, name))
+    if isinstance(pick, str):
+        return no_label(kind, name, pick)
+    return VersionNotFound(kind, name, pick, await moment.newest_numbers(conn, found[0]))
+
+
+def unknown(kind: str, name: str, close: list[str]) -> NotFound:
+    """The refusal of a name that nothing active has."""
+    return NotFound(f"There is no {kind} named '{name}' in this project.", suggestions=close)

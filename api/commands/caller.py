@@ -1,0 +1,65 @@
+"""Who asks for a change, and by which idempotency key."""
+
+from hashlib import sha256
+from typing import Any
+
+from litestar import Request
+
+from api.commands.execute import Caller
+from api.http.requests import header_of
+from domain.errors import Invalid
+from projections.encoding import author
+
+MAX_IDEMPOTENCY_KEY = 255
+
+
+def caller_of(request: Request[Any, Any, Any], body: bytes = b"") -> Caller:
+    """Who asks for a change. Raises Invalid for a malformed ``Idempotency-Key``."""
+    state = request.scope["state"]
+    user = state["principal"].user
+    key = idempotency_key(header_of(request, b"idempotency-key"))
+    return Caller(
+        project_id=state["project_id"],
+        actor_id=user.id,
+        key_id=state["principal"].key_id,
+        author=author(
+            (
+                user.id,
+                user.uuid,
+                user.distinct_id,
+                user.first_name,
+                user.last_name,
+                user.email,
+                user.is_email_verified,
+                user.role_at_organization,
+            )
+        ),
+        correlation_id=state["request_id"],
+        idempotency_key=key,
+        fingerprint=fingerprint(request, state["project_id"], body) if key else b"",
+    )
+
+
+def idempotency_key(value: bytes | None) -> str | None:
+    """Raises Invalid unless it is 1 to 255 visible ASCII characters."""
+    if value is None:
+        return None
+    if not 0 < len(value) <= MAX_IDEMPOTENCY_KEY or not all(32 < byte < 127 for byte in value):
+        raise Invalid(
+            f"Idempotency-Key must have 1 to {MAX_IDEMPOTENCY_KEY} visible ASCII characters.",
+            attr="Idempotency-Key",
+        )
+    return value.decode()
+
+
+def fingerprint(request: Request[Any, Any, Any], project_id: int, body: bytes) -> bytes:
+    """The same for the same request, by whichever prefix it came."""
+    place = request.scope["path"].split("/", 4)[-1].rstrip("/")
+    parts = (
+        request.method,
+        str(project_id),
+        place,
+        request.scope["query_string"].decode("latin-1"),
+        (header_of(request, b"if-match") or b"").decode("latin-1"),
+    )
+    return sha256("\n".join(parts).encode("utf-8", "surrogateescape") + b"\n" + body).digest()

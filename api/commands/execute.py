@@ -1,0 +1,350 @@
+"""The way of a command: load, decide, append, remember; once more when another writer was first."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from api.cache.reader import RepresentationCache, unknown
+from api.commands.locks import KeyedLocks, RunningCommands
+from api.commands.repository import Loaded, Repository, is_long
+from api.http.errors import IdempotencyKeyReused
+from domain.content import Content
+from domain.errors import NameTaken, NotFound, Refused, Unavailable
+from domain.events import EVENT_TYPES, Event
+from domain.versioned import Archived, Restored, Versioned
+from projections.read import versions
+from projections.read.versions import Version
+from projections.write import artifacts, names
+from projections.write.artifacts import AppliedEvent, Kind, VersionRow
+from store.errors import CommandRepeated, NameConflict, StreamConflict
+from store.ids import new_id
+from store.log.appender import Appender
+from store.log.log import Appended, Commit, Idempotency
+from store.log.mapper import to_stored
+from store.log.statements import Writes
+from store.postgres.connection import Connection
+from store.postgres.pool import Pool
+
+# commands_once, events_stream
+SELECT_COMMAND = """
+SELECT fingerprint, status, commands.stream_id, position, topic
+FROM commands JOIN events ON events.stream_id = commands.stream_id
+                         AND events.stream_version = commands.stream_version
+WHERE commands.key_id = %s AND idempotency_key = %s
+"""
+
+A = TypeVar("A", bound=Versioned)
+
+# Each lost race means that another writer won, so this many in a row is a storm, not bad luck.
+MAX_ATTEMPTS = 100
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who asks for the change: ids for the envelope of the events, and the author as the answer shows it."""
+
+    project_id: int
+    actor_id: int
+    key_id: UUID
+    author: bytes
+    correlation_id: str | None
+    idempotency_key: str | None = None
+    fingerprint: bytes = b""
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What a command led to. ``version`` is None for a label; ``replayed`` when an earlier request had done it.
+
+    ``answer`` is what a new version is answered with, and its entity tag: whoever reads it finds it ready by now.
+    """
+
+    status: int
+    position: int
+    version: Version | None
+    replayed: bool = False
+    stream_id: UUID = UUID(int=0)
+    answer: tuple[bytes, bytes] | None = None
+
+
+Decide = Callable[[Loaded[A], A], Awaitable[list[Content]]]
+
+
+class Commands:
+    """Executes commands of one process, those on one name one after the other."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        appender: Appender,
+        repository: Repository,
+        reader: RepresentationCache,
+        kinds: Mapping[str, Kind],
+        running: Path,
+    ) -> None:
+        self._pool = pool
+        self._appender = appender
+        self._repository = repository
+        self._reader = reader
+        self._kinds = kinds
+        self._names = KeyedLocks()
+        self._running = RunningCommands(running)
+
+    def close(self) -> None:
+        self._running.close()
+
+    async def create(
+        self, caller: Caller, artifact: Versioned, contents: list[Content], *, attr: str = "name"
+    ) -> Done:
+        """Append a new stream. Raises NameTaken that blames ``attr``."""
+        async with self._pool.connection() as conn:
+            taken = await names.holder(conn, caller.project_id, artifact.KIND, artifact.name)
+        if taken is not None:
+            raise NameTaken(artifact.KIND, artifact.name, attr=attr)
+        try:
+            return await self._append(caller, artifact, contents, 201, None)
+        except NameConflict:
+            raise NameTaken(artifact.KIND, artifact.name, attr=attr) from None
+
+    async def change(
+        self, caller: Caller, cls: type[A], name: str, decide: Decide[A], *, status: int = 200
+    ) -> Done:
+        """Load the holder of ``name``, let ``decide`` change a fork of it, append what that emits.
+
+        ``decide`` gets what was loaded and the fork, returns the contents to store, and may be called again: when
+        another writer was first, or when it refused by a state that was not read from the log just now.
+        Raises NotFound, whatever ``decide`` raises, and Unavailable after too many lost races.
+        """
+        async with self._names.hold((caller.project_id, cls.KIND, name)):
+            cached = True
+            for attempt in range(MAX_ATTEMPTS):
+                loaded = await self.find(caller.project_id, cls, name, cached=cached)
+                fork = loaded.aggregate.fork()
+                try:
+                    contents = await decide(loaded, fork)
+                except Refused:
+                    if not loaded.from_cache:
+                        raise
+                    cached = False
+                    continue
+                if not fork.pending:
+                    return Done(status, loaded.as_of, None, stream_id=fork.id)
+                try:
+                    return await self._append(caller, fork, contents, status, loaded)
+                except StreamConflict:
+                    cached = False
+                    # Writers of other processes: give way for a moment, longer each time.
+                    await asyncio.sleep(min(0.001 * attempt, 0.05))
+        raise Unavailable("Too many others are changing this at the same time; try again shortly.")
+
+    async def restore(self, caller: Caller, cls: type[A], name: str, id: UUID | None = None) -> Done:
+        """Give an archived life its name back: the one with this id, of its own or of a version, else the last one.
+
+        Raises NameTaken when the name is held, also by whoever was faster, and NotFound when there is no such life.
+        """
+        async with self._names.hold((caller.project_id, cls.KIND, name)):
+            for attempt in range(MAX_ATTEMPTS):
+                loaded = await self._archived(caller.project_id, cls, name, id)
+                fork = loaded.aggregate.fork()
+                try:
+                    if fork.archived:
+                        fork.restore()
+                        return await self._append(caller, fork, [], 200, loaded)
+                except NameConflict:
+                    raise NameTaken(cls.KIND, name) from None
+                except StreamConflict:
+                    pass
+                # Another process restored this life, and may have archived it again: look who holds the name now.
+                await asyncio.sleep(min(0.001 * attempt, 0.05))
+        raise Unavailable("Too many others are changing this at the same time; try again shortly.")
+
+    async def _archived(self, project_id: int, cls: type[A], name: str, id: UUID | None) -> Loaded[A]:
+        loaded = await self._repository.find_archived(project_id, cls, name, id)
+        # In this order: a life that has just been restored is no archived one any more, and holds the name.
+        async with self._pool.connection() as conn:
+            if await names.holder(conn, project_id, cls.KIND, name) is not None:
+                raise NameTaken(cls.KIND, name)
+        if loaded is None:
+            which = "" if id is None else f" with the id {id}, of its own or of a version,"
+            raise NotFound(f"There is no archived {cls.KIND} named '{name}'{which} in this project.")
+        return loaded
+
+    async def find(self, project_id: int, cls: type[A], name: str, *, cached: bool = True) -> Loaded[A]:
+        """The active aggregate that holds ``name``. Raises NotFound with close names."""
+        loaded = await self._repository.find(project_id, cls, name, cached=cached)
+        if loaded is not None and not loaded.aggregate.archived:
+            return loaded
+        async with self._pool.connection() as conn:
+            close = await names.close_names(conn, project_id, cls.KIND, name)
+        raise unknown(cls.KIND, name, close)
+
+    @asynccontextmanager
+    async def once(self, caller: Caller) -> AsyncIterator[Done | None]:
+        """Around a command with an idempotency key: yields what the first request did, or None to do it now.
+
+        Raises IdempotencyKeyReused when the key came with another request, RequestInProgress while the first one runs.
+        """
+        if caller.idempotency_key is None:
+            yield None
+            return
+        with self._running.hold(caller.key_id, caller.idempotency_key):
+            yield await self._repeated(caller)
+
+    async def _repeated(self, caller: Caller) -> Done | None:
+        async with self._pool.connection() as conn:
+            cursor = await conn.execute(SELECT_COMMAND, (caller.key_id, caller.idempotency_key), binary=True)
+            row = await cursor.fetchone()
+            if row is None:
+                return None
+            fingerprint, status, stream_id, position, topic = row
+            if fingerprint != caller.fingerprint:
+                raise IdempotencyKeyReused(
+                    "This Idempotency-Key came with another request before; use a new key for a new request."
+                )
+            version = await self._left_by(conn, stream_id, position, EVENT_TYPES[topic])
+        return Done(status, position, version, replayed=True, stream_id=stream_id)
+
+    async def record(self, caller: Caller, event: Event, writes: Writes, *, status: int) -> Done:
+        """Append an event of what is no artifact, such as a share: like those of keys it is in no project's feed.
+
+        Raises StreamConflict when another writer was first.
+        """
+        commit = Commit(
+            events=(to_stored(event),),
+            command_id=new_id(),
+            actor_id=caller.actor_id,
+            key_id=caller.key_id,
+            correlation_id=caller.correlation_id,
+            writes=writes,
+            idempotency=_remembered(caller, status),
+            claims=((caller.key_id, caller.idempotency_key),) if caller.idempotency_key else (),
+        )
+        try:
+            appended = await self._appender.append(commit)
+        except CommandRepeated:
+            # Another host had the same key at the same moment, and was first.
+            if (done := await self._repeated(caller)) is not None:
+                return done
+            raise
+        return Done(status, appended.last, None, stream_id=event.originator_id)
+
+    async def _append(
+        self,
+        caller: Caller,
+        artifact: Versioned,
+        contents: list[Content],
+        status: int,
+        loaded: Loaded[Any] | None,
+    ) -> Done:
+        events = artifact.collect_events()
+        # What is written now is in no table yet, and large files may have pushed it out of the cache.
+        data = {content.digest: content.data for content in contents}
+        for digest, fresh in data.items():
+            self._reader.keep_content(digest, fresh)
+        needed = [ref.digest for ref in self._kinds[artifact.KIND].needs(artifact)]
+        if missing := [digest for digest in needed if digest not in data]:
+            data |= await self._reader.contents(missing)
+        steps = [AppliedEvent(artifact, event, caller.project_id, caller.actor_id, data) for event in events]
+        folded = artifacts.fold(steps, self._kinds)
+        # Most of a version is as it was in the one before, which is in the log: what has not changed need not be sent.
+        parts = {part.digest: part for part in (*contents, *folded.parts)}
+        known: frozenset[bytes] = loaded.stored if loaded else frozenset()
+        claims: list[Any] = [(caller.project_id, artifact.KIND, artifact.name)]
+        if caller.idempotency_key is not None:
+            claims.append((caller.key_id, caller.idempotency_key))
+        commit = Commit(
+            events=tuple([to_stored(event) for event in events]),
+            command_id=new_id(),
+            project_id=caller.project_id,
+            actor_id=caller.actor_id,
+            key_id=caller.key_id,
+            correlation_id=caller.correlation_id,
+            contents=tuple([part for digest, part in parts.items() if digest not in known]),
+            writes=folded.writes,
+            idempotency=_remembered(caller, status),
+            claims=tuple(claims),
+        )
+        view = folded.views.get(artifact.id)
+        if view is not None and (
+            more := [part for part in (view.body, view.outline) if part and part not in data]
+        ):
+            data |= await self._reader.contents(more)
+        version: Version | None = None
+        answer: tuple[bytes, bytes] | None = None
+
+        def show(appended: Appended) -> None:
+            nonlocal version, answer
+            if view is not None:
+                version = _version(caller, artifact, view, appended, loaded, data)
+                answer = self._reader.store_written(caller.project_id, artifact.KIND, version, appended.last)
+
+        try:
+            # Shown before it is marked: nobody who finds an old answer outdated has to look further than the board.
+            appended = await self._appender.append(commit, show)
+        except CommandRepeated:
+            # Another host had the same key at the same moment, and was first.
+            if (done := await self._repeated(caller)) is not None:
+                return done
+            raise
+        first_at = loaded.first_at if loaded else appended.recorded_at
+        self._repository.keep(caller.project_id, artifact, first_at, appended.last, frozenset(parts) or known)
+        if is_long(artifact, len(events)):
+            await self._repository.save(artifact)
+        if view is not None:
+            if answer is None:
+                # It failed there; who asked hears why.
+                show(appended)
+        elif isinstance(events[-1], Archived | Restored):
+            async with self._pool.connection() as conn:
+                version = await self._left_by(conn, artifact.id, appended.last, type(events[-1]))
+        return Done(status, appended.last, version, stream_id=artifact.id, answer=answer)
+
+    @staticmethod
+    async def _left_by(
+        conn: Connection, stream_id: UUID, position: int, event: type[Event]
+    ) -> Version | None:
+        """What an event left behind, whatever came later: then the version was the latest, and no label pointed to it."""
+        version = await versions.at_position(conn, stream_id, position)
+        return version and msgspec.structs.replace(
+            version, latest_version=version.number, labels=[], deleted=issubclass(event, Archived)
+        )
+
+
+def _version(
+    caller: Caller,
+    artifact: Versioned,
+    view: VersionRow,
+    appended: Appended,
+    loaded: Loaded[Any] | None,
+    parts: dict[bytes, bytes],
+) -> Version:
+    """The new version as a read would find it, put together from what is at hand: ``parts`` are contents by digest."""
+    return Version(
+        stream_id=artifact.id,
+        name=artifact.name,
+        latest_version=artifact.number,
+        first_at=loaded.first_at if loaded else appended.recorded_at,
+        as_of=appended.last,
+        number=artifact.number,
+        id=artifact.version_id,
+        stream_version=artifact.version,
+        position=appended.last,
+        created_at=appended.recorded_at,
+        body=parts[view.body],
+        details=view.details.data,
+        outline=None if view.outline is None else parts[view.outline],
+        manifest=None if view.manifest is None else view.manifest.data,
+        package=None if view.package is None else view.package.data,
+        labels=[],
+        author=caller.author,
+    )
+
+
+def _remembered(caller: Caller, status: int) -> Idempotency | None:
+    """What makes a repetition of the request recognisable."""
+    if caller.idempotency_key is None:
+        return None
+    return Idempotency(caller.idempotency_key, caller.fingerprint, status)

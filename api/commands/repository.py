@@ -1,0 +1,174 @@
+"""Aggregates of this process: loaded from their streams, kept while the marks say that they are current."""
+
+import logging
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+import psycopg
+
+from api.cache.lru import LRU
+from api.cache.positions import StreamPositions
+from domain.versioned import Versioned
+from store.log.log import read_stream
+from store.log.mapper import decode
+from store.postgres.connection import Connection
+from store.postgres.pool import Pool
+
+logger = logging.getLogger(__name__)
+
+A = TypeVar("A", bound=Versioned)
+
+CAPACITY = 2_000  # aggregates kept; some 10 KB each with a few files
+SNAPSHOT_EVERY = 500  # events; loading 100 of them costs about 0.3 ms
+
+# active_names_pkey, artifacts_pkey, snapshots_pkey; the head is that of the same snapshot
+FIND = """
+SELECT active_names.stream_id, artifacts.created_at, (SELECT coalesce(max(position), 0) FROM events),
+       snapshots.state
+FROM active_names
+JOIN artifacts ON artifacts.stream_id = active_names.stream_id
+LEFT JOIN snapshots ON snapshots.stream_id = active_names.stream_id AND snapshots.schema = %s
+WHERE active_names.project_id = %s AND active_names.kind = %s AND active_names.name = %s
+"""
+
+# name_spans_of_name, artifacts_pkey, versions_id, snapshots_pkey
+FIND_ARCHIVED = """
+SELECT artifacts.stream_id, artifacts.created_at, (SELECT coalesce(max(position), 0) FROM events), snapshots.state
+FROM artifacts
+LEFT JOIN snapshots ON snapshots.stream_id = artifacts.stream_id AND snapshots.schema = %s
+WHERE artifacts.stream_id IN (SELECT stream_id FROM name_spans WHERE project_id = %s AND kind = %s AND name = %s)
+  AND archived_position IS NOT NULL
+  AND (%s::uuid IS NULL OR artifacts.stream_id IN (SELECT stream_id FROM versions WHERE id = %s UNION ALL SELECT %s))
+ORDER BY archived_position DESC LIMIT 1
+"""
+
+SAVE_SNAPSHOT = """
+INSERT INTO snapshots (stream_id, stream_version, schema, state) VALUES (%s, %s, %s, %s)
+ON CONFLICT (stream_id) DO UPDATE
+    SET stream_version = excluded.stream_version, schema = excluded.schema, state = excluded.state
+    WHERE snapshots.stream_version < excluded.stream_version OR snapshots.schema <> excluded.schema
+"""
+
+
+class Loaded(msgspec.Struct, Generic[A], frozen=True):
+    """An aggregate with the time of its first version, as of a position of the log.
+
+    ``stored`` are contents, by digest, that this process knows to be in the database: parts of the latest version.
+    """
+
+    aggregate: A
+    first_at: datetime
+    as_of: int
+    from_cache: bool = False
+    stored: frozenset[bytes] = frozenset()
+
+
+class Repository:
+    """Finds the aggregate that holds a name. What it hands out must be forked before it is changed."""
+
+    def __init__(self, pool: Pool, marks: StreamPositions) -> None:
+        self._pool = pool
+        self._marks = marks
+        self._cache: LRU[tuple[int, str, str], Loaded[Any]] = LRU(CAPACITY)
+
+    async def find(
+        self, project_id: int, cls: type[A], name: str, *, cached: bool = True
+    ) -> Loaded[A] | None:
+        """The aggregate; None when the name is free. ``cached=False`` always asks the log."""
+        key = (project_id, cls.KIND, name)
+        kept: Loaded[A] | None = self._cache.get(key)
+        if (
+            cached
+            and kept is not None
+            and self._marks.is_fresh(StreamPositions.slot(kept.aggregate.id), kept.as_of)
+        ):
+            return msgspec.structs.replace(kept, from_cache=True)
+        if "\0" in name:
+            return None
+        async with self._pool.connection() as conn:
+            cursor = await conn.execute(FIND, (schema_of(cls), project_id, cls.KIND, name), binary=True)
+            row = await cursor.fetchone()
+            if row is None:
+                self._cache.drop(key)
+                return None
+            stream_id, first_at, as_of, state = row
+            start = kept.aggregate if kept is not None and kept.aggregate.id == stream_id else None
+            aggregate = await self._load(conn, cls, stream_id, start, state)
+        loaded = Loaded(aggregate, first_at, as_of)
+        self._cache.put(key, loaded)
+        return loaded
+
+    async def find_archived(
+        self, project_id: int, cls: type[A], name: str, id: UUID | None = None
+    ) -> Loaded[A] | None:
+        """The archived life of a name that has this id or a version with it, else the last one; None without one."""
+        if "\0" in name:
+            return None
+        async with self._pool.connection() as conn:
+            params = (schema_of(cls), project_id, cls.KIND, name, id, id, id)
+            row = await (await conn.execute(FIND_ARCHIVED, params, binary=True)).fetchone()
+            if row is None:
+                return None
+            stream_id, first_at, as_of, state = row
+            return Loaded(await self._load(conn, cls, stream_id, None, state), first_at, as_of)
+
+    def keep(
+        self,
+        project_id: int,
+        aggregate: Versioned,
+        first_at: datetime,
+        as_of: int,
+        stored: frozenset[bytes] = frozenset(),
+    ) -> None:
+        """Remember an aggregate whose events have just been appended, with the contents ``stored`` (see ``Loaded``)."""
+        key = (project_id, aggregate.KIND, aggregate.name)
+        if aggregate.archived:
+            self._cache.drop(key)
+        else:
+            self._cache.put(key, Loaded(aggregate, first_at, as_of, stored=stored))
+
+    async def save(self, aggregate: Versioned) -> None:
+        """Keep a snapshot. It may fail: it only saves time."""
+        try:
+            async with self._pool.connection() as conn:
+                await self._save(conn, aggregate)
+        except (psycopg.Error, OSError) as error:
+            logger.warning("no snapshot of %s: %s", aggregate.id, type(error).__name__)
+
+    @staticmethod
+    async def _save(conn: Connection, aggregate: Versioned) -> None:
+        state = msgspec.json.encode(aggregate)
+        await conn.execute(
+            SAVE_SNAPSHOT, (aggregate.id, aggregate.version, schema_of(type(aggregate)), state)
+        )
+
+    async def _load(
+        self, conn: Connection, cls: type[A], stream_id: UUID, start: A | None, state: bytes | None
+    ) -> A:
+        if start is not None:
+            aggregate = start.fork()
+        elif state is not None:
+            aggregate = msgspec.json.decode(state, type=cls)
+        else:
+            aggregate = cls(id=stream_id)
+        events = await read_stream(conn, stream_id, after=aggregate.version)
+        for event in events:
+            aggregate.evolve(decode(event.topic, event.state))
+        if len(events) >= SNAPSHOT_EVERY:
+            await self._save(conn, aggregate)
+        return aggregate
+
+
+def is_long(aggregate: Versioned, appended: int) -> bool:
+    """Whether ``appended`` events have just brought a stream across a multiple of SNAPSHOT_EVERY: then it is time for one.
+
+    So no process that starts has more than that many events to fold.
+    """
+    return aggregate.version // SNAPSHOT_EVERY != (aggregate.version - appended) // SNAPSHOT_EVERY
+
+
+def schema_of(cls: type[Versioned]) -> str:
+    """Names the shape of a snapshot: one that other code wrote in another shape is not read."""
+    return f"{cls.KIND}:{','.join(cls.__struct_fields__)}"

@@ -1,0 +1,1 @@
+"""Skills by git over smart HTTP."""

@@ -1,0 +1,174 @@
+"""Skills by git: a read-only repository of each project, over smart HTTP, for ``git`` and the installers that use it."""
+
+import base64
+import binascii
+from typing import Any
+
+from litestar import Controller, Request, Response, get, post
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+
+from api.access.authorize import Authorizer
+from api.access.recheck import while_allowed
+from api.git import protocol as wire
+from api.http.errors import RequestTooLarge, UnsupportedMediaType, render
+from api.http.requests import header_of, project_of, query_of
+from api.http.responses import Answer, header, to_response
+from api.http.stream import EndlessStream
+from api.openapi.parameters import route
+from domain.errors import Invalid, NotAuthenticated, PermissionDenied, Refused
+from projections.git import packs as git_packs
+from projections.git.history import Histories
+from projections.git.packs import NothingSelected, Unknown
+from store.postgres.pool import Pool
+
+READ = "llm_skill:read"
+
+# Clients of git ask once without credentials, and for them only when they are told to.
+CHALLENGE = (b"www-authenticate", b'Basic realm="Skald", charset="UTF-8"')
+NO_CACHE = "no-cache, max-age=0, must-revalidate"
+ADVERTISEMENT = b"application/x-git-upload-pack-advertisement"
+REQUEST = b"application/x-git-upload-pack-request"
+RESULT = "application/x-git-upload-pack-result"
+
+# A request names commits, some 50 bytes each; clients send at most some ten thousand of them.
+MAX_REQUEST = 4 * 2**20
+
+
+async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """As ``api.artifacts.common.guard``; the key may come as the password of Basic authentication, with any user name."""
+    gate: Authorizer = connection.app.state.gate
+    scope = connection.scope
+    credential = bearer_of(header(scope["headers"], b"authorization"))
+    headers = [pair for pair in scope["headers"] if pair[0] != b"authorization"]
+    if credential:
+        headers.append((b"authorization", credential))
+    principal, number = await gate.enter_project(
+        {**scope, "headers": headers}, scope["path_params"]["project_id"], handler.opt["scope"]
+    )
+    scope["state"]["principal"] = principal
+    scope["state"]["project_id"] = number
+
+
+def bearer_of(authorization: bytes | None) -> bytes | None:
+    """Basic credentials as a bearer's; anything else as it is."""
+    scheme, _, encoded = (authorization or b"").strip().partition(b" ")
+    if scheme.lower() != b"basic":
+        return authorization
+    try:
+        user, _, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
+    except binascii.Error:
+        return None
+    return b"Bearer " + (password or user)
+
+
+def refuse(request: Request[Any, Any, Any], error: Refused) -> Response[Any]:
+    """The one shape of errors; for git itself the sentence alone, because that is what it shows."""
+    answer = render(error)
+    if isinstance(error, NotAuthenticated):
+        kept = [pair for pair in answer.headers if pair[0] != CHALLENGE[0]]
+        answer = answer._replace(headers=[*kept, CHALLENGE])
+    if (header_of(request, b"user-agent") or b"").startswith(b"git/"):
+        headers = [pair for pair in answer.headers if pair[0] != b"content-type"]
+        headers.append((b"content-type", b"text/plain; charset=utf-8"))
+        answer = answer._replace(headers=headers, body=f"{error.detail}\n".encode("utf-8", "replace"))
+    return to_response(answer)
+
+
+class GitController(Controller):
+    """Needs the scope ``llm_skill:read``."""
+
+    path = "/llm_skills/marketplace.git"
+    guards = (guard,)
+    exception_handlers = {Refused: refuse}
+    # Git's own protocol, which OpenAPI cannot say; docs/install-skills.md is about it.
+    include_in_schema = False
+
+    @get("/info/refs", opt=route(READ))
+    async def advertise(self, request: Request[Any, Any, Any]) -> Response[Any]:
+        """What this repository can do and, before version 2, which commit its branch is at."""
+        service = query_of(request).text("service")
+        if service == "git-receive-pack":
+            raise PermissionDenied("This repository is read-only; publish skills through the API.")
+        if service != "git-upload-pack":
+            raise Invalid(
+                "This repository speaks git's smart HTTP protocol only; use a client of 2010 or newer.",
+                attr="service",
+            )
+        version = wire.version_of(header_of(request, b"git-protocol"))
+        if version == 2:
+            body = wire.advertise_v2()
+        else:
+            body = wire.advertise(await histories(request).head(project_of(request)), version)
+        return to_response(
+            Answer(200, [(b"content-type", ADVERTISEMENT), (b"cache-control", NO_CACHE.encode())], body)
+        )
+
+    @post("/git-upload-pack", opt=route(READ), status_code=200)
+    async def upload_pack(self, request: Request[Any, Any, Any]) -> Response[Any]:
+        """The branch, or a pack of what the client lacks."""
+        body = await body_of(request)
+        try:
+            return await self._answer(request, body)
+        except wire.Unsupported as error:
+            return whole(wire.failure(str(error)))
+
+    async def _answer(self, request: Request[Any, Any, Any], body: bytes) -> Response[Any]:
+        if wire.version_of(header_of(request, b"git-protocol")) < 2:
+            fetch = wire.fetch_v0(body)
+            return whole(b"") if fetch is None else await answer(request, fetch, 0)
+        command = wire.command_of(body)
+        if any(one.startswith(b"object-format=") and one != wire.FORMAT for one in command.capabilities):
+            return whole(wire.failure("this repository has SHA-1 ids"))
+        if command.name == b"ls-refs":
+            return whole(wire.ls_refs(await histories(request).head(project_of(request)), command.arguments))
+        if command.name == b"fetch":
+            return await answer(request, wire.fetch_v2(command.arguments), 2)
+        return whole(wire.failure("there is no such command") if command.name else b"")
+
+
+async def answer(request: Request[Any, Any, Any], fetch: wire.Fetch, version: int) -> Response[Any]:
+    """What is in common, and the pack when that is settled."""
+    pool: Pool = request.app.state.pool
+    project_id = project_of(request)
+    if not fetch.asked.wants:
+        return whole(wire.FLUSH)
+    try:
+        async with pool.connection() as conn:
+            places = await git_packs.locate(conn, project_id, fetch.asked)
+            plan = await git_packs.plan(conn, project_id, fetch.asked, places)
+    except Unknown as error:
+        return whole(wire.failure(f"upload-pack: not our ref {error}"))
+    except NothingSelected:
+        return whole(wire.failure("no commits selected for shallow requests"))
+    start, with_pack = (wire.answer_v2 if version == 2 else wire.answer_v0)(fetch, places, plan)
+    if not with_pack:
+        return whole(start)
+    pack = while_allowed(request, git_packs.pack(pool, project_id, plan))
+    return EndlessStream(
+        wire.body_of(start, pack, wire.band_of(fetch, version)),
+        request.app.state.tail,
+        media_type=RESULT,
+        headers={"cache-control": NO_CACHE},
+    )
+
+
+def histories(request: Request[Any, Any, Any]) -> Histories:
+    found: Histories = request.app.state.histories
+    return found
+
+
+def whole(body: bytes) -> Response[Any]:
+    headers = [(b"content-type", RESULT.encode()), (b"cache-control", NO_CACHE.encode())]
+    return to_response(Answer(200, headers, body))
+
+
+async def body_of(request: Request[Any, Any, Any]) -> bytes:
+    """The request's body. Raises UnsupportedMediaType, RequestTooLarge."""
+    media_type = (header_of(request, b"content-type") or b"").partition(b";")[0].strip().lower()
+    if media_type != REQUEST:
+        raise UnsupportedMediaType(f"Send the body as {REQUEST.decode()}.")
+    body = await request.body()
+    if len(body) > MAX_REQUEST:
+        raise RequestTooLarge(f"A request of git has at most {MAX_REQUEST} bytes.")
+    return body

@@ -1,0 +1,1 @@
+"""HTTP in general: requests, answers, errors, queries, payloads, pages."""

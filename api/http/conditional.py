@@ -1,0 +1,44 @@
+"""Answers under the conditions of their requests: ``If-None-Match``, ``If-Match``."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from litestar import Request, Response
+
+from api.http.requests import header_of
+from api.http.responses import (
+    REVALIDATE,
+    VARY_ENCODING,
+    Header,
+    json_answer,
+    matches_strongly,
+    to_response,
+)
+from domain.errors import PreconditionFailed
+
+
+def answer(
+    request: Request[Any, Any, Any],
+    body: bytes,
+    *,
+    cache_control: bytes = REVALIDATE,
+    extra: Iterable[Header] = (),
+) -> Response[Any]:
+    """JSON that no write is conditional on."""
+    condition = header_of(request, b"if-none-match")
+    return to_response(
+        json_answer(body, condition, cache_control=cache_control, extra=[*extra, VARY_ENCODING])
+    )
+
+
+def check_if_match(request: Request[Any, Any, Any], *current: bytes) -> None:
+    """Raises PreconditionFailed when ``If-Match`` is there and names none of the current entity tags."""
+    condition = header_of(request, b"if-match")
+    if condition is not None and not any(matches_strongly(condition, etag) for etag in current):
+        raise PreconditionFailed(
+            "If-Match names another version than the current one; fetch it again and apply your change to that."
+        )
+
+
+def conditional(request: Request[Any, Any, Any]) -> bool:
+    return header_of(request, b"if-match") is not None

@@ -1,0 +1,116 @@
+"""One message to the MCP endpoint, as its handlers meet it: who asks, what was written, how refusals are told."""
+
+import json
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+import mcp_types as types
+import msgspec
+from mcp.server.context import ServerRequestContext
+from mcp.shared.exceptions import MCPError
+
+from api.http.answers import rendered
+from api.http.responses import Answer
+from api.mcp.internal import InternalClient
+
+Context = ServerRequestContext[Any, Any]
+
+# In the state of a scope.
+VISIT = "mcp_visit"
+
+
+class JsonRpcMessage(msgspec.Struct):
+    """The parameters of a message as they were written."""
+
+    name: str = ""
+    arguments: dict[str, msgspec.Raw] | None = None
+
+
+class Message(msgspec.Struct):
+    """The parts of a message that are looked at before the SDK, which says what is wrong with the rest."""
+
+    method: str = ""
+    params: JsonRpcMessage = msgspec.field(default_factory=JsonRpcMessage)
+
+
+class Plain(msgspec.Struct):
+    """The same of a message whose parameters are of another kind."""
+
+    method: str = ""
+
+
+class McpRequest:
+    """One message and who sent it."""
+
+    def __init__(self, inside: InternalClient, body: bytes) -> None:
+        self.inside = inside
+        self.message = _read(body)
+
+    def arguments(self, decoded: Mapping[str, Any] | None) -> dict[str, bytes]:
+        """The JSON of each argument as it was written; ``decoded`` are those that the SDK has read.
+
+        Its numbers may have lost their way of writing, and a prompt comes back as it was sent.
+        """
+        sent = self.message.params.arguments
+        if sent is not None and sent.keys() == (decoded or {}).keys():
+            return {name: bytes(raw) for name, raw in sent.items()}
+        return {name: json.dumps(value).encode() for name, value in (decoded or {}).items()}
+
+
+def _read(body: bytes) -> Message:
+    try:
+        return msgspec.json.decode(body, type=Message)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return Message(msgspec.json.decode(body, type=Plain).method)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return Message()
+
+
+def mcp_request_of(ctx: Context) -> McpRequest:
+    """The message that a handler of the SDK is called for."""
+    assert ctx.request is not None
+    visit: McpRequest = ctx.request.scope["state"][VISIT]
+    return visit
+
+
+def loaded(text: bytes) -> Any:
+    """JSON as Python has it. Numbers that no double can hold become their text: the SDK could not write them."""
+    return json.loads(text, parse_float=_number)
+
+
+def _number(text: str) -> float | str:
+    value = float(text)
+    return value if isfinite(value) else text
+
+
+def check(answer: Answer, **about: Any) -> Answer:
+    """The answer when it is a good one. Raises MCPError that carries the whole error of the API in its data."""
+    if answer.status < 400:
+        return answer
+    error = loaded(answer.body)
+    code = types.INTERNAL_ERROR if answer.status >= 500 else types.INVALID_PARAMS
+    raise MCPError(code, error["detail"], {**about, **error})
+
+
+async def ask_json(visit: McpRequest, path: str, query: Mapping[str, str] | None = None, **about: Any) -> Any:
+    """The JSON of a GET below the project. Raises MCPError that tells ``about`` what it was."""
+    body = check(await visit.inside.ask("GET", path, query), **about).body
+    return await rendered(len(body), lambda: loaded(body))
+
+
+def offset_of(params: types.PaginatedRequestParams | None) -> int:
+    """Cursors are offsets to us; clients are told nothing of it. Raises MCPError for one that we did not make."""
+    cursor = params.cursor if params is not None else None
+    if not cursor:
+        return 0
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 10):
+        raise MCPError(types.INVALID_PARAMS, "This cursor was not given by this server; begin without one.")
+    return int(cursor)
+
+
+def next_cursor(offset: int, came: int, count: int) -> str | None:
+    """Behind the rows that came: a page of large ones has fewer than were asked for."""
+    return str(offset + came) if came and offset + came < count else None

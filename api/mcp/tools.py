@@ -1,0 +1,390 @@
+"""The tools of the MCP endpoint. A tool is an operation of the API under a name and with words that suit a model.
+
+What an operation takes, needs and answers is read from its route (scope, path, query, body, answer), so a tool adds no
+rule of its own: it says which operation it is, which parameters it shows, and what it leaves out of the answer.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from litestar import Litestar
+
+from api.openapi import parameters as docs
+from api.openapi.document import PATH_PARAMETERS, Operation, operations_of
+
+PREFIX = "/api/environments/{project_id}/"
+PLACEHOLDER = re.compile(r"{(\w+)}")
+# What a parameter of a path is called as an argument, and in errors that blame it.
+ARGUMENTS = {"skill_name": "name", "prompt_name": "name", "file_path": "path", "label_name": "label"}
+# Rules that patterns, conditions and examples state are left to the answer: some model providers take no such schema.
+PORTABLE = frozenset(
+    {
+        "type",
+        "description",
+        "properties",
+        "required",
+        "items",
+        "anyOf",
+        "enum",
+        "default",
+        "minimum",
+        "maximum",
+        "minLength",
+        "maxLength",
+        "minItems",
+        "maxItems",
+        "additionalProperties",
+    }
+)
+
+# What is of no use to a model in an answer, or has just been sent by it.
+NOT_IN_ROWS = ("id", "created_by", "deleted", "is_latest", "first_version_created_at")
+PACKAGING = ("digest", "skill_md", "frontmatter")
+NOT_AFTER_WRITES = (*NOT_IN_ROWS, *PACKAGING, "body", "outline", "prompt", "config")
+
+
+class Tool(msgspec.Struct, frozen=True, kw_only=True):
+    """One tool; ``operation`` is the id of the route that it calls.
+
+    ``query`` names the parameters that are arguments, ``fixed`` gives others a value, ``defaults`` those that differ from
+    the route's. ``required`` names what the route leaves to a header. ``omit`` goes from the answer, or from its rows.
+    """
+
+    name: str
+    title: str
+    description: str
+    operation: str
+    query: tuple[str, ...] = ()
+    fixed: Mapping[str, str] = {}
+    defaults: Mapping[str, int] = {}
+    required: tuple[str, ...] = ()
+    omit: tuple[str, ...] = ()
+    read_only: bool = False
+    destructive: bool = False
+    idempotent: bool = False
+
+
+def _reading(**fields: Any) -> Tool:
+    return Tool(read_only=True, idempotent=True, **fields)
+
+
+TOOLS = (
+    _reading(
+        name="list_skills",
+        title="List or search skills",
+        description="Skills of the project with their descriptions, the newest first. Search before you create one.",
+        operation="llm_skills_list",
+        query=("search", "order_by", "limit", "offset"),
+        defaults={"limit": 20},
+        omit=(*NOT_IN_ROWS, *PACKAGING, "outline", "metadata", "spec_problems"),
+    ),
+    _reading(
+        name="get_skill",
+        title="Get a skill",
+        description="The instructions of a skill (`body`) and the list of its files, latest or of one version. "
+        "Read a long body in parts by `body_offset` and `body_length`; get_skill_file gives the files.",
+        operation="llm_skills_name_retrieve",
+        query=("version", "body_offset", "body_length"),
+    ),
+    _reading(
+        name="get_skill_file",
+        title="Get a file of a skill",
+        description="The content of one file that get_skill lists. `encoding` is base64 where the file is no text.",
+        operation="llm_skills_name_files_retrieve",
+        query=("version",),
+    ),
+    _reading(
+        name="list_skill_versions",
+        title="List the versions of a skill",
+        description="Who published which version of a skill when, the newest first.",
+        operation="llm_skills_resolve_name_retrieve",
+        query=("limit", "before_version"),
+        defaults={"limit": 20},
+        omit=("skill",),
+    ),
+    Tool(
+        name="create_skill",
+        title="Create a skill",
+        description="A new skill, as version 1. The description says what it does and when to use it: agents choose "
+        "skills by it. The body is the Markdown below the frontmatter; the frontmatter is made from the other fields.",
+        operation="llm_skills_create",
+        omit=NOT_AFTER_WRITES,
+    ),
+    Tool(
+        name="edit_skill",
+        title="Publish a new version of a skill",
+        description="What is not sent stays as it is. Prefer `edits` (each `old` text must occur exactly once) and "
+        "`file_edits` to sending a whole body or all files again. `base_version` is the version you read; "
+        "when somebody was faster, the error `version_conflict` names the latest one: read it, and apply your change to that.",
+        operation="llm_skills_name_partial_update",
+        required=("base_version",),
+        omit=NOT_AFTER_WRITES,
+    ),
+    Tool(
+        name="add_skill_file",
+        title="Add a file to a skill",
+        description="A new version of the skill with one more file, such as scripts/fill.py.",
+        operation="llm_skills_name_files_create",
+        omit=NOT_AFTER_WRITES,
+    ),
+    Tool(
+        name="rename_skill_file",
+        title="Rename a file of a skill",
+        description="A new version of the skill with one file at another path.",
+        operation="llm_skills_name_files_rename_create",
+        omit=NOT_AFTER_WRITES,
+    ),
+    Tool(
+        name="remove_skill_file",
+        title="Remove a file from a skill",
+        description="A new version of the skill without one file; earlier versions keep it.",
+        operation="llm_skills_name_files_destroy",
+        query=("base_version",),
+        omit=NOT_AFTER_WRITES,
+        destructive=True,
+    ),
+    Tool(
+        name="duplicate_skill",
+        title="Duplicate a skill",
+        description="Version 1 of a new skill with the latest content and files of another one.",
+        operation="llm_skills_name_duplicate_create",
+        omit=NOT_AFTER_WRITES,
+    ),
+    Tool(
+        name="archive_skill",
+        title="Archive a skill",
+        description="Takes a skill with all its versions out of every list and read. restore_skill brings it back.",
+        operation="llm_skills_name_archive_create",
+        destructive=True,
+    ),
+    Tool(
+        name="restore_skill",
+        title="Restore an archived skill",
+        description="Brings an archived skill back with all its versions, when no other one has taken its name.",
+        operation="llm_skills_name_restore_create",
+        omit=NOT_AFTER_WRITES,
+    ),
+    _reading(
+        name="list_prompts",
+        title="List or search prompts",
+        description="Prompts of the project with a preview of each, the newest first, and the labels of their versions. "
+        "With `label`: the versions that the label points to.",
+        operation="llm_prompts_list",
+        query=("search", "label", "order_by", "limit", "offset"),
+        fixed={"content": "preview"},
+        defaults={"limit": 20},
+        omit=NOT_IN_ROWS,
+    ),
+    _reading(
+        name="get_prompt",
+        title="Get a prompt",
+        description="A prompt (a text, or any JSON such as a chat), latest, of one version, or of one label such as production.",
+        operation="llm_prompts_name_retrieve",
+        query=("version", "label"),
+    ),
+    _reading(
+        name="list_prompt_versions",
+        title="List the versions of a prompt",
+        description="Who published which version of a prompt when, the newest first, and where its labels point to.",
+        operation="llm_prompts_resolve_name_retrieve",
+        query=("limit", "before_version"),
+        defaults={"limit": 20},
+        omit=("prompt",),
+    ),
+    Tool(
+        name="create_prompt",
+        title="Create a prompt",
+        description="A new prompt, as version 1.",
+        operation="llm_prompts_create",
+        omit=NOT_AFTER_WRITES,
+    ),
+    Tool(
+        name="edit_prompt",
+        title="Publish a new version of a prompt",
+        description="Send `edits` (each `old` text must occur exactly once) or the whole `prompt`. `base_version` is the "
+        "version you read; when somebody was faster, the error `version_conflict` names the latest one: read it, and apply "
+        "your change to that. Labels stay where they are: set_prompt_label moves them.",
+        operation="llm_prompts_name_partial_update",
+        required=("base_version",),
+        omit=NOT_AFTER_WRITES,
+    ),
+    Tool(
+        name="set_prompt_label",
+        title="Point a label of a prompt to a version",
+        description="Those who read the prompt by this label, such as production, get this version from now on.",
+        operation="llm_prompts_name_labels_update",
+        destructive=True,
+        idempotent=True,
+    ),
+    Tool(
+        name="archive_prompt",
+        title="Archive a prompt",
+        description="Takes a prompt with all its versions and labels out of every list and read. restore_prompt brings it back.",
+        operation="llm_prompts_name_archive_create",
+        omit=NOT_AFTER_WRITES,
+        destructive=True,
+    ),
+    Tool(
+        name="restore_prompt",
+        title="Restore an archived prompt",
+        description="Brings an archived prompt back with all its versions, when no other one has taken its name.",
+        operation="llm_prompts_name_restore_create",
+        omit=NOT_AFTER_WRITES,
+    ),
+)
+
+
+class BoundTool(msgspec.Struct, frozen=True):
+    """A tool with what its route says. ``places`` are the arguments of the path, by their names in it."""
+
+    tool: Tool
+    method: str
+    path: str
+    scope: str
+    places: Mapping[str, str]
+    query: Mapping[str, docs.Param]
+    input_schema: dict[str, Any]
+    output_schema: dict[str, Any] | None
+
+    @property
+    def arguments(self) -> list[str]:
+        return list(self.input_schema["properties"])
+
+
+def bind(app: Litestar, tools: Sequence[Tool] = TOOLS) -> dict[str, BoundTool]:
+    """The tools by name, with the routes of ``app`` that they call. Raises KeyError for an operation that it lacks."""
+    operations = {operation.operation_id: operation for operation in operations_of(app)}
+    return {tool.name: _bind(tool, operations[tool.operation]) for tool in tools}
+
+
+def _bind(tool: Tool, operation: Operation) -> BoundTool:
+    path = operation.path.removeprefix(PREFIX)
+    places = {name: ARGUMENTS[name] for name in PLACEHOLDER.findall(path)}
+    query = {param.name: param for param in operation.opt["query"] if param.name in tool.query}
+    if missing := set(tool.query) - query.keys():
+        raise KeyError(f"{operation.operation_id} has no parameter {', '.join(sorted(missing))}")
+    return BoundTool(
+        tool,
+        operation.method,
+        path,
+        operation.opt["scope"],
+        places,
+        {name: query[name] for name in tool.query},
+        _input_schema(tool, places, query, operation.opt["body"]),
+        _output_schema(tool, operation.answer),
+    )
+
+
+def _input_schema(
+    tool: Tool, places: Mapping[str, str], query: Mapping[str, docs.Param], body: type[msgspec.Struct] | None
+) -> dict[str, Any]:
+    properties: dict[str, Any] = {}
+    required = list(places.values())
+    for place, argument in places.items():
+        description, schema, _ = PATH_PARAMETERS[place]
+        properties[argument] = portable({**schema, "description": description}, {})
+    for name in tool.query:
+        param = query[name]
+        properties[name] = portable({**param.schema, "description": param.description}, {})
+        if name in tool.defaults:
+            properties[name]["default"] = tool.defaults[name]
+    if body is not None:
+        (_,), components = msgspec.json.schema_components([body], ref_template="#/$defs/{name}")
+        own = portable(components[body.__name__], components)
+        properties.update(own["properties"])
+        required += own.get("required", [])
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [*required, *(name for name in tool.required if name not in required)],
+        "additionalProperties": False,
+    }
+
+
+def portable(schema: Any, components: Mapping[str, Any]) -> dict[str, Any]:
+    """A schema without references, and without the keywords that not every model provider takes."""
+    if reference := schema.get("$ref"):
+        name = reference.rpartition("/")[2]
+        return portable({**components[name], **{k: v for k, v in schema.items() if k != "$ref"}}, components)
+    hidden = set(schema.get(docs.WITHOUT, ()))
+    kept = {key: value for key, value in schema.items() if key in PORTABLE and key not in hidden}
+    if "properties" in kept:
+        kept["properties"] = {name: portable(inner, components) for name, inner in kept["properties"].items()}
+    if isinstance(kept.get("items"), dict):
+        kept["items"] = portable(kept["items"], components)
+    if isinstance(kept.get("additionalProperties"), dict):
+        kept["additionalProperties"] = portable(kept["additionalProperties"], components)
+    if "anyOf" in kept:
+        kept["anyOf"] = [portable(inner, components) for inner in kept["anyOf"]]
+    return kept
+
+
+def _output_schema(tool: Tool, answer: Any) -> dict[str, Any] | None:
+    """The schema of what is left of the answer; None for an answer without a body."""
+    if answer is type(None):
+        return None
+    (_,), components = msgspec.json.schema_components([answer], ref_template="#/$defs/{name}")
+    schema = components.pop(answer.__name__)
+    for said_by_the_tool in ("title", "description"):
+        schema.pop(said_by_the_tool, None)
+    rows = _rows_of(schema)
+    if rows is None:
+        schema = _without(schema, tool.omit)
+    else:
+        schema = _without(schema, LINKS)
+        name = rows.rpartition("/")[2]
+        components[name] = _without(components[name], tool.omit)
+    used = _used(schema, components)
+    return {**schema, "$defs": {name: components[name] for name in sorted(used)}} if used else schema
+
+
+# Pages of the API name their neighbours by addresses; who calls a tool counts on by offset.
+LINKS = ("next", "previous")
+ROWS = "results"
+
+
+def _rows_of(schema: Mapping[str, Any]) -> str | None:
+    rows = schema["properties"].get(ROWS)
+    reference: str | None = rows and rows["items"]["$ref"]
+    return reference
+
+
+def _without(schema: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    left = {name: inner for name, inner in schema["properties"].items() if name not in names}
+    return {**schema, "properties": left, "required": [name for name in schema["required"] if name in left]}
+
+
+def _used(schema: Any, components: Mapping[str, Any]) -> set[str]:
+    """The names of the components that a schema refers to, also by way of others."""
+    found: set[str] = set()
+    rest = [schema]
+    while rest:
+        item = rest.pop()
+        if isinstance(item, list):
+            rest.extend(item)
+        elif isinstance(item, dict):
+            name = str(item.get("$ref", "")).rpartition("/")[2]
+            if name and name not in found:
+                found.add(name)
+                rest.append(components[name])
+            rest.extend(item.values())
+    return found
+
+
+def shown(tool: Tool, body: bytes) -> bytes:
+    """The JSON of an answer as the tool gives it: every value is kept as it is written there."""
+    fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    if ROWS in fields:
+        rows = msgspec.json.decode(fields[ROWS], type=list[dict[str, msgspec.Raw]])
+        fields[ROWS] = msgspec.Raw(b"[" + b",".join(_joined(row, tool.omit) for row in rows) + b"]")
+        return _joined(fields, LINKS)
+    return _joined(fields, tool.omit)
+
+
+def _joined(fields: Mapping[str, msgspec.Raw], omit: Iterable[str] = ()) -> bytes:
+    pairs = (
+        msgspec.json.encode(name) + b":" + bytes(raw) for name, raw in fields.items() if name not in omit
+    )
+    return b"{" + b",".join(pairs) + b"}"

@@ -1,0 +1,1 @@
+"""Bodies of requests: read, unpacked, decoded, checked."""

@@ -1,0 +1,377 @@
+"""The prompts API: ``/api/{environments,projects}/{project_id}/llm_prompts/…``."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, cast, get_args
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Request, Response, delete, get, patch, post, put
+from litestar.openapi import ResponseSpec
+from litestar.params import FromPath, RawBody
+from msgspec import UNSET
+
+from api.artifacts import common as artifacts
+from api.artifacts.common import base_version, run, services, version_number
+from api.commands.caller import caller_of
+from api.commands.execute import Caller, Commands, Done
+from api.commands.repository import Loaded
+from api.http import conditional, pages
+from api.http.errors import documented
+from api.http.query import Query
+from api.http.requests import header_of, project_of, query_of
+from api.http.responses import Answer, json_answer, to_response
+from api.offload import heavy
+from api.openapi.parameters import Param, route
+from api.payload.decode import ignore, read
+from api.prompts import schemas
+from domain.content import Content, Edit, edit_cost
+from domain.errors import Invalid, NotFound
+from domain.json_text import compact
+from domain.names import MAX_LABEL, check_label
+from domain.prompts import Prompt, PromptChanges
+from projections.encoding import etag_of
+from projections.read import prompts
+from projections.read.models import ReadModel
+from projections.read.prompts import Show
+from projections.read.versions import Pick
+from projections.write import labels
+from projections.write.labels import Label
+from store.ids import new_id
+from store.postgres.connection import Connection
+
+READ = "llm_prompt:read"
+WRITE = "llm_prompt:write"
+KIND = Prompt.KIND
+
+CONTENT = Param(
+    "content",
+    {"type": "string", "enum": list(get_args(Show)), "default": "full"},
+    "`full` sends the prompt, `preview` its first 160 characters, `none` neither.",
+    "preview",
+)
+LABEL = Param(
+    "label",
+    {"type": "string", "minLength": 1, "maxLength": MAX_LABEL},
+    "The version that this label points to; excludes `version`.",
+    "production",
+)
+SEARCH = Param("search", {"type": "string"}, "Part of the name or of the text, in any case.", "agent")
+
+
+class RawPrompt(msgspec.Struct):
+    """The JSON of a request as it was written."""
+
+    prompt: msgspec.Raw = msgspec.Raw()
+    config: msgspec.Raw = msgspec.Raw()
+
+
+class PromptsController(Controller):
+    """Every route needs a key with the scope that it names."""
+
+    path = "/llm_prompts"
+    tags = ("prompts",)
+    guards = (artifacts.guard,)
+
+    @get(
+        "/",
+        operation_id="llm_prompts_list",
+        summary="List prompts",
+        opt=route(
+            READ,
+            query=(
+                CONTENT,
+                SEARCH,
+                LABEL,
+                artifacts.AUTHOR,
+                artifacts.ORDER,
+                artifacts.LIMIT,
+                artifacts.OFFSET,
+                *artifacts.PAST,
+            ),
+        ),
+        responses=documented(400, 401, 403, 404, 429, 503),
+    )
+    async def list(self, request: Request[Any, Any, Any]) -> Response[schemas.PromptPage]:
+        """The latest versions of all active prompts of the project, or those that a label points to."""
+        query = query_of(request)
+        show, label = show_of(query), label_of(query)
+        count, rows, links = await artifacts.page(
+            request, query, KIND, label=label, with_labels=True, with_body=show == "full"
+        )
+        return await artifacts.large_answer(
+            request,
+            sum(row.size for row in rows),
+            lambda: pages.page_json(count, links, [prompts.row(row, show, label) for row in rows]),
+        )
+
+    @post(
+        "/",
+        operation_id="llm_prompts_create",
+        summary="Create a prompt",
+        opt=route(WRITE, body=schemas.CreatePrompt),
+        responses=documented(400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
+    )
+    async def create(self, request: Request[Any, Any, Any], body: RawBody) -> Response[schemas.PromptAnswer]:
+        """Version 1 of a new prompt."""
+        data = await read(schemas.CreatePrompt, body, header_of(request, b"content-type"), any_number=True)
+        prompt, contents = await heavy(len(body), lambda: new_prompt(data, body))
+        return await _run(request, body, lambda caller, commands: commands.create(caller, prompt, contents))
+
+    @get(
+        "/name/{prompt_name:str}",
+        operation_id="llm_prompts_name_retrieve",
+        summary="Get a prompt",
+        opt=route(READ, query=(artifacts.VERSION, LABEL, CONTENT, *artifacts.PAST)),
+        responses=documented(400, 401, 403, 404, 429, 503),
+    )
+    async def retrieve(
+        self, request: Request[Any, Any, Any], prompt_name: FromPath[str]
+    ) -> Response[schemas.PromptByName]:
+        """The latest version, or the one that `version` or `label` names.
+
+        The id of an active version in place of the name is redirected to its name.
+        """
+        query, reader, project_id = query_of(request), services(request)[0], project_of(request)
+        number, label, show = version_number(query), label_of(query), show_of(query)
+        if number is not None and label is not None:
+            raise Invalid("Send version or label, not both.")
+        pick: Pick = number if label is None else label
+        try:
+            if show != "full" or artifacts.is_past(query):
+                version = await artifacts.version(request, query, KIND, prompt_name, pick)
+                return artifacts.picked_answer(request, query, prompts.shown(version, show, label))
+            entry = await reader.get(project_id, KIND, prompt_name, pick)
+        except NotFound as error:
+            return await artifacts.redirect_to_name(request, KIND, prompt_name, error)
+        return artifacts.full_answer(request, entry, fixed=number is not None)
+
+    @patch(
+        "/name/{prompt_name:str}",
+        operation_id="llm_prompts_name_partial_update",
+        summary="Publish a new version of a prompt",
+        opt=route(WRITE, body=schemas.PublishPrompt),
+        responses=documented(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503),
+    )
+    async def publish(
+        self, request: Request[Any, Any, Any], prompt_name: FromPath[str], body: RawBody
+    ) -> Response[schemas.PromptAnswer]:
+        """`base_version` must be the latest version; `If-Match` with its entity tag says the same."""
+        data = await read(schemas.PublishPrompt, body, header_of(request, b"content-type"), any_number=True)
+        changes = await heavy(len(body), lambda: changes_of(data, body))
+        base = base_version(request, data.base_version, required=True)
+        reader = services(request)[0]
+
+        async def decide(loaded: Loaded[Prompt], prompt: Prompt) -> list[Content]:
+            await _check_etag(request, loaded)
+            prompt.check_base(base)
+            current = prompt.prompt
+            texts = {current.digest: await reader.content(current.digest)} if changes.edits else {}
+            return await heavy(
+                len(body) + edit_cost([(current.size, len(changes.edits or ()))]),
+                lambda: prompt.publish(changes, version_id=new_id(), base_version=prompt.number, texts=texts),
+            )
+
+        return await _run(
+            request, body, lambda caller, commands: commands.change(caller, Prompt, prompt_name, decide)
+        )
+
+    @post(
+        "/name/{prompt_name:str}/archive",
+        operation_id="llm_prompts_name_archive_create",
+        summary="Archive a prompt",
+        status_code=200,
+        opt=route(WRITE),
+        responses=documented(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503),
+    )
+    async def archive(
+        self, request: Request[Any, Any, Any], prompt_name: FromPath[str], body: RawBody
+    ) -> Response[schemas.PromptAnswer]:
+        """Every version and label leaves all reads at once, and the name is free again."""
+        await ignore(body, header_of(request, b"content-type"))
+
+        async def decide(loaded: Loaded[Prompt], prompt: Prompt) -> list[Content]:
+            await _check_etag(request, loaded)
+            prompt.archive()
+            return []
+
+        return await _run(
+            request, body, lambda caller, commands: commands.change(caller, Prompt, prompt_name, decide)
+        )
+
+    @post(
+        "/name/{prompt_name:str}/duplicate",
+        operation_id="llm_prompts_name_duplicate_create",
+        summary="Duplicate a prompt",
+        opt=route(WRITE, body=schemas.DuplicatePrompt),
+        responses=documented(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503),
+    )
+    async def duplicate(
+        self, request: Request[Any, Any, Any], prompt_name: FromPath[str], body: RawBody
+    ) -> Response[schemas.PromptAnswer]:
+        """Version 1 of `new_name` with the latest text and configuration of this prompt, without its labels."""
+        data = await read(schemas.DuplicatePrompt, body, header_of(request, b"content-type"))
+
+        async def execute(caller: Caller, commands: Commands) -> Done:
+            source = await commands.find(caller.project_id, Prompt, prompt_name, cached=False)
+            await _check_etag(request, source)
+            copy = source.aggregate.duplicate(id=new_id(), version_id=new_id(), name=data.new_name)
+            return await commands.create(caller, copy, [], attr="new_name")
+
+        return await _run(request, body, execute)
+
+    @put(
+        "/name/{prompt_name:str}/labels/{label_name:str}",
+        operation_id="llm_prompts_name_labels_update",
+        summary="Point a label to a version",
+        opt=route(WRITE, body=schemas.SetLabel),
+        responses={
+            201: ResponseSpec(schemas.LabelAnswer, generate_examples=False, description="The label is new."),
+            **documented(400, 401, 403, 404, 409, 412, 413, 415, 429, 503),
+        },
+    )
+    async def set_label(
+        self,
+        request: Request[Any, Any, Any],
+        prompt_name: FromPath[str],
+        label_name: FromPath[str],
+        body: RawBody,
+    ) -> Response[schemas.LabelAnswer]:
+        """201 for a label that the prompt did not have, 200 for one that it had."""
+        data = await read(schemas.SetLabel, body, header_of(request, b"content-type"))
+        name = _label_name(label_name)
+        known = False
+
+        async def decide(loaded: Loaded[Prompt], prompt: Prompt) -> list[Content]:
+            nonlocal known
+            await _check_etag(request, loaded)
+            known = prompt.set_label(name, data.version)
+            return []
+
+        done = await services(request)[1].change(_label_caller(request), Prompt, prompt_name, decide)
+        async with request.app.state.pool.connection() as conn:
+            found = await labels.at(conn, done.stream_id, name, done.position)
+        headers = [(b"x-event-position", b"%d" % found.position)]
+        return to_response(json_answer(labels.label_json(found), status=200 if known else 201, extra=headers))
+
+    @delete(
+        "/name/{prompt_name:str}/labels/{label_name:str}",
+        operation_id="llm_prompts_name_labels_destroy",
+        summary="Remove a label",
+        status_code=204,
+        opt=route(WRITE),
+        responses=documented(400, 401, 403, 404, 409, 412, 429, 503),
+    )
+    async def remove_label(
+        self, request: Request[Any, Any, Any], prompt_name: FromPath[str], label_name: FromPath[str]
+    ) -> Response[None]:
+        """The version stays."""
+        name = _label_name(label_name)
+
+        async def decide(loaded: Loaded[Prompt], prompt: Prompt) -> list[Content]:
+            await _check_etag(request, loaded)
+            prompt.remove_label(name)
+            return []
+
+        done = await services(request)[1].change(
+            _label_caller(request), Prompt, prompt_name, decide, status=204
+        )
+        return to_response(Answer(204, [(b"x-event-position", b"%d" % done.position)], b""))
+
+    @get(
+        "/resolve/name/{prompt_name:str}",
+        operation_id="llm_prompts_resolve_name_retrieve",
+        summary="Resolve a prompt and its versions",
+        opt=route(
+            READ,
+            query=(
+                artifacts.VERSION,
+                artifacts.VERSION_ID,
+                artifacts.RESOLVE_LIMIT,
+                artifacts.OFFSET,
+                artifacts.BEFORE,
+                *artifacts.PAST,
+            ),
+        ),
+        responses=documented(400, 401, 403, 404, 429, 503),
+    )
+    async def resolve(
+        self, request: Request[Any, Any, Any], prompt_name: FromPath[str]
+    ) -> Response[schemas.ResolvePrompt]:
+        """A prompt as `version` or `version_id` pick it, one page of its versions, newest first, and its labels."""
+        version, listed, found = await artifacts.resolve(request, KIND, prompt_name, labels_then)
+        rest = b',"labels":[' + b",".join(labels.label_json(label) for label in found) + b"]"
+        return conditional.answer(
+            request, artifacts.resolve_json(KIND, prompts.full(version), listed, version.latest_version, rest)
+        )
+
+
+async def labels_then(conn: Connection, stream_id: UUID, moment: ReadModel) -> list[Label]:
+    return await moment.labels(conn, stream_id)
+
+
+def show_of(query: Query) -> Show:
+    found = query.choice("content", get_args(Show))
+    return cast(Show, found or "full")
+
+
+def label_of(query: Query) -> str | None:
+    """A label to read by. Raises Invalid when it is too long.
+
+    What no label can be, white space alone too, is looked for as it is: a missing label is never the latest version.
+    """
+    return query.text("label", max_length=MAX_LABEL, trim=False)
+
+
+def new_prompt(data: schemas.CreatePrompt, body: bytes) -> tuple[Prompt, list[Content]]:
+    sent = msgspec.json.decode(body, type=RawPrompt)
+    return Prompt.create(
+        id=new_id(),
+        version_id=new_id(),
+        name=data.name,
+        prompt=compact(sent.prompt),
+        config=None if data.config is None else compact(sent.config).decode(),
+        version_description=data.version_description or "",
+    )
+
+
+def changes_of(data: schemas.PublishPrompt, body: bytes) -> PromptChanges:
+    """Raises Invalid when there is nothing to publish, or two prompts."""
+    if data.prompt is not UNSET and data.edits is not UNSET:
+        raise Invalid("Send the whole prompt or edits to it, not both.")
+    if data.prompt is UNSET and data.edits is UNSET and data.config is UNSET:
+        raise Invalid("Send the whole prompt, edits to it, or a config.", code="required", attr="prompt")
+    sent = msgspec.json.decode(body, type=RawPrompt)
+    config = data.config
+    return PromptChanges(
+        prompt=UNSET if data.prompt is UNSET else compact(sent.prompt),
+        edits=UNSET if data.edits is UNSET else tuple(Edit(edit.old, edit.new) for edit in data.edits),
+        config=compact(sent.config).decode() if isinstance(config, dict) else config,
+        version_description=data.version_description or "",
+    )
+
+
+def _label_caller(request: Request[Any, Any, Any]) -> Caller:
+    """Setting and removing a label may be repeated as it is, so an ``Idempotency-Key`` changes nothing."""
+    return msgspec.structs.replace(caller_of(request), idempotency_key=None)
+
+
+def _label_name(label: str) -> str:
+    try:
+        return check_label(label)
+    except Invalid as error:
+        raise error.within("label_name") from None
+
+
+async def _run(
+    request: Request[Any, Any, Any], body: bytes, execute: Callable[[Caller, Commands], Awaitable[Done]]
+) -> Response[Any]:
+    caller = caller_of(request, body)
+    return await run(request, caller, KIND, lambda commands: execute(caller, commands))
+
+
+async def _check_etag(request: Request[Any, Any, Any], loaded: Loaded[Prompt]) -> None:
+    """Raises PreconditionFailed unless ``If-Match`` names the prompt as reads by name, or as writes, show it now."""
+    if not conditional.conditional(request):
+        return
+    version = await services(request)[0].version(project_of(request), KIND, loaded.aggregate.name)
+    conditional.check_if_match(request, etag_of(prompts.by_name(version)), etag_of(prompts.full(version)))

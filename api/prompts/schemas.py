@@ -1,0 +1,289 @@
+"""Bodies of requests and answers about prompts; rules as in ``api.artifacts.fields``."""
+
+from typing import Annotated, Any, ClassVar
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from api.artifacts.fields import (
+    AUTHOR,
+    BaseVersion,
+    CreatedBy,
+    Edits,
+    Timestamp,
+    VersionDescription,
+    VersionLine,
+    check_object,
+    trimmed,
+)
+from api.openapi.parameters import NO_NUL
+from domain import content, names, prompts, skills
+
+PromptName = Annotated[
+    str,
+    Meta(
+        description="Letters, digits, `-` and `_`; 1 to 255 characters; case counts; `new` is reserved in any case. "
+        "White space around it is cut off.",
+        examples=["support-agent"],
+        extra={"trim": True, "rule": names.check_prompt_name},
+        extra_json_schema={
+            "pattern": trimmed(rf"[A-Za-z0-9_-]{{1,{names.MAX_PROMPT_NAME}}}"),
+            "not": {"pattern": trimmed("[nN][eE][wW]")},
+        },
+    ),
+]
+
+
+PromptValue = Annotated[
+    Any,
+    Meta(
+        description="Any JSON value but null, such as a text or a chat array; at most 1,000,000 bytes of compact JSON, "
+        "nested at most 256 deep. It comes back as it was sent.",
+        examples=["You are a helpful agent."],
+        extra_json_schema={"not": {"type": "null"}, "maxLength": content.MAX_CONTENT_BYTES},
+    ),
+]
+
+
+def check_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Raises Invalid (max_depth) or TooBig."""
+    return check_object(config, prompts.MAX_CONFIG_BYTES, skills.MAX_METADATA_DEPTH, "configuration")
+
+
+Config = Annotated[
+    dict[str, Any],
+    Meta(
+        description="Model parameters or any other configuration, at most 1000 keys and 100,000 bytes of compact JSON, nested at most "
+        "32 deep.",
+        examples=[{"temperature": 0.2}],
+        extra={"rule": check_config},
+        extra_json_schema={"maxProperties": skills.MAX_METADATA_KEYS, "propertyNames": {"pattern": NO_NUL}},
+    ),
+]
+
+
+class CreatePrompt(msgspec.Struct, frozen=True):
+    """A new prompt. Fields that are not named here are ignored."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = {
+        "A text": {
+            "name": "support-agent",
+            "prompt": "You are a helpful agent.",
+            "config": {"temperature": 0.2},
+            "version_description": "The first one",
+        },
+        "A chat": {
+            "name": "support-chat",
+            "prompt": [{"role": "system", "content": "You are a helpful agent."}],
+        },
+    }
+
+    name: PromptName
+    prompt: PromptValue
+    config: Config | None = None
+    version_description: VersionDescription | None = None
+
+
+class PublishPrompt(msgspec.Struct, frozen=True):
+    """`prompt` and `edits` exclude each other; one of them is required unless `config` is given.
+
+    `config` carries forward when it is absent and is cleared by null. `base_version` is required unless `If-Match` is
+    sent. Edits to a prompt that is no text work on its JSON, indented by two spaces.
+    """
+
+    EXAMPLES: ClassVar[dict[str, Any]] = {
+        "Edit the text": {"base_version": 1, "edits": [{"old": "helpful", "new": "helpful and brief"}]},
+        "A new text": {
+            "base_version": 2,
+            "prompt": "You are a brief agent.",
+            "version_description": "Shorter",
+        },
+        "Another configuration": {"base_version": 3, "config": {"temperature": 0}},
+    }
+    HINTS: ClassVar[dict[str, Any]] = {
+        "allOf": [
+            {"not": {"required": ["prompt", "edits"]}},
+            {"anyOf": [{"required": ["prompt"]}, {"required": ["edits"]}, {"required": ["config"]}]},
+        ]
+    }
+
+    prompt: PromptValue | UnsetType = UNSET
+    edits: Edits | UnsetType = UNSET
+    config: Config | UnsetType | None = UNSET
+    version_description: VersionDescription | None = None
+    base_version: BaseVersion | UnsetType = UNSET
+
+
+class DuplicatePrompt(msgspec.Struct, frozen=True):
+    """What the copy is called."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = {"A copy": {"new_name": "support-agent-copy"}}
+
+    new_name: PromptName
+
+
+class SetLabel(msgspec.Struct, frozen=True):
+    """Which version the label shall point to."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = {"The first version": {"version": 1}}
+
+    version: Annotated[
+        int,
+        Meta(ge=1, description="The version that the label shall point to.", examples=[1]),
+    ]
+
+
+_PROMPT_BASE = {
+    "id": "0195c2e0-5a11-7c02-8f3e-2b7d9e0c4d17",
+    "name": "support-agent",
+    "prompt": "You are a helpful agent.",
+    "config": {"temperature": 0.2},
+    "prompt_size_bytes": 26,
+    "version_description": "The first one",
+    "version": 1,
+    "created_at": "2026-03-03T09:30:00.000000Z",
+    "updated_at": "2026-03-03T09:30:00.000000Z",
+    "deleted": False,
+    "is_latest": True,
+    "latest_version": 1,
+    "version_count": 1,
+    "first_version_created_at": "2026-03-03T09:30:00.000000Z",
+}
+
+
+_LABEL = {
+    "name": "production",
+    "version": 1,
+    "created_by": AUTHOR,
+    "created_at": "2026-03-03T09:31:00.000000Z",
+}
+
+
+class AllLabels(msgspec.Struct):
+    """A label of the prompt and the version that it points to."""
+
+    name: str
+    version: int
+
+
+class PromptBase(msgspec.Struct, kw_only=True):
+    id: UUID
+    name: str
+    prompt: Any = UNSET
+    config: dict[str, Any] | UnsetType | None = UNSET
+    prompt_preview: str | UnsetType = UNSET
+    prompt_size_bytes: int | UnsetType = UNSET
+    version_description: str
+    version: int
+    created_at: Timestamp
+    updated_at: Timestamp
+    deleted: bool
+    is_latest: bool
+    latest_version: int
+    version_count: int
+    first_version_created_at: Timestamp
+    label: str | UnsetType = UNSET
+
+
+class PromptByName(PromptBase, kw_only=True):
+    """A prompt as a read by name shows it. `label` is there when it was fetched by label."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = {"A prompt": {**_PROMPT_BASE, "labels": ["production"]}}
+
+    labels: list[str]
+
+
+class PromptAnswer(PromptByName, kw_only=True):
+    """A prompt with its author, as writes answer with it."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = {
+        "A prompt": {**_PROMPT_BASE, "labels": ["production"], "created_by": AUTHOR}
+    }
+
+    created_by: CreatedBy | None
+
+
+class PromptRow(PromptBase, kw_only=True):
+    """A prompt as a list shows it; `content` decides about `prompt` and `prompt_preview`."""
+
+    created_by: CreatedBy | None
+    all_labels: list[AllLabels]
+
+
+class PromptPage(msgspec.Struct):
+    """`count` is of all pages; `next` and `previous` are absolute addresses that keep the query."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = {
+        "One prompt": {
+            "count": 1,
+            "next": None,
+            "previous": None,
+            "results": [
+                {
+                    **_PROMPT_BASE,
+                    "created_by": AUTHOR,
+                    "all_labels": [{"name": "production", "version": 1}],
+                }
+            ],
+        }
+    }
+
+    count: int
+    next: str | None
+    previous: str | None
+    results: list[PromptRow]
+
+
+class LabelAnswer(msgspec.Struct):
+    """A label, who set it and when."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = {"A label": _LABEL}
+
+    name: str
+    version: int
+    created_by: CreatedBy | None
+    created_at: Timestamp
+
+
+class ResolvePrompt(msgspec.Struct):
+    """The picked version, one page of all versions, newest first, and all labels."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = {
+        "The only version": {
+            "prompt": {**_PROMPT_BASE, "labels": ["production"], "created_by": AUTHOR},
+            "versions": [
+                {
+                    "id": _PROMPT_BASE["id"],
+                    "version": 1,
+                    "created_by": AUTHOR,
+                    "created_at": _PROMPT_BASE["created_at"],
+                    "is_latest": True,
+                }
+            ],
+            "has_more": False,
+            "labels": [_LABEL],
+        }
+    }
+
+    prompt: PromptAnswer
+    versions: list[VersionLine]
+    has_more: bool
+    labels: list[LabelAnswer]
+
+
+class ArchivedPrompt(PromptRow, kw_only=True):
+    """The latest version of an archived life. It can come back unless its name is taken; `id` names it to restore."""
+
+    archived_at: Timestamp
+    archived_by: CreatedBy | None
+    name_taken: bool
+
+
+class ArchivedPromptPage(msgspec.Struct):
+    """`count` is of all pages; `next` and `previous` are absolute addresses that keep the query."""
+
+    count: int
+    next: str | None
+    previous: str | None
+    results: list[ArchivedPrompt]

@@ -1,0 +1,1 @@
+"""What serves the process: observability, admission, health, shutdown."""

@@ -1,0 +1,177 @@
+"""For operators and orchestrators: is the process alive, can it serve, and its numbers. No key is needed."""
+
+import asyncio
+import logging
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from litestar import Controller, Request, Response, get
+from litestar.enums import MediaType
+from litestar.openapi import ResponseSpec
+from psycopg import Error as DatabaseError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from api.http.responses import REVALIDATE, Answer, json_answer, to_response
+from api.server.metrics import CONTENT_TYPE, Metrics
+from store.log.appender import Appender
+from store.postgres.pool import Pool
+from store.postgres.room import Room
+from store.tables.readiness import Failure, FollowerState, followers, missing_migrations, writes
+
+logger = logging.getLogger(__name__)
+
+DATABASE_TIMEOUT = 2.0  # seconds; a probe must answer before its own time-out
+REDIS_PATIENCE = 0.5
+
+
+# Whether changes can be made: `failing` when the last append of this process failed a moment ago.
+Writes = Literal["ok", "read-only", "not permitted", "failing", "unknown"]
+FAILED_LATELY = 30.0  # seconds that a failed append counts: without further writes nothing would ever tell that all is well
+
+
+class Alive(msgspec.Struct):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(msgspec.Struct):
+    """`degraded` still serves: slower without Redis, which is optional; reads alone while `writes` is not `ok` or
+    `storage` is `full`; with answers that stay right while a follower does not go on.
+
+    `followers` counts the events that each has not seen yet. `failing` has those that do not go on: their lag, for how many
+    seconds, and the last error. `parked` counts events that a follower could not take and has left out.
+    """
+
+    status: Literal["ok", "degraded", "unavailable"]
+    database: Literal["ok", "unavailable", "migrations missing"]
+    writes: Writes
+    redis: Literal["ok", "unavailable (optional)", "off"]
+    followers: dict[str, int]
+    failing: dict[str, Failure]
+    parked: dict[str, int]
+    storage: Literal["ok", "full"] = "ok"
+
+
+class Health:
+    """Looks at what the service leans on, by the connections of ``probes``; those of ``pool``, which requests use, are counted."""
+
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        redis: "Redis | None",
+        migrations: Sequence[Path],
+        metrics: Metrics,
+        probes: Pool | None = None,
+        room: Room | None = None,
+        switched_off: Collection[str] = (),
+        appender: Appender | None = None,
+    ) -> None:
+        self._pool = pool
+        self._probes = probes or pool
+        self._redis = redis
+        self._migrations = migrations
+        self._metrics = metrics
+        self._room = room or Room()
+        self._migrated = False
+        # Followers that this service runs no more, whatever their last position was.
+        self._switched_off = switched_off
+        self._appender = appender
+
+    async def readiness(self) -> Readiness:
+        """Ask database and Redis, both at once and neither for long."""
+        (database, taken, states), redis = await asyncio.gather(self._ask_database(), self._ask_redis())
+        failing = {name: state.failure for name, state in states.items() if state.failure is not None}
+        status: Literal["ok", "degraded", "unavailable"] = "ok"
+        if database != "ok":
+            status = "unavailable"
+        elif redis == "unavailable (optional)" or failing or taken != "ok" or not self._room.is_left():
+            status = "degraded"
+        storage: Literal["ok", "full"] = "ok" if self._room.is_left() else "full"
+        return Readiness(
+            status=status,
+            database=database,
+            writes=taken,
+            redis=redis,
+            followers={name: state.lag for name, state in states.items()},
+            failing=failing,
+            parked={name: state.parked for name, state in states.items() if state.parked},
+            storage=storage,
+        )
+
+    async def scrape(self) -> bytes:
+        """The metrics of all processes of this host in Prometheus text format."""
+        self._metrics.observe_pool(self._pool.get_stats())
+        _, _, states = await self._ask_database()
+        return self._metrics.exposition(states)
+
+    async def _ask_database(
+        self,
+    ) -> tuple[Literal["ok", "unavailable", "migrations missing"], Writes, dict[str, FollowerState]]:
+        try:
+            async with asyncio.timeout(DATABASE_TIMEOUT), self._probes.connection(DATABASE_TIMEOUT) as conn:
+                # Migrations are never taken back, so one look that finds all of them is enough.
+                if not self._migrated:
+                    self._migrated = not await missing_migrations(conn, self._migrations)
+                if not self._migrated:
+                    return "migrations missing", "unknown", {}
+                found = await followers(conn)
+                states = {name: found[name] for name in found if name not in self._switched_off}
+                return "ok", self._seen(await writes(conn)), states
+        except (DatabaseError, OSError, TimeoutError) as error:
+            logger.warning("the database does not answer: %s", type(error).__name__)
+            return "unavailable", "unknown", {}
+
+    def _seen(self, found: Writes) -> Writes:
+        """What the database says of writes, and when it says nothing against them, how the last one went."""
+        failed = self._appender is not None and self._appender.failing(FAILED_LATELY) is not None
+        return "failing" if found == "ok" and failed else found
+
+    async def _ask_redis(self) -> Literal["ok", "unavailable (optional)", "off"]:
+        if self._redis is None:
+            return "off"
+        try:
+            async with asyncio.timeout(REDIS_PATIENCE):
+                await self._redis.ping()
+        except (RedisError, OSError, TimeoutError):
+            return "unavailable (optional)"
+        return "ok"
+
+
+class HealthController(Controller):
+    """Probes; ``app.state.health`` is a Health."""
+
+    tags = ("operations",)
+
+    @get("/healthz", operation_id="healthz", summary="Is the process alive?")
+    async def healthz(self) -> Response[Alive]:
+        """Answers without looking at anything else."""
+        return to_response(json_answer(msgspec.json.encode(Alive())))
+
+    @get(
+        "/readyz",
+        operation_id="readyz",
+        summary="Can it serve?",
+        responses={503: ResponseSpec(Readiness, generate_examples=False, description="It cannot serve now.")},
+    )
+    async def readyz(self, request: Request[Any, Any, Any]) -> Response[Readiness]:
+        """200 when the database answers and is migrated, else 503. Without Redis, and while only reading works, it is 200 and
+        `degraded`.
+        """
+        readiness = await request.app.state.health.readiness()
+        status = 503 if readiness.status == "unavailable" else 200
+        return to_response(
+            json_answer(msgspec.json.encode(readiness), status=status, cache_control=b"no-store")
+        )
+
+    @get("/metrics", operation_id="metrics", summary="Prometheus metrics", media_type=MediaType.TEXT)
+    async def metrics(self, request: Request[Any, Any, Any]) -> Response[str]:
+        """Of all API processes of this host together."""
+        text = await request.app.state.health.scrape()
+        return to_response(
+            Answer(200, [(b"content-type", CONTENT_TYPE), (b"cache-control", REVALIDATE)], text)
+        )

@@ -1,0 +1,1 @@
+"""Shares, and what installers read by them."""

@@ -1,0 +1,195 @@
+"""Shares: secret addresses of a project's skills for installers, which send no key. What they read is ``api.sharing.well_known``."""
+
+import hmac
+import re
+from contextlib import suppress
+from datetime import timedelta
+from time import time
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Request, Response, delete, get, post
+from litestar.params import FromPath, RawBody
+
+from api.artifacts import common as artifacts
+from api.artifacts.common import services
+from api.cache.positions import StreamPositions
+from api.commands.caller import caller_of
+from api.commands.execute import Caller, Commands, Done
+from api.http import conditional, pages, requests
+from api.http.errors import documented
+from api.http.requests import as_uuid, header_of, project_of, query_of
+from api.http.responses import Answer, Header, json_answer, to_response
+from api.openapi.parameters import route
+from api.payload.decode import read
+from api.sharing.schemas import CreateShare, NewShare, ShareAnswer, SharePage
+from domain.errors import NotFound
+from projections.encoding import timestamp
+from store.errors import StreamConflict
+from store.postgres.pool import Pool
+from store.tables import shares as store
+from store.tables.identity import digest_of
+from store.tables.shares import Draft, Opening, Share
+
+READ = "llm_skill:read"
+WRITE = "llm_skill:write"
+
+TOKEN = re.compile(r"sks_[A-Za-z0-9_-]{43}")  # anything else is refused without asking the database
+MAX_KNOWN = 10_000  # entries kept; some 500 bytes each
+
+
+class Known(NamedTuple):
+    opening: Opening
+    slot: int
+    expires: float  # seconds since the epoch; inf for never
+
+
+class ShareTokens:
+    """Tokens to what they open, kept as keys are in ``api.access.authenticate``: while the log says that nothing changed."""
+
+    def __init__(self, pool: Pool, marks: StreamPositions) -> None:
+        self._pool = pool
+        self._marks = marks
+        self._known: dict[bytes, Known] = {}
+
+    def has_seen(self, token: str) -> bool:
+        """Whether the token opened something when the database was last asked."""
+        return digest_of(token) in self._known
+
+    async def open(self, token: str) -> Opening:
+        """Raises NotFound: one answer for all reasons, which does not tell whether a share ever existed."""
+        if not TOKEN.fullmatch(token):
+            raise _closed()
+        return await self._open(digest_of(token))
+
+    async def check_again(self, opening: Opening) -> None:
+        """Raises NotFound when a share that was open is not any more."""
+        await self._open(opening.digest)
+
+    async def _open(self, digest: bytes) -> Opening:
+        known = self._known.get(digest)
+        if known is None or not self._marks.is_fresh(known.slot, known.opening.as_of):
+            known = await self._look_up(digest)
+        if known is None or known.expires <= time():
+            self._known.pop(digest, None)
+            raise _closed()
+        return known.opening
+
+    async def _look_up(self, digest: bytes) -> Known | None:
+        async with self._pool.connection() as conn:
+            opening = await store.open_share(conn, digest)
+        if opening is None or not hmac.compare_digest(opening.digest, digest):
+            return None
+        if len(self._known) >= MAX_KNOWN:
+            # The oldest entry goes; a share in use is back after one query.
+            self._known.pop(next(iter(self._known)), None)
+        expires = opening.expires_at.timestamp() if opening.expires_at else float("inf")
+        known = self._known[digest] = Known(opening, self._marks.slot(opening.id), expires)
+        return known
+
+
+class SharesController(Controller):
+    """Listing needs ``llm_skill:read``, making and revoking ``llm_skill:write``."""
+
+    path = "/llm_skills/shares"
+    tags = ("shares",)
+    guards = (artifacts.guard,)
+
+    @get(
+        "/",
+        operation_id="llm_skills_shares_list",
+        summary="List shares",
+        opt=route(READ, query=(artifacts.LIMIT, artifacts.OFFSET)),
+        responses=documented(400, 401, 403, 404, 429, 503),
+    )
+    async def list(self, request: Request[Any, Any, Any]) -> Response[SharePage]:
+        """Without their tokens. Newest first."""
+        query = query_of(request)
+        limit, offset = pages.page_bounds(query)
+        async with request.app.state.pool.connection() as conn:
+            count, found = await store.page(conn, project_of(request), limit=limit, offset=offset)
+        links = pages.page_links(request, query, count, limit, offset, len(found))
+        page = SharePage(count, *links, [ShareAnswer(**fields(share)) for share in found])
+        return conditional.answer(request, msgspec.json.encode(page))
+
+    @post(
+        "/",
+        operation_id="llm_skills_shares_create",
+        summary="Create a share",
+        opt=route(WRITE, body=CreateShare),
+        responses=documented(400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
+    )
+    async def create(self, request: Request[Any, Any, Any], body: RawBody) -> Response[NewShare]:
+        """An address at which all skills of the project can be read, without a key, by whoever has it.
+
+        The answer holds it, and it is not shown again: only its hash is stored.
+        """
+        data = await read(CreateShare, body, header_of(request, b"content-type"))
+        caller, commands = caller_of(request, body), services(request)[1]
+        lasts = None if data.expires_in is None else timedelta(seconds=data.expires_in)
+        token: str | None = None
+        async with commands.once(caller) as before:
+            done = before
+            if done is None:
+                made = store.draft(
+                    caller.project_id, label=data.label, expires_in=lasts, created_by=caller.actor_id
+                )
+                done = await _make(commands, caller, made)
+                token = None if done.replayed else made.token
+        share = await _find(request, done.stream_id)
+        url = token and f"{requests.base(request)}/s/{token}"
+        shown = msgspec.json.encode(NewShare(**fields(share), token=token, url=url))
+        headers: list[Header] = [(b"x-event-position", b"%d" % done.position)]
+        if done.replayed:
+            headers.append((b"idempotent-replayed", b"true"))
+        return to_response(json_answer(shown, status=201, cache_control=b"no-store", extra=headers))
+
+    @delete(
+        "/{share_id:str}",
+        operation_id="llm_skills_shares_destroy",
+        summary="Revoke a share",
+        opt=route(WRITE),
+        responses=documented(401, 403, 404, 429, 503),
+        status_code=204,
+    )
+    async def revoke(self, request: Request[Any, Any, Any], share_id: FromPath[str]) -> Response[None]:
+        """Its address opens nothing from now on. It stays in the list for 30 days, in which revoking it again changes nothing."""
+        share = await _find(request, as_uuid(share_id))
+        if share.revoked_at is None:
+            event, writes = store.revocation(share)
+            # Somebody else may have revoked it in between; that is what was wanted.
+            with suppress(StreamConflict):
+                await services(request)[1].record(caller_of(request), event, writes, status=204)
+        async with request.app.state.pool.connection() as conn:
+            position = await store.revoked_at_position(conn, share.id)
+        return to_response(Answer(204, [(b"x-event-position", b"%d" % position)], b""))
+
+
+async def _make(commands: Commands, caller: Caller, made: Draft) -> Done:
+    return await commands.record(caller, made.event, made.writes, status=201)
+
+
+async def _find(request: Request[Any, Any, Any], share_id: UUID | None) -> Share:
+    """Raises NotFound, also for what is no id and for shares of other projects."""
+    if share_id is None:
+        raise NotFound("There is no such share in this project.")
+    async with request.app.state.pool.connection() as conn:
+        return await store.find(conn, share_id, project_of(request))
+
+
+def fields(share: Share) -> dict[str, Any]:
+    """What an answer shows of it."""
+    return {
+        "id": share.id,
+        "label": share.label,
+        "prefix": share.prefix,
+        "created_by_id": share.created_by,
+        "created_at": timestamp(share.created_at),
+        "expires_at": share.expires_at and timestamp(share.expires_at),
+        "revoked_at": share.revoked_at and timestamp(share.revoked_at),
+    }
+
+
+def _closed() -> NotFound:
+    return NotFound("This share address is unknown, has expired or was revoked; ask whoever gave it to you.")

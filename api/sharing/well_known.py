@@ -1,0 +1,386 @@
+"""The discovery door: the skills of a project at a well-known address, for installers that send no key.
+
+Below ``/s/{share token}`` for the project of the share, at the origin for the one that the operator has named. The token is
+a secret in an address, so it stays out of logs (they have the template of the route), of caches that others read, and of
+``Referer``. Any web page may read what is here (``Access-Control-Allow-Origin: *``): the address is the whole credential, no
+cookie or header adds to it, so a page learns nothing that its author could not fetch without it. There is no preflight: a
+plain GET needs none. Files are sent as text or bytes, never as a type that a browser would run.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from hashlib import sha256
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+from uuid import UUID
+
+from litestar import Request, Response, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from litestar.types import Method
+from psycopg.errors import DiskFull, InsufficientPrivilege, ReadOnlySqlTransaction
+
+from api.access.attempts import FailedAttempts, client_id
+from api.access.rate_limit import RateLimiter
+from api.access.recheck import recheck, while_allowed
+from api.cache.lru import LRU
+from api.cache.reader import RepresentationCache
+from api.commands.locks import KeyedLocks
+from api.http import requests, zips
+from api.http.errors import documented, render
+from api.http.proxies import TrustedProxies
+from api.http.requests import as_uuid, header_of, query_of
+from api.http.responses import JSON, Answer, Header, LongAnswer, matches, to_response
+from api.openapi.parameters import Param, route
+from api.sharing.controller import ShareTokens
+from domain.content import normal_path, text_of
+from domain.errors import Invalid, NotFound, Refused
+from domain.skills import Skill, find_file
+from projections.encoding import etag_of
+from projections.read import discovery, packages, versions
+from projections.read.discovery import FileIndex, Index, IndexEntry
+from projections.read.packages import SKILL_MD, Package
+from projections.read.versions import Version
+from store.postgres.pool import Pool
+
+KIND = Skill.KIND
+
+PLACES = ("/.well-known", "/s/{share_token:str}/.well-known")
+FOLDERS = ("agent-skills", "skills")
+
+MARKDOWN = b"text/markdown; charset=utf-8"
+TEXT = b"text/plain; charset=utf-8"
+BYTES = b"application/octet-stream"
+
+# A share is a secret: only its reader's own cache keeps what was read. A fixed version never changes.
+PRIVATE = (b"private, no-cache", b"private, max-age=31536000, immutable")
+# What is public may be kept by anyone; an hour, because a version can be withdrawn by archiving its skill.
+PUBLIC = (b"public, no-cache", b"public, max-age=3600")
+
+OPEN: list[Header] = [
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"etag"),
+    (b"x-content-type-options", b"nosniff"),
+]
+SECRET: list[Header] = [(b"referrer-policy", b"no-referrer"), (b"x-robots-tag", b"noindex")]
+
+INDEXES = 64 * 1024 * 1024  # bytes of indexes kept in a process
+BATCH = 50  # archives whose digests are stored together
+
+VERSION_ID = Param(
+    "version_id",
+    {"type": "string", "format": "uuid"},
+    "Which version, as the index names it; the latest when absent.",
+)
+
+
+class Indexes(NamedTuple):
+    """Both indexes of a project as of its last event."""
+
+    position: int
+    by_artifact: bytes
+    by_files: bytes
+
+
+class Discovery:
+    """Who may read what, and the indexes."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        reader: RepresentationCache,
+        shares: ShareTokens,
+        limiter: RateLimiter,
+        proxies: TrustedProxies,
+        attempts: FailedAttempts,
+        public_project: int | None,
+        *,
+        at_once: int,
+    ) -> None:
+        self._pool = pool
+        self._reader = reader
+        self.shares = shares
+        self._limiter = limiter
+        self._proxies = proxies
+        self._attempts = attempts
+        self._public_project = public_project
+        # An installer asks for all skills at the same moment, and leaves out without a word what it does not get: requests
+        # wait for each other here, where nothing times out, and leave database connections to those who have keys.
+        self.turns = asyncio.Semaphore(at_once)
+        self._kept: LRU[int, Indexes] = LRU(INDEXES)
+        self._locks = KeyedLocks()
+
+    async def authorize(self, scope: Any, token: str | None) -> int:
+        """The project of the share, or that of the origin. Raises NotFound, RateLimited."""
+        if token is None:
+            if self._public_project is None:
+                raise NotFound(
+                    "This service publishes no skills at its origin; ask for the address of a share."
+                )
+            project_id, counted = self._public_project, client_id(self._proxies, scope)
+        else:
+            with self._attempts.guard(scope, NotFound, known_good=self.shares.has_seen(token)):
+                opening = await self.shares.open(token)
+            project_id, counted = opening.project_id, opening.id
+            # The access log tells which share it was, as it tells which key.
+            scope["state"]["key_id"] = opening.id
+            scope["state"]["opening"] = opening
+        scope["state"]["project_id"] = project_id
+        if not self._limiter.admit_now(counted):
+            await self._limiter.admit(counted)
+        return project_id
+
+    async def indexes(self, project_id: int) -> Indexes:
+        """Both indexes as they are now."""
+        async with self._pool.connection() as conn:
+            position = await discovery.last_event(conn, project_id)
+        kept = self._kept.get(project_id)
+        if kept is not None and kept.position == position:
+            return kept
+        async with self._locks.hold(project_id):
+            kept = self._kept.get(project_id)
+            if kept is None or kept.position < position:
+                kept = await self._make(project_id)
+        return kept
+
+    async def _make(self, project_id: int) -> Indexes:
+        async with self._pool.connection() as conn, versions.snapshot(conn):
+            position = await discovery.last_event(conn, project_id)
+            found = await discovery.entries(conn, project_id)
+            packed = [one for one in found if one.packed]
+            archives = await discovery.archive_digests(conn, [one.tree for one in packed])
+        missing = [one for one in packed if one.tree not in archives]
+        for start in range(0, len(missing), BATCH):
+            archives |= await self._digest(project_id, missing[start : start + BATCH])
+        made = Indexes(position, discovery.index(found, archives), discovery.file_index(found))
+        self._kept.put(project_id, made, len(made.by_artifact) + len(made.by_files))
+        return made
+
+    async def _digest(self, project_id: int, missing: list[IndexEntry]) -> dict[bytes, bytes]:
+        """The digests of archives that nobody has asked for before; they are stored, so this is done once in all."""
+        made = {}
+        for one in missing:
+            try:
+                version = await self._reader.version(project_id, KIND, one.name, one.number)
+            except NotFound:
+                continue  # archived since
+            package = packages.package_of(version)
+            if version.id == one.version_id:
+                digest = sha256()
+                async for piece in zips.pieces(self._reader, package):
+                    digest.update(piece)
+                made[one.tree] = digest.digest()
+        # A database that takes no writes is still read: the digests are computed again then.
+        with suppress(ReadOnlySqlTransaction, InsufficientPrivilege, DiskFull):
+            async with self._pool.connection() as conn:
+                await discovery.keep_archive_digests(conn, made)
+        return made
+
+    async def archive(self, package: Package, headers: list[Header]) -> Answer | LongAnswer:
+        """A zip with SKILL.md at its root."""
+        return await zips.answer(self._reader, package, headers)
+
+    async def version(self, project_id: int, name: str, version_id: UUID | None) -> Version:
+        """The latest version, or the one with that id: who knows the id has seen it when it was the latest.
+
+        Raises NotFound.
+        """
+        async with self._pool.connection() as conn:
+            version = await self._reader.version_in(conn, project_id, KIND, name)
+            if version_id is None or version.id == version_id:
+                return version
+            number = await versions.number_of_id(conn, version.stream_id, version_id)
+            if number is None:
+                raise NotFound(f"The skill '{name}' has no such version.")
+            return await self._reader.version_in(conn, project_id, KIND, name, number)
+
+    async def content(self, package: Package, path: str) -> bytes:
+        """SKILL.md or a file. Raises NotFound with close paths."""
+        if path == SKILL_MD:
+            return package.document
+        file = find_file({file.path: file for file in package.files}, path, package.name)
+        return await self._reader.content(file.ref.digest)
+
+
+def _named(what: str) -> Callable[[HTTPRouteHandler, Method, Any], str]:
+    """Operation ids of a route that has several addresses: of a share or the origin, in the new or the old folder."""
+
+    def name(_: HTTPRouteHandler, __: Method, components: Any) -> str:
+        texts = [part for part in components if isinstance(part, str)]
+        place = "shared" if texts[0] == "s" else "public"
+        folder = "" if FOLDERS[0] in texts else "legacy_"
+        return f"{place}_skills_{folder}{what}_retrieve"
+
+    return name
+
+
+def _addresses(path: str, *folders: str) -> list[str]:
+    return [f"{place}/{folder}/{path}" for place in PLACES for folder in folders]
+
+
+def _opt(*query: Param, produces: str | None = None, media: tuple[str, ...] = ()) -> dict[str, Any]:
+    return {**route("", query=query, produces=produces, media=media), "conditional": True}
+
+
+ERRORS = documented(400, 404, 429, 503)
+
+
+@get(
+    _addresses("index.json", FOLDERS[0]),
+    operation_id=_named("index"),
+    summary="Index of installable skills",
+    tags=["discovery"],
+    opt=_opt(),
+    responses=documented(404, 429, 503),
+)
+async def index(request: Request[Any, Any, Any]) -> Response[Index]:
+    """By the Agent Skills discovery RFC 0.2.0. `npx skills add` takes the address before `/.well-known`."""
+
+    async def answer(project_id: int) -> Answer:
+        found = await _door(request).indexes(project_id)
+        return _answer(request, found.by_artifact, JSON[1])
+
+    return await _answered(request, answer)
+
+
+@get(
+    _addresses("index.json", FOLDERS[1]),
+    operation_id=_named("index"),
+    summary="Index of files of skills",
+    tags=["discovery"],
+    opt=_opt(),
+    responses=documented(404, 429, 503),
+)
+async def file_index(request: Request[Any, Any, Any]) -> Response[FileIndex]:
+    """By version 0.1.0 of the same RFC, for installers that know no other."""
+
+    async def answer(project_id: int) -> Answer:
+        found = await _door(request).indexes(project_id)
+        return _answer(request, found.by_files, JSON[1])
+
+    return await _answered(request, answer)
+
+
+@get(
+    _addresses("{skill_archive:str}", FOLDERS[0]),
+    operation_id=_named("archive"),
+    summary="Archive of a skill",
+    tags=["discovery"],
+    opt=_opt(VERSION_ID, produces=zips.ZIP.decode()),
+    responses=ERRORS,
+)
+async def archive(request: Request[Any, Any, Any], skill_archive: FromPath[str]) -> Response[bytes]:
+    """A zip with SKILL.md at its root. The same version is the same bytes; the index has their digest."""
+
+    async def answer(project_id: int) -> Answer | LongAnswer:
+        name, dot, ending = skill_archive.partition(".")
+        if (dot, ending) != (".", "zip"):
+            raise NotFound("There is nothing at this address; the index lists what is.")
+        version_id = _version_id(request)
+        version = await _door(request).version(project_id, name, version_id)
+        package = packages.package_of(version)
+        headers = _headers(request, zips.etag(package), fixed=version_id is not None)
+        return _known(request, headers) or await _door(request).archive(package, headers)
+
+    return await _answered(request, answer)
+
+
+@get(
+    _addresses("{skill_name:str}/{file_path:path}", *FOLDERS),
+    operation_id=_named("file"),
+    summary="File of a skill",
+    tags=["discovery"],
+    opt=_opt(VERSION_ID, produces=BYTES.decode(), media=("text/plain", "text/markdown")),
+    responses=ERRORS,
+)
+async def file(
+    request: Request[Any, Any, Any], skill_name: FromPath[str], file_path: FromPath[str]
+) -> Response[bytes]:
+    """SKILL.md, or one of the files. Text is sent as plain text, whatever it is: nothing here is a page."""
+
+    async def answer(project_id: int) -> Answer:
+        version_id, path = _version_id(request), _path(request)
+        package = packages.package_of(await _door(request).version(project_id, skill_name, version_id))
+        data = await _door(request).content(package, path)
+        kind = MARKDOWN if path == SKILL_MD else BYTES if text_of(data) is None else TEXT
+        return _answer(request, data, kind, fixed=version_id is not None)
+
+    return await _answered(request, answer)
+
+
+HANDLERS = [index, file_index, archive, file]
+
+
+def _door(request: Request[Any, Any, Any]) -> Discovery:
+    door: Discovery = request.app.state.discovery
+    return door
+
+
+def _token(request: Request[Any, Any, Any]) -> str | None:
+    token: str | None = request.path_params.get("share_token")
+    return token
+
+
+async def _answered(
+    request: Request[Any, Any, Any], answer: Callable[[int], Awaitable[Answer | LongAnswer]]
+) -> Response[Any]:
+    """Refusals, too, can be read by a web page."""
+    token, door = _token(request), _door(request)
+    given: Answer | LongAnswer
+    try:
+        async with door.turns:
+            given = await answer(await door.authorize(request.scope, token))
+        await recheck(request)
+        if isinstance(given, LongAnswer):
+            given = given._replace(pieces=while_allowed(request, given.pieces))
+    except Refused as refused:
+        given = render(refused)
+    more = OPEN if token is None else [*OPEN, *SECRET]
+    return to_response(given._replace(headers=[*given.headers, *more]))
+
+
+def _answer(
+    request: Request[Any, Any, Any], data: bytes, content_type: bytes, *, fixed: bool = False
+) -> Answer:
+    headers = _headers(request, etag_of(data), fixed=fixed)
+    return _known(request, headers) or Answer(200, [(b"content-type", content_type), *headers], data)
+
+
+def _headers(request: Request[Any, Any, Any], tag: bytes, *, fixed: bool) -> list[Header]:
+    control = (PUBLIC if _token(request) is None else PRIVATE)[fixed]
+    return [(b"etag", tag), (b"cache-control", control)]
+
+
+def _known(request: Request[Any, Any, Any], headers: list[Header]) -> Answer | None:
+    """304 when the reader has it already."""
+    condition = header_of(request, b"if-none-match")
+    known = condition is not None and matches(condition, headers[0][1])
+    return Answer(304, headers, b"") if known else None
+
+
+def _version_id(request: Request[Any, Any, Any]) -> UUID | None:
+    """Raises Invalid."""
+    text = query_of(request).text("version_id")
+    if text is None:
+        return None
+    found = as_uuid(text)
+    if found is None:
+        raise Invalid("This must be a UUID.", attr="version_id")
+    return found
+
+
+def _path(request: Request[Any, Any, Any]) -> str:
+    """The path behind the name of the skill, decoded once and brought into its normal form. Raises Invalid, NotFound."""
+    raw = requests.request_path(request).partition("/.well-known/")[2]
+    path = unquote(raw.split("/", 2)[-1], errors="replace").removesuffix("/")
+    if path == SKILL_MD:
+        return path
+    if "\0" in path:
+        raise Invalid(
+            "Null characters are not allowed.", code="null_characters_not_allowed", attr="file_path"
+        )
+    try:
+        return normal_path(path)
+    except Invalid as error:
+        raise error.within("file_path") from None

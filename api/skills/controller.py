@@ -1,0 +1,426 @@
+"""The skills API: ``/api/{environments,projects}/{project_id}/llm_skills/…``."""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import unquote
+
+from litestar import Controller, Request, Response, delete, get, patch, post
+from litestar.params import FromPath, RawBody
+from msgspec import UNSET
+
+from api.artifacts import common as artifacts
+from api.artifacts import fields
+from api.artifacts.common import base_version, run, services, version_number
+from api.commands.caller import caller_of
+from api.commands.execute import Caller, Commands, Done
+from api.commands.repository import Loaded
+from api.http import conditional, pages, requests
+from api.http.errors import documented
+from api.http.requests import header_of, project_of, query_of
+from api.http.responses import IMMUTABLE, REVALIDATE
+from api.http.texts import text_answer
+from api.offload import heavy
+from api.openapi.parameters import Param, integer, route
+from api.payload.decode import ignore, read
+from api.skills import schemas
+from domain.content import Content, Edit, normal_path
+from domain.errors import Invalid, NotFound
+from domain.skills import Changes, File, FileEdits, Skill, find_file
+from projections.encoding import etag_of
+from projections.read import skills
+from projections.read.packages import package_of
+from projections.read.versions import Version
+from store.ids import new_id
+
+MARKDOWN = "text/markdown"
+
+READ = "llm_skill:read"
+WRITE = "llm_skill:write"
+KIND = Skill.KIND
+
+# /api/environments/1/llm_skills/name/x/files/: counted, because a name and a path may hold "files" too.
+BEFORE_FILE = re.compile(r"(?:/+[^/]+){7}/")
+
+SEARCH = Param("search", {"type": "string"}, "Part of the name or description, in any case.", "pdf")
+BODY_OFFSET = Param("body_offset", integer(0), "Where the part of the body begins, in characters.", 0)
+BODY_LENGTH = Param("body_length", integer(1), "How many characters of the body to send.", 4000)
+BASE_VERSION = Param("base_version", integer(1), "Refuse with 409 unless this is the latest version.", 1)
+
+
+class SkillsController(Controller):
+    """Every route needs a key with the scope that it names."""
+
+    path = "/llm_skills"
+    tags = ("skills",)
+    guards = (artifacts.guard,)
+
+    @get(
+        "/",
+        operation_id="llm_skills_list",
+        summary="List skills",
+        opt=route(
+            READ,
+            query=(
+                SEARCH,
+                artifacts.AUTHOR,
+                artifacts.ORDER,
+                artifacts.LIMIT,
+                artifacts.OFFSET,
+                *artifacts.PAST,
+            ),
+        ),
+        responses=documented(400, 401, 403, 404, 429, 503),
+    )
+    async def list(self, request: Request[Any, Any, Any]) -> Response[schemas.SkillPage]:
+        """The latest versions of all active skills of the project, without body and files."""
+        query = query_of(request)
+        count, rows, links = await artifacts.page(request, query, KIND)
+        return await artifacts.large_answer(
+            request,
+            sum(row.size for row in rows),
+            lambda: pages.page_json(count, links, [skills.row(row) for row in rows]),
+        )
+
+    @post(
+        "/",
+        operation_id="llm_skills_create",
+        summary="Create a skill",
+        opt=route(WRITE, body=schemas.CreateSkill),
+        responses=documented(400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
+    )
+    async def create(self, request: Request[Any, Any, Any], body: RawBody) -> Response[schemas.SkillAnswer]:
+        """Version 1 of a new skill."""
+        data = await read(schemas.CreateSkill, body, header_of(request, b"content-type"))
+        skill, contents = await heavy(len(body), lambda: new_skill(data))
+        return await _run(request, body, lambda caller, commands: commands.create(caller, skill, contents))
+
+    @get(
+        "/name/{skill_name:str}",
+        operation_id="llm_skills_name_retrieve",
+        summary="Get a skill",
+        opt=route(READ, query=(artifacts.VERSION, BODY_OFFSET, BODY_LENGTH, *artifacts.PAST)),
+        responses=documented(400, 401, 403, 404, 429, 503),
+    )
+    async def retrieve(
+        self, request: Request[Any, Any, Any], skill_name: FromPath[str]
+    ) -> Response[schemas.SkillAnswer]:
+        """The latest or one version, with its body and the manifest of its files.
+
+        The id of an active version in place of the name is redirected to its name.
+        """
+        query, (reader, _), project_id = query_of(request), services(request), project_of(request)
+        number = version_number(query)
+        try:
+            if "body_offset" in query or "body_length" in query:
+                part = (
+                    query.integer("body_offset", minimum=0, cut=True),
+                    query.integer("body_length", minimum=1, cut=True),
+                )
+                version = await artifacts.version(request, query, KIND, skill_name, number)
+                return artifacts.picked_answer(request, query, skills.paged(version, part[0] or 0, part[1]))
+            if artifacts.is_past(query):
+                version = await artifacts.version(request, query, KIND, skill_name, number)
+                return artifacts.picked_answer(request, query, skills.full(version))
+            entry = await reader.get(project_id, KIND, skill_name, number)
+        except NotFound as error:
+            return await artifacts.redirect_to_name(request, KIND, skill_name, error)
+        return artifacts.full_answer(request, entry, fixed=number is not None)
+
+    @patch(
+        "/name/{skill_name:str}",
+        operation_id="llm_skills_name_partial_update",
+        summary="Publish a new version of a skill",
+        opt=route(WRITE, body=schemas.PublishSkill),
+        responses=documented(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503),
+    )
+    async def publish(
+        self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: RawBody
+    ) -> Response[schemas.SkillAnswer]:
+        """`base_version` must be the latest version; `If-Match` with its entity tag says the same."""
+        data = await read(schemas.PublishSkill, body, header_of(request, b"content-type"))
+        changes = changes_of(data)
+        base = base_version(request, data.base_version, required=True)
+        reader = services(request)[0]
+
+        async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
+            await _check_etag(request, loaded)
+            skill.check_base(base)
+            texts = await reader.contents([ref.digest for ref in skill.texts_for(changes)])
+            return await heavy(
+                len(body) + skill.edit_cost(changes),
+                lambda: skill.publish(changes, version_id=new_id(), base_version=skill.number, texts=texts),
+            )
+
+        return await _run(
+            request, body, lambda caller, commands: commands.change(caller, Skill, skill_name, decide)
+        )
+
+    @post(
+        "/name/{skill_name:str}/archive",
+        operation_id="llm_skills_name_archive_create",
+        summary="Archive a skill",
+        status_code=204,
+        opt=route(WRITE),
+        responses=documented(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503),
+    )
+    async def archive(
+        self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: RawBody
+    ) -> Response[None]:
+        """Every version leaves all reads at once, and the name is free again."""
+        await ignore(body, header_of(request, b"content-type"))
+
+        async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
+            await _check_etag(request, loaded)
+            skill.archive()
+            return []
+
+        return await _run(
+            request,
+            body,
+            lambda caller, commands: commands.change(caller, Skill, skill_name, decide, status=204),
+        )
+
+    @post(
+        "/name/{skill_name:str}/duplicate",
+        operation_id="llm_skills_name_duplicate_create",
+        summary="Duplicate a skill",
+        opt=route(WRITE, body=schemas.DuplicateSkill),
+        responses=documented(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503),
+    )
+    async def duplicate(
+        self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: RawBody
+    ) -> Response[schemas.SkillAnswer]:
+        """Version 1 of `new_name` with the latest content and files of this skill."""
+        data = await read(schemas.DuplicateSkill, body, header_of(request, b"content-type"))
+        commands = services(request)[1]
+
+        async def execute(caller: Caller, _: Commands) -> Done:
+            source = await commands.find(caller.project_id, Skill, skill_name, cached=False)
+            await _check_etag(request, source)
+            copy = source.aggregate.duplicate(id=new_id(), version_id=new_id(), name=data.new_name)
+            return await commands.create(caller, copy, [], attr="new_name")
+
+        return await _run(request, body, execute)
+
+    @post(
+        "/name/{skill_name:str}/files",
+        operation_id="llm_skills_name_files_create",
+        summary="Add a file",
+        opt=route(WRITE, body=schemas.AddFile),
+        responses=documented(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503),
+    )
+    async def add_file(
+        self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: RawBody
+    ) -> Response[schemas.SkillAnswer]:
+        """A new version with one more file."""
+        data = await read(schemas.AddFile, body, header_of(request, b"content-type"))
+        base = base_version(request, data.base_version)
+        file = File(data.path, schemas.bytes_of(data), data.content_type)
+
+        async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
+            await _check_etag(request, loaded)
+            return await heavy(
+                len(body), lambda: skill.add_file(file, version_id=new_id(), base_version=base)
+            )
+
+        return await _run(
+            request,
+            body,
+            lambda caller, commands: commands.change(caller, Skill, skill_name, decide, status=201),
+        )
+
+    @post(
+        "/name/{skill_name:str}/files-rename",
+        operation_id="llm_skills_name_files_rename_create",
+        summary="Rename a file",
+        status_code=200,
+        opt=route(WRITE, body=schemas.RenameFile),
+        responses=documented(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503),
+    )
+    async def rename_file(
+        self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: RawBody
+    ) -> Response[schemas.SkillAnswer]:
+        """A new version with one file at another path."""
+        data = await read(schemas.RenameFile, body, header_of(request, b"content-type"))
+        base = base_version(request, data.base_version)
+
+        async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
+            await _check_etag(request, loaded)
+            skill.rename_file(data.old_path, data.new_path, version_id=new_id(), base_version=base)
+            return []
+
+        return await _run(
+            request, body, lambda caller, commands: commands.change(caller, Skill, skill_name, decide)
+        )
+
+    @get(
+        "/name/{skill_name:str}/files/{file_path:path}",
+        operation_id="llm_skills_name_files_retrieve",
+        summary="Get a file",
+        opt=route(READ, query=(artifacts.VERSION, *artifacts.PAST)),
+        responses=documented(400, 401, 403, 404, 429, 503),
+    )
+    async def retrieve_file(
+        self, request: Request[Any, Any, Any], skill_name: FromPath[str], file_path: FromPath[str]
+    ) -> Response[schemas.FileAnswer]:
+        """The content of one file of the latest or of one version."""
+        query = query_of(request)
+        number, path = version_number(query), _file_path(request)
+        version = await artifacts.version(request, query, KIND, skill_name, number)
+        return artifacts.picked_answer(request, query, await _file_json(request, version, path))
+
+    @delete(
+        "/name/{skill_name:str}/files/{file_path:path}",
+        operation_id="llm_skills_name_files_destroy",
+        summary="Delete a file",
+        status_code=200,
+        opt=route(WRITE, query=(BASE_VERSION,)),
+        responses=documented(400, 401, 403, 404, 409, 412, 429, 503),
+    )
+    async def remove_file(
+        self, request: Request[Any, Any, Any], skill_name: FromPath[str], file_path: FromPath[str]
+    ) -> Response[schemas.SkillAnswer]:
+        """A new version without this file."""
+        base = version_number(query_of(request), "base_version")
+        path = _file_path(request)
+
+        async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
+            await _check_etag(request, loaded, path)
+            skill.remove_file(path, version_id=new_id(), base_version=base)
+            return []
+
+        return await _run(
+            request, b"", lambda caller, commands: commands.change(caller, Skill, skill_name, decide)
+        )
+
+    @get(
+        "/name/{skill_name:str}/skill-md",
+        operation_id="llm_skills_name_skill_md_retrieve",
+        summary="Get SKILL.md",
+        opt=route(READ, query=(artifacts.VERSION, *artifacts.PAST), produces=f"{MARKDOWN}; charset=utf-8"),
+        responses=documented(400, 401, 403, 404, 429, 503),
+    )
+    async def retrieve_skill_md(
+        self, request: Request[Any, Any, Any], skill_name: FromPath[str]
+    ) -> Response[str]:
+        """SKILL.md of the latest or one version: the fields as frontmatter, then the body.
+
+        These are the bytes that `skill_md` of the skill describes, and that every way to install the skill serves.
+        """
+        query = query_of(request)
+        version = await artifacts.version(request, query, KIND, skill_name, version_number(query))
+        fixed = "version" in query or "position" in query
+        return text_answer(
+            request, package_of(version).document, MARKDOWN, IMMUTABLE if fixed else REVALIDATE
+        )
+
+    @get(
+        "/resolve/name/{skill_name:str}",
+        operation_id="llm_skills_resolve_name_retrieve",
+        summary="Resolve a skill and its versions",
+        opt=route(
+            READ,
+            query=(
+                artifacts.VERSION,
+                artifacts.VERSION_ID,
+                artifacts.RESOLVE_LIMIT,
+                artifacts.OFFSET,
+                artifacts.BEFORE,
+                *artifacts.PAST,
+            ),
+        ),
+        responses=documented(400, 401, 403, 404, 429, 503),
+    )
+    async def resolve(
+        self, request: Request[Any, Any, Any], skill_name: FromPath[str]
+    ) -> Response[schemas.ResolveSkill]:
+        """A skill as `version` or `version_id` pick it, and one page of its versions, newest first."""
+        version, listed, _ = await artifacts.resolve(request, KIND, skill_name, artifacts.nothing)
+        body = artifacts.resolve_json(KIND, skills.full(version), listed, version.latest_version)
+        return conditional.answer(request, body)
+
+
+def new_skill(data: schemas.CreateSkill) -> tuple[Skill, list[Content]]:
+    return Skill.create(
+        id=new_id(),
+        version_id=new_id(),
+        name=data.name,
+        description=data.description,
+        body=data.body,
+        license=data.license,
+        compatibility=data.compatibility,
+        allowed_tools=tuple(data.allowed_tools),
+        metadata=data.metadata,
+        files=files_of(data.files),
+    )
+
+
+def changes_of(data: schemas.PublishSkill) -> Changes:
+    """Raises Invalid when two ways to change the same thing are given."""
+    if data.body is not UNSET and data.edits is not UNSET:
+        raise Invalid("Send the whole body or edits to it, not both.")
+    if data.files is not UNSET and data.file_edits is not UNSET:
+        raise Invalid("Send the whole list of files or edits to some of them, not both.")
+    return Changes(
+        description=data.description,
+        body=data.body,
+        edits=UNSET if data.edits is UNSET else edits_of(data.edits),
+        license=data.license,
+        compatibility=data.compatibility,
+        allowed_tools=UNSET if data.allowed_tools is UNSET else tuple(data.allowed_tools),
+        metadata=data.metadata,
+        files=UNSET if data.files is UNSET else files_of(data.files),
+        file_edits=UNSET
+        if data.file_edits is UNSET
+        else tuple(FileEdits(entry.path, edits_of(entry.edits)) for entry in data.file_edits),
+    )
+
+
+def edits_of(edits: list[fields.EditBody]) -> tuple[Edit, ...]:
+    return tuple(Edit(edit.old, edit.new) for edit in edits)
+
+
+def files_of(files: list[schemas.FileBody]) -> tuple[File, ...]:
+    return tuple(File(file.path, schemas.bytes_of(file), file.content_type) for file in files)
+
+
+async def _run(
+    request: Request[Any, Any, Any], body: bytes, execute: Callable[[Caller, Commands], Awaitable[Done]]
+) -> Response[Any]:
+    caller = caller_of(request, body)
+    return await run(request, caller, KIND, lambda commands: execute(caller, commands))
+
+
+async def _check_etag(
+    request: Request[Any, Any, Any], loaded: Loaded[Skill], path: str | None = None
+) -> None:
+    """Raises PreconditionFailed unless ``If-Match`` names the skill as it is now, or the file at ``path``."""
+    if not conditional.conditional(request):
+        return
+    reader, project_id = services(request)[0], project_of(request)
+    current = [(await reader.get(project_id, KIND, loaded.aggregate.name)).etag]
+    if path is not None:
+        version = await reader.version(project_id, KIND, loaded.aggregate.name)
+        current.append(etag_of(await _file_json(request, version, path)))
+    conditional.check_if_match(request, *current)
+
+
+async def _file_json(request: Request[Any, Any, Any], version: Version, path: str) -> bytes:
+    file = find_file(skills.read_manifest(version.manifest or b"[]"), path, version.name)
+    content = await services(request)[0].content(file.ref.digest)
+    return skills.file_json(file, content)
+
+
+def _file_path(request: Request[Any, Any, Any]) -> str:
+    """The path behind ``files/``, decoded once and brought into its normal form. Raises Invalid."""
+    path = unquote(requests.request_path(request), errors="replace")
+    path = BEFORE_FILE.sub("", path, count=1).removesuffix("/")
+    if "\0" in path:
+        raise Invalid(
+            "Null characters are not allowed.", code="null_characters_not_allowed", attr="file_path"
+        )
+    try:
+        return normal_path(path)
+    except Invalid as error:
+        raise error.within("file_path") from None

@@ -1,0 +1,54 @@
+"""The form of an import and its answer."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from api.skills.schemas import SkillAnswer
+from domain.formats.spec import Problem
+from projections.read.versions import MAX_VERSION
+
+
+class ImportForm(msgspec.Struct):
+    """A skill to import; all but the archive may also stand in the query."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = {
+        "A new version, if anything changed": {"file": "(the bytes of pdf-forms.zip)", "mode": "upsert"}
+    }
+
+    file: Annotated[
+        str,
+        Meta(
+            description="A zip or gzipped tar with SKILL.md at the root or one folder down: at most 200 files beside it, "
+            "1,000,000 bytes each, and in all no more, unpacked, than a request may have.",
+            extra_json_schema={"format": "binary"},
+        ),
+    ]
+    mode: Literal["create", "upsert"] | UnsetType = UNSET
+    dry_run: Literal["true", "false"] | UnsetType = UNSET
+    base_version: Annotated[int, Meta(ge=1, le=MAX_VERSION)] | UnsetType = UNSET
+
+
+class ImportAnswer(SkillAnswer, kw_only=True):
+    """The skill as it is now, and how it came to be; of a dry run `outcome`, `name` and `problems` alone."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = {
+        "A dry run": {
+            "outcome": "published",
+            "name": "pdf-forms",
+            "problems": [
+                {
+                    "code": "unknown_key",
+                    "message": "'model' is no key of the Agent Skills specification, so strict validators refuse it. "
+                    "It is kept as it is.",
+                    "path": "pdf-forms/SKILL.md",
+                    "severity": "warning",
+                }
+            ],
+        }
+    }
+    HINTS: ClassVar[dict[str, Any]] = {"required": ["name", "outcome", "problems"]}
+
+    outcome: Literal["created", "published", "unchanged"]
+    problems: list[Problem]

@@ -1,0 +1,618 @@
+"""Bodies of requests and answers about skills; rules as in ``api.artifacts.fields``."""
+
+from base64 import b64decode
+from typing import Annotated, Any, ClassVar, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from api.artifacts.fields import (
+    AUTHOR,
+    WHITE,
+    BaseVersion,
+    CreatedBy,
+    Edits,
+    Timestamp,
+    VersionLine,
+    check_object,
+    one_line,
+    trimmed,
+)
+from api.openapi.parameters import NO_NUL, WITHOUT
+from domain import content, names, skills
+from domain.errors import Invalid, TooBig
+
+NOT_BLANK = rf"^[^\x00]*[^\x00{WHITE}][^\x00]*$"
+
+
+# A segment of a path is neither empty nor `.` nor `..`; a path has no control character, and `\` separates as `/` does.
+_IN_SEGMENT = r"[^\x00-\x1f\x7f-\x9f\\/]"
+
+
+_SEGMENT = rf"(?:\.?[^\x00-\x1f\x7f-\x9f\\/.]{_IN_SEGMENT}*|\.\.{_IN_SEGMENT}+)"
+
+
+PATH = rf"^{_SEGMENT}(?:[\\/]{_SEGMENT})*$"
+
+
+# The Kelvin sign is a `k` in lower case.
+SKILL_MD = r"^[sS\u017f][kK\u212a][iI][lL][lL]\.[mM][dD](?:[\\/]|$)"
+
+
+# The plain spellings; `domain.content.is_dot_git` knows more.
+DOT_GIT = r"(?:^|[\\/])(?:\.[gG][iI][tT](?:[mM][oO][dD][uU][lL][eE][sS])?|[gG][iI][tT](?:[mM][oO][dD])?~[0-9])[ .]*(?::|[\\/]|$)"
+
+
+SkillName = Annotated[
+    str,
+    Meta(
+        description="Lower-case letters, digits and single hyphens; 1 to 64 characters; `new` is reserved. "
+        "White space around it is cut off.",
+        examples=["pdf-forms"],
+        extra={"trim": True, "rule": names.check_skill_name},
+        extra_json_schema={
+            "pattern": trimmed(r"[a-z0-9]+(?:-[a-z0-9]+)*"),
+            "allOf": [
+                {"pattern": trimmed(rf"[a-z0-9-]{{1,{names.MAX_SKILL_NAME}}}")},
+                {"not": {"pattern": trimmed("new")}},
+            ],
+        },
+    ),
+]
+
+
+Description = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=skills.MAX_DESCRIPTION,
+        description="What the skill does and when to use it; 1 to 1024 characters. White space around it is cut off.",
+        examples=["Fill in PDF forms. Use when a form has to be completed."],
+        extra={"trim": True},
+        extra_json_schema={WITHOUT: ["maxLength"], "pattern": trimmed(one_line(skills.MAX_DESCRIPTION))},
+    ),
+]
+
+
+Body = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        description="The SKILL.md body, kept byte for byte; not blank; at most 1,000,000 bytes of UTF-8.",
+        examples=["# PDF forms\n\nRead the form, then fill it in.\n"],
+        extra={"max_bytes": content.MAX_CONTENT_BYTES},
+        extra_json_schema={"maxLength": content.MAX_CONTENT_BYTES, "pattern": NOT_BLANK},
+    ),
+]
+
+
+License = Annotated[
+    str,
+    Meta(
+        max_length=skills.MAX_LICENSE,
+        description="At most 255 characters. White space around it is cut off.",
+        examples=["MIT"],
+        extra={"trim": True, "blank": True},
+        extra_json_schema={
+            WITHOUT: ["maxLength"],
+            "pattern": trimmed(f"(?:{one_line(skills.MAX_LICENSE)})?"),
+        },
+    ),
+]
+
+
+Compatibility = Annotated[
+    str,
+    Meta(
+        max_length=skills.MAX_COMPATIBILITY,
+        description="What the skill needs; at most 500 characters. White space around it is cut off.",
+        examples=["Needs Python 3.11"],
+        extra={"trim": True, "blank": True},
+        extra_json_schema={
+            WITHOUT: ["maxLength"],
+            "pattern": trimmed(f"(?:{one_line(skills.MAX_COMPATIBILITY)})?"),
+        },
+    ),
+]
+
+
+Tool = Annotated[
+    str,
+    Meta(
+        description="At most 500 characters; white space only inside one pair of parentheses; around the entry it is cut off.",
+        examples=["Bash(git log:*)"],
+        extra={"trim": True, "rule": names.check_tool},
+        extra_json_schema={
+            "allOf": [{"pattern": trimmed(rf"[^\x00]{{1,{names.MAX_TOOL}}}")}],
+            "pattern": trimmed(rf"(?:[^\x00{WHITE}]+|[^\x00(){WHITE}]*\([^\x00()]*\)[^\x00(){WHITE}]*)"),
+        },
+    ),
+]
+
+
+Tools = Annotated[list[Tool], Meta(max_length=names.MAX_TOOLS, description="At most 200 entries.")]
+
+
+FilePath = Annotated[
+    str,
+    Meta(
+        description="Relative path, 1 to 500 characters; `\\` becomes `/`; no empty, `.` or `..` segment, no control "
+        "character; `SKILL.md` is reserved, as file and as folder, and so are `.git` and `.gitmodules` anywhere, in all spellings; no drive "
+        "letter in front.",
+        examples=["scripts/fill.py"],
+        extra={"rule": content.check_path},
+        extra_json_schema={
+            "maxLength": content.MAX_PATH_LENGTH,
+            "pattern": PATH,
+            "not": {
+                "anyOf": [
+                    {"pattern": pattern} for pattern in (SKILL_MD, DOT_GIT, f"^[{WHITE}]*$", "^[A-Za-z]:")
+                ]
+            },
+        },
+    ),
+]
+
+
+# What the largest content has in base64.
+MAX_BASE64 = (content.MAX_CONTENT_BYTES + 2) // 3 * 4
+
+
+FileContent = Annotated[
+    str,
+    Meta(
+        description="Kept byte for byte; may be empty; at most 1,000,000 bytes, of UTF-8 or of what `encoding` stands for.",
+        examples=["print('filled')\n"],
+        extra={"blank": True},
+        extra_json_schema={"maxLength": MAX_BASE64, "pattern": NO_NUL},
+    ),
+]
+
+
+Encoding = Annotated[
+    Literal["utf-8", "base64"],
+    Meta(description="How `content` stands for the bytes of the file; `base64` for those that are no text."),
+]
+
+
+ContentType = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=content.MAX_CONTENT_TYPE_LENGTH,
+        description="The media type; at most 100 characters, not blank.",
+        examples=["text/x-python"],
+        extra_json_schema={"pattern": NOT_BLANK},
+    ),
+]
+
+
+def check_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Raises Invalid (max_depth) or TooBig."""
+    return check_object(metadata, skills.MAX_METADATA_BYTES, skills.MAX_METADATA_DEPTH, "metadata")
+
+
+MetadataField = Annotated[
+    dict[str, Any],
+    Meta(
+        description="A JSON object; at most 1000 keys and 100,000 bytes of compact JSON, nested at most 32 deep. It replaces the "
+        "whole of the earlier one. No text in it, keys included, may hold a NUL.",
+        examples=[{"team": "docs"}],
+        extra={"rule": check_metadata},
+        extra_json_schema={"maxProperties": skills.MAX_METADATA_KEYS, "propertyNames": {"pattern": NO_NUL}},
+    ),
+]
+
+
+# What is sent as text is at most 1,000,000 characters, what is sent as base64 is valid base64.
+ENCODED = {
+    "anyOf": [
+        {
+            "properties": {
+                "encoding": {"enum": ["utf-8"]},
+                "content": {"maxLength": content.MAX_CONTENT_BYTES},
+            }
+        },
+        {
+            "properties": {
+                "encoding": {"enum": ["base64"]},
+                "content": {"pattern": "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"},
+            },
+            "required": ["encoding"],
+        },
+    ]
+}
+
+
+class FileBody(msgspec.Struct, frozen=True):
+    """A bundled file."""
+
+    HINTS: ClassVar[dict[str, Any]] = ENCODED
+
+    path: FilePath
+    content: FileContent
+    content_type: ContentType = "text/plain"
+    encoding: Encoding = "utf-8"
+
+
+class FileEditsBody(msgspec.Struct, frozen=True):
+    """Edits to the content of one file; its content type stays."""
+
+    path: FilePath
+    edits: Edits
+
+
+def bytes_of(file: "FileBody | AddFile") -> bytes:
+    """The content that is meant. Raises Invalid or TooBig that blames ``content``."""
+    if file.encoding == "base64":
+        try:
+            data = b64decode(file.content, validate=True)
+        except ValueError:
+            raise Invalid(
+                "This is no base64: use the standard alphabet with padding, and no white space.",
+                attr="content",
+            ) from None
+    else:
+        data = file.content.encode()
+    if len(data) > content.MAX_CONTENT_BYTES:
+        raise TooBig(
+            f"This may have at most {content.MAX_CONTENT_BYTES:,} bytes; it has {len(data):,}.",
+            attr="content",
+        )
+    return data
+
+
+def check_files(files: list[FileBody]) -> list[FileBody]:
+    """Raises Invalid when a content is not what its encoding says, or when two files do not fit in one tree."""
+    for index, file in enumerate(files):
+        try:
+            bytes_of(file)
+        except Invalid as error:
+            raise error.within(index) from None
+    content.check_tree((file.path for file in files), attr="")
+    return files
+
+
+def check_file_edits(entries: list[FileEditsBody]) -> list[FileEditsBody]:
+    """Raises Invalid when a path is given twice."""
+    seen: set[str] = set()
+    for index, entry in enumerate(entries):
+        if entry.path in seen:
+            raise Invalid(
+                f"The path '{entry.path}' is given more than once.",
+                code="duplicate_path",
+                attr=f"{index}__path",
+            )
+        seen.add(entry.path)
+    return entries
+
+
+Files = Annotated[
+    list[FileBody],
+    Meta(
+        max_length=content.MAX_FILES,
+        description="The bundled files, at most 200; paths are unique, and none is another's folder.",
+        extra={"rule": check_files},
+    ),
+]
+
+
+FileEditsList = Annotated[
+    list[FileEditsBody],
+    Meta(
+        min_length=1,
+        max_length=content.MAX_FILES,
+        description="Edits to files by unique paths.",
+        extra={"rule": check_file_edits},
+    ),
+]
+
+
+class CreateSkill(msgspec.Struct, frozen=True):
+    """A new skill. Fields that are not named here are ignored."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = {
+        "With a file": {
+            "name": "pdf-forms",
+            "description": "Fill in PDF forms. Use when a form has to be completed.",
+            "body": "# PDF forms\n\nRead the form, then fill it in.\n",
+            "license": "MIT",
+            "compatibility": "Needs Python 3.11",
+            "allowed_tools": ["Read", "Bash(python:*)"],
+            "metadata": {"team": "docs"},
+            "files": [
+                {
+                    "path": "scripts/fill.py",
+                    "content": "print('filled')\n",
+                    "content_type": "text/x-python",
+                }
+            ],
+        },
+        "The least": {
+            "name": "greeting",
+            "description": "Say hello. Use at the start.",
+            "body": "Say hello.\n",
+        },
+    }
+
+    name: SkillName
+    description: Description
+    body: Body
+    license: License = ""
+    compatibility: Compatibility = ""
+    allowed_tools: Tools = []
+    metadata: MetadataField = {}
+    files: Files = []
+
+
+class PublishSkill(msgspec.Struct, frozen=True):
+    """What is absent carries forward, files too; what is sent replaces the whole field.
+
+    `body` and `edits` exclude each other, and so do `files` and `file_edits`. `base_version` is required unless
+    `If-Match` is sent.
+    """
+
+    EXAMPLES: ClassVar[dict[str, Any]] = {
+        "Edit the body": {"base_version": 1, "edits": [{"old": "fill it in", "new": "complete it"}]},
+        "Edit a file": {
+            "base_version": 2,
+            "file_edits": [{"path": "scripts/fill.py", "edits": [{"old": "filled", "new": "done"}]}],
+        },
+        "New body and description": {
+            "base_version": 3,
+            "body": "# PDF forms\n\nAsk for what is missing.\n",
+            "description": "Fill in PDF forms, and ask for what is missing.",
+        },
+    }
+    HINTS: ClassVar[dict[str, Any]] = {
+        "allOf": [{"not": {"required": ["body", "edits"]}}, {"not": {"required": ["files", "file_edits"]}}]
+    }
+
+    body: Body | UnsetType = UNSET
+    edits: Edits | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
+    license: License | UnsetType = UNSET
+    compatibility: Compatibility | UnsetType = UNSET
+    allowed_tools: Tools | UnsetType = UNSET
+    metadata: MetadataField | UnsetType = UNSET
+    files: Files | UnsetType = UNSET
+    file_edits: FileEditsList | UnsetType = UNSET
+    base_version: BaseVersion | UnsetType = UNSET
+
+
+class DuplicateSkill(msgspec.Struct, frozen=True):
+    """What the copy is called."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = {"A copy": {"new_name": "pdf-forms-copy"}}
+
+    new_name: SkillName
+
+
+class AddFile(msgspec.Struct, frozen=True):
+    """One more file; 409 `file_exists` when the path is taken."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = {
+        "A reference": {
+            "path": "reference/fields.md",
+            "content": "# Fields\n",
+            "content_type": "text/markdown",
+        }
+    }
+
+    HINTS: ClassVar[dict[str, Any]] = ENCODED
+
+    path: FilePath
+    content: FileContent
+    content_type: ContentType = "text/plain"
+    encoding: Encoding = "utf-8"
+    base_version: BaseVersion | UnsetType = UNSET
+
+
+class RenameFile(msgspec.Struct, frozen=True):
+    """Another path for one file; 409 `file_exists` when it is taken."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = {
+        "Move a script": {"old_path": "scripts/fill.py", "new_path": "scripts/complete.py"}
+    }
+
+    old_path: FilePath
+    new_path: FilePath
+    base_version: BaseVersion | UnsetType = UNSET
+
+
+_ROW = {
+    "id": "0195c2e0-4f5e-7a61-b9a5-0d9f3c1e7a42",
+    "name": "pdf-forms",
+    "description": "Fill in PDF forms. Use when a form has to be completed.",
+    "license": "MIT",
+    "compatibility": "Needs Python 3.11",
+    "allowed_tools": ["Read", "Bash(python:*)"],
+    "metadata": {"team": "docs"},
+    "outline": [{"level": 1, "text": "PDF forms"}],
+    "digest": "sha256:91f53b5c8bf6872c90633974e06f4febd878c7fa0439ce4edcd737b107e64571",
+    "skill_md": {"sha256": "e6dc52f21d2f6fe7cef4261b6d04782e45a0f7f1e095df64678a60db2ae43250", "size": 257},
+    "spec_problems": [],
+    "frontmatter": "",
+    "version": 1,
+    "created_by": AUTHOR,
+    "created_at": "2026-03-03T09:30:00.000000Z",
+    "updated_at": "2026-03-03T09:30:00.000000Z",
+    "deleted": False,
+    "is_latest": True,
+    "latest_version": 1,
+    "version_count": 1,
+    "first_version_created_at": "2026-03-03T09:30:00.000000Z",
+}
+
+
+_FULL = {
+    **_ROW,
+    "body": "# PDF forms\n\nRead the form, then fill it in.\n",
+    "files": [
+        {
+            "path": "scripts/fill.py",
+            "content_type": "text/x-python",
+            "size": 16,
+            "sha256": "9907f189d4238cf493f4f3406bff87c8db0c146ade1007b41a2eedf48b0b8d17",
+        }
+    ],
+}
+
+
+class HeadingAnswer(msgspec.Struct):
+    """A heading of the body, as CommonMark has it."""
+
+    level: Annotated[int, Meta(ge=1, le=6)]
+    text: str
+
+
+class ManifestEntry(msgspec.Struct):
+    """A file of the version without its content."""
+
+    path: str
+    content_type: str
+    size: Annotated[int, Meta(ge=0, description="Bytes.")]
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="Of the content, in hex.")]
+
+
+class SkillMd(msgspec.Struct):
+    """The SKILL.md of the version: frontmatter and body, as every way to install the skill serves it."""
+
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="Of the whole file, in hex.")]
+    size: Annotated[int, Meta(ge=0, description="Bytes.")]
+
+
+class SpecProblem(msgspec.Struct):
+    """Something to look at in the file at `path`. An error keeps a skill from being imported."""
+
+    code: str
+    message: str
+    path: str
+    severity: Literal["error", "warning"]
+
+
+class SkillRow(msgspec.Struct, kw_only=True):
+    """A skill as a list shows it."""
+
+    id: UUID
+    name: str
+    description: str
+    license: str
+    compatibility: str
+    allowed_tools: list[str]
+    metadata: dict[str, Any]
+    outline: list[HeadingAnswer]
+    digest: Annotated[
+        str,
+        Meta(
+            pattern="^sha256:[0-9a-f]{64}$",
+            description="Of SKILL.md and all files: the SHA-256 of what `sha256sum` prints for them, sorted by path.",
+        ),
+    ]
+    skill_md: SkillMd
+    spec_problems: Annotated[
+        list[SpecProblem],
+        Meta(description="What should be better by the specification of Agent Skills (agentskills.io)."),
+    ]
+    frontmatter: Annotated[
+        str,
+        Meta(description="Lines of the frontmatter that an import brought beside the fields, as they were."),
+    ]
+    version: int
+    created_by: CreatedBy | None
+    created_at: Timestamp
+    updated_at: Timestamp
+    deleted: bool
+    is_latest: bool
+    latest_version: int
+    version_count: int
+    first_version_created_at: Timestamp
+
+
+class SkillAnswer(SkillRow, kw_only=True):
+    """A whole skill. `body_total_length` and `body_next_offset` (characters) are there when the body was paged."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = {"A skill": _FULL}
+
+    body: str
+    files: list[ManifestEntry]
+    body_total_length: int | UnsetType = UNSET
+    body_next_offset: int | None | UnsetType = UNSET
+
+
+class SkillPage(msgspec.Struct):
+    """`count` is of all pages; `next` and `previous` are absolute addresses that keep the query."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = {
+        "One skill": {"count": 1, "next": None, "previous": None, "results": [_ROW]}
+    }
+
+    count: int
+    next: str | None
+    previous: str | None
+    results: list[SkillRow]
+
+
+class FileAnswer(msgspec.Struct):
+    """A file with its content. `encoding` is there, and `base64`, when the bytes are no text without NUL in UTF-8."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = {
+        "A script": {
+            "path": "scripts/fill.py",
+            "content": "print('filled')\n",
+            "content_type": "text/x-python",
+        },
+        "An image": {
+            "path": "assets/dot.gif",
+            "content": "R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==",
+            "content_type": "image/gif",
+            "encoding": "base64",
+        },
+    }
+
+    path: str
+    content: str
+    content_type: str
+    encoding: Literal["base64"] | UnsetType = UNSET
+
+
+class ResolveSkill(msgspec.Struct):
+    """The picked version, and one page of all versions, newest first."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = {
+        "The only version": {
+            "skill": _FULL,
+            "versions": [
+                {
+                    "id": _ROW["id"],
+                    "version": 1,
+                    "created_by": AUTHOR,
+                    "created_at": _ROW["created_at"],
+                    "is_latest": True,
+                }
+            ],
+            "has_more": False,
+        }
+    }
+
+    skill: SkillAnswer
+    versions: list[VersionLine]
+    has_more: bool
+
+
+class ArchivedSkill(SkillRow, kw_only=True):
+    """The latest version of an archived life. It can come back unless its name is taken; `id` names it to restore."""
+
+    archived_at: Timestamp
+    archived_by: CreatedBy | None
+    name_taken: bool
+
+
+class ArchivedSkillPage(msgspec.Struct):
+    """`count` is of all pages; `next` and `previous` are absolute addresses that keep the query."""
+
+    count: int
+    next: str | None
+    previous: str | None
+    results: list[ArchivedSkill]

@@ -1,0 +1,282 @@
+"""`skald pull`: write skills of the service into a folder."""
+
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from cli.client.checkout import Checkout, Plan
+from cli.client.remote import Remote, RemoteFailure
+from cli.client.remote_options import remote_options, service, warn
+from cli.client.skill_folders import digest_of
+from cli.client.transfer import at_once, progress, rows_by_name, tree_of
+from cli.errors import Failure
+from cli.output import show_json
+
+# Skills after which the memory of the folder is written, so that a kill leaves little to guess.
+SAVE_EVERY = 50
+BAD = ("changed_here", "failed", "not_found")
+
+
+class Result(msgspec.Struct, kw_only=True):
+    """What became of a skill. ``outcome``: written, updated, unchanged, edited (here, and nothing new there), gone (there,
+    still here), changed_here (and there: left alone), not_found, failed."""
+
+    name: str
+    outcome: str
+    version: int | None = None
+    digest: str | None = None
+    files: Plan | None = None
+    error: dict[str, Any] | None = None
+
+
+@click.command()
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="Where to write: each skill becomes a folder NAME in it  [default: the current folder]",
+)
+@click.option("--all", "every", is_flag=True, help="Every skill of the project.")
+@click.option("--version", type=click.IntRange(min=1), help="That version of the one NAME.")
+@click.option("--force", is_flag=True, help="Overwrite what was changed here.")
+@click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
+@remote_options
+def pull(
+    names: tuple[str, ...],
+    folder: Path,
+    every: bool,
+    version: int | None,
+    force: bool,
+    dry_run: bool,
+    profile: str | None,
+    project: str | None,
+    as_json: bool,
+) -> None:
+    """Write the skills NAME... into a folder, and later what is new of them.
+
+    Without a NAME: what an earlier pull wrote there, or every skill of the project when there was none. Files that were
+    changed here are not overwritten, and only files that a pull wrote are removed; the file .skald.json in the folder
+    remembers them. Exit code 1 when a skill was left alone for that, or could not be read.
+    """
+    if version is not None and len(names) != 1:
+        raise Failure("--version goes with one NAME", code="usage")
+    if names and every:
+        raise Failure("name skills, or say --all", code="usage")
+    with service(profile, project) as remote:
+        remote.settle_project()
+        run = Pull(remote, Checkout(folder, remote.target), force=force, dry_run=dry_run)
+        if run.checkout.foreign:
+            raise Failure(
+                f"{folder} holds skills of {run.checkout.foreign.url}, project {run.checkout.foreign.project}; choose "
+                "another --dir, or remove .skald.json there",
+                code="other_service",
+            )
+        try:
+            run.run(names, every=every, version=version)
+        except KeyboardInterrupt:
+            run.interrupted = True
+        run.report(as_json)
+    if run.interrupted:
+        sys.exit(130)
+    if any(result.outcome in BAD for result in run.results):
+        sys.exit(1)
+
+
+class PullTarget(msgspec.Struct, frozen=True):
+    """A version to be written; ``digest`` None: not known before it is there."""
+
+    name: str
+    version: int
+    digest: str | None
+
+
+class Pull:
+    """One run."""
+
+    def __init__(self, remote: Remote, checkout: Checkout, *, force: bool, dry_run: bool) -> None:
+        self.remote = remote
+        self.checkout = checkout
+        self.force = force
+        self.dry_run = dry_run
+        self.results: list[Result] = []
+        self.interrupted = False
+
+    def run(self, names: tuple[str, ...], *, every: bool, version: int | None) -> None:
+        if self.dry_run:
+            self._run(names, every=every, version=version)
+            return
+        with self.checkout.held():
+            try:
+                self._run(names, every=every, version=version)
+            finally:
+                self.checkout.save()
+
+    def _run(self, names: tuple[str, ...], *, every: bool, version: int | None) -> None:
+        wanted = self._wanted(names, every=every, version=version)
+        news = [each for each in wanted if not self._is_there(each)]
+        with (
+            progress("pulling", len(news)) as report,
+            closing(at_once(self.remote, self._fetch, news)) as done,
+        ):
+            for count, (each, tree) in enumerate(done, start=1):
+                if isinstance(tree, Failure):
+                    self._failed(each.name, tree)
+                else:
+                    self._write(each, tree)
+                if count % SAVE_EVERY == 0 and not self.dry_run:
+                    self.checkout.save()
+                report(count)
+        self.results.sort(key=lambda result: result.name)
+
+    def _wanted(self, names: tuple[str, ...], *, every: bool, version: int | None) -> list[PullTarget]:
+        if len(names) == 1:
+            # One request, which also tells close names.
+            try:
+                found = self.remote.get(self.remote.named(names[0]), {"version": version})
+            except RemoteFailure as failure:
+                if failure.status != 404:
+                    raise
+                self._failed(names[0], failure)
+                return []
+            return [PullTarget(found["name"], found["version"], found["digest"])]
+        rows = rows_by_name(self.remote)
+        known = self.checkout.state.skills
+        chosen = list(dict.fromkeys(names)) or sorted(rows if every or not known else known)
+        wanted = []
+        for name in chosen:
+            if (row := rows.get(name)) is not None:
+                wanted.append(PullTarget(name, row["latest_version"], row["digest"]))
+            elif names:
+                self._failed(name, Failure(f"there is no skill '{name}' in the project", code="not_found"))
+            else:
+                self.results.append(Result(name=name, outcome="gone"))
+        if every:
+            gone = sorted(name for name in known if name not in rows)
+            self.results += [Result(name=name, outcome="gone") for name in gone]
+        return wanted
+
+    def _is_there(self, each: PullTarget) -> bool:
+        """Whether that version was written here before, so that nothing has to be fetched."""
+        written = self.checkout.state.skills.get(each.name)
+        if (
+            written is None
+            or each.digest is None
+            or (written.version, written.digest) != (each.version, each.digest)
+        ):
+            return False
+        try:
+            changed = self.checkout.changes(each.name)
+        except Failure as failure:
+            self._failed(each.name, failure)
+            return True
+        if changed and self.force:
+            return False
+        outcome = "edited" if changed else "unchanged"
+        files = Plan([], [], changed) if changed else None
+        self.results.append(
+            Result(name=each.name, outcome=outcome, version=each.version, digest=each.digest, files=files)
+        )
+        return True
+
+    def _fetch(self, each: PullTarget) -> dict[str, bytes] | Failure:
+        try:
+            tree = tree_of(self.remote, each.name, each.version)
+        except RemoteFailure as failure:
+            if failure.status in (401, 403):
+                raise
+            return failure
+        if each.digest is not None and digest_of(tree) != each.digest:
+            return Failure(
+                f"what came for '{each.name}' does not have the digest that the service tells; nothing was written",
+                code="bad_digest",
+            )
+        return tree
+
+    def _write(self, each: PullTarget, tree: dict[str, bytes]) -> None:
+        digest = digest_of(tree)
+        try:
+            plan = self.checkout.plan(each.name, tree)
+            existed = self.checkout.folder(each.name).exists()
+            if plan.changed and not self.force:
+                self.results.append(
+                    Result(
+                        name=each.name,
+                        outcome="changed_here",
+                        version=each.version,
+                        digest=digest,
+                        files=plan,
+                    )
+                )
+                return
+            if not self.dry_run:
+                self.checkout.carry_out(each.name, plan, tree, version=each.version, digest=digest)
+        except Failure as failure:
+            self._failed(each.name, failure)
+            return
+        except OSError as error:
+            self._failed(
+                each.name, Failure(f"{error.filename or each.name} cannot be written: {error.strerror}")
+            )
+            return
+        done = bool(plan.write or plan.remove)
+        outcome = ("updated" if existed else "written") if done else "unchanged"
+        self.results.append(
+            Result(name=each.name, outcome=outcome, version=each.version, digest=digest, files=plan)
+        )
+
+    def _failed(self, name: str, failure: Failure) -> None:
+        outcome = "not_found" if failure.code in ("not_found", "version_not_found") else "failed"
+        self.results.append(
+            Result(name=name, outcome=outcome, error={"code": failure.code, "detail": str(failure)})
+        )
+
+    def report(self, as_json: bool) -> None:
+        counts: dict[str, int] = {}
+        for result in self.results:
+            counts[result.outcome] = counts.get(result.outcome, 0) + 1
+        if as_json:
+            show_json(
+                {
+                    "dry_run": self.dry_run,
+                    "interrupted": self.interrupted,
+                    "folder": str(self.checkout.path),
+                    "summary": counts,
+                    "skills": self.results,
+                }
+            )
+            return
+        would = "would be " if self.dry_run else ""
+        for result in self.results:
+            match result.outcome:
+                case "written" | "updated":
+                    click.echo(f"{result.name}: {would}{result.outcome}, version {result.version}")
+                case "edited":
+                    click.echo(f"{result.name}: edited here, nothing new there")
+                case "gone":
+                    warn(f"{result.name}: no longer in the project; its folder stays")
+                case "changed_here":
+                    assert result.files is not None
+                    shown = ", ".join(result.files.changed[:5]) + (
+                        " …" if len(result.files.changed) > 5 else ""
+                    )
+                    warn(
+                        f"{result.name}: left alone, these would be lost: {shown}. Push them first, or pull "
+                        "with --force."
+                    )
+                case "failed" | "not_found":
+                    assert result.error is not None
+                    warn(f"{result.name}: {result.error['detail']}")
+        order = ("written", "updated", "unchanged", "edited", "gone", *BAD)
+        told = [f"{counts[outcome]} {outcome.replace('_', ' ')}" for outcome in order if outcome in counts]
+        head = "dry run, nothing was written: " if self.dry_run else ""
+        tail = "; run it again to go on" if self.interrupted else ""
+        click.echo(
+            f"{head}{', '.join(told) or 'the project has no skills'}{tail}",
+            err=bool(counts.keys() & set(BAD)),
+        )

@@ -1,0 +1,223 @@
+"""A client of the service's HTTP API for the commands of people: patient where waiting helps, clear where it does not.
+
+Waits out 429 and 503 as long as the service asks for, and repeats what lost its connection: a read as it is, a write under
+the same ``Idempotency-Key``, so that it happens once.
+"""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from cli.client.profile import CURRENT, Target
+from cli.errors import Failure
+
+TIMEOUT = httpx.Timeout(60.0, connect=10.0)  # seconds; a publish of a large skill over a slow line
+ATTEMPTS = 6  # of a request whose connection breaks; the waits between them add up to some 6 s
+FIRST_WAIT = 0.2  # seconds, doubled each time
+LONGEST_WAIT = 3700.0  # seconds; a limit per hour lets nobody wait longer than that
+BUSY_TIMEOUT = 120.0  # seconds that 502, 503 and 504 are waited out altogether
+PAGE = 1000  # rows; the most that a list gives at once
+
+Notice = Callable[[str], None]
+
+
+class RemoteFailure(Failure):
+    """What the service answered; ``status`` is that of HTTP."""
+
+    code = "failed"
+
+    def __init__(self, message: str, *, status: int, code: str, attr: str | None, extra: dict[str, Any]):
+        super().__init__(message, code=code, attr=attr, extra=extra)
+        self.status = status
+
+    @property
+    def problems(self) -> list[dict[str, Any]]:
+        """What is wrong with a skill that was sent, as the service told it."""
+        found = self.extra.get("problems")
+        return [problem for problem in found if isinstance(problem, dict)] if isinstance(found, list) else []
+
+
+class Unreachable(Failure):
+    """No answer, also not at the last attempt."""
+
+    code = "unreachable"
+
+
+class Remote:
+    """Requests to one project of one service; may be used by several threads. Close it, or use it in ``with``."""
+
+    def __init__(self, target: Target, *, notice: Notice = lambda _: None) -> None:
+        self.target = target
+        self.notice = notice
+        self._http = httpx.Client(
+            base_url=target.url,
+            headers={"Authorization": f"Bearer {target.key}", "User-Agent": "skald-cli"},
+            timeout=TIMEOUT,
+        )
+        self._stopped = threading.Event()
+        # Until when every thread waits, once the service has said that there are too many requests.
+        self._not_before = -math.inf
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.stop()
+        self._http.close()
+
+    def stop(self) -> None:
+        """Let threads that wait give up."""
+        self._stopped.set()
+
+    # What there is
+
+    def settle_project(self) -> None:
+        """Put the number in place of ``@current``, so that what is kept of a project does not hang on the key."""
+        if self.target.project == CURRENT:
+            found = self.get(self.path(""))
+            self.target = msgspec.structs.replace(self.target, project=str(found["id"]))
+
+    def path(self, rest: str) -> str:
+        """The path of something in the project."""
+        return f"/api/projects/{self.target.project}/{rest}"
+
+    def named(self, name: str, rest: str = "", *, kind: str = "skill") -> str:
+        """The path of a skill or prompt, or of something below it; ``name`` may be any text."""
+        return self.path(f"llm_{kind}s/name/{quote(name, safe='')}/{rest}")
+
+    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+        """The JSON object that a GET answers with."""
+        return self.decoded(self.request("GET", path, params=params))
+
+    def pages(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
+        """The rows of all pages of a list."""
+        offset = 0
+        while True:
+            page = self.get(path, {**(params or {}), "limit": PAGE, "offset": offset})
+            yield from page["results"]
+            offset += len(page["results"])
+            if not page["results"] or offset >= page["count"]:
+                return
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """The answer, which is a success. Raises RemoteFailure or Unreachable.
+
+        A write must carry an ``Idempotency-Key``: it is repeated when its fate is unknown.
+        """
+        given = {name: value for name, value in (params or {}).items() if value is not None}
+        wait, attempts, busy_until = FIRST_WAIT, 0, time.monotonic() + BUSY_TIMEOUT
+        while True:
+            self._wait_until(self._not_before)
+            try:
+                answer = self._http.request(method, path, params=given, content=content, headers=headers)
+            except httpx.TransportError as error:
+                attempts += 1
+                if attempts >= ATTEMPTS or isinstance(error, httpx.UnsupportedProtocol):
+                    raise Unreachable(f"{self.target.url} does not answer: {_reason(error)}") from None
+                self._wait_until(time.monotonic() + wait)
+                wait *= 2
+                continue
+            if answer.is_success:
+                return answer
+            failure = self._failure(answer)
+            patient = (
+                answer.status_code == 429
+                or failure.code == "request_in_progress"
+                or (answer.status_code in (502, 503, 504) and time.monotonic() < busy_until)
+            )
+            pause = _retry_after(answer, wait)
+            if not patient or pause > LONGEST_WAIT:
+                raise failure
+            wait = min(wait * 2, 5.0)
+            if pause >= 2:
+                reason = "too many requests" if answer.status_code == 429 else "the service is busy"
+                self.notice(f"{reason}; going on in {pause:.0f} s")
+            self._not_before = max(self._not_before, time.monotonic() + pause)
+
+    def decoded(self, answer: httpx.Response) -> dict[str, Any]:
+        """The JSON object of an answer. Raises RemoteFailure when it is none."""
+        try:
+            found = msgspec.json.decode(answer.content)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            found = None
+        if not isinstance(found, dict):
+            raise self._not_skald(answer)
+        return found
+
+    # How it fails
+
+    def _wait_until(self, moment: float) -> None:
+        if self._stopped.wait(max(0.0, moment - time.monotonic())):
+            raise Unreachable("interrupted", code="interrupted")
+
+    def _failure(self, answer: httpx.Response) -> RemoteFailure:
+        if answer.is_redirect:
+            return self._not_skald(answer, f"sends us to {answer.headers.get('location', 'elsewhere')}")
+        try:
+            error = msgspec.json.decode(answer.content)
+            detail, code = str(error.pop("detail")), str(error.pop("code"))
+        except (msgspec.DecodeError, UnicodeDecodeError, KeyError, AttributeError, TypeError):
+            return self._not_skald(answer)
+        attr = error.pop("attr", None)
+        error.pop("type", None)
+        return RemoteFailure(
+            f"{detail}{self._advice(answer.status_code, code, error)}",
+            status=answer.status_code,
+            code=code,
+            attr=attr if isinstance(attr, str) else None,
+            extra=error,
+        )
+
+    def _advice(self, status: int, code: str, error: dict[str, Any]) -> str:
+        if status == 401:
+            return f" ({self.target.url}; run `skald login` with a key that is valid)"
+        suggestions = error.get("suggestions")
+        if status == 404 and isinstance(suggestions, list) and suggestions:
+            return f" Did you mean {' or '.join(map(str, suggestions))}?"
+        versions = error.get("available_versions")
+        if code == "version_not_found" and isinstance(versions, list):
+            return f" There are: {', '.join(map(str, versions))}."
+        return ""
+
+    def _not_skald(self, answer: httpx.Response, what: str = "") -> RemoteFailure:
+        kind = answer.headers.get("content-type", "no content type").split(";")[0]
+        what = what or f"answers {answer.status_code} with {kind}"
+        return RemoteFailure(
+            f"{self.target.url} {what} and is no Skald service there; check the address (`skald login --url …`)",
+            status=answer.status_code,
+            code="not_skald",
+            attr=None,
+            extra={},
+        )
+
+
+def _retry_after(answer: httpx.Response, otherwise: float) -> float:
+    """Seconds to wait, as the answer asks for; dates are not used by the service."""
+    text = answer.headers.get("retry-after", "")
+    return float(text) if text.isdigit() else otherwise
+
+
+def _reason(error: httpx.TransportError) -> str:
+    match error:
+        case httpx.ConnectTimeout() | httpx.ReadTimeout() | httpx.WriteTimeout() | httpx.PoolTimeout():
+            return "it takes too long"
+        case httpx.ConnectError():
+            return str(error) or "no connection"
+    return str(error) or type(error).__name__

@@ -1,0 +1,170 @@
+"""`skald project`, `skald user` and `skald key`: who may use the service."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
+
+import click
+
+from cli.operator.database import database
+from cli.options import Duration, common, settings_with
+from cli.output import minute, show_json, show_table
+from store.postgres.connection import Connection
+from store.postgres.pool import connect
+from store.tables import identity
+
+T = TypeVar("T")
+
+
+def in_database(data_dir: Path | None, work: Callable[[Connection], Awaitable[T]]) -> T:
+    """Do ``work`` on a connection to the database that the settings mean."""
+
+    async def run(url: str) -> T:
+        connection = await connect(url, application_name="skald-cli")
+        async with connection:
+            return await work(connection)
+
+    with database(settings_with(data_dir=data_dir)) as url:
+        return asyncio.run(run(url))
+
+
+@click.group()
+def project() -> None:
+    """Projects: what keeps one team's skills and prompts apart from another's."""
+
+
+@project.command("create")
+@click.argument("name")
+@common
+def create_project(name: str, data_dir: Path | None, as_json: bool) -> None:
+    """Create the project NAME."""
+    made = in_database(data_dir, lambda conn: identity.create_project(conn, name))
+    if as_json:
+        show_json({"id": made.id, "name": made.name, "api_token": made.api_token})
+    else:
+        click.echo(f"project {made.id} {made.name}, token {made.api_token}")
+
+
+@click.group()
+def user() -> None:
+    """Users: the people (or services) that keys belong to."""
+
+
+@user.command("create")
+@click.argument("email")
+@click.option("--first-name", default="", help="Shown as the author of versions.")
+@click.option("--last-name", default="", help="Shown as the author of versions.")
+@common
+def create_user(email: str, first_name: str, last_name: str, data_dir: Path | None, as_json: bool) -> None:
+    """Create the user with the address EMAIL."""
+    made = in_database(
+        data_dir,
+        lambda conn: identity.create_user(conn, email=email, first_name=first_name, last_name=last_name),
+    )
+    if as_json:
+        show_json({"id": made.id, "uuid": made.uuid, "email": made.email})
+    else:
+        click.echo(f"user {made.id} {made.email}, {made.uuid}")
+
+
+@user.command("erase")
+@click.argument("email")
+@common
+def erase_user(email: str, data_dir: Path | None, as_json: bool) -> None:
+    """Remove all personal data of the user EMAIL and revoke the user's keys. This cannot be undone."""
+    user_id = in_database(data_dir, lambda conn: identity.erase_user(conn, email))
+    if as_json:
+        show_json({"id": user_id, "erased": True})
+    else:
+        click.echo(f"user {user_id} erased; the versions they published stay, without an author")
+
+
+@click.group()
+def key() -> None:
+    """Keys: what a client sends as `Authorization: Bearer …`."""
+
+
+@key.command("create")
+@click.option("--user", "email", required=True, metavar="EMAIL", help="Whom the key belongs to.")
+@click.option(
+    "--project",
+    "projects",
+    type=int,
+    multiple=True,
+    metavar="ID",
+    help="May be repeated; none: every project.",
+)
+@click.option(
+    "--scope",
+    "scopes",
+    required=True,
+    multiple=True,
+    metavar="SCOPE",
+    help="llm_skill:read, llm_skill:write, llm_prompt:read, llm_prompt:write or *. May be repeated; write includes read.",
+)
+@click.option(
+    "--expires", type=Duration(), help="Valid for so long, such as 12h or 90d. Without it: until revoked."
+)
+@click.option("--label", default="", help="A name to know it by in `skald key list`.")
+@common
+def create_key(
+    email: str,
+    projects: tuple[int, ...],
+    scopes: tuple[str, ...],
+    expires: timedelta | None,
+    label: str,
+    data_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Create a key. It is shown this once."""
+    made, secret = in_database(
+        data_dir,
+        lambda conn: identity.create_key(
+            conn, email=email, scopes=scopes, project_ids=projects or None, label=label, expires_in=expires
+        ),
+    )
+    if as_json:
+        show_json({"id": made.id, "key": secret})
+    else:
+        click.echo(f"{secret}\nkey {made.id}; it is stored as a hash only, so keep it now")
+
+
+@key.command("list")
+@common
+def list_keys(data_dir: Path | None, as_json: bool) -> None:
+    """List all keys, without their secrets."""
+    keys = in_database(data_dir, identity.list_keys)
+    if as_json:
+        show_json({"keys": keys})
+        return
+    show_table(
+        ["id", "key", "user", "scopes", "projects", "expires", "revoked", "label"],
+        [
+            [
+                str(each.id),
+                f"{each.prefix}…",
+                each.email or "(erased)",
+                ",".join(each.scopes),
+                "every" if each.project_ids is None else ",".join(map(str, each.project_ids)),
+                minute(each.expires_at),
+                minute(each.revoked_at),
+                each.label,
+            ]
+            for each in keys
+        ],
+    )
+
+
+@key.command("revoke")
+@click.argument("key_id", metavar="ID", type=click.UUID)
+@common
+def revoke_key(key_id: UUID, data_dir: Path | None, as_json: bool) -> None:
+    """Revoke the key ID: requests with it are refused from now on."""
+    revoked = in_database(data_dir, lambda conn: identity.revoke_key(conn, key_id))
+    if as_json:
+        show_json({"id": revoked.id, "revoked_at": revoked.revoked_at})
+    else:
+        click.echo(f"key {revoked.id} revoked")

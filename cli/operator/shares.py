@@ -1,0 +1,80 @@
+"""`skald share`: addresses by which installers read the skills of a project without a key."""
+
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import click
+
+from cli.operator.identity import in_database
+from cli.options import Duration, common, settings_with
+from cli.output import minute, show_json, show_table
+from store.tables import shares
+
+
+@click.group()
+def share() -> None:
+    """Shares: secret addresses that show the skills of one project to whoever has them."""
+
+
+@share.command("create")
+@click.option("--project", "project_id", type=int, required=True, metavar="ID", help="Whose skills it shows.")
+@click.option("--label", default="", help="A name to know it by in `skald share list`.")
+@click.option(
+    "--expires", type=Duration(), help="Valid for so long, such as 12h or 90d. Without it: until revoked."
+)
+@common
+def create_share(
+    project_id: int, label: str, expires: timedelta | None, data_dir: Path | None, as_json: bool
+) -> None:
+    """Create a share. Its token is shown this once."""
+    made, token = in_database(
+        data_dir, lambda conn: shares.create(conn, project_id, label=label, expires_in=expires)
+    )
+    path, service = f"/s/{token}", settings_with(data_dir=data_dir).public_url
+    if as_json:
+        url = service and service + path
+        show_json({"id": made.id, "token": token, "path": path, "url": url, "expires_at": made.expires_at})
+    else:
+        hint = "." if service else "; put the address of the service before it."
+        click.echo(
+            f"{service or ''}{path}\nshare {made.id}{hint} The token is stored as a hash only, so keep it now"
+        )
+
+
+@share.command("list")
+@click.option("--project", "project_id", type=int, metavar="ID", help="Only those of this project.")
+@common
+def list_shares(project_id: int | None, data_dir: Path | None, as_json: bool) -> None:
+    """List all shares, without their tokens."""
+    found = in_database(data_dir, lambda conn: shares.list_all(conn, project_id))
+    if as_json:
+        show_json({"shares": found})
+        return
+    show_table(
+        ["id", "share", "project", "created", "expires", "revoked", "label"],
+        [
+            [
+                str(each.id),
+                f"{each.prefix}…",
+                str(each.project_id),
+                minute(each.created_at),
+                minute(each.expires_at),
+                minute(each.revoked_at),
+                each.label,
+            ]
+            for each in found
+        ],
+    )
+
+
+@share.command("revoke")
+@click.argument("share_id", metavar="ID", type=click.UUID)
+@common
+def revoke_share(share_id: UUID, data_dir: Path | None, as_json: bool) -> None:
+    """Revoke the share ID: its address opens nothing from now on."""
+    revoked = in_database(data_dir, lambda conn: shares.revoke(conn, share_id))
+    if as_json:
+        show_json({"id": revoked.id, "revoked_at": revoked.revoked_at})
+    else:
+        click.echo(f"share {revoked.id} revoked")

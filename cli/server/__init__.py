@@ -1,0 +1,1 @@
+"""`skald serve`: the service as one process with children."""

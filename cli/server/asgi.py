@@ -1,0 +1,58 @@
+"""The application as the API processes load it."""
+
+import os
+from typing import Any
+
+from api.app import create_app
+from api.cache.shared_memory import SharedMemoryCache
+from api.config import ApiConfig
+from cli.errors import Failure
+from cli.settings import Settings
+
+# The master loads this before it forks, so its processes share it.
+board = SharedMemoryCache()
+
+
+def app() -> Any:
+    """The ASGI application with the settings of the environment. Raises Failure."""
+    settings = Settings.from_env(os.environ)
+    config = api_config(settings)
+    try:
+        return create_app(config, board if settings.workers > 1 else None)
+    except OSError as error:
+        where = error.filename or config.run_dir
+        raise Failure(
+            f"the folder that the API processes share, SKALD_RUN_DIR={config.run_dir}, cannot be used: {where}: "
+            f"{error.strerror}; it must be writable for this user, on a disk with room for some megabytes"
+        ) from None
+
+
+def api_config(settings: Settings) -> ApiConfig:
+    """What the API takes of the settings. Raises Failure when an address or the shared folder is not set."""
+    if settings.database_url is None or settings.run_dir is None:
+        raise Failure(
+            "the API processes need SKALD_DATABASE_URL and SKALD_RUN_DIR; start them by `skald serve`"
+        )
+    return ApiConfig(
+        database_url=settings.database_url,
+        redis_url=settings.redis_url,
+        run_dir=settings.run_dir,
+        database_dir=settings.database_dir,
+        rate_limit_per_minute=settings.rate_limit_per_minute,
+        rate_limit_per_hour=settings.rate_limit_per_hour,
+        share_rate_limit_per_minute=settings.share_rate_limit_per_minute,
+        failed_attempts_per_minute=settings.failed_attempts_per_minute,
+        public_project=settings.public_project,
+        max_body_bytes=settings.max_body_bytes,
+        trusted_proxies=settings.trusted_proxies,
+        public_url=settings.public_url,
+        cache_bytes=settings.cache_bytes,
+        max_in_flight=settings.max_in_flight,
+        pool_size=settings.pool_size,
+        heartbeat=settings.stream_heartbeat,
+        log_level=settings.log_level,
+        secret_keys=settings.secret_key,
+        webhook_allow_private=settings.webhook_allow_private,
+        cors_origins=settings.cors_origins,
+        mcp_origins=settings.mcp_origins,
+    )

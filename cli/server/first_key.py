@@ -1,0 +1,51 @@
+"""The key that a new installation starts with, so that its first request is a line to paste."""
+
+import contextlib
+from pathlib import Path
+
+from cli.embedded.folder import write_private
+from domain.errors import Invalid
+from store.postgres.connection import Connection
+from store.postgres.pool import connect
+from store.tables import identity
+
+OWNER = "owner@skald.local"
+SCOPES = ("llm_skill:write", "llm_prompt:write")
+
+
+async def ensure(database_url: str, file: Path, *, embedded: bool) -> tuple[int, str] | None:
+    """The first project and a key of it, made at the first start and kept in ``file``; None when there is no such key.
+
+    A database of our own gets one when the file is missing; a shared one only while nobody has any key, so that not
+    each new host makes one. A key that was revoked is not made again.
+    """
+    connection = await connect(database_url, application_name="skald-serve")
+    async with connection:
+        # Two services that start on one database at the same time make one project and one key.
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock(hashtext('skald first key'))")
+            project_id = await identity.first_project_id(connection)
+            if project_id is None:
+                project_id = (await identity.create_project(connection, "Default")).id
+        if file.exists():
+            kept = file.read_text().strip()
+            if await identity.find_key(connection, identity.digest_of(kept)):
+                return project_id, kept
+        if await identity.list_keys(connection) and (file.exists() or not embedded):
+            return None
+        return project_id, await _make(connection, project_id, file)
+
+
+async def _make(connection: Connection, project_id: int, file: Path) -> str:
+    with contextlib.suppress(Invalid):  # a start that was cut off here has made the user already
+        await identity.create_user(connection, email=OWNER, first_name="Owner")
+    _, secret = await identity.create_key(
+        connection, email=OWNER, scopes=SCOPES, project_ids=[project_id], label="first key"
+    )
+    write_private(file, f"{secret}\n")
+    return secret
+
+
+def curl_line(address: str, project_id: int, key: str) -> str:
+    """A command line that lists the skills of the project; it works however often it is pasted."""
+    return f"curl -sS {address}/api/projects/{project_id}/llm_skills/ -H 'Authorization: Bearer {key}'"

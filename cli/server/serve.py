@@ -1,0 +1,211 @@
+"""`skald serve`: the whole service as one process with children.
+
+Start: data folder, embedded servers, migrations, first key, API processes and followers, ready. Stop, in the other
+order: no new requests first, the database last.
+"""
+
+import asyncio
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from cli.embedded.folder import DataFolder, Running
+from cli.embedded.servers import EmbeddedServers
+from cli.errors import Failure
+from cli.process.child import Child
+from cli.process.supervisor import Part, how
+from cli.schema import migrate
+from cli.server import first_key
+from cli.settings import Settings
+
+READY_WITHIN = 120.0  # seconds; imports and first connections of many processes on a slow machine
+WATCH_EVERY = 0.2  # seconds between two looks at the children
+API_GRACE = 15.0  # seconds; the API master gives its processes 10
+WORKER_GRACE = 10.0
+
+
+class Service:
+    """One run of the service on the calling (main) thread."""
+
+    def __init__(self, settings: Settings, *, followers: bool = True) -> None:
+        self.settings = settings
+        self._followers = followers
+        self.folder = DataFolder(settings.data_dir)
+        self._stop = threading.Event()
+
+    def run(self) -> None:
+        """Serve until SIGINT, SIGTERM or SIGHUP. Raises Failure when it cannot start; nothing is left running."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: self._stop.set())
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self.folder)
+            check_port(self.settings.host, self.settings.port)
+            servers = stack.enter_context(self._servers())
+            if not self._stop.is_set():
+                self._run(servers, stack)
+
+    def _servers(self) -> EmbeddedServers:
+        return EmbeddedServers(
+            self.folder,
+            database=self.settings.database_url is None,
+            cache=self.settings.redis_url is None,
+            postgres_bin=self.settings.postgres_bin,
+            valkey_bin=self.settings.valkey_bin,
+        )
+
+    def _run(self, servers: EmbeddedServers, stack: contextlib.ExitStack) -> None:
+        database_url = self.settings.database_url or servers.database_url
+        redis_url = self.settings.redis_url or servers.redis_url
+        asyncio.run(migrate(database_url))
+        key = asyncio.run(
+            first_key.ensure(database_url, self.folder.first_key, embedded=self.settings.database_url is None)
+        )
+        self.folder.announce(Running(pid=os.getpid(), database_url=database_url, redis_url=redis_url))
+
+        secret_key = self.settings.secret_key
+        if not secret_key and self.settings.database_url is None:
+            secret_key = self.folder.ensure_secret_key()
+        processes = Processes(
+            self.settings,
+            database_url,
+            redis_url,
+            servers.runtime_dir / "api",
+            secret_key=secret_key,
+            database_dir=servers.postgres.cluster if servers.postgres else self.settings.database_dir,
+        )
+        stack.callback(processes.stop)
+        parts = [Part("the API", processes.start_api)]
+        if self._followers:
+            parts.append(Part("the followers", processes.start_worker))
+        for part in parts:
+            part.start()
+        parts = [*self._server_parts(servers), *parts]
+        self._wait_ready(processes, parts)
+        if not self._stop.is_set():
+            self._greet(key)
+        while not self._stop.wait(WATCH_EVERY):
+            for part in parts:
+                part.watch()
+
+    def _server_parts(self, servers: EmbeddedServers) -> Iterator[Part]:
+        """The embedded servers, which run already; the database first, since the rest needs it."""
+        servers_by_name = {"PostgreSQL": servers.postgres, "Valkey": servers.valkey}
+        for name, server in servers_by_name.items():
+            if server is not None:
+                yield Part(name, partial(server.start, stopped=self._stop.is_set), running=server.child)
+
+    def _wait_ready(self, processes: "Processes", parts: list[Part]) -> None:
+        deadline = time.monotonic() + READY_WITHIN
+        while not self._stop.is_set() and not is_ready(self.settings.host, self.settings.port):
+            if (code := processes.api_exit_code()) is not None:
+                raise Failure(f"the API ended {how(code)} before it was ready; its messages are above")
+            if time.monotonic() > deadline:
+                raise Failure(f"the service was not ready within {READY_WITHIN:.0f} s")
+            for part in parts:
+                part.watch()
+            self._stop.wait(0.02)
+
+    def _greet(self, key: tuple[int, str] | None) -> None:
+        address = f"http://{_for_url(self.settings.host)}:{self.settings.port}"
+        lines = [f"Skald is ready at {address}", f"API page: {address}/schema"]
+        if key:
+            lines += ["Try it:", f"  {first_key.curl_line(address, *key)}"]
+        else:
+            lines.append("Make a key by: skald key create --user EMAIL --scope llm_skill:write")
+        print("\n".join(lines), flush=True)
+
+
+class Processes:
+    """The API processes (under one master) and the followers."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database_url: str,
+        redis_url: str,
+        run_dir: Path,
+        *,
+        secret_key: tuple[str, ...] = (),
+        database_dir: Path | None = None,
+    ) -> None:
+        run_dir.mkdir(mode=0o700)
+        # Only these settings, not all variables of ours: the children see what was decided here.
+        shown = {name: text for name, text in os.environ.items() if not name.startswith("SKALD_")}
+        given = {
+            "database_url": database_url,
+            "redis_url": redis_url,
+            "run_dir": run_dir,
+            "secret_key": secret_key,
+            "database_dir": database_dir,
+        }
+        self._env = {**shown, **Settings.from_env(settings.to_env(), **given).to_env()}
+        self._api: Child | None = None
+        self._worker: Child | None = None
+
+    def start_api(self) -> Child:
+        # Its processes die with it (see cli.server.asgi), so a kill of the master is an end of all.
+        self._api = Child("API", [sys.executable, "-P", "-m", "cli.server.http"], env=self._env)
+        return self._api
+
+    def start_worker(self) -> Child:
+        self._worker = Child("worker", [sys.executable, "-P", "-m", "cli.main", "worker"], env=self._env)
+        return self._worker
+
+    def api_exit_code(self) -> int | None:
+        return self._api.exit_code() if self._api else None
+
+    def stop(self) -> None:
+        """End the requests first, then the followers."""
+        if self._api:
+            self._api.stop(timeout=API_GRACE)
+        if self._worker:
+            self._worker.stop(timeout=WORKER_GRACE)
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises Failure when nobody can listen there.
+
+    The API processes share the port (SO_REUSEPORT), so they would not notice another service of the same user.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen(1)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise Failure(
+            f"cannot listen on {host} port {port}: {reason}; choose another by --host and --port"
+        ) from None
+
+
+def is_ready(host: str, port: int) -> bool:
+    """Whether the service answers its readiness check by 200."""
+    connection = http.client.HTTPConnection(_for_client(host), port, timeout=5)
+    try:
+        connection.request("GET", "/readyz", headers={"Connection": "close"})
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _for_client(host: str) -> str:
+    """The address to reach a listener on ``host`` from this machine."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+
+
+def _for_url(host: str) -> str:
+    host = _for_client(host)
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,1 @@
+"""Differences between versions, and the author of each line. Pure."""

@@ -1,0 +1,1 @@
+"""The log as its readers see it: feed, history, audit, CloudEvents."""

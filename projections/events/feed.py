@@ -1,0 +1,106 @@
+"""The events of one project in the order of the log, with the names that they are about."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from projections import sizes
+from projections.sizes import fitting, size_of
+from store.log.log import COLUMNS, Recorded
+from store.postgres.connection import Connection
+
+# events_of_project, name_spans_of_name (every life of the name), artifacts_pkey; the head is that of the same snapshot, so a
+# reader who has seen all rows has seen up to it.
+FOUND = f"""
+    SELECT {COLUMNS}, {size_of("state")} AS size FROM events
+    WHERE project_id = %(project)s AND position > %(after)s AND position <= head.position
+      AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s))
+      AND (%(name)s::text IS NULL OR stream_id IN (
+          SELECT stream_id FROM name_spans WHERE project_id = %(project)s AND kind = %(kind)s AND name = %(name)s))
+    ORDER BY position LIMIT %(limit)s
+"""
+PAGE = f"""
+SELECT head.position, page.listed, page.*, artifacts.kind, artifacts.name
+FROM (SELECT coalesce(max(position), 0) AS position FROM events) AS head
+LEFT JOIN LATERAL ({fitting(FOUND, "position")}) AS page ON true
+LEFT JOIN artifacts ON artifacts.stream_id = page.stream_id
+ORDER BY page.position
+"""
+
+# events_pkey, artifacts_pkey
+AFTER = f"""
+SELECT page.*, artifacts.kind, artifacts.name
+FROM (SELECT {COLUMNS} FROM events WHERE position > %s ORDER BY position LIMIT %s) AS page
+LEFT JOIN artifacts ON artifacts.stream_id = page.stream_id
+ORDER BY page.position
+"""
+
+# events_pkey, artifacts_pkey
+ONE = f"""
+SELECT event.*, artifacts.kind, artifacts.name
+FROM (SELECT {COLUMNS} FROM events WHERE position = %s AND project_id = %s) AS event
+JOIN artifacts ON artifacts.stream_id = event.stream_id
+"""
+
+
+class Named(Recorded, frozen=True):
+    """An event of the log with the name that it is about; what belongs to no feed (keys, users) has none."""
+
+    kind: str | None
+    name: str | None
+
+
+class Item(msgspec.Struct, frozen=True):
+    """An event and what it is about."""
+
+    recorded: Recorded
+    kind: str
+    name: str
+
+    @property
+    def size(self) -> int:
+        return len(self.recorded.state)
+
+
+async def page(
+    conn: Connection,
+    project_id: int,
+    *,
+    after: int,
+    limit: int,
+    topics: Sequence[str] | None = None,
+    subject: tuple[str, str] | None = None,
+    max_bytes: int | None = None,
+) -> tuple[list[Item], int]:
+    """Up to ``limit`` events after a position, as many as ``max_bytes`` hold, and the position up to which they are complete.
+
+    With fewer events than either that is the end of the log, so that a filtered reader does not read it again.
+    """
+    kind, name = subject or (None, None)
+    params = {
+        "project": project_id,
+        "after": after,
+        "limit": limit,
+        "topics": None if topics is None else list(topics),
+        "kind": kind,
+        "name": name,
+        "max_bytes": max_bytes or sizes.MAX_ANSWER,
+    }
+    rows = await (await conn.execute(PAGE, params, binary=True)).fetchall()
+    items = [Item(Recorded(*row[2:13]), row[-2], row[-1]) for row in rows if row[2] is not None]
+    head, listed = rows[0][:2]
+    is_cut = items and (listed == limit or len(items) < listed)
+    complete = items[-1].recorded.position if is_cut else max(head, after)
+    return items, complete
+
+
+async def read_named(conn: Connection, position: int, *, limit: int) -> list[Named]:
+    """Up to ``limit`` events of all streams after ``position``, in order, without gaps."""
+    rows = await (await conn.execute(AFTER, (position, limit), binary=True)).fetchall()
+    return [Named(*row) for row in rows]
+
+
+async def one(conn: Connection, project_id: int, position: int) -> Item | None:
+    """The event at a position, None when it is not in the feed of the project."""
+    row = await (await conn.execute(ONE, (position, project_id), binary=True)).fetchone()
+    return None if row is None else Item(Recorded(*row[:11]), row[11], row[12])

@@ -1,0 +1,222 @@
+"""What happened to a name: its events in all its lives, what each changed, and the archived lives that can come back."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from domain.prompts import PromptCreated
+from domain.skills import SkillCreated
+from projections import sizes
+from projections.encoding import AUTHOR, JOIN_AUTHOR, author, timestamp
+from projections.events.changes import Changes, changes
+from projections.events.cloudevents import type_of
+from projections.events.states import AGGREGATES, walk
+from projections.read.versions import Row, VersionLine, line_of, row_of
+from projections.sizes import fitting, size_of
+from store.log.log import COLUMNS, Recorded
+from store.postgres.connection import Connection
+
+# name_spans_of_name; a life that was restored has held the name more than once
+LIVES = """
+SELECT DISTINCT stream_id FROM name_spans
+WHERE project_id = %(project)s AND kind = %(kind)s AND name = %(name)s AND (%(all)s OR until_position IS NULL)
+"""
+
+# events_stream, once for each life
+COUNT = """
+SELECT coalesce(sum(latest), 0)::bigint FROM unnest(%s::uuid[]) AS life (stream_id)
+CROSS JOIN LATERAL (SELECT max(stream_version) AS latest FROM events WHERE stream_id = life.stream_id) AS counted
+"""
+
+# events_stream: in one life versions and positions have the same order, so each gives its newest few
+NEWEST = f"""
+SELECT newest.*, {size_of("state")} AS size FROM unnest(%(streams)s::uuid[]) AS life (stream_id)
+CROSS JOIN LATERAL (
+    SELECT {COLUMNS} FROM events WHERE stream_id = life.stream_id
+    ORDER BY stream_version DESC LIMIT %(limit)s::bigint + %(offset)s
+) AS newest
+ORDER BY newest.position DESC LIMIT %(limit)s OFFSET %(offset)s
+"""
+EVENTS = f"{fitting(NEWEST, 'position DESC')} ORDER BY nth"
+
+# artifacts_pkey
+NAMES = "SELECT stream_id, name FROM artifacts WHERE stream_id = ANY(%s) AND project_id = %s"
+
+# users_pkey
+PEOPLE = f"SELECT {AUTHOR} FROM users WHERE erased_at IS NULL AND id = ANY(%s)"
+
+# versions_pkey
+LINES = f"""
+SELECT number, versions.id, versions.created_at, {AUTHOR}
+FROM versions {JOIN_AUTHOR} versions.created_by WHERE stream_id = %s AND number = ANY(%s)
+"""
+
+# artifacts_archived
+COUNT_ARCHIVED = """
+SELECT count(*) FROM artifacts
+WHERE project_id = %(project)s AND kind = %(kind)s AND archived_position IS NOT NULL
+"""
+
+# artifacts_archived, contents_pkey
+ENDED = f"""
+SELECT page.*, details.bytes AS details_bytes, outline.bytes AS outline_bytes, package.bytes AS package_bytes,
+       body.bytes AS body_bytes, {size_of("details.bytes", "outline.bytes", "package.bytes", "body.bytes")} AS size
+FROM (
+    SELECT * FROM artifacts
+    WHERE project_id = %(project)s AND kind = %(kind)s AND archived_position IS NOT NULL
+    ORDER BY archived_position DESC LIMIT %(limit)s OFFSET %(offset)s
+) AS page
+JOIN contents AS details ON details.digest = page.details
+LEFT JOIN contents AS body ON body.digest = page.body AND %(body)s
+LEFT JOIN contents AS outline ON outline.digest = page.outline
+LEFT JOIN contents AS package ON package.digest = page.package
+"""
+# events_pkey, active_names_pkey
+ARCHIVED = f"""
+SELECT page.name, page.latest_version, page.created_at, page.latest_version, page.latest_id, page.latest_at,
+       details_bytes, outline_bytes, package_bytes, body_bytes, '[]'::bytea, {AUTHOR},
+       page.archived_at, archive.actor_id, active_names.stream_id IS NOT NULL
+FROM ({fitting(ENDED, "archived_position DESC")}) AS page
+JOIN events AS archive ON archive.position = page.archived_position
+LEFT JOIN active_names ON active_names.project_id = page.project_id AND active_names.kind = page.kind
+                      AND active_names.name = page.name
+{JOIN_AUTHOR} page.latest_by
+ORDER BY page.nth
+"""
+
+
+class HistoryEntry(msgspec.Struct, frozen=True):
+    """One event of a name. The versions are the latest before and after it; null before the first."""
+
+    position: int
+    time: str
+    type: str
+    stream_id: UUID
+    actor: msgspec.Raw
+    key_id: UUID | None
+    request_id: str | None
+    version_before: int | None
+    version_after: int
+    changes: Changes
+
+
+class ArchivedRow(msgspec.Struct, frozen=True):
+    """The latest version of an archived life, and the end of that life."""
+
+    row: Row
+    archived_at: str
+    archived_by: bytes
+    name_taken: bool
+
+
+async def lives(conn: Connection, project_id: int, kind: str, name: str, *, archived: bool) -> list[UUID]:
+    """The stream that holds the name, with ``archived`` those that held it, too."""
+    if "\0" in name:
+        return []
+    params = {"project": project_id, "kind": kind, "name": name, "all": archived}
+    return [row[0] for row in await (await conn.execute(LIVES, params)).fetchall()]
+
+
+async def page(
+    conn: Connection, project_id: int, kind: str, streams: Sequence[UUID], *, limit: int, offset: int
+) -> tuple[int, list[bytes]]:
+    """How many events the streams have, and a page of them as JSON, newest first, that ends where an answer does.
+
+    The states around each event are folded from its stream: a page costs as much as the stream up to its newest event.
+    """
+    counted = await (await conn.execute(COUNT, (list(streams),))).fetchone()
+    params = {"streams": list(streams), "limit": limit, "offset": offset, "max_bytes": sizes.MAX_ANSWER}
+    rows = await (await conn.execute(EVENTS, params, binary=True)).fetchall()
+    listed = [Recorded(*row[:11]) for row in rows]
+    people = await people_of(conn, {one.actor_id for one in listed if one.actor_id is not None})
+    told = _Newest(sizes.MAX_ANSWER)
+    wanted: dict[UUID, set[int]] = {}
+    for one in listed:
+        wanted.setdefault(one.stream_id, set()).add(one.stream_version)
+    for stream_id, versions in wanted.items():
+        async for recorded, event, before, after in walk(
+            conn, AGGREGATES[kind], stream_id, upto=max(versions)
+        ):
+            if recorded.stream_version not in versions:
+                continue
+            names: Mapping[UUID, str] = {}
+            if isinstance(event, SkillCreated | PromptCreated) and event.source is not None:
+                names = await names_of(conn, project_id, [event.source.stream_id])
+            entry = HistoryEntry(
+                recorded.position,
+                timestamp(recorded.recorded_at),
+                type_of(recorded.topic),
+                stream_id,
+                msgspec.Raw(people.get(recorded.actor_id or 0, b"null")),
+                recorded.key_id,
+                recorded.correlation_id,
+                before.number or None,
+                after.number,
+                changes(before, event, after, names),
+            )
+            told.add(recorded.position, msgspec.json.encode(entry))
+    return counted[0] if counted else 0, told.all
+
+
+class _Newest:
+    """JSON by position, of which the newest that fit into ``max_bytes`` are kept, at least one.
+
+    What an event changes may be far larger than the event: a revert to another set of files names them all.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._room = max_bytes
+        self._kept: dict[int, bytes] = {}
+        self._lowest = 0  # what is older would leave a gap
+
+    def add(self, position: int, json: bytes) -> None:
+        if position < self._lowest:
+            return
+        self._kept[position] = json
+        self._room -= len(json)
+        while self._room < 0 and len(self._kept) > 1:
+            oldest = min(self._kept)
+            self._room += len(self._kept.pop(oldest))
+            self._lowest = oldest
+
+    @property
+    def all(self) -> list[bytes]:
+        """The newest first."""
+        return [self._kept[position] for position in sorted(self._kept, reverse=True)]
+
+
+async def people_of(conn: Connection, ids: Collection[int]) -> dict[int, bytes]:
+    """Users by id as answers show them; erased ones are not there."""
+    if not ids:
+        return {}
+    rows = await (await conn.execute(PEOPLE, (list(ids),), binary=True)).fetchall()
+    return {row[0]: author(row) for row in rows}
+
+
+async def names_of(conn: Connection, project_id: int, streams: Sequence[UUID]) -> dict[UUID, str]:
+    """The names of streams of the project."""
+    return dict(await (await conn.execute(NAMES, (list(streams), project_id), binary=True)).fetchall())
+
+
+async def lines(conn: Connection, stream_id: UUID, numbers: Collection[int]) -> dict[int, VersionLine]:
+    """Versions by number, with author and time."""
+    cursor = await conn.execute(LINES, (stream_id, list(numbers)), binary=True)
+    return {row[0]: line_of(row) for row in await cursor.fetchall()}
+
+
+async def archived(
+    conn: Connection, project_id: int, kind: str, *, limit: int, offset: int, with_body: bool
+) -> tuple[int, list[ArchivedRow]]:
+    """How many archived lives there are, and a page of them, the last archived first."""
+    params: dict[str, Any] = {"project": project_id, "kind": kind}
+    counted = await (await conn.execute(COUNT_ARCHIVED, params)).fetchone()
+    params |= {"limit": limit, "offset": offset, "body": with_body, "max_bytes": sizes.MAX_ANSWER}
+    rows = await (await conn.execute(ARCHIVED, params, binary=True)).fetchall()
+    people = await people_of(conn, {row[20] for row in rows if row[20] is not None})
+    found = [
+        ArchivedRow(row_of(row[:19]), timestamp(row[19]), people.get(row[20] or 0, b"null"), row[21])
+        for row in rows
+    ]
+    return counted[0] if counted else 0, found

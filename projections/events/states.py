@@ -1,0 +1,56 @@
+"""The states that a stream went through, folded from the log in batches, so that a long one does not fill the memory."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from typing import TypeVar
+from uuid import UUID
+
+from domain.events import Event
+from domain.prompts import Prompt
+from domain.skills import Skill
+from domain.versioned import Versioned, VersionEvent
+from store.log.log import Recorded, read_stream
+from store.log.mapper import decode
+from store.postgres.connection import Connection
+
+A = TypeVar("A", bound=Versioned)
+
+AGGREGATES: Mapping[str, type[Skill] | type[Prompt]] = {Skill.KIND: Skill, Prompt.KIND: Prompt}
+BATCH = 500
+
+
+async def walk(
+    conn: Connection, cls: type[A], stream_id: UUID, *, upto: int | None = None
+) -> AsyncGenerator[tuple[Recorded, Event, A, A], None]:
+    """Each event with the state before and after it, up to the stream version ``upto``. The states must not be changed."""
+    state = cls(id=stream_id)
+    while upto is None or state.version < upto:
+        limit = BATCH if upto is None else min(BATCH, upto - state.version)
+        batch = await read_stream(conn, stream_id, after=state.version, limit=limit)
+        for recorded in batch:
+            event = decode(recorded.topic, recorded.state)
+            before, state = state, state.fork()
+            state.evolve(event)
+            yield recorded, event, before, state
+        if len(batch) < limit:
+            return
+
+
+async def events_between(conn: Connection, stream_id: UUID, after: int, upto: int) -> AsyncIterator[Event]:
+    """The events with stream versions above ``after``, up to ``upto``."""
+    while after < upto:
+        batch = await read_stream(conn, stream_id, after=after, limit=min(BATCH, upto - after))
+        for recorded in batch:
+            yield decode(recorded.topic, recorded.state)
+        if not batch:
+            return
+        after = batch[-1].stream_version
+
+
+async def at_number(conn: Connection, cls: type[A], stream_id: UUID, number: int) -> A:
+    """The state in which a version was published. Raises LookupError for a number that the stream does not have."""
+    async with aclosing(walk(conn, cls, stream_id)) as steps:
+        async for _, event, _, state in steps:
+            if isinstance(event, VersionEvent) and event.number == number:
+                return state
+    raise LookupError(f"{stream_id} has no version {number}")

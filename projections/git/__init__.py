@@ -1,0 +1,1 @@
+"""The skills of a project as a git repository."""

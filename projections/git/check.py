@@ -1,0 +1,122 @@
+"""Are the commits of all projects what the log gives? Each is made once more and compared with what is stored.
+
+A batch of events is in memory at a time. Reads only: what is stored after the check began is not looked at.
+"""
+
+import zlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from domain.formats import git
+from projections.git.history import (
+    BATCH,
+    Blobs,
+    Line,
+    NotRendered,
+    Object,
+    State,
+    attributes_since,
+    blobs_of,
+    changes_after,
+    read_tree,
+)
+from projections.read import contents
+from store.postgres.connection import Connection
+
+SELECT_REPOSITORIES = "SELECT project_id, position, sequence FROM git_repositories ORDER BY project_id"
+
+# git_repositories_pkey
+SELECT_SEQUENCE = "SELECT sequence FROM git_repositories WHERE project_id = %s"
+
+# git_commits_pkey
+SELECT_COMMITS = """
+SELECT sequence, position, seconds, oid, tree, skills, objects FROM git_commits
+WHERE project_id = %s AND sequence BETWEEN %s AND %s
+"""
+
+# git_objects_pkey
+SELECT_OBJECTS = """
+SELECT oid, kind, size, packed, base, start, content, executable FROM git_objects
+WHERE project_id = %s AND oid = ANY(%s)
+"""
+
+
+async def differences(conn: Connection, limit: int) -> tuple[str, ...]:
+    """Up to ``limit`` sentences on what differs."""
+    found: list[str] = []
+    for project_id, position, sequence in await (await conn.execute(SELECT_REPOSITORIES)).fetchall():
+        its: list[str] = []
+        try:
+            async for difference in _of_project(conn, project_id, position, sequence):
+                its.append(f"project {project_id}: {difference}")
+                if len(found) + len(its) >= limit:
+                    break
+        except (NotRendered, KeyError) as error:
+            its.append(f"project {project_id}: nobody can tell: {error!r}")
+        # A replay that found the read models wrong drops the repositories meanwhile: they are made anew.
+        if its and await _still_has(conn, project_id, sequence):
+            found += its
+    return tuple(found[:limit])
+
+
+async def _still_has(conn: Connection, project_id: int, sequence: int) -> bool:
+    row = await (await conn.execute(SELECT_SEQUENCE, (project_id,))).fetchone()
+    return row is not None and row[0] >= sequence
+
+
+async def _of_project(conn: Connection, project_id: int, until: int, sequence: int) -> AsyncIterator[str]:
+    line = Line(project_id, State(0, -1, None, None, until, await attributes_since(conn)), b"", 0, {})
+    line.begin()
+    after, more = 0, True
+    while more:
+        changes = await changes_after(conn, project_id, after, until)
+        # Not by the blobs that are stored: those are looked at, too.
+        blobs = await blobs_of(conn, changes, Blobs({}, {}, []))
+        for change in changes:
+            line.commit(change, blobs)
+        async for difference in _of_batch(conn, project_id, line, blobs.new):
+            yield difference
+        line.forget()
+        more = len(changes) == BATCH
+        after = changes[-1].position if changes else until
+    if line.sequence != sequence:
+        yield f"its last commit is {sequence}, and the log gives {line.sequence}"
+
+
+async def _of_batch(
+    conn: Connection, project_id: int, line: Line, blobs: Sequence[Object]
+) -> AsyncIterator[str]:
+    asked = (project_id, line.commits[0].sequence, line.commits[-1].sequence) if line.commits else None
+    if asked is not None:
+        rows = await (await conn.execute(SELECT_COMMITS, asked, binary=True)).fetchall()
+        stored = {row[0]: row for row in rows}
+        for one in line.commits:
+            if stored.get(one.sequence) != (
+                one.sequence, one.position, one.seconds, one.oid, one.tree, one.skills, one.objects
+            ):  # fmt: skip
+                yield f"commit {one.sequence} is not {one.oid.hex()} of position {one.position}"
+    objects = {one.oid: one for one in (*line.objects, *blobs)}
+    kept = await (await conn.execute(SELECT_OBJECTS, (project_id, list(objects)), binary=True)).fetchall()
+    for row in kept:
+        if not await _is_right(conn, project_id, objects.pop(row[0]), row):
+            yield f"object {row[0].hex()} has other bytes"
+    for oid in objects:
+        yield f"object {oid.hex()} lacks"
+
+
+async def _is_right(conn: Connection, project_id: int, one: Object, row: tuple[Any, ...]) -> bool:
+    _, kind, size, packed, base, start, content, executable = row
+    if kind != one.kind:
+        return False
+    if packed is None:
+        if (start, content) == (one.start, one.content):
+            return bool(size == one.size and executable == one.executable)
+        # The same bytes may come from elsewhere: a file may be a copy of a SKILL.md.
+        data = (await contents.read(conn, [content])).get(content)
+        return data is not None and git.oid_of(kind, start, data) == one.oid
+    try:
+        own = git.decompress(packed)
+        whole = own if base is None else (await read_tree(conn, project_id, one.oid))[0]
+    except (zlib.error, ValueError, IndexError):
+        return False
+    return len(own) == size and git.oid_of(kind, whole) == one.oid

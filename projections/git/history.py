@@ -1,0 +1,565 @@
+"""The commits of a project: one for each event that changes what can be installed, made when somebody asks for them.
+
+A function of the log alone, so that the same log has the same commits everywhere: dropped, they come back with the same ids.
+The tables ``git_repositories``, ``git_commits`` and ``git_objects`` are only ever extended.
+"""
+
+import asyncio
+import logging
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from domain.formats import git, marketplace
+from domain.formats.git import BLOB, COMMIT, FILE, FOLDER, TREE, Leaf, TreeEntry
+from domain.skills import FileRef
+from projections.read import contents
+from projections.read.packages import SKILL_MD
+from projections.read.skills import read_package
+from store.postgres.connection import Connection
+from store.postgres.pool import Pool
+
+ARCHIVED = "skill.archived"
+TOPICS = [
+    "skill.created",
+    "skill.published",
+    "skill.file_added",
+    "skill.file_renamed",
+    "skill.file_removed",
+    ARCHIVED,
+    "skill.restored",
+]
+
+BATCH = 200  # events of one transaction
+READ_AT_ONCE = 16 * 2**20  # bytes of contents in memory at a time
+TOLD = 5  # paths in one line of the log
+MAX_DEPTH = 50  # deltas to apply for one tree, as git itself has it
+
+# With the project in the lower bits; the classes of the other locks are small numbers.
+LOCK = "SELECT pg_advisory_xact_lock(%s)"
+LOCK_CLASS = 0x6769 << 48
+
+# git_repositories_pkey, git_commits_pkey, events_of_project
+SELECT_STATE = """
+SELECT git_repositories.position, git_repositories.sequence, git_commits.oid, git_commits.skills,
+       coalesce((SELECT max(position) FROM events WHERE project_id = asked.id), 0)
+FROM (SELECT %s::bigint AS id) AS asked
+LEFT JOIN git_repositories ON project_id = asked.id
+LEFT JOIN git_commits ON git_commits.project_id = asked.id AND git_commits.sequence = git_repositories.sequence
+"""
+
+# events_of_project, artifacts_pkey, versions_by_position, versions_pkey, contents_pkey
+SELECT_CHANGES = f"""
+SELECT event.position, topic, recorded_at, actor_id, artifacts.name, version.number, package.bytes, version.body,
+       octet_length(body.bytes), manifest.bytes, manifest_before.bytes
+FROM (
+    SELECT * FROM events
+    WHERE project_id = %s AND position > %s AND position <= %s AND topic = ANY(%s) ORDER BY position LIMIT {BATCH}
+) AS event
+JOIN artifacts ON artifacts.stream_id = event.stream_id
+LEFT JOIN LATERAL (
+    SELECT * FROM versions
+    WHERE stream_id = event.stream_id AND versions.position <= event.position
+    ORDER BY versions.position DESC LIMIT 1
+) AS version ON topic <> '{ARCHIVED}'
+LEFT JOIN versions AS before ON before.stream_id = version.stream_id AND before.number = version.number - 1
+LEFT JOIN contents AS package ON package.digest = version.package
+LEFT JOIN contents AS body ON body.digest = version.body
+LEFT JOIN contents AS manifest ON manifest.digest = version.manifest
+LEFT JOIN contents AS manifest_before ON manifest_before.digest = before.manifest
+ORDER BY event.position
+"""
+
+# git_objects_of_content
+SELECT_KNOWN = """
+SELECT content, oid, executable FROM git_objects WHERE project_id = %s AND start = '' AND content = ANY(%s)
+"""
+
+# git_objects_pkey
+SELECT_CHAIN = """
+WITH RECURSIVE chain AS (
+    SELECT oid, base, packed FROM git_objects WHERE project_id = %(project)s AND oid = %(oid)s
+    UNION ALL
+    SELECT older.oid, older.base, older.packed FROM chain
+    JOIN git_objects AS older ON older.project_id = %(project)s AND older.oid = chain.base
+)
+SELECT packed FROM chain
+"""
+
+# git_objects_pkey
+SELECT_DEPTHS = "SELECT oid, depth FROM git_objects WHERE project_id = %s AND oid = ANY(%s)"
+
+INSERT_OBJECTS = """
+INSERT INTO git_objects (project_id, oid, kind, size, packed, base, depth, start, content, executable)
+SELECT %s, * FROM unnest(%s::bytea[], %s::smallint[], %s::int[], %s::bytea[], %s::bytea[], %s::smallint[], %s::bytea[],
+                         %s::bytea[], %s::bool[])
+ON CONFLICT DO NOTHING
+"""
+
+INSERT_COMMITS = """
+INSERT INTO git_commits (project_id, sequence, position, seconds, oid, tree, skills, objects)
+SELECT %s, * FROM unnest(%s::int[], %s::bigint[], %s::bigint[], %s::bytea[], %s::bytea[], %s::bytea[], %s::bytea[])
+"""
+
+UPSERT_STATE = """
+INSERT INTO git_repositories (project_id, position, sequence) VALUES (%s, %s, %s)
+ON CONFLICT (project_id) DO UPDATE SET position = excluded.position, sequence = excluded.sequence
+"""
+
+# Of an older release, commits before this position stay without the file of attributes, so that they keep their ids. The
+# table is no part of what FORGET drops.
+SELECT_SINCE = "SELECT since FROM git_attributes"
+
+FORGET = "TRUNCATE git_repositories, git_commits, git_objects"
+
+logger = logging.getLogger(__name__)
+
+manifest_decoder = msgspec.json.Decoder(tuple[FileRef, ...])
+
+
+class NotRendered(Exception):
+    """A version has no SKILL.md yet: it was written before those were stored; replay the read models."""
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One event as a commit needs it. ``number`` and what follows are None for an archive; digests are raw bytes."""
+
+    position: int
+    topic: str
+    recorded_at: datetime
+    actor_id: int | None
+    name: str
+    number: int | None
+    head: bytes
+    body: bytes
+    body_size: int
+    files: tuple[FileRef, ...]
+    files_before: tuple[FileRef, ...]
+
+
+class Object(msgspec.Struct, frozen=True):
+    """A row of ``git_objects``."""
+
+    oid: bytes
+    kind: int
+    size: int
+    packed: bytes | None = None
+    base: bytes | None = None
+    depth: int = 0
+    start: bytes | None = None
+    content: bytes | None = None
+    executable: bool = False
+
+
+class GitCommit(msgspec.Struct, frozen=True):
+    """A row of ``git_commits``."""
+
+    sequence: int
+    position: int
+    seconds: int
+    oid: bytes
+    tree: bytes
+    skills: bytes | None
+    objects: bytes
+
+
+class State(msgspec.Struct, frozen=True):
+    """How far the commits go (``sequence`` -1: there is none), and how far the log of the project does.
+
+    Commits of positions from ``since`` on have git's attributes at the root, and no others.
+    """
+
+    position: int
+    sequence: int
+    head: bytes | None
+    skills: bytes | None
+    until: int
+    since: int = 0
+
+    @property
+    def complete(self) -> bool:
+        return self.head is not None and self.position >= self.until
+
+
+class Histories:
+    """The repositories of all projects. One process works on a project, and one task of this process asks for it."""
+
+    def __init__(self, pool: Pool, left_out: Callable[[int], None] = lambda count: None) -> None:
+        """``left_out`` takes how many files new commits lack, because git cannot hold them."""
+        self._pool = pool
+        self._left_out = left_out
+        self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+
+    async def head(self, project_id: int) -> bytes:
+        """The id of the last commit, when there is one for everything that is in the log now."""
+        async with self._pool.connection() as conn:
+            state = await read_state(conn, project_id)
+        if state.head is not None and state.complete:
+            return state.head
+        lock = self._locks.setdefault(project_id, asyncio.Lock())
+        async with lock:
+            return await bring_forward(self._pool, project_id, self._left_out)
+
+
+async def bring_forward(
+    pool: Pool, project_id: int, left_out: Callable[[int], None] = lambda count: None
+) -> bytes:
+    """Make the commits that are missing, a transaction a batch; return the id of the last one."""
+    while True:
+        async with pool.connection() as conn, conn.transaction():
+            await conn.execute(LOCK, (LOCK_CLASS | project_id,))
+            # Behind the lock, so with all that others have done.
+            state = await read_state(conn, project_id)
+            if state.head is not None and state.complete:
+                return state.head
+            left_out(await _extend(conn, project_id, state))
+
+
+async def forget(conn: Connection) -> None:
+    """Drop the repositories of all projects; they are made again when they are asked for, with the same ids."""
+    await conn.execute(FORGET)
+
+
+async def read_state(conn: Connection, project_id: int) -> State:
+    row = await (await conn.execute(SELECT_STATE, (project_id,), binary=True)).fetchone()
+    assert row is not None
+    position, sequence, head, skills, until = row
+    if head is None:
+        return State(0, -1, None, None, until)
+    return State(position, sequence, head, skills, until)
+
+
+async def attributes_since(conn: Connection) -> int:
+    row = await (await conn.execute(SELECT_SINCE)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def read_tree(conn: Connection, project_id: int, oid: bytes) -> tuple[bytes, int]:
+    """The bytes of a tree, and by how many deltas they are stored."""
+    params = {"project": project_id, "oid": oid}
+    rows = await (await conn.execute(SELECT_CHAIN, params, binary=True)).fetchall()
+    *deltas, whole = (git.decompress(row[0]) for row in rows)
+    for instructions in reversed(deltas):
+        whole = git.patch(whole, instructions)
+    return whole, len(deltas)
+
+
+async def _extend(conn: Connection, project_id: int, state: State) -> int:
+    """Make the next commits; how many files they lack."""
+    changes = await changes_after(conn, project_id, state.position, state.until)
+    blobs = await blobs_of(conn, changes, await _known_of(conn, project_id, changes))
+    trees = (await read_tree(conn, project_id, state.skills)) if state.skills else (b"", 0)
+    state = msgspec.structs.replace(state, since=await attributes_since(conn))
+    line = await asyncio.to_thread(_commit_all, project_id, state, trees, changes, blobs, {})
+    if line.left_out:
+        paths = ", ".join(line.left_out[:TOLD])
+        logger.warning(
+            "%d files are left out of the git repository of project %d: %s",
+            len(line.left_out), project_id, paths,
+        )  # fmt: skip
+    again = await _depths_of(conn, project_id, {commit.skills for commit in line.commits} - {None})
+    if again:
+        # Some trees were there before, as after a restore: what builds on them counts from their real depth.
+        line = await asyncio.to_thread(_commit_all, project_id, state, trees, changes, blobs, again)
+    await _insert(conn, INSERT_OBJECTS, project_id, [msgspec.structs.astuple(one) for one in line.objects])
+    await _insert(conn, INSERT_COMMITS, project_id, [msgspec.structs.astuple(one) for one in line.commits])
+    position = changes[-1].position if len(changes) == BATCH else state.until
+    await conn.execute(UPSERT_STATE, (project_id, position, line.sequence))
+    return len(line.left_out)
+
+
+async def _depths_of(conn: Connection, project_id: int, oids: Collection[bytes | None]) -> dict[bytes, int]:
+    """By how many deltas those are stored that are stored already."""
+    rows = await (await conn.execute(SELECT_DEPTHS, (project_id, list(oids)), binary=True)).fetchall()
+    return dict(rows)
+
+
+async def _insert(conn: Connection, sql: str, project_id: int, rows: Sequence[tuple[Any, ...]]) -> None:
+    if rows:
+        await conn.execute(sql, (project_id, *map(list, zip(*rows, strict=True))))
+
+
+async def changes_after(conn: Connection, project_id: int, after: int, until: int) -> list[Change]:
+    """The next ``BATCH`` changes, up to position ``until``. Raises NotRendered."""
+    cursor = await conn.execute(SELECT_CHANGES, (project_id, after, until, TOPICS), binary=True)
+    return [_change_of(row) for row in await cursor.fetchall()]
+
+
+def _change_of(row: tuple[Any, ...]) -> Change:
+    position, topic, recorded_at, actor_id, name, number, package, body, body_size, files, before = row
+    if number is None:
+        return Change(position, topic, recorded_at, actor_id, name, None, b"", b"", 0, (), ())
+    if package is None:
+        raise NotRendered(f"version {number} of the skill {name}")
+    _, head = read_package(package)
+    manifests = (manifest_decoder.decode(part) if part else () for part in (files, before))
+    return Change(position, topic, recorded_at, actor_id, name, number, head, body, body_size, *manifests)
+
+
+class Blobs(msgspec.Struct, frozen=True):
+    """Blobs by the SHA-256 of a file's content, and of each SKILL.md by the position of its event."""
+
+    files: dict[bytes, Leaf]
+    skills: dict[int, bytes]
+    new: list[Object]
+
+
+async def _known_of(conn: Connection, project_id: int, changes: Sequence[Change]) -> Blobs:
+    """The blobs of files that are stored already."""
+    cursor = await conn.execute(SELECT_KNOWN, (project_id, list(_files_of(changes))), binary=True)
+    return Blobs({row[0]: Leaf(row[1], row[2]) for row in await cursor.fetchall()}, {}, [])
+
+
+def _files_of(changes: Sequence[Change]) -> dict[bytes, int]:
+    """Digests and sizes."""
+    return {ref.ref.digest: ref.size for change in changes for ref in (*change.files, *change.files_before)}
+
+
+async def blobs_of(conn: Connection, changes: Sequence[Change], blobs: Blobs) -> Blobs:
+    """Add to ``blobs`` what is not known yet, read a part at a time; nothing of it is kept but ids."""
+    refs = _files_of(changes)
+    missing = {digest: size for digest, size in refs.items() if digest not in blobs.files}
+    for part in parts(missing.items()):
+        data = await contents.read(conn, part)
+        blobs.new.extend(await asyncio.to_thread(_file_blobs, data))
+    for one in blobs.new:
+        assert one.content is not None
+        blobs.files[one.content] = Leaf(one.oid, one.executable)
+    rendered = [change for change in changes if change.number is not None]
+    bodies = {change.body: change.body_size for change in rendered}
+    for part in parts(bodies.items()):
+        data = await contents.read(conn, part)
+        these = [change for change in rendered if change.body in data]
+        made = await asyncio.to_thread(_skill_blobs, these, data)
+        blobs.new.extend(made)
+        blobs.skills.update((change.position, one.oid) for change, one in zip(these, made, strict=True))
+    return blobs
+
+
+def parts(sizes: Iterable[tuple[bytes, int]], limit: int = READ_AT_ONCE) -> Iterable[list[bytes]]:
+    """Keys in groups that come to no more than ``limit`` bytes together; a larger one stands alone."""
+    part: list[bytes] = []
+    total = 0
+    for key, size in sizes:
+        if part and total + size > limit:
+            yield part
+            part, total = [], 0
+        part.append(key)
+        total += size
+    if part:
+        yield part
+
+
+def _file_blobs(data: Mapping[bytes, bytes]) -> list[Object]:
+    return [
+        Object(
+            git.oid_of(BLOB, content),
+            BLOB,
+            len(content),
+            start=b"",
+            content=digest,
+            executable=git.is_executable(content),
+        )
+        for digest, content in data.items()
+    ]
+
+
+def _skill_blobs(changes: Sequence[Change], data: Mapping[bytes, bytes]) -> list[Object]:
+    return [
+        Object(
+            git.oid_of(BLOB, change.head, data[change.body]),
+            BLOB,
+            len(change.head) + len(data[change.body]),
+            start=change.head,
+            content=change.body,
+        )
+        for change in changes
+    ]
+
+
+def _commit_all(
+    project_id: int,
+    state: State,
+    trees: tuple[bytes, int],
+    changes: Sequence[Change],
+    blobs: Blobs,
+    depths: Mapping[bytes, int],
+) -> "Line":
+    line = Line(project_id, state, *trees, depths)
+    line.objects.extend(blobs.new)
+    if state.head is None:
+        line.begin()
+    for change in changes:
+        line.commit(change, blobs)
+    return line
+
+
+class Line:
+    """The commits of one project, one after the other; ``objects`` and ``commits`` are the rows that they bring.
+
+    ``depths`` tells of trees of all skills that are stored already by how many deltas they are.
+    """
+
+    def __init__(
+        self, project_id: int, state: State, tree: bytes, depth: int, depths: Mapping[bytes, int]
+    ) -> None:
+        self._project_id = project_id
+        self.sequence = state.sequence
+        self._head = state.head
+        self._since = state.since
+        # Paths with the names of their skills, as far as commits of this line lack them.
+        self.left_out: list[str] = []
+        self.objects: list[Object] = []
+        self.commits: list[GitCommit] = []
+        # The tree of all skills: its entries by their order, its id, its bytes, and by how many deltas it is stored.
+        self._entries = {entry.order: entry for entry in git.decode_tree(tree)}
+        self._order = sorted(self._entries)
+        self._skills = state.skills
+        self._tree = tree
+        self._depth = depth
+        self._depths = dict(depths)
+        self._marketplace = self._whole(BLOB, marketplace.marketplace(project_id))
+        self._attributes = self._whole(BLOB, marketplace.ATTRIBUTES)
+
+    def begin(self) -> None:
+        """The first commit, with a marketplace and no skill."""
+        self._append([self._marketplace], 0, 0, marketplace.who(None), marketplace.first_message())
+
+    def commit(self, change: Change, blobs: Blobs) -> None:
+        """What the event did to the tree."""
+        new: list[Object] = []
+        others: list[bytes] = []
+        left_out: list[str] = []
+        if change.number is None:
+            self._remove(change.name)
+        else:
+            holds = self._rule(change)
+            held = {file.path: file for file in change.files if holds(file.path)}
+            left_out = [file.path for file in change.files if file.path not in held]
+            self.left_out += [f"{change.name}/{path}" for path in left_out]
+            leaves = {path: blobs.files[file.ref.digest] for path, file in held.items()}
+            oid = blobs.skills[change.position]
+            folders = git.folders({SKILL_MD: Leaf(oid, False), **leaves})
+            before = self._objects_before(change, blobs)
+            new = [self._whole(TREE, data) for tree, data in folders.items() if tree not in before]
+            others = [oid, *(leaf.oid for leaf in leaves.values() if leaf.oid not in before)]
+            self._put(change.name, list(folders)[-1])
+        message = marketplace.message(
+            change.topic, change.name, change.number, self.sequence + 1, change.position, left_out
+        )
+        # Whole seconds, and never below those of a commit before.
+        seconds = int(change.recorded_at.timestamp())
+        who = marketplace.who(change.actor_id)
+        self._append(new, change.position, seconds, who, message, others)
+
+    def forget(self) -> None:
+        """Go on without the rows so far."""
+        self.objects, self.commits, self._depths = [], [], {}
+
+    def _rule(self, change: Change) -> Callable[[str], bool]:
+        return git.holds if change.position >= self._since else git.held_before
+
+    def _objects_before(self, change: Change, blobs: Blobs) -> set[bytes]:
+        """What the version before had in its folders: no reader of the commit before needs it again."""
+        if change.topic in ("skill.created", "skill.restored"):
+            return set()
+        holds = self._rule(change)
+        if any(holds(file.path) != git.held_before(file.path) for file in change.files_before):
+            # It may be from before the rule, and have had more; to list again what is there is no harm.
+            return set()
+        leaves = {file.path: blobs.files[file.ref.digest] for file in change.files_before if holds(file.path)}
+        return {*git.folders(leaves), *(leaf.oid for leaf in leaves.values())}
+
+    def _put(self, name: str, tree: bytes) -> None:
+        entry = TreeEntry(FOLDER, name.encode(), tree)
+        at = bisect_left(self._order, entry.order)
+        old = self._entries.get(entry.order)
+        if old is None:
+            self._order.insert(at, entry.order)
+        self._entries[entry.order] = entry
+        self._change(at, entry.encoded, old.encoded if old else b"")
+
+    def _remove(self, name: str) -> None:
+        order = TreeEntry(FOLDER, name.encode(), b"").order
+        at = bisect_left(self._order, order)
+        del self._order[at]
+        self._change(at, b"", self._entries.pop(order).encoded)
+
+    def _change(self, at: int, new: bytes, old: bytes) -> None:
+        """The tree of all skills with one entry changed, stored as its difference from the one before."""
+        before = sum(len(self._entries[order].encoded) for order in self._order[:at])
+        after = len(self._tree) - before - len(old)
+        tree = self._tree[:before] + new + self._tree[before + len(old) :]
+        if not tree:
+            self._skills, self._tree, self._depth = None, b"", 0
+            return
+        oid = git.oid_of(TREE, tree)
+        if oid in self._depths:
+            self._depth = self._depths[oid]
+        elif self._skills is None or self._depth >= MAX_DEPTH:
+            self.objects.append(self._whole(TREE, tree))
+            self._depth = 0
+        else:
+            instructions = git.delta(self._tree, tree, before, after)
+            self._depth += 1
+            self.objects.append(
+                Object(
+                    oid,
+                    TREE,
+                    len(instructions),
+                    git.compress(instructions, git.KEPT),
+                    self._skills,
+                    self._depth,
+                )
+            )
+        self._skills, self._tree = oid, tree
+        self._depths[oid] = self._depth
+
+    def _append(
+        self,
+        new: list[Object],
+        position: int,
+        seconds: int,
+        who: str,
+        message: str,
+        others: Sequence[bytes] = (),
+    ) -> None:
+        self.sequence += 1
+        plugin = self._whole(BLOB, marketplace.plugin(self._project_id, self.sequence))
+        files = [
+            TreeEntry(FILE, marketplace.MARKETPLACE.encode(), self._marketplace.oid),
+            TreeEntry(FILE, marketplace.PLUGIN.encode(), plugin.oid),
+        ]
+        folder = self._whole(TREE, git.encode_tree(files))
+        top = [TreeEntry(FOLDER, marketplace.FOLDER.encode(), folder.oid)]
+        if self._skills is not None:
+            top.append(TreeEntry(FOLDER, marketplace.SKILLS.encode(), self._skills))
+        attributes = [self._attributes] if position >= self._since else []
+        top += [TreeEntry(FILE, marketplace.ATTRIBUTES_FILE.encode(), one.oid) for one in attributes]
+        root = self._whole(TREE, git.encode_tree(top))
+        commit = self._whole(COMMIT, git.encode_commit(root.oid, self._head, who, seconds, message))
+        own = [commit, root, folder, plugin, *attributes]
+        self.objects += [*own, *new]
+        self._head = commit.oid
+        skills = [self._skills] if self._skills is not None else []
+        ids = [*(one.oid for one in own), *skills, *(one.oid for one in new), *others]
+        self.commits.append(
+            GitCommit(
+                self.sequence,
+                position,
+                seconds,
+                commit.oid,
+                root.oid,
+                self._skills,
+                b"".join(dict.fromkeys(ids)),
+            )
+        )
+
+    @staticmethod
+    def _whole(kind: int, data: bytes) -> Object:
+        return Object(git.oid_of(kind, data), kind, len(data), git.compress(data, git.KEPT))

@@ -1,0 +1,1 @@
+"""Queries over the read models, now and at any position, and the JSON that answers them."""

@@ -1,0 +1,182 @@
+"""What an installer finds at a well-known address: the skills of a project, each with its artifact, digests and files.
+
+By the RFC of Agent Skills discovery, in two shapes: 0.2.0 names one artifact a skill and its digest, 0.1.0 lists the files
+of a skill, which are fetched one by one. Older installers read the files of a 0.2.0 index, too.
+"""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from projections.read.packages import SKILL_MD
+from projections.read.skills import Details, read_manifest, read_package
+from store.postgres.connection import Connection
+
+SCHEMA = "https://schemas.agentskills.io/discovery/0.2.0/schema.json"
+# Of the archives whose digests are stored: counts up when equal trees come to give other bytes.
+FORMAT = 1
+MAX_DESCRIPTION = 1024  # of UTF-16, which is what installers in JavaScript count
+
+# Installers of files put a path into an address as it is, so it holds nothing that means something there.
+PLAIN_PATH = re.compile(r"(?!.*\.\.)[!-~ ]+")
+SPECIAL = set("\\?#[]%")
+
+# events_of_project
+LAST_EVENT = "SELECT coalesce(max(position), 0) FROM events WHERE project_id = %s"
+
+# artifacts_by_name, versions_pkey, contents_pkey. A version that has no package yet gets one by the replay that follows
+# a migration; until then it cannot be named by its digest.
+ENTRIES = """
+SELECT artifacts.name, artifacts.latest_version, artifacts.latest_id, details.bytes, manifest.bytes, package.bytes
+FROM artifacts
+JOIN versions ON versions.stream_id = artifacts.stream_id AND versions.number = artifacts.latest_version
+JOIN contents AS details ON details.digest = versions.details
+JOIN contents AS package ON package.digest = versions.package
+LEFT JOIN contents AS manifest ON manifest.digest = versions.manifest
+WHERE artifacts.project_id = %s AND artifacts.kind = 'skill' AND artifacts.archived_position IS NULL
+ORDER BY artifacts.name
+"""
+
+# archive_digests_pkey
+SELECT_ARCHIVES = "SELECT tree, digest FROM archive_digests WHERE tree = ANY(%s) AND format = %s"
+INSERT_ARCHIVES = """
+INSERT INTO archive_digests (tree, format, digest)
+SELECT tree, %s, digest FROM unnest(%s::bytea[], %s::bytea[]) AS new (tree, digest)
+ON CONFLICT DO NOTHING
+"""
+
+
+class IndexEntry(msgspec.Struct, frozen=True):
+    """The latest version of an active skill. ``tree`` is its digest over all files, ``paths`` are SKILL.md and its files."""
+
+    name: str
+    number: int
+    version_id: UUID
+    description: str
+    skill_md: str
+    tree: bytes
+    paths: tuple[str, ...]
+
+    @property
+    def packed(self) -> bool:
+        """Whether its artifact is an archive: a skill of SKILL.md alone is that file."""
+        return len(self.paths) > 1
+
+
+class Skill(msgspec.Struct):
+    """A skill and its artifact: SKILL.md itself, or an archive with SKILL.md at its root."""
+
+    name: str
+    type: str
+    description: str
+    url: str
+    digest: str
+    files: list[str] | UnsetType = UNSET
+
+
+class Index(msgspec.Struct, rename={"schema": "$schema"}):
+    """All active skills of a project, by name. `url` is relative to this address, `digest` is that of the bytes there.
+
+    `files` are for installers that fetch files one by one: addresses below the skill's name, beside this index. It is
+    absent where an address cannot hold a path as it is.
+    """
+
+    schema: str
+    skills: list[Skill]
+
+
+class FileSkill(msgspec.Struct):
+    """A skill and its files, at addresses below its name, beside this index."""
+
+    name: str
+    description: str
+    files: list[str]
+
+
+class FileIndex(msgspec.Struct):
+    """The same for installers of version 0.1.0, without the skills that they cannot fetch."""
+
+    skills: list[FileSkill]
+
+
+async def last_event(conn: Connection, project_id: int) -> int:
+    """The position of the last event of a project: while it stays, so does the index."""
+    row = await (await conn.execute(LAST_EVENT, (project_id,))).fetchone()
+    return row[0] if row else 0
+
+
+async def entries(conn: Connection, project_id: int) -> list[IndexEntry]:
+    """The skills of a project, by name."""
+    rows = await (await conn.execute(ENTRIES, (project_id,), binary=True)).fetchall()
+    return [_entry(*row) for row in rows]
+
+
+def _entry(
+    name: str, number: int, version_id: UUID, details: bytes, manifest: bytes | None, package: bytes
+) -> IndexEntry:
+    summary, _ = read_package(package)
+    return IndexEntry(
+        name=name,
+        number=number,
+        version_id=version_id,
+        description=msgspec.json.decode(details, type=Details).description,
+        skill_md=summary.skill_md.sha256,
+        tree=bytes.fromhex(summary.digest.removeprefix("sha256:")),
+        paths=(SKILL_MD, *sorted(read_manifest(manifest or b"[]"))),
+    )
+
+
+async def archive_digests(conn: Connection, trees: Collection[bytes]) -> dict[bytes, bytes]:
+    """The SHA-256 of archives by the tree that is in them, as far as it is known."""
+    rows = await (await conn.execute(SELECT_ARCHIVES, (list(trees), FORMAT), binary=True)).fetchall()
+    return {bytes(tree): bytes(digest) for tree, digest in rows}
+
+
+async def keep_archive_digests(conn: Connection, digests: Mapping[bytes, bytes]) -> None:
+    """Remember them: the archive of a tree never changes."""
+    await conn.execute(INSERT_ARCHIVES, (FORMAT, list(digests), list(digests.values())))
+
+
+def index(found: Sequence[IndexEntry], archives: Mapping[bytes, bytes]) -> bytes:
+    """The index of 0.2.0. An archived skill whose archive's digest is not given is left out."""
+    listed = [_skill(one, archives) for one in found if not one.packed or one.tree in archives]
+    return msgspec.json.encode(Index(SCHEMA, listed))
+
+
+def file_index(found: Sequence[IndexEntry]) -> bytes:
+    """The index of 0.1.0: a skill with a file that cannot be fetched is left out, so that none is installed in part."""
+    listed = [
+        FileSkill(one.name, one.description, list(one.paths))
+        for one in found
+        if all(map(is_plain, one.paths))
+    ]
+    return msgspec.json.encode(FileIndex(listed))
+
+
+def _skill(one: IndexEntry, archives: Mapping[bytes, bytes]) -> Skill:
+    # A version is named by its id: another one that is published between two requests does not fit the digest.
+    picked = f"?version_id={one.version_id}"
+    return Skill(
+        name=one.name,
+        type="archive" if one.packed else "skill-md",
+        description=cut(one.description),
+        url=f"{one.name}.zip{picked}" if one.packed else f"{one.name}/{SKILL_MD}{picked}",
+        digest=f"sha256:{archives[one.tree].hex() if one.packed else one.skill_md}",
+        files=list(one.paths) if all(map(is_plain, one.paths)) else UNSET,
+    )
+
+
+def is_plain(path: str) -> bool:
+    """Whether an address can hold the path as it is."""
+    return PLAIN_PATH.fullmatch(path) is not None and not SPECIAL & set(path)
+
+
+def cut(description: str) -> str:
+    """As much of it as installers take: they leave a skill out whose description is longer."""
+    units = description.encode("utf-16-le")
+    if len(units) <= 2 * MAX_DESCRIPTION:
+        return description
+    return units[: 2 * MAX_DESCRIPTION].decode("utf-16-le", "ignore")

@@ -1,0 +1,291 @@
+"""Reads of the past: what a query would have found when the log ended at a position.
+
+They use the spans in which names and labels were held and the positions of versions; no event is replayed. The author of a
+version is shown as now: people are not part of the log.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from projections import sizes
+from projections.encoding import AUTHOR, JOIN_AUTHOR
+from projections.read import prompts, skills, versions
+from projections.read.versions import (
+    COLUMNS,
+    MAX_VERSION,
+    PARTS,
+    PageQuery,
+    Pick,
+    Row,
+    Version,
+    VersionLine,
+    line_of,
+    row_of,
+    version_of,
+)
+from projections.sizes import fitting, size_of
+from projections.write.artifacts import search_fold
+from projections.write.labels import Label, label_of
+from store.postgres.connection import Connection
+
+# events_pkey; positions have no gaps and times never run backwards, so halving finds the place.
+POSITION_AT = """
+WITH RECURSIVE search (low, high) AS (
+    SELECT 0::bigint, coalesce(max(position), 0) FROM events
+    UNION ALL
+    SELECT CASE WHEN events.recorded_at <= %(instant)s THEN middle ELSE low END,
+           CASE WHEN events.recorded_at <= %(instant)s THEN high ELSE middle - 1 END
+    FROM (SELECT low, high, (low + high + 1) / 2 AS middle FROM search WHERE low < high) AS step
+    JOIN events ON events.position = middle
+)
+SELECT low FROM search WHERE low >= high
+"""
+
+# name_spans_of_name
+HELD = """
+SELECT stream_id, name FROM name_spans
+WHERE project_id = %(project)s AND kind = %(kind)s AND name = %(name)s
+  AND since_position <= %(at)s AND (until_position IS NULL OR until_position > %(at)s)
+"""
+
+# versions_id, name_spans_pkey
+NAME_OF_ID = """
+SELECT spans.name FROM versions JOIN name_spans AS spans ON spans.stream_id = versions.stream_id
+WHERE versions.id = %(id)s AND versions.position <= %(at)s
+  AND spans.project_id = %(project)s AND spans.kind = %(kind)s
+  AND since_position <= %(at)s AND (until_position IS NULL OR until_position > %(at)s)
+"""
+
+# name_spans_of_project; % is the similarity operator of pg_trgm
+CLOSE = """
+SELECT name FROM name_spans WHERE project_id = %(project)s AND kind = %(kind)s AND name %% %(name)s
+  AND since_position <= %(at)s AND (until_position IS NULL OR until_position > %(at)s)
+ORDER BY similarity(name, %(name)s) DESC, name LIMIT 3
+"""
+
+# versions_by_position
+LATEST_THEN = """
+SELECT number FROM versions
+WHERE versions.stream_id = {stream} AND versions.position <= %(at)s ORDER BY position DESC LIMIT 1
+"""
+
+# labels_pkey
+LABELS_THEN = """CASE WHEN artifacts.kind = 'prompt' THEN ARRAY(
+    SELECT labels.name FROM labels
+    WHERE labels.stream_id = versions.stream_id AND labels.number = versions.number
+      AND since_position <= %(at)s AND (until_position IS NULL OR until_position > %(at)s)
+    ORDER BY labels.name) END"""
+
+BY_NAME = f"""
+SELECT artifacts.stream_id, artifacts.name, latest.number, artifacts.created_at, %(at)s::bigint,
+       versions.number, versions.id, versions.stream_version, versions.position, versions.created_at,
+       {PARTS}, {LABELS_THEN}, {AUTHOR}
+FROM ({HELD}) AS held
+JOIN artifacts ON artifacts.stream_id = held.stream_id
+CROSS JOIN LATERAL ({LATEST_THEN.format(stream="held.stream_id")}) AS latest
+LEFT JOIN labels AS wanted ON %(label)s::text IS NOT NULL
+    AND wanted.stream_id = held.stream_id AND wanted.name = %(label)s
+    AND wanted.since_position <= %(at)s AND (wanted.until_position IS NULL OR wanted.until_position > %(at)s)
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN %(label)s::text IS NOT NULL THEN wanted.number
+                ELSE coalesce(%(number)s, latest.number) END AS number
+) AS picked
+LEFT JOIN LATERAL (
+    SELECT * FROM versions
+    WHERE versions.stream_id = held.stream_id AND versions.number >= picked.number
+    ORDER BY versions.number LIMIT 1
+) AS versions ON versions.number = picked.number AND versions.number <= latest.number
+{JOIN_AUTHOR} versions.created_by
+"""
+
+# versions_pkey
+NEWEST_NUMBERS = """
+SELECT number FROM versions WHERE stream_id = %s AND position <= %s ORDER BY number DESC LIMIT 20
+"""
+
+NUMBER_OF_ID = "SELECT number FROM versions WHERE id = %s AND stream_id = %s AND position <= %s"
+
+LINES = f"""
+SELECT number, versions.id, versions.created_at, {AUTHOR}
+FROM versions {JOIN_AUTHOR} versions.created_by
+WHERE stream_id = %s AND position <= %s AND number < %s ORDER BY number DESC LIMIT %s OFFSET %s
+"""
+
+# labels_pkey
+LABELS_OF_STREAM = f"""
+SELECT labels.name, number, set_at, since_position, {AUTHOR}
+FROM labels {JOIN_AUTHOR} set_by
+WHERE stream_id = %(stream)s AND since_position <= %(at)s AND (until_position IS NULL OR until_position > %(at)s)
+ORDER BY labels.name
+"""
+
+# name_spans_of_project. A search reads the texts of all rows: the index of texts knows only the present. As there, it is
+# the latest version that is searched, also when a label picks the one that is shown.
+LIST = """
+SELECT alive.name, alive.latest_version, alive.first_at, versions.number, versions.id, versions.created_at,
+       details.bytes, outline.bytes, package.bytes, body.bytes,
+       convert_to(coalesce((
+           SELECT json_agg(json_build_object('name', labels.name, 'version', labels.number) ORDER BY labels.name)
+           FROM labels WHERE labels.stream_id = alive.stream_id
+               AND since_position <= %(at)s AND (until_position IS NULL OR until_position > %(at)s)
+       ), '[]')::text, 'UTF8'),
+       {author},
+       sought.bytes,
+       {size} AS size,
+       versions.id AS version_id
+FROM (
+    SELECT spans.stream_id, spans.kind, spans.name, artifacts.created_at AS first_at, latest.number AS latest_version
+    FROM name_spans AS spans
+    JOIN artifacts ON artifacts.stream_id = spans.stream_id
+    CROSS JOIN LATERAL ({latest}) AS latest
+    WHERE spans.project_id = %(project)s AND spans.kind = %(kind)s
+      AND since_position <= %(at)s AND (until_position IS NULL OR until_position > %(at)s)
+) AS alive
+LEFT JOIN labels AS wanted ON %(label)s::text IS NOT NULL
+    AND wanted.stream_id = alive.stream_id AND wanted.name = %(label)s
+    AND wanted.since_position <= %(at)s AND (wanted.until_position IS NULL OR wanted.until_position > %(at)s)
+JOIN versions ON versions.stream_id = alive.stream_id
+    AND versions.number = CASE WHEN %(label)s::text IS NOT NULL THEN wanted.number ELSE alive.latest_version END
+JOIN contents AS details ON details.digest = versions.details
+LEFT JOIN contents AS outline ON outline.digest = versions.outline
+LEFT JOIN contents AS package ON package.digest = versions.package
+LEFT JOIN contents AS body ON body.digest = versions.body AND %(body)s
+LEFT JOIN versions AS newest ON %(search)s
+    AND newest.stream_id = alive.stream_id AND newest.number = alive.latest_version
+LEFT JOIN contents AS sought
+    ON sought.digest = CASE WHEN alive.kind = 'prompt' THEN newest.body ELSE newest.details END
+{join_author} versions.created_by
+WHERE %(author)s::bigint IS NULL OR versions.created_by = %(author)s
+ORDER BY {order}, versions.id DESC
+"""
+
+ORDERS = {
+    "name": "alive.name",
+    "created_at": "versions.created_at",
+    "number": "versions.number",
+    "latest_version": "alive.latest_version",
+}
+LISTS = {
+    sign + field: LIST.format(
+        latest=LATEST_THEN.format(stream="spans.stream_id"),
+        author=AUTHOR,
+        join_author=JOIN_AUTHOR,
+        size=size_of("details.bytes", "outline.bytes", "package.bytes", "body.bytes"),
+        order=f"{ORDERS[column]} {direction}",
+    )
+    for field, column in COLUMNS.items()
+    for sign, direction in (("", "ASC"), ("-", "DESC"))
+}
+COUNTED = "SELECT count(*) FROM ({rows}) AS rows"
+# The columns of a list that it is ordered by have the names that ``versions.ORDERS`` gives them.
+PAGES = {
+    order: f"{fitting(f'{LISTS[order]} LIMIT %(limit)s OFFSET %(offset)s', f'{by}, version_id DESC')} ORDER BY nth"
+    for order, by in versions.ORDERS.items()
+}
+ROW_COLUMNS = (
+    19  # of a list: those that ``row_of`` takes, after which come the text that is searched and sizes
+)
+
+# What a search finds a row by, beside its name: from the details of a skill, from the body of a prompt.
+TEXTS: Mapping[str, Callable[[bytes], str]] = {"skill": skills.text_of_details, "prompt": prompts.text_of}
+
+
+async def position_at(conn: Connection, instant: datetime) -> int:
+    """The position of the last event that was recorded at or before an instant; 0 before the first."""
+    row = await (await conn.execute(POSITION_AT, {"instant": instant})).fetchone()
+    return int(row[0]) if row else 0
+
+
+class AsOfReadModel:
+    """The read models as they were when the log ended at position ``at``; see ``projections.read.models``."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    async def find(
+        self, conn: Connection, project_id: int, kind: str, name: str, pick: Pick = None
+    ) -> tuple[UUID, Version | None] | None:
+        if "\0" in name or (isinstance(pick, str) and "\0" in pick):
+            return None
+        params = {
+            "at": self.at,
+            "project": project_id,
+            "kind": kind,
+            "name": name,
+            "number": pick if isinstance(pick, int) else None,
+            "label": pick if isinstance(pick, str) else None,
+        }
+        row = await (await conn.execute(BY_NAME, params, binary=True)).fetchone()
+        if row is None:
+            return None
+        return row[0], None if row[5] is None else version_of(row)
+
+    async def newest_numbers(self, conn: Connection, stream_id: UUID) -> list[int]:
+        rows = await (await conn.execute(NEWEST_NUMBERS, (stream_id, self.at))).fetchall()
+        return [row[0] for row in rows]
+
+    async def number_of_id(self, conn: Connection, stream_id: UUID, version_id: UUID) -> int | None:
+        row = await (await conn.execute(NUMBER_OF_ID, (version_id, stream_id, self.at))).fetchone()
+        return row[0] if row else None
+
+    async def name_of_id(self, conn: Connection, project_id: int, kind: str, version_id: UUID) -> str | None:
+        params = {"id": version_id, "project": project_id, "kind": kind, "at": self.at}
+        row = await (await conn.execute(NAME_OF_ID, params)).fetchone()
+        return row[0] if row else None
+
+    async def close_names(self, conn: Connection, project_id: int, kind: str, name: str) -> list[str]:
+        if "\0" in name:
+            return []
+        params = {"project": project_id, "kind": kind, "name": name[:255], "at": self.at}
+        rows = await (await conn.execute(CLOSE, params)).fetchall()
+        return [row[0] for row in rows]
+
+    async def lines(
+        self, conn: Connection, stream_id: UUID, *, before: int | None, limit: int, offset: int
+    ) -> tuple[list[VersionLine], bool]:
+        below = MAX_VERSION if before is None else before
+        cursor = await conn.execute(LINES, (stream_id, self.at, below, limit + 1, offset), binary=True)
+        rows = await cursor.fetchall()
+        return [line_of(row) for row in rows[:limit]], len(rows) > limit
+
+    async def labels(self, conn: Connection, stream_id: UUID) -> list[Label]:
+        cursor = await conn.execute(LABELS_OF_STREAM, {"stream": stream_id, "at": self.at}, binary=True)
+        return [label_of(row) for row in await cursor.fetchall()]
+
+    async def page(
+        self, conn: Connection, project_id: int, kind: str, wanted: PageQuery
+    ) -> tuple[int, list[Row]]:
+        params: dict[str, Any] = {
+            "at": self.at,
+            "project": project_id,
+            "kind": kind,
+            "label": wanted.label,
+            "author": wanted.author_id,
+            "body": wanted.with_body,
+            "search": wanted.search is not None,
+        }
+        sql = LISTS[wanted.order]
+        if wanted.search is None:
+            counted = await (await conn.execute(COUNTED.format(rows=sql), params)).fetchone()
+            params |= {"limit": wanted.limit, "offset": wanted.offset, "max_bytes": sizes.MAX_ANSWER}
+            cursor = await conn.execute(PAGES[wanted.order], params, binary=True)
+            return counted[0] if counted else 0, [
+                row_of(row[:ROW_COLUMNS]) for row in await cursor.fetchall()
+            ]
+        needle = search_fold(wanted.search)
+        found: list[Row] = []
+        count = size = 0
+        # Row by row, because all texts of a project need not fit into memory.
+        async with conn.cursor() as rows:
+            async for columns in rows.stream(sql, params, binary=True):
+                row, text = row_of(columns[:ROW_COLUMNS]), columns[ROW_COLUMNS]
+                if needle in search_fold(row.name) or needle in search_fold(TEXTS[kind](text)):
+                    count += 1
+                    if wanted.offset < count <= wanted.offset + wanted.limit:
+                        size += columns[ROW_COLUMNS + 1]
+                        # Once a row does not fit, none behind it does: its size counts on.
+                        if not found or size <= sizes.MAX_ANSWER:
+                            found.append(row)
+        return count, found

@@ -1,0 +1,123 @@
+"""Prompts as the API shows them: the rows of a version, and the JSON of its representations."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from domain.content import Content, Ref
+from domain.events import Event
+from domain.prompts import Prompt, PromptCreated, PromptPublished
+from domain.versioned import Versioned
+from projections.read.versions import Row, Version, standing
+from projections.write.artifacts import AppliedEvent, VersionRow
+
+encode = msgspec.json.encode
+
+PREVIEW = 160  # characters
+
+Show = Literal["full", "preview", "none"]
+
+
+class Details(msgspec.Struct):
+    """What is stored of a version beside its text; ``size`` is that of the compact JSON in bytes."""
+
+    config: msgspec.Raw
+    version_description: str
+    preview: str
+    size: int
+
+
+_details = msgspec.json.Decoder(Details)
+
+
+class PromptKind:
+    """Prompts for the read models."""
+
+    def needs(self, artifact: Versioned) -> Sequence[Ref]:
+        return (_prompt(artifact).prompt,)
+
+    def view(self, step: AppliedEvent) -> VersionRow:
+        prompt = _prompt(step.artifact)
+        digest = prompt.prompt.digest
+        text = text_of(step.contents[digest])
+        details = Details(
+            msgspec.Raw((prompt.config or "null").encode()),
+            prompt.version_description,
+            text[:PREVIEW] + "..." if len(text) > PREVIEW else text,
+            prompt.prompt.size,
+        )
+        return VersionRow(
+            body=digest,
+            details=Content.of(encode(details)),
+            outline=None,
+            manifest=None,
+        )
+
+    def text(self, step: AppliedEvent) -> str:
+        return text_of(step.contents[_prompt(step.artifact).prompt.digest])
+
+    def text_changed(self, event: Event) -> bool:
+        return isinstance(event, PromptCreated) or (
+            isinstance(event, PromptPublished) and event.prompt is not msgspec.UNSET
+        )
+
+
+def _prompt(artifact: Versioned) -> Prompt:
+    if not isinstance(artifact, Prompt):
+        raise TypeError(f"{type(artifact)} is no prompt")
+    return artifact
+
+
+def text_of(data: bytes) -> str:
+    """A text as it is, any other value as its compact JSON."""
+    return msgspec.json.decode(data, type=str) if data[:1] == b'"' else data.decode()
+
+
+def full(version: Version) -> bytes:
+    """A prompt as writes answer with it."""
+    return _one(version, "full", with_author=True)
+
+
+def by_name(version: Version) -> bytes:
+    """A prompt as a read by name shows it: without its author, as the API page has it."""
+    return _one(version, "full", with_author=False)
+
+
+def by_label(version: Version, label: str) -> bytes:
+    return _one(version, "full", with_author=False, label=label)
+
+
+def shown(version: Version, show: Show, label: str | None) -> bytes:
+    """A read by name with any ``content``, by label or not."""
+    return _one(version, show, with_author=False, label=label)
+
+
+def _one(version: Version, show: Show, *, with_author: bool, label: str | None = None) -> bytes:
+    before, after = standing(version, with_author=with_author, deleted=version.deleted)
+    labels = b',"labels":' + encode(version.labels or [])
+    content = _content(_details.decode(version.details), version.body, show, with_size=show != "full")
+    named = b',"label":' + encode(label) if label is not None else b""
+    return b"".join((b"{", before, b",", content, after, labels, named, b"}"))
+
+
+def row(item: Row, show: Show, label: str | None, *, deleted: bool = False) -> bytes:
+    """A prompt as a list shows it; ``label`` when the list is of the versions that it points to."""
+    before, after = standing(item, deleted=deleted)
+    content = _content(_details.decode(item.details), item.body, show, with_size=True)
+    named = b',"label":' + encode(label) if label is not None else b""
+    return b"".join(
+        (b"{", before, b",", content, after, b',"all_labels":', item.labels or b"[]", named, b"}")
+    )
+
+
+def _content(details: Details, body: bytes | None, show: Show, *, with_size: bool) -> bytes:
+    parts = []
+    if show == "full":
+        parts += [b'"prompt":', body or b"null", b',"config":', bytes(details.config), b","]
+    elif show == "preview":
+        parts += [b'"prompt_preview":', encode(details.preview), b","]
+    if with_size:
+        parts.append(b'"prompt_size_bytes":%d,' % details.size)
+    parts += [b'"version_description":', encode(details.version_description), b","]
+    return b"".join(parts)

@@ -1,0 +1,303 @@
+"""Skills as the API shows them: the rows of a version, and the JSON of its representations.
+
+A representation is put together from JSON parts that are stored encoded; nothing is parsed to be read.
+"""
+
+import hashlib
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from domain.content import Content, Ref, served, text_of
+from domain.events import Event
+from domain.formats import skill_md, spec
+from domain.skills import FileRef, Skill, SkillCreated, SkillPublished
+from domain.versioned import Versioned
+from projections.read.versions import Row, Version, standing
+from projections.write.artifacts import AppliedEvent, VersionRow
+
+encode = msgspec.json.encode
+
+# How the summary of a version says that not all of its manifest is served.
+LEFT_OUT = f'"code":"{spec.LEFT_OUT}"'.encode()
+
+KEPT = 1024  # skills whose parts are kept
+KEPT_BYTES = 20_000  # of details and manifest; the parts of larger ones are made anew for each version
+
+
+class Details(msgspec.Struct):
+    """The short fields of a version, in the order of the API page."""
+
+    description: str
+    license: str
+    compatibility: str
+    allowed_tools: tuple[str, ...]
+    metadata: dict[str, Any]
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """What is stored of a version as it is installed: the digest of all its files, where SKILL.md is and its frontmatter."""
+
+    digest: str
+    skill_md: Ref
+    spec_problems: list[spec.Problem]
+    frontmatter: str
+
+
+class Fields(msgspec.Struct, frozen=True):
+    """What is made of the fields of a skill; ``frame`` is its frontmatter (see ``domain.formats.skill_md.frame``)."""
+
+    made_of: skill_md.Document
+    details: Content
+    frame: tuple[str, ...]
+    problems: list[spec.Problem]
+
+    @classmethod
+    def of(cls, fields: spec.Fields) -> "Fields":
+        details = Details(
+            fields.description, fields.license, fields.compatibility, fields.allowed_tools, fields.metadata
+        )
+        # A skill goes on to its next version, so what is looked at later is a copy.
+        copy = skill_md.Document(
+            fields.name, fields.description, "", fields.license, fields.compatibility, fields.allowed_tools,
+            fields.metadata, fields.frontmatter,
+        )  # fmt: skip
+        return cls(copy, Content.of(encode(details)), skill_md.frame(fields), spec.of_fields(fields))
+
+    def are_of(self, fields: spec.Fields) -> bool:
+        mine = self.made_of
+        return (
+            fields.description is mine.description
+            and fields.metadata is mine.metadata
+            and fields.allowed_tools is mine.allowed_tools
+            and fields.license is mine.license
+            and fields.compatibility is mine.compatibility
+            and fields.frontmatter is mine.frontmatter
+            and fields.name is mine.name
+        )
+
+
+class Text(msgspec.Struct, frozen=True):
+    """What is made of a body: its problems, and where its links go."""
+
+    made_of: Ref
+    problems: list[spec.Problem]
+    targets: list[bytes]
+
+    @classmethod
+    def of(cls, ref: Ref, body: bytes) -> "Text":
+        return cls(ref, spec.of_body(body), spec.targets(body))
+
+
+class Files(msgspec.Struct, frozen=True):
+    """What is made of the files of a skill.
+
+    ``manifest`` lists them, sorted by path: ``[{path, content_type, size, sha256}, …]``, as the log has them; ``served`` are
+    those that leave the registry. For ``listing`` see ``domain.formats.skill_md.listing``.
+    """
+
+    made_of: Mapping[str, FileRef]
+    served: Mapping[str, FileRef]
+    manifest: Content
+    listing: tuple[str, str]
+    problems: list[spec.Problem]
+
+    @classmethod
+    def of(cls, files: Mapping[str, FileRef]) -> "Files":
+        if not files:
+            return NO_FILES
+        manifest, kept = Content.of(encode(list(files.values()))), served(files)
+        problems = spec.of_paths(kept)
+        if kept is not files:
+            problems += spec.of_left_out([path for path in files if path not in kept])
+        return cls(files, kept, manifest, skill_md.listing(list(kept.values())), problems)
+
+
+NO_FILES = Files({}, {}, Content.of(b"[]"), skill_md.listing(()), [])
+
+
+class SkillKind:
+    """Skills for the read models.
+
+    Most versions differ from the one before in a part of it alone, so what was made of the parts of a skill is kept, and
+    taken over as long as a part is the same object. Values are never changed in place; and what is merely equal may be
+    other JSON: 1, 1.0 and true are equal.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[Fields, Text, Files]] = {}
+
+    def needs(self, artifact: Versioned) -> Sequence[Ref]:
+        # The number of the version stands in SKILL.md, so that each version has another digest of head and body.
+        return (_skill_of(artifact).body,)
+
+    def view(self, step: AppliedEvent) -> VersionRow:
+        skill = _skill_of(step.artifact)
+        digest = skill.body.digest
+        body = step.contents[digest]
+        fields, text, files = self._parts(skill, body)
+        return VersionRow(
+            body=digest,
+            details=fields.details,
+            outline=skill.outline.digest,
+            manifest=files.manifest,
+            package=package(skill.number, body, fields, text, files),
+        )
+
+    def _parts(self, skill: Skill, body: bytes) -> tuple[Fields, Text, Files]:
+        key = skill.id.int
+        fields, text, files = self._kept.pop(key, (None, None, None))
+        if fields is None or not fields.are_of(skill):
+            fields = Fields.of(skill)
+        if text is None or text.made_of is not skill.body:
+            text = Text.of(skill.body, body)
+        if files is None or files.made_of is not skill.files:
+            files = Files.of(skill.files)
+        parts = fields, text, files
+        if fields.details.ref.size + files.manifest.ref.size <= KEPT_BYTES:
+            self._kept[key] = parts
+            if len(self._kept) > KEPT:
+                del self._kept[next(iter(self._kept))]
+        return parts
+
+    def text(self, step: AppliedEvent) -> str:
+        return _skill_of(step.artifact).description
+
+    def text_changed(self, event: Event) -> bool:
+        return isinstance(event, SkillCreated) or (
+            isinstance(event, SkillPublished) and event.description is not msgspec.UNSET
+        )
+
+
+def _skill_of(artifact: Versioned) -> Skill:
+    if not isinstance(artifact, Skill):
+        raise TypeError(f"{type(artifact)} is no skill")
+    return artifact
+
+
+def package(number: int, body: bytes, fields: Fields, text: Text, files: Files) -> Content:
+    """A line of JSON, the ``Summary``, and then the head of SKILL.md."""
+    head = skill_md.numbered(fields.frame, number).encode()
+    whole = hashlib.sha256(head)
+    whole.update(body)
+    ref = Ref(whole.hexdigest(), len(head) + len(body))
+    problems = [
+        *fields.problems,
+        *text.problems,
+        *files.problems,
+        *spec.of_links(body, text.targets, files.served),
+    ]
+    digest = skill_md.listed(files.listing, ref)
+    return Content.of(encode(Summary(digest, ref, problems, fields.made_of.frontmatter)) + b"\n" + head)
+
+
+_manifests = msgspec.json.Decoder(list[FileRef])
+
+
+def read_manifest(data: bytes) -> Mapping[str, FileRef]:
+    """A stored manifest by path, without what no door may give (see ``domain.content.served``)."""
+    return served({file.path: file for file in _manifests.decode(data)})
+
+
+def full(version: Version) -> bytes:
+    """A skill with body and manifest: the answer of every endpoint that answers with one skill."""
+    return _skill(version, b',"body":' + encode(version.body.decode()))
+
+
+def paged(version: Version, offset: int, length: int | None) -> bytes:
+    """The same with a part of the body: ``length`` characters from ``offset``, and where the next part begins."""
+    text = version.body.decode()
+    part = text[offset:] if length is None else text[offset : offset + length]
+    end = offset + len(part)
+    following = str(end) if end < len(text) else "null"
+    body = b',"body":' + encode(part)
+    return _skill(version, body + f',"body_total_length":{len(text)},"body_next_offset":{following}'.encode())
+
+
+def _skill(version: Version, body: bytes) -> bytes:
+    before, after = standing(version)
+    summary, manifest = _summary(packed(version)), version.manifest or b"[]"
+    if LEFT_OUT in summary:
+        manifest = encode(list(read_manifest(manifest).values()))
+    parts = (
+        before,
+        b",",
+        version.details[1:-1],
+        body,
+        b',"files":',
+        manifest,
+        b',"outline":',
+        version.outline or b"[]",
+        b",",
+        summary,
+        after,
+    )
+    return b"{" + b"".join(parts) + b"}"
+
+
+def row(item: Row, *, deleted: bool = False) -> bytes:
+    """A skill as a list shows it: without body and files."""
+    before, after = standing(item, deleted=deleted)
+    return b"".join(
+        (
+            b"{",
+            before,
+            b",",
+            item.details[1:-1],
+            b',"outline":',
+            item.outline or b"[]",
+            b",",
+            _summary(item.package),
+            after,
+            b"}",
+        )
+    )
+
+
+def packed(version: Version) -> bytes:
+    """The package of a version; made now for one that was written before packages were, until a replay stores it."""
+    if version.package is not None:
+        return version.package
+    held = msgspec.json.decode(version.details, type=Details)
+    fields = skill_md.Document(
+        version.name,
+        held.description,
+        "",
+        held.license,
+        held.compatibility,
+        held.allowed_tools,
+        held.metadata,
+    )
+    text = Text.of(Content.of(version.body).ref, version.body)
+    files = Files.of(read_manifest(version.manifest or b"[]"))
+    return package(version.number, version.body, Fields.of(fields), text, files).data
+
+
+_summaries = msgspec.json.Decoder(Summary)
+
+
+def read_package(data: bytes) -> tuple[Summary, bytes]:
+    """A stored package: the summary, and the head of SKILL.md."""
+    line, _, head = data.partition(b"\n")
+    return _summaries.decode(line), head
+
+
+def _summary(package: bytes | None) -> bytes:
+    """Its members as they are stored, each with a comma behind it."""
+    return b"" if package is None else package[1 : package.index(b"\n") - 1] + b","
+
+
+def file_json(file: FileRef, content: bytes) -> bytes:
+    """The answer to a read of one file."""
+    text = text_of(content)
+    fields = {"path": file.path, "content": text, "content_type": file.content_type}
+    if text is None:
+        fields |= {"content": b64encode(content).decode(), "encoding": "base64"}
+    return encode(fields)
+
+
+def text_of_details(details: bytes) -> str:
+    """What a search finds a skill by, beside its name."""
+    return msgspec.json.decode(details, type=Details).description

@@ -1,0 +1,522 @@
+"""Queries over artifacts and versions, and the JSON that answers them."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from itertools import product
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from projections import sizes
+from projections.encoding import AUTHOR, JOIN_AUTHOR, author, timestamp
+from projections.read import search
+from projections.sizes import fitting, size_of
+from store.postgres.connection import Connection
+from store.postgres.pipeline import select
+from store.postgres.quick import QuickConnection
+
+encode = msgspec.json.encode
+
+# A number that no version has: larger ones do not fit the column and mean the same.
+MAX_VERSION = 2**31 - 1
+
+
+class Version(msgspec.Struct, frozen=True):
+    """One version as read, its parts encoded. ``as_of`` is the log position of the snapshot it was read in."""
+
+    author: bytes
+    stream_id: UUID
+    name: str
+    latest_version: int
+    first_at: datetime
+    as_of: int
+    number: int
+    id: UUID
+    stream_version: int
+    position: int
+    created_at: datetime
+    body: bytes
+    details: bytes
+    outline: bytes | None
+    manifest: bytes | None
+    package: bytes | None
+    labels: list[str] | None
+    deleted: bool = False
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One version as a list shows it; ``body`` and ``labels`` (JSON) only when the page asked for them."""
+
+    author: bytes
+    name: str
+    latest_version: int
+    first_at: datetime
+    number: int
+    id: UUID
+    created_at: datetime
+    details: bytes
+    outline: bytes | None
+    package: bytes | None
+    body: bytes | None
+    labels: bytes | None
+
+    @property
+    def size(self) -> int:
+        """Bytes of its texts."""
+        texts = (self.details, self.outline, self.package, self.body, self.labels)
+        return sum(len(text) for text in texts if text is not None)
+
+
+# A version by number, by label, or None for the latest.
+Pick = int | str | None
+
+
+class Lookup(NamedTuple):
+    """What a read by name asks for."""
+
+    project_id: int
+    kind: str
+    name: str
+    pick: Pick = None
+
+
+# The stream that holds the name and the picked version of it, if there is one; None for a name that nothing holds.
+Found = tuple[UUID, Version | None] | None
+
+
+class PageQuery(msgspec.Struct, frozen=True):
+    """What a list is asked for: conditions (None: any), order, page, and which columns it needs."""
+
+    search: str | None
+    author_id: int | None
+    order: str
+    limit: int
+    offset: int
+    label: str | None = None
+    with_labels: bool = False
+    with_body: bool = False
+
+
+class VersionLine(msgspec.Struct, frozen=True):
+    """One version as a history of versions shows it."""
+
+    number: int
+    id: UUID
+    created_at: datetime
+    author: bytes
+
+
+HEAD = "(SELECT coalesce(max(position), 0) FROM events)"
+
+# Skills have none, so that reading them costs nothing for it.
+LABELS = """CASE WHEN artifacts.kind = 'prompt' THEN ARRAY(
+    SELECT labels.name FROM labels
+    WHERE labels.stream_id = versions.stream_id AND labels.number = versions.number AND until_position IS NULL
+    ORDER BY labels.name) END"""
+
+# Sub-queries, because the plan of a query with five joins more takes PostgreSQL longer to begin than the reads do.
+PARTS = ", ".join(
+    f"(SELECT bytes FROM contents WHERE contents.digest = versions.{part})"
+    for part in ("body", "details", "outline", "manifest", "package")
+)
+
+VERSION = f"""
+artifacts.stream_id, artifacts.name, artifacts.latest_version, artifacts.created_at, {HEAD},
+versions.number, versions.id, versions.stream_version, versions.position, versions.created_at,
+{PARTS}, {LABELS}, {AUTHOR}
+"""
+
+# The version that a name holds now. active_names_pkey, artifacts_pkey, contents_pkey; see below for the index on versions.
+HELD = """
+SELECT {version}
+FROM active_names
+JOIN artifacts ON artifacts.stream_id = active_names.stream_id
+{picked}
+{join_author} versions.created_by
+WHERE active_names.project_id = {project_id} AND active_names.kind = {kind} AND active_names.name = {name}
+"""
+
+# versions_id, which has nothing to weigh up against versions_pkey and so needs no guard.
+LATEST = "LEFT JOIN versions ON versions.id = artifacts.latest_id"
+
+# versions_pkey. The limit, with its order, is true and keeps the planner from walking through all versions of a stream by
+# another index.
+NUMBERED = """
+CROSS JOIN LATERAL (SELECT {number} AS number) AS picked
+LEFT JOIN LATERAL (
+    SELECT * FROM versions
+    WHERE versions.stream_id = artifacts.stream_id AND versions.number >= picked.number
+    ORDER BY versions.number LIMIT 1
+) AS versions ON versions.number = picked.number
+"""
+
+# labels_now
+LABELED = """(
+    SELECT number FROM labels
+    WHERE labels.stream_id = artifacts.stream_id AND labels.name = {label} AND until_position IS NULL
+)"""
+
+
+def _held(picked: str, project_id: str, kind: str, name: str) -> str:
+    return HELD.format(
+        version=VERSION, picked=picked, join_author=JOIN_AUTHOR, project_id=project_id, kind=kind, name=name
+    )
+
+
+# One name, a statement for each way to pick: what the way does not need would take PostgreSQL longer to begin than to read.
+ASKED = ("%s::bigint", "%s::text", "%s::text")
+FIND_LATEST = _held(LATEST, *ASKED)
+FIND_NUMBERED = _held(NUMBERED.format(number="%s::int"), *ASKED)
+FIND_LABELED = _held(NUMBERED.format(number=LABELED.format(label="%s::text")), *ASKED)
+ALONE = (FIND_LATEST, FIND_NUMBERED, FIND_LABELED)
+
+# Any number of names. The limits are true, too, and keep the planner from something: the outer one lets it expect one name, so
+# that the plan for any number of names costs no more than one for these, and is kept; the next keeps it to a walk by keys.
+FIND_ALL = """
+SELECT wanted.place, found.*
+FROM (
+    SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::int[], %s::text[]) WITH ORDINALITY
+    LIMIT %s::bigint
+) AS wanted (project_id, kind, name, number, label, place)
+CROSS JOIN LATERAL ({held} LIMIT 1) AS found
+""".format(
+    held=_held(
+        NUMBERED.format(
+            number=f"""CASE WHEN wanted.label IS NULL THEN coalesce(wanted.number, artifacts.latest_version)
+            ELSE {LABELED.format(label="wanted.label")} END"""
+        ),
+        "wanted.project_id",
+        "wanted.kind",
+        "wanted.name",
+    )
+)
+
+# versions_by_position; archived lives too, for the answers to an archive and to a repeated request
+AT_POSITION = f"""
+SELECT {VERSION}
+FROM versions JOIN artifacts ON artifacts.stream_id = versions.stream_id
+{JOIN_AUTHOR} versions.created_by
+WHERE versions.stream_id = %s AND versions.position <= %s
+ORDER BY versions.position DESC LIMIT 1
+"""
+
+# versions_id
+NAME_OF_ID = """
+SELECT artifacts.name FROM versions JOIN artifacts ON artifacts.stream_id = versions.stream_id
+WHERE versions.id = %s AND artifacts.project_id = %s AND artifacts.kind = %s AND artifacts.archived_position IS NULL
+"""
+
+# versions_id
+NUMBER_OF_ID = "SELECT number FROM versions WHERE id = %s AND stream_id = %s"
+
+# versions_pkey
+NEWEST_NUMBERS = "SELECT number FROM versions WHERE stream_id = %s ORDER BY number DESC LIMIT 20"
+
+# versions_pkey
+LINES = f"""
+SELECT number, versions.id, versions.created_at, {AUTHOR}
+FROM versions {JOIN_AUTHOR} versions.created_by
+WHERE stream_id = %s AND number < %s ORDER BY number DESC LIMIT %s OFFSET %s
+"""
+
+# One statement, so that the count and the page are of one moment. The rest is joined to the rows of the page only; where it
+# has none, the count still comes, in a row of its own. The page ends where its texts would be more than an answer holds.
+LIST = """
+{found}
+SELECT counted.matching, page.name, page.latest_version, page.first_at, page.number, page.id, page.created_at,
+       page.details_bytes, page.outline_bytes, page.package_bytes, page.body_bytes,
+       CASE WHEN %(labels)s THEN convert_to(coalesce((
+           SELECT json_agg(json_build_object('name', labels.name, 'version', labels.number) ORDER BY labels.name)
+           FROM labels WHERE labels.stream_id = page.stream_id AND until_position IS NULL
+       ), '[]')::text, 'UTF8') END,
+       {author}
+FROM ({count}) AS counted (matching)
+LEFT JOIN ({page}) AS page ON true
+{join_author} page.created_by
+ORDER BY page.nth
+"""
+
+TEXTS = f"""
+SELECT page.*, details.bytes AS details_bytes, outline.bytes AS outline_bytes, package.bytes AS package_bytes,
+       body.bytes AS body_bytes, {size_of("details.bytes", "outline.bytes", "package.bytes", "body.bytes")} AS size
+FROM ({{page}}) AS page
+LEFT JOIN contents AS body ON body.digest = page.body AND %(body)s
+LEFT JOIN contents AS details ON details.digest = page.details
+LEFT JOIN contents AS outline ON outline.digest = page.outline
+LEFT JOIN contents AS package ON package.digest = page.package
+"""
+
+# The index of the order, where there is one and the rows are not few and known.
+PAGE = "(SELECT {columns} FROM {tables} WHERE {where} ORDER BY {order}, id DESC LIMIT %(limit)s OFFSET %(offset)s)"
+
+# Rows of the latest versions, and rows of the versions that a label points to.
+LATEST_COLUMNS = """artifacts.stream_id, artifacts.name, latest_version, artifacts.created_at AS first_at,
+    latest_version AS number, latest_id AS id, latest_at AS created_at, latest_by AS created_by, body, details, outline,
+    package"""
+LABELED_COLUMNS = """artifacts.stream_id, artifacts.name, latest_version, artifacts.created_at AS first_at,
+    versions.number, versions.id, versions.created_at, versions.created_by, versions.body, versions.details,
+    versions.outline, versions.package"""
+LATEST_TABLES = "artifacts"
+LABELED_TABLES = """artifacts
+    JOIN labels ON labels.stream_id = artifacts.stream_id AND labels.name = %(label)s AND until_position IS NULL
+    JOIN versions ON versions.stream_id = artifacts.stream_id AND versions.number = labels.number"""
+
+COUNT_ALL = """SELECT coalesce(
+    (SELECT active FROM artifact_counts WHERE project_id = %(project)s AND kind = %(kind)s), 0)"""
+COUNT_FOUND = "SELECT count(*) FROM found"
+COUNT = "SELECT count(*) FROM {tables} WHERE {where}"
+
+ACTIVE = (
+    "artifacts.project_id = %(project)s AND artifacts.kind = %(kind)s AND artifacts.archived_position IS NULL"
+)
+AUTHORED = "artifacts.latest_by = %(author)s"
+LABELED_AUTHORED = "versions.created_by = %(author)s"
+
+# What a search finds is looked up once and first, whatever the planner expects it to be. When it is little, its rows are read
+# and sorted; when it is more than a tenth of the project, the rows are read in their order until the page is full.
+SEARCHED = f"""WITH found AS MATERIALIZED ({search.FOUND}), density AS MATERIALIZED (
+    SELECT (SELECT count(*) FROM found) > 100 + ({COUNT_ALL}) / 10 AS dense
+)"""
+# They are active, and of the project. To say so would let the planner begin with all that are.
+FOUND = "artifacts.stream_id IN (SELECT stream_id FROM found)"
+FOUND_FEW = f"{FOUND} AND NOT (SELECT dense FROM density)"
+FOUND_MANY = f"{ACTIVE} AND {search.MATCHES} AND (SELECT dense FROM density)"
+
+# Aliases of the page, which PostgreSQL takes for the columns behind them.
+COLUMNS = {
+    "name": "name",
+    "created_at": "created_at",
+    "updated_at": "created_at",
+    "version": "number",
+    "latest_version": "latest_version",
+    "version_count": "latest_version",
+}
+ORDERS = {
+    sign + field: f"{column} {direction}"
+    for field, column in COLUMNS.items()
+    for sign, direction in (("", "ASC"), ("-", "DESC"))
+}
+DEFAULT_ORDER = "-created_at"
+
+
+class Filter(msgspec.Struct, frozen=True):
+    """Which conditions a list has."""
+
+    authored: bool
+    found: bool
+    labeled: bool
+
+    @property
+    def tables(self) -> str:
+        return LABELED_TABLES if self.labeled else LATEST_TABLES
+
+    @property
+    def count(self) -> str:
+        if self.authored or self.labeled:
+            return COUNT.format(tables=self.tables, where=self.narrowed(FOUND if self.found else ACTIVE))
+        return COUNT_FOUND if self.found else COUNT_ALL
+
+    @property
+    def ways(self) -> list[str]:
+        """The conditions of the page; of two, only one finds anything."""
+        if not self.found:
+            return [ACTIVE]
+        # Labeled versions have no index of their order.
+        return [FOUND] if self.labeled else [FOUND_FEW, FOUND_MANY]
+
+    def page(self, order: str) -> str:
+        columns = LABELED_COLUMNS if self.labeled else LATEST_COLUMNS
+        return " UNION ALL ".join(
+            PAGE.format(columns=columns, tables=self.tables, where=self.narrowed(way), order=order)
+            for way in self.ways
+        )
+
+    def narrowed(self, where: str) -> str:
+        """A condition and, if there is an author to look for, the one that holds for them."""
+        if not self.authored:
+            return where
+        return f"{where} AND {LABELED_AUTHORED if self.labeled else AUTHORED}"
+
+    def sql(self, order: str) -> str:
+        return LIST.format(
+            found=SEARCHED if self.found else "",
+            count=self.count,
+            page=fitting(TEXTS.format(page=self.page(order)), f"{order}, id DESC"),
+            author=AUTHOR,
+            join_author=JOIN_AUTHOR,
+        )
+
+
+FILTERS = [Filter(*flags) for flags in product((False, True), repeat=3)]
+LISTS = {(key, order): key.sql(by) for key in FILTERS for order, by in ORDERS.items()}
+
+
+def version_of(row: tuple[Any, ...]) -> Version:
+    return Version(author(row[16:]), *row[:16])
+
+
+def line_of(row: tuple[Any, ...]) -> VersionLine:
+    return VersionLine(row[0], row[1], row[2], author(row[3:]))
+
+
+def row_of(row: tuple[Any, ...]) -> Row:
+    return Row(author(row[11:]), *row[:11])
+
+
+async def find(conn: Connection, asked: Lookup) -> Found:
+    """What a name holds now; in an open transaction, in its snapshot."""
+    if not _may_exist(asked):
+        return None
+    row = await (await conn.execute(*_alone(asked), binary=True)).fetchone()
+    return _found(row) if row else None
+
+
+async def find_alone(quick: QuickConnection, asked: Lookup) -> Found:
+    """The same over one that is ready and has the statements ``ALONE``."""
+    if not _may_exist(asked):
+        return None
+    rows = await quick.select(*_alone(asked))
+    return _found(rows[0]) if rows else None
+
+
+async def find_all(conn: Connection, asked: Sequence[Lookup]) -> list[Found]:
+    """The same for many in one statement, so in one snapshot. ``conn`` is idle and in autocommit."""
+    found: list[Found] = [None] * len(asked)
+    places = [place for place, one in enumerate(asked) if _may_exist(one)]
+    if len(places) == 1:
+        for row in await select(conn, *_alone(asked[places[0]])):
+            found[places[0]] = _found(row)
+    elif places:
+        for row in await select(conn, FIND_ALL, _columns([asked[place] for place in places])):
+            found[places[row[0] - 1]] = _found(row[1:])
+    return found
+
+
+def _may_exist(asked: Lookup) -> bool:
+    """PostgreSQL has no NUL in its texts."""
+    return "\0" not in asked.name and not (isinstance(asked.pick, str) and "\0" in asked.pick)
+
+
+def _alone(asked: Lookup) -> tuple[str, tuple[Any, ...]]:
+    """The statement for one name, and its values."""
+    project_id, kind, name, pick = asked
+    if pick is None:
+        return FIND_LATEST, (project_id, kind, name)
+    if isinstance(pick, int):
+        return FIND_NUMBERED, (min(pick, MAX_VERSION), project_id, kind, name)
+    return FIND_LABELED, (pick, project_id, kind, name)
+
+
+def _columns(asked: Sequence[Lookup]) -> tuple[Any, ...]:
+    """The values of FIND_ALL."""
+    return (
+        [one.project_id for one in asked],
+        [one.kind for one in asked],
+        [one.name for one in asked],
+        [min(one.pick, MAX_VERSION) if isinstance(one.pick, int) else None for one in asked],
+        [one.pick if isinstance(one.pick, str) else None for one in asked],
+        len(asked),
+    )
+
+
+def _found(row: tuple[Any, ...]) -> Found:
+    return row[0], None if row[5] is None else version_of(row)
+
+
+async def at_position(conn: Connection, stream_id: UUID, position: int) -> Version | None:
+    """The version of a stream that was the latest at a position of the log, of archived lives too."""
+    row = await (await conn.execute(AT_POSITION, (stream_id, position), binary=True)).fetchone()
+    return version_of(row) if row else None
+
+
+async def name_of_id(conn: Connection, project_id: int, kind: str, version_id: UUID) -> str | None:
+    """The active name that a version belongs to."""
+    row = await (await conn.execute(NAME_OF_ID, (version_id, project_id, kind))).fetchone()
+    return row[0] if row else None
+
+
+async def number_of_id(conn: Connection, stream_id: UUID, version_id: UUID) -> int | None:
+    row = await (await conn.execute(NUMBER_OF_ID, (version_id, stream_id))).fetchone()
+    return row[0] if row else None
+
+
+async def newest_numbers(conn: Connection, stream_id: UUID) -> list[int]:
+    """The newest 20 version numbers, newest first."""
+    rows = await (await conn.execute(NEWEST_NUMBERS, (stream_id,))).fetchall()
+    return [row[0] for row in rows]
+
+
+async def lines(
+    conn: Connection, stream_id: UUID, *, before: int | None, limit: int, offset: int
+) -> tuple[list[VersionLine], bool]:
+    """Versions newest first, and whether there are more after them."""
+    below = MAX_VERSION if before is None else min(before, MAX_VERSION)
+    cursor = await conn.execute(LINES, (stream_id, below, limit + 1, offset), binary=True)
+    rows = await cursor.fetchall()
+    return [line_of(row) for row in rows[:limit]], len(rows) > limit
+
+
+@asynccontextmanager
+async def snapshot(conn: Connection) -> AsyncIterator[None]:
+    """Everything read inside is of one moment."""
+    async with conn.transaction():
+        await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        yield
+
+
+async def page(
+    conn: Connection,
+    project_id: int,
+    kind: str,
+    wanted: PageQuery,
+) -> tuple[int, list[Row]]:
+    """How many active artifacts match, and one page of their latest versions, or of those that ``label`` points to.
+
+    The page has fewer rows than ``limit`` where they would not fit into an answer.
+    """
+    params: dict[str, Any] = {
+        "project": project_id,
+        "kind": kind,
+        "author": wanted.author_id,
+        "limit": wanted.limit,
+        "offset": wanted.offset,
+        "label": wanted.label,
+        "labels": wanted.with_labels,
+        "body": wanted.with_body,
+        "max_bytes": sizes.MAX_ANSWER,
+    }
+    key = Filter(wanted.author_id is not None, wanted.search is not None, wanted.label is not None)
+    if wanted.search is not None:
+        params |= await search.sought(conn, project_id, kind, wanted.search)
+    rows = await (await conn.execute(LISTS[(key, wanted.order)], params, binary=True)).fetchall()
+    return rows[0][0], [row_of(row[1:]) for row in rows if row[1] is not None]
+
+
+def standing(item: Version | Row, *, with_author: bool = True, deleted: bool = False) -> tuple[bytes, bytes]:
+    """The fields that every representation shares, as members of a JSON object: those before the parts, those after."""
+    number, latest_version = item.number, item.latest_version
+    at = timestamp(item.created_at)
+    before = f'"id":"{item.id}","name":'.encode() + encode(item.name)
+    by = b',"created_by":' + item.author if with_author else b""
+    after = (
+        f'"version":{number}'.encode()
+        + by
+        + (
+            f',"created_at":"{at}","updated_at":"{at}","deleted":{"true" if deleted else "false"},'
+            f'"is_latest":{"true" if number == latest_version else "false"},"latest_version":{latest_version},'
+            f'"version_count":{latest_version},"first_version_created_at":"{timestamp(item.first_at)}"'
+        ).encode()
+    )
+    return before, after
+
+
+def line_json(line: VersionLine, latest_version: int) -> bytes:
+    """One entry of ``versions`` in a resolve answer."""
+    return (
+        f'{{"id":"{line.id}","version":{line.number},"created_by":'.encode()
+        + line.author
+        + f',"created_at":"{timestamp(line.created_at)}",'
+        f'"is_latest":{"true" if line.number == latest_version else "false"}}}'.encode()
+    )

@@ -1,0 +1,372 @@
+"""All read models once more, from the log alone, beside the live ones: the proof that these are what the events say.
+
+``rebuild`` proves it and leaves the live tables alone; ``replay`` puts the new tables in their place.
+
+The rows are folded by the code that an append runs, and written by the same statements into tables of the schema
+``rebuild``, to which ``search_path`` leads them. Writers are never held up: most of the log is folded in batches first,
+then one snapshot brings its last events and the live tables of the same moment.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from psycopg import sql
+
+from domain.content import Ref
+from domain.maintenance import ReadModelsReplaced
+from domain.prompts import Prompt
+from domain.skills import Skill
+from domain.versioned import Versioned
+from projections.git import history as git_history
+from projections.read import contents
+from projections.read.prompts import PromptKind
+from projections.read.skills import SkillKind
+from projections.write.artifacts import AppliedEvent, Kind, fold
+from store.ids import new_id
+from store.log.log import LOCK, Commit, Recorded, append_within, check_gapless, head, read_after
+from store.log.mapper import decode, to_stored
+from store.log.statements import SetStatement, merge
+from store.postgres.connection import Connection
+from store.postgres.pipeline import execute_pipeline
+from store.postgres.pool import connect
+
+AGGREGATES: Mapping[str, type[Versioned]] = {Skill.KIND: Skill, Prompt.KIND: Prompt}
+KINDS: Mapping[str, Kind] = {Skill.KIND: SkillKind(), Prompt.KIND: PromptKind()}
+
+# The tables that projections.write.artifacts.STATEMENTS write.
+TABLES = (
+    "active_names",
+    "name_spans",
+    "artifacts",
+    "versions",
+    "search_texts",
+    "labels",
+    "artifact_counts",
+)
+
+# Called after each batch with the position reached and the last one.
+Progress = Callable[[int, int], None]
+
+SCHEMA = "rebuild"
+BATCH = 1_000  # events; the rows of one batch are in memory at once
+WAIT = 0.5  # seconds between two looks at a replay of another process
+MAX_BATCH_BYTES = 64_000_000  # bytes of contents that are in memory at once, unless one event needs more
+SAMPLE = 5  # rows of each kind of difference that a report shows
+REBUILD_LOCK = 7_203_017  # of two rebuilds the second is refused: they would share the schema
+
+MAKE = """
+DROP SCHEMA IF EXISTS rebuild CASCADE;
+CREATE SCHEMA rebuild;
+"""
+COPY_SHAPE = "CREATE TABLE {copy} (LIKE {live} INCLUDING ALL)"
+
+# contents_pkey
+STORE = """
+INSERT INTO contents (digest, bytes) SELECT * FROM unnest(%s::bytea[], %s::bytea[]) ON CONFLICT (digest) DO NOTHING
+"""
+
+# contents_pkey
+MISSING = """
+SELECT digest FROM unnest(%s::bytea[]) AS part (digest)
+WHERE NOT EXISTS (SELECT 1 FROM contents WHERE contents.digest = part.digest)
+"""
+
+# versions_without_package
+INCOMPLETE = "SELECT EXISTS (SELECT 1 FROM versions WHERE package IS NULL AND manifest IS NOT NULL)"
+
+INDEXES = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = %s AND tablename = %s"
+
+DIFFERENCE = """
+SELECT count(*) OVER (), row_to_json(extra)::text FROM (TABLE {one} EXCEPT ALL TABLE {other}) AS extra LIMIT {limit}
+"""
+
+
+class RebuildRunning(Exception):
+    """Another rebuild works on this database; wait until it ends."""
+
+
+class ContentLost(Exception):
+    """A content that an event names is not stored, so that nothing can be made of the events from there on."""
+
+    def __init__(self, digest: bytes, position: int, events: int, streams: int) -> None:
+        super().__init__(f"the content {digest.hex()} is lost; an event behind position {position} names it")
+        self.position, self.events, self.streams = position, events, streams
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """Rows by which a table is not what the log says: how many, and the first few of them as JSON."""
+
+    table: str
+    only_live: int
+    only_rebuilt: int
+    live: tuple[str, ...] = ()
+    rebuilt: tuple[str, ...] = ()
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a rebuild found. ``missing_parts`` are rendered parts (SHA-256, hex) that no content row holds."""
+
+    position: int
+    events: int
+    streams: int
+    differences: tuple[Difference, ...]
+    missing_parts: tuple[str, ...]
+
+    @property
+    def equal(self) -> bool:
+        return not self.differences and not self.missing_parts
+
+
+async def rebuild(dsn: str, *, progress: Progress | None = None) -> Report:
+    """Fold the whole log into new tables, compare them row by row with the live ones, drop them again.
+
+    The live tables are only read, and the service may go on writing. Raises RebuildRunning, ContentLost,
+    store.log.log.GapInLog and whatever folding a damaged event raises: a rebuild never skips.
+    """
+    async with _workplace(dsn) as conn:
+        builder = Builder(conn, TABLES, progress)
+        await builder.run(await head(conn))
+        return await _report(conn, builder)
+
+
+async def replay(
+    dsn: str, *, only: str | None = None, progress: Progress | None = None, announce: bool = True
+) -> Report:
+    """The same, and then the new tables (or the one named by ``only``) take the place of the live ones.
+
+    The service goes on; for the moment of the swap, writers and readers wait. An interrupted replay leaves the live
+    tables as they were and can be run again. Rendered parts that no content row holds are stored. When there was any
+    difference, an event tells every cache to distrust what it holds (``announce``). Raises what ``rebuild`` raises, and ValueError for a table that does not exist.
+    """
+    if only is not None and only not in TABLES:
+        raise ValueError(f"there is no read model {only!r}; they are {', '.join(TABLES)}")
+    tables = TABLES if only is None else (only,)
+    async with _workplace(dsn) as conn:
+        builder = Builder(conn, tables, progress, store=True)
+        await builder.run(await head(conn))
+        report = await _report(conn, builder)
+        await _swap(conn, builder, differs=not report.equal, announce=announce)
+        return report
+
+
+async def complete(dsn: str) -> bool:
+    """Replay if an older release wrote rows that lack what this one stores; whether it did.
+
+    Safe to call from several processes at once: one works, the others wait. Raises what ``replay`` raises.
+    """
+    replayed = False
+    while await _incomplete(dsn):
+        try:
+            await replay(dsn)
+            replayed = True
+        except RebuildRunning:
+            await asyncio.sleep(WAIT)
+    return replayed
+
+
+async def _incomplete(dsn: str) -> bool:
+    conn = await connect(dsn, application_name="skald-rebuild")
+    async with conn:
+        row = await (await conn.execute(INCOMPLETE)).fetchone()
+        return bool(row and row[0])
+
+
+@asynccontextmanager
+async def _workplace(dsn: str) -> AsyncIterator[Connection]:
+    """A connection that writes to empty tables of the schema ``rebuild``, dropped at the end."""
+    conn = await connect(dsn, application_name="skald-rebuild")
+    async with conn:
+        locked = await (await conn.execute("SELECT pg_try_advisory_lock(%s)", (REBUILD_LOCK,))).fetchone()
+        if not locked or not locked[0]:
+            raise RebuildRunning("another rebuild is running on this database")
+        await _make_tables(conn)
+        try:
+            yield conn
+        finally:
+            if not conn.closed:
+                await conn.execute("DROP SCHEMA rebuild CASCADE")
+
+
+async def _report(conn: Connection, builder: "Builder") -> Report:
+    """Catch up, then compare, both in one snapshot."""
+    async with conn.transaction():
+        # From here on, log and live tables stand still for us, and only for us.
+        await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        await builder.run(await head(conn))
+        differences = [await _compare(conn, table) for table in builder.tables]
+    return Report(
+        position=builder.position,
+        events=builder.events,
+        streams=len(builder.aggregates),
+        differences=tuple(found for found in differences if found is not None),
+        missing_parts=tuple(sorted(digest.hex() for digest in builder.missing)),
+    )
+
+
+async def _swap(conn: Connection, builder: "Builder", *, differs: bool, announce: bool) -> None:
+    async with conn.transaction():
+        if differs:
+            # Its commits were made from the live tables. First, because who makes them holds its tables, then waits for ours.
+            await git_history.forget(conn)
+        # Writers wait from here on, so these are the last events that the new tables lack.
+        await conn.execute(LOCK)
+        await builder.run(await head(conn))
+        for table in builder.tables:
+            await _take_place(conn, table)
+        if announce and differs:
+            await _record(conn, builder)
+
+
+async def _take_place(conn: Connection, table: str) -> None:
+    """Put the new table where the live one is, with the names of its indexes, and drop the live one."""
+    names = await _index_names(conn, "public", table)
+    await conn.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier("public", table)), prepare=False)
+    renames = await _index_names(conn, SCHEMA, table)
+    for shape, old in renames.items():
+        if (new := names.get(shape)) and new != old:
+            rename = sql.SQL("ALTER INDEX {} RENAME TO {}").format(
+                sql.Identifier(SCHEMA, old), sql.Identifier(new)
+            )
+            await conn.execute(rename, prepare=False)
+    move = sql.SQL("ALTER TABLE {} SET SCHEMA public").format(sql.Identifier(SCHEMA, table))
+    await conn.execute(move, prepare=False)
+
+
+async def _index_names(conn: Connection, schema: str, table: str) -> dict[str, str]:
+    """The indexes of a table by their definition without names."""
+    rows = await (await conn.execute(INDEXES, (schema, table))).fetchall()
+    return {
+        shape.partition(" USING ")[2] + (" unique" if " UNIQUE " in shape else ""): name
+        for name, shape in rows
+    }
+
+
+async def _record(conn: Connection, builder: "Builder") -> None:
+    """An event that says so: every cache follows the log, and must not trust what it read from the old tables."""
+    stream = new_id()
+    happened = ReadModelsReplaced(originator_id=stream, originator_version=1, tables=builder.tables)
+    await append_within(conn, Commit(events=(to_stored(happened),), command_id=new_id()))
+
+
+class Builder:
+    """Folds the log from position 0 on; the states of all streams stay in memory."""
+
+    def __init__(
+        self,
+        conn: Connection,
+        tables: Sequence[str],
+        progress: "Progress | None" = None,
+        *,
+        store: bool = False,
+    ) -> None:
+        """``store``: rendered parts that are missing from the contents are stored, besides being reported."""
+        self._conn = conn
+        self._progress = progress
+        self._store = store
+        self.tables = tuple(tables)
+        self.position = 0
+        self.events = 0
+        self.aggregates: dict[UUID, Versioned] = {}
+        self.missing: set[bytes] = set()
+
+    async def run(self, until: int) -> None:
+        """Take in the events up to position ``until``."""
+        while self.position < until:
+            events = await read_after(self._conn, self.position, limit=min(BATCH, until - self.position))
+            check_gapless(events, self.position)
+            async with self._conn.transaction():
+                await self._take(events)
+            self.position = events[-1].position
+            if self._progress is not None:
+                self._progress(self.position, until)
+
+    async def _take(self, events: Sequence[Recorded]) -> None:
+        steps = [self._step(event) for event in events if _kind_of(event) in AGGREGATES]
+        self.events += len(steps)
+        for some in _parted(steps):
+            await self._fold(some)
+
+    async def _fold(self, steps: Sequence[AppliedEvent]) -> None:
+        needed = {ref for step in steps for ref in _needs(step)}
+        read = await contents.read(self._conn, {ref.digest for ref in needed})
+        for ref in needed:
+            if ref.digest not in read:
+                raise ContentLost(ref.digest, self.position, self.events, len(self.aggregates))
+        folded = fold([msgspec.structs.replace(step, contents=read) for step in steps], KINDS)
+        batch: list[tuple[str, Any]] = [
+            (statement.sql, SetStatement.columns(rows))
+            for statement, rows in merge([folded.writes])
+            if statement.name.partition(".")[0] in self.tables
+        ]
+        parts = {part.digest: part.data for part in folded.parts}
+        batch.append((MISSING, (list(parts),)))
+        found = (await execute_pipeline(self._conn, batch))[-1]
+        missing = [found.get_value(row, 0) or b"" for row in range(found.ntuples)]
+        self.missing.update(missing)
+        if self._store and missing:
+            await execute_pipeline(self._conn, [(STORE, (missing, [parts[digest] for digest in missing]))])
+
+    def _step(self, recorded: Recorded) -> AppliedEvent:
+        """The event with the state right after it; later ones get copies of their own."""
+        event = decode(recorded.topic, recorded.state)
+        before = self.aggregates.get(recorded.stream_id)
+        state = before.fork() if before else AGGREGATES[_kind_of(recorded)](id=recorded.stream_id)
+        state.evolve(event)
+        self.aggregates[recorded.stream_id] = state
+        if recorded.project_id is None:
+            raise ValueError(f"event {recorded.position} ({recorded.topic}) belongs to no project")
+        return AppliedEvent(state, event, recorded.project_id, recorded.actor_id, {})
+
+
+def _needs(step: AppliedEvent) -> Sequence[Ref]:
+    return KINDS[step.artifact.KIND].needs(step.artifact)
+
+
+def _parted(steps: Sequence[AppliedEvent]) -> Iterator[Sequence[AppliedEvent]]:
+    """The steps in order, parted where the contents that they need would be too much to hold."""
+    first = size = 0
+    for place, step in enumerate(steps):
+        needed = sum(ref.size for ref in _needs(step))
+        if place > first and size + needed > MAX_BATCH_BYTES:
+            yield steps[first:place]
+            first, size = place, 0
+        size += needed
+    if first < len(steps):
+        yield steps[first:]
+
+
+def _kind_of(event: Recorded) -> str:
+    return event.topic.partition(".")[0]
+
+
+async def _make_tables(conn: Connection) -> None:
+    await conn.execute(MAKE.encode(), prepare=False)
+    for table in TABLES:
+        shape = sql.SQL(COPY_SHAPE).format(
+            copy=sql.Identifier(SCHEMA, table), live=sql.Identifier("public", table)
+        )
+        await conn.execute(shape, prepare=False)
+    await conn.execute("SET search_path = rebuild, public")
+
+
+async def _compare(conn: Connection, table: str) -> Difference | None:
+    """How the live table differs from the rebuilt one, None when it does not."""
+    live, rebuilt = sql.Identifier("public", table), sql.Identifier(SCHEMA, table)
+    sides = []
+    for one, other in ((live, rebuilt), (rebuilt, live)):
+        query = sql.SQL(DIFFERENCE).format(one=one, other=other, limit=sql.Literal(SAMPLE))
+        sides.append(await (await conn.execute(query, prepare=False)).fetchall())
+    extra, lacking = sides
+    if not extra and not lacking:
+        return None
+    return Difference(
+        table=table,
+        only_live=extra[0][0] if extra else 0,
+        only_rebuilt=lacking[0][0] if lacking else 0,
+        live=tuple(row[1] for row in extra),
+        rebuilt=tuple(row[1] for row in lacking),
+    )

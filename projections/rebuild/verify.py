@@ -1,0 +1,126 @@
+"""Is the database what the log says? Every check reads only, and may run while the service writes."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from projections.git import check as git_check
+from projections.rebuild.rebuild import ContentLost, Difference, Progress, rebuild
+from store.postgres.connection import Connection
+from store.postgres.pool import connect
+
+SAMPLE = 5  # examples of each finding
+
+# One pass in order of position; times never run backwards.
+GAPS = """
+SELECT position FROM (
+    SELECT position, recorded_at, lag(position, 1, 0::bigint) OVER steps AS before, lag(recorded_at) OVER steps AS earlier
+    FROM events WINDOW steps AS (ORDER BY position)
+) AS step
+WHERE position <> before + 1 OR recorded_at < earlier LIMIT %s
+"""
+
+STREAMS = """
+SELECT stream_id::text || ' ' || stream_version FROM (
+    SELECT stream_id, stream_version, row_number() OVER (PARTITION BY stream_id ORDER BY position) AS place FROM events
+) AS numbered
+WHERE stream_version <> place LIMIT %s
+"""
+
+CHANGED_CONTENTS = "SELECT encode(digest, 'hex') FROM contents WHERE digest <> sha256(bytes) LIMIT %s"
+
+# What versions show, and the files that their manifests name.
+LOST_CONTENTS = """
+SELECT DISTINCT encode(named.digest, 'hex') FROM (
+    SELECT unnest(ARRAY[body, details, outline, manifest, package]) AS digest FROM versions
+    UNION
+    SELECT decode(file ->> 'sha256', 'hex') FROM (SELECT DISTINCT manifest FROM versions WHERE manifest IS NOT NULL) AS held
+    JOIN contents ON contents.digest = held.manifest
+    CROSS JOIN LATERAL jsonb_array_elements(convert_from(contents.bytes, 'UTF8')::jsonb) AS file
+) AS named
+WHERE named.digest IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM contents WHERE contents.digest = named.digest) LIMIT %s
+"""
+
+PARKED = "SELECT follower || ' ' || position || ': ' || error FROM dead_letters ORDER BY position LIMIT %s"
+
+# Files of old versions that today's rules refuse (see domain.content.is_unsafe).
+LEFT_OUT = """
+SELECT artifacts.name || ' version ' || number || ' has files that are left out of every answer; publish it without them'
+FROM versions
+JOIN artifacts USING (stream_id)
+JOIN contents ON contents.digest = versions.package
+WHERE position('"code":"left_out_path"'::bytea IN contents.bytes) > 0
+ORDER BY versions.position DESC LIMIT %s
+"""
+
+CHECKS = {
+    "positions without gaps, times in order": GAPS,
+    "streams contiguous": STREAMS,
+    "contents are what their digests say": CHANGED_CONTENTS,
+    "every content that is named is stored": LOST_CONTENTS,
+    "no event parked by a follower": PARKED,
+}
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One property, and examples of where it does not hold (none: it holds)."""
+
+    name: str
+    findings: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        return not self.findings
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """All checks, and how far the log went when the read models were compared with it."""
+
+    position: int
+    events: int
+    streams: int
+    checks: tuple[Check, ...]
+    # What is as it should be, and worth to know.
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sound(self) -> bool:
+        return all(check.holds for check in self.checks)
+
+
+async def verify(dsn: str, *, progress: Progress | None = None) -> Verdict:
+    """Check everything. Raises what ``projections.rebuild.rebuild.rebuild`` raises when the log itself cannot be folded.
+
+    A lost content is a finding of its own; the read models are compared no further then.
+    """
+    conn = await connect(dsn, application_name="skald-verify")
+    async with conn:
+        checks = [Check(name, await _findings(conn, sql)) for name, sql in CHECKS.items()]
+        notes = await _findings(conn, LEFT_OUT)
+        checks.append(
+            Check("commits of git are what the log gives", await git_check.differences(conn, SAMPLE))
+        )
+    try:
+        report = await rebuild(dsn, progress=progress)
+    except ContentLost as lost:
+        checks.append(Check("read models are the fold of the log", (f"nobody can tell: {lost}",)))
+        return Verdict(lost.position, lost.events, lost.streams, tuple(checks), notes)
+    checks += [
+        Check("read models are the fold of the log", _sentences(report.differences)),
+        Check("rendered parts are stored", report.missing_parts[:SAMPLE]),
+    ]
+    return Verdict(report.position, report.events, report.streams, tuple(checks), notes)
+
+
+async def _findings(conn: Connection, sql: str) -> tuple[str, ...]:
+    rows = await (await conn.execute(sql.encode(), (SAMPLE,))).fetchall()
+    return tuple(str(row[0]) for row in rows)
+
+
+def _sentences(differences: Sequence[Difference]) -> tuple[str, ...]:
+    return tuple(
+        f"{found.table}: {found.only_live} rows that the log does not give, {found.only_rebuilt} rows lack"
+        f" {' '.join((*found.live, *found.rebuilt))[:300]}"
+        for found in differences
+    )

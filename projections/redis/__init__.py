@@ -1,0 +1,1 @@
+"""What Redis holds: the shared cache and the streams."""

@@ -1,0 +1,1 @@
+"""The read models as tables: what each append writes."""

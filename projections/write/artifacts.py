@@ -1,0 +1,297 @@
+"""Artifacts (skills, prompts) and their versions: the tables ``artifacts``, ``versions``, ``search_texts``, ``artifact_counts``.
+
+``fold`` turns steps of the log into rows; the same code serves an append, which brings one step, and a rebuild, which
+brings thousands. Position and time of a row are those of its event, which stands in ``events`` before the rows are written.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+
+from domain.content import Content, Ref
+from domain.events import Event
+from domain.labels import LabelRemoved, LabelSet
+from domain.versioned import Archived, Restored, Versioned, VersionEvent
+from projections.write import labels, names
+from store.log.statements import Row, SetStatement, Writes, arrays
+
+VERSION = """stream_id uuid, stream_version int, number int, id uuid, created_by bigint, body bytea, details bytea,
+             outline bytea, manifest bytea, package bytea"""
+ARTIFACT = """stream_id uuid, stream_version int, project_id bigint, kind text, name text, number int, id uuid,
+              created_by bigint, body bytea, details bytea, outline bytea, package bytea"""
+
+VERSION_ADDED = SetStatement(
+    "versions.add",
+    30,
+    f"""
+    INSERT INTO versions (stream_id, number, id, stream_version, position, created_at, created_by,
+                          body, details, outline, manifest, package)
+    SELECT new.stream_id, number, id, new.stream_version, position, recorded_at, created_by,
+           body, details, outline, manifest, package
+    FROM {arrays(VERSION)} AS new
+    JOIN events ON events.stream_id = new.stream_id AND events.stream_version = new.stream_version
+    """,
+)
+
+CREATED = SetStatement(
+    "artifacts.create",
+    40,
+    f"""
+    INSERT INTO artifacts (stream_id, project_id, kind, name, created_position, created_at,
+                           latest_version, latest_id, latest_at, latest_by, body, details, outline, package)
+    SELECT new.stream_id, new.project_id, kind, name, position, recorded_at,
+           number, id, recorded_at, created_by, body, details, outline, package
+    FROM {arrays(ARTIFACT)} AS new
+    JOIN events ON events.stream_id = new.stream_id AND events.stream_version = new.stream_version
+    """,
+)
+
+# One statement for both tables: the columns are sent once, and the events are joined once. ``latest`` is true for the last
+# version of its stream among the rows.
+PUBLISHED = SetStatement(
+    "versions.publish",
+    50,
+    f"""
+    WITH new AS MATERIALIZED (
+        SELECT new.*, position, recorded_at
+        FROM {arrays(f"{VERSION}, latest bool")} AS new
+        JOIN events ON events.stream_id = new.stream_id AND events.stream_version = new.stream_version
+    ), added AS (
+        INSERT INTO versions (stream_id, number, id, stream_version, position, created_at, created_by,
+                              body, details, outline, manifest, package)
+        SELECT stream_id, number, id, stream_version, position, recorded_at, created_by,
+               body, details, outline, manifest, package
+        FROM new
+    )
+    UPDATE artifacts SET latest_version = number, latest_id = id, latest_at = recorded_at, latest_by = created_by,
+                         body = new.body, details = new.details, outline = new.outline, package = new.package
+    FROM new WHERE artifacts.stream_id = new.stream_id AND new.latest
+    """,
+)
+
+ARCHIVED = SetStatement(
+    "artifacts.archive",
+    60,
+    f"""
+    UPDATE artifacts SET archived_position = position, archived_at = recorded_at
+    FROM {arrays("stream_id uuid, stream_version int")} AS new
+    JOIN events ON events.stream_id = new.stream_id AND events.stream_version = new.stream_version
+    WHERE artifacts.stream_id = new.stream_id
+    """,
+)
+
+RESTORED = SetStatement(
+    "artifacts.restore",
+    61,
+    "UPDATE artifacts SET archived_position = NULL, archived_at = NULL WHERE stream_id = ANY(%s::uuid[])",
+)
+
+TEXT_CHANGED = SetStatement(
+    "search_texts.change",
+    70,
+    f"""
+    INSERT INTO search_texts (stream_id, project_id, kind, name, text)
+    SELECT * FROM {arrays("stream_id uuid, project_id bigint, kind text, name text, text text")} AS new
+    ON CONFLICT (stream_id) DO UPDATE SET text = excluded.text
+    """,
+)
+
+TEXT_REMOVED = SetStatement(
+    "search_texts.remove", 80, "DELETE FROM search_texts WHERE stream_id = ANY(%s::uuid[])"
+)
+
+COUNTED = SetStatement(
+    "artifact_counts.add",
+    90,
+    f"""
+    INSERT INTO artifact_counts (project_id, kind, active)
+    SELECT project_id, kind, sum(change) FROM {arrays("project_id bigint, kind text, change int")} AS new
+    GROUP BY project_id, kind ORDER BY project_id, kind
+    ON CONFLICT (project_id, kind) DO UPDATE SET active = artifact_counts.active + excluded.active
+    """,
+)
+
+STATEMENTS = (
+    names.RELEASE,
+    names.CLAIM,
+    names.SPAN_BEGUN,
+    names.SPAN_ENDED,
+    labels.ENDED,
+    labels.SET,
+    labels.ALL_ENDED,
+    VERSION_ADDED,
+    CREATED,
+    PUBLISHED,
+    ARCHIVED,
+    RESTORED,
+    TEXT_CHANGED,
+    TEXT_REMOVED,
+    COUNTED,
+)
+
+
+class AppliedEvent(msgspec.Struct, frozen=True):
+    """One event with what it led to: the artifact as it is after it, the ids of its envelope, contents by digest."""
+
+    artifact: Versioned
+    event: Event
+    project_id: int
+    actor_id: int | None
+    contents: Mapping[bytes, bytes]
+
+
+class VersionRow(msgspec.Struct, frozen=True):
+    """What one kind contributes to the rows of a version."""
+
+    body: bytes
+    details: Content
+    outline: bytes | None
+    manifest: Content | None
+    package: Content | None = None
+
+
+class Kind(Protocol):
+    """How one kind of artifact is seen by the read models."""
+
+    def needs(self, artifact: Versioned) -> Sequence[Ref]:
+        """The contents that ``view`` reads from those of the step."""
+        ...
+
+    def view(self, step: AppliedEvent) -> VersionRow: ...
+
+    def text(self, step: AppliedEvent) -> str:
+        """What a search finds it by, beside its name."""
+        ...
+
+    def text_changed(self, event: Event) -> bool:
+        """Whether a new version may have another text than the one before."""
+        ...
+
+
+def search_fold(text: str) -> str:
+    """The form in which texts are compared: case is folded here, so that no database locale decides it."""
+    return text.casefold()
+
+
+class Rows(msgspec.Struct, frozen=True):
+    """The rows that steps bring, by statement, the rendered parts that the rows point to, and the last view of each."""
+
+    writes: Writes
+    parts: list[Content]
+    views: dict[UUID, VersionRow]
+
+
+def fold(steps: Sequence[AppliedEvent], kinds: Mapping[str, Kind]) -> Rows:
+    """Pure: nothing is read, nothing is written.
+
+    Where several steps of a batch touch one row, the rows are those of their sum: the statements run once, in their order.
+    """
+    batch = _RowBatch()
+    for step in steps:
+        batch.take(step, kinds[step.artifact.KIND])
+    return batch.folded()
+
+
+class _RowBatch:
+    """The rows of the steps so far."""
+
+    def __init__(self) -> None:
+        self.rows: defaultdict[SetStatement, list[Row]] = defaultdict(list)
+        # By stream, of which the last row counts. As a key, a UUID takes ten times as long as its number.
+        self.last: defaultdict[SetStatement, dict[int, Row]] = defaultdict(dict)
+        self.texts: dict[int, tuple[AppliedEvent, Kind]] = {}
+        # Where the last published version of a stream stands in its rows.
+        self.published: dict[int, int] = {}
+        self.claims: dict[Row, UUID] = {}
+        self.pointers: labels.Pointers | None = None
+        self.contents: dict[bytes, Content] = {}
+        self.views: dict[UUID, VersionRow] = {}
+
+    def take(self, step: AppliedEvent, kind: Kind) -> None:
+        event, stream = step.event, step.event.originator_id
+        if isinstance(event, VersionEvent):
+            self._version(step, event, kind)
+        elif isinstance(event, LabelSet | LabelRemoved):
+            self._labels().follow(event, step.actor_id)
+        elif isinstance(event, Archived):
+            version = event.originator_version
+            self._labels().end_all(stream, version)
+            self._release(step)
+            self.rows[names.SPAN_ENDED].append((stream, version))
+            self.last[ARCHIVED][stream.int] = (stream, version)
+            self.last[RESTORED].pop(stream.int, None)
+            self.texts.pop(stream.int, None)
+            self.last[TEXT_REMOVED][stream.int] = (stream,)
+        elif isinstance(event, Restored):
+            self._claim(step)
+            self.last[RESTORED][stream.int] = (stream,)
+            self.last[ARCHIVED].pop(stream.int, None)
+            self._found_by(step, kind)
+
+    def _labels(self) -> labels.Pointers:
+        if self.pointers is None:
+            self.pointers = labels.Pointers()
+        return self.pointers
+
+    def _version(self, step: AppliedEvent, event: VersionEvent, kind: Kind) -> None:
+        stream, version = event.originator_id, event.originator_version
+        view = self.views[stream] = kind.view(step)
+        for part in (view.details, view.manifest, view.package):
+            if part is not None:
+                self.contents[part.digest] = part
+        manifest = view.manifest.digest if view.manifest else None
+        package = view.package.digest if view.package else None
+        latest = (event.number, event.version_id, step.actor_id, view.body, view.details.digest, view.outline)
+        if event.number == 1:
+            self.rows[VERSION_ADDED].append((stream, version, *latest, manifest, package))
+            self._claim(step)
+            self.rows[CREATED].append((stream, version, *_name(step), *latest, package))
+        else:
+            rows = self.rows[PUBLISHED]
+            before = self.published.get(stream.int)
+            if before is not None:
+                rows[before] = (*rows[before][:-1], False)
+            self.published[stream.int] = len(rows)
+            rows.append((stream, version, *latest, manifest, package, True))
+        if kind.text_changed(event):
+            self._found_by(step, kind)
+
+    def _claim(self, step: AppliedEvent) -> None:
+        name, stream = _name(step), step.event.originator_id
+        self.claims[name] = stream
+        self.rows[names.SPAN_BEGUN].append((stream, step.event.originator_version, *name))
+        self.rows[COUNTED].append((*name[:2], 1))
+
+    def _release(self, step: AppliedEvent) -> None:
+        name, stream = _name(step), step.event.originator_id
+        if self.claims.get(name) == stream:
+            del self.claims[name]
+        else:
+            self.rows[names.RELEASE].append((*name, stream))
+        self.rows[COUNTED].append((*name[:2], -1))
+
+    def _found_by(self, step: AppliedEvent, kind: Kind) -> None:
+        key = step.event.originator_id.int
+        self.texts[key] = step, kind
+        self.last[TEXT_REMOVED].pop(key, None)
+
+    def folded(self) -> Rows:
+        rows = self.rows
+        rows[names.CLAIM] = [(*name, stream) for name, stream in self.claims.items()]
+        rows[TEXT_CHANGED] = [
+            (step.event.originator_id, *_name(step), search_fold(kind.text(step)))
+            for step, kind in self.texts.values()
+        ]
+        for statement, last in self.last.items():
+            rows[statement] = list(last.values())
+        if self.pointers is not None:
+            rows.update(self.pointers.rows())
+        writes = {statement: some for statement, some in rows.items() if some}
+        return Rows(writes, list(self.contents.values()), self.views)
+
+
+def _name(step: AppliedEvent) -> Row:
+    return (step.project_id, step.artifact.KIND, step.artifact.name)

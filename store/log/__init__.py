@@ -1,0 +1,1 @@
+"""The event log: appending, reading, carrying it elsewhere."""

@@ -1,0 +1,364 @@
+"""Group commit: one task a process, and while one batch commits the next one collects.
+
+There is no timer: a lone write goes out at once, and under load the batch is whatever arrived during the last commit.
+Those of the last one hear of it when the next is on its way: to answer them takes time, and the database has work by then.
+
+Nor does each batch notify those who follow the log: while one follows another it is enough to do so now and then.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
+from math import inf
+from time import monotonic, perf_counter
+from typing import NamedTuple
+
+import psycopg
+from psycopg import OperationalError
+from psycopg.errors import DiskFull
+
+from store.errors import AppenderBusy, StorageFull, trouble
+from store.log.log import Appended, Commit, append, conflict, find_committed, notify_pending
+from store.postgres.connection import Connection
+from store.postgres.pool import connect
+from store.postgres.room import Room
+from store.postgres.watchdog import Watchdog
+
+logger = logging.getLogger(__name__)
+
+MAX_BATCH = 128  # commits; beyond it a batch's own latency grows faster than its throughput
+MAX_BATCH_BYTES = 4_000_000  # contents in one flush; keeps a heavy import from delaying everyone behind it
+MAX_QUEUE = 2_000  # commits that wait; at 1,000 a second that is two seconds of timeout
+# Seconds from one notification to the next. Each wakes a process of PostgreSQL for every listener, at the moment when it and
+# this one have work: without a limit 8 writers append a tenth less.
+MIN_NOTIFY_INTERVAL = 0.005
+TIMEOUT = 20.0  # seconds that a commit waits for a lost or silent database before the caller hears of it
+
+Observer = Callable[[int, float], None]
+Done = Sequence[tuple[Commit, Appended]]
+Durable = Callable[[Appended], None]
+
+
+class Pending(NamedTuple):
+    commit: Commit
+    durable: Durable | None
+    claims: frozenset[Hashable]
+    answer: "asyncio.Future[Appended]"
+    since: float
+
+
+class Appender:
+    """Appends commits of this process to the log, in batches, on a connection of its own.
+
+    ``committed`` is called with what has just become durable, in the order of the log, before anybody who waits hears of
+    it; ``observe(commits, seconds)`` after every committed batch. Nothing more is taken when ``room`` has none.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        committed: Callable[[Done], None] | None = None,
+        observe: Observer | None = None,
+        room: Room | None = None,
+        max_queue: int = MAX_QUEUE,
+        timeout: float = TIMEOUT,
+    ) -> None:
+        self._dsn = dsn
+        self._committed = committed
+        self._observe = observe
+        self._room = room or Room()
+        self._max_queue = max_queue
+        self._timeout = timeout
+        self._watchdog = Watchdog(timeout, self._cut)
+        self._queue: deque[Pending] = deque()
+        # Durable, but nobody has been told.
+        self._done: list[tuple[Pending, Appended]] = []
+        # When there last was a notification, what is in the log without one, and what wakes the task for it.
+        self._notified_at = -inf
+        self._unnotified = False
+        self._reminder: asyncio.TimerHandle | None = None
+        self._work = asyncio.Event()
+        self._conn: Connection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+        # What the database said to the last append, when it took none, and when that was.
+        self._failure: tuple[BaseException, float] | None = None
+
+    async def start(self) -> None:
+        """Connect and begin. While the database cannot be reached, each batch tries again."""
+        try:
+            await self._connection()
+        except OperationalError as error:
+            logger.warning("the database is away: %s", str(error).strip().partition("\n")[0])
+        self._task = asyncio.create_task(self._run(), name="appender")
+
+    async def close(self) -> None:
+        """Commit what is queued, then stop."""
+        self._closing = True
+        self._work.set()
+        if self._task is not None:
+            await self._task
+        self._watchdog.close()
+        if self._reminder is not None:
+            self._reminder.cancel()
+        if self._conn is not None:
+            await self._conn.close()
+
+    @property
+    def running(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    def failing(self, within: float) -> BaseException | None:
+        """Why the last append failed, when it was less than ``within`` seconds ago; None when the database takes appends."""
+        if self._failure is None or monotonic() - self._failure[1] > within:
+            return None
+        return self._failure[0]
+
+    async def append(self, commit: Commit, durable: Durable | None = None) -> Appended:
+        """Wait until the commit is durable and say where it stands.
+
+        ``durable`` is called with that before ``committed`` is, and whether or not somebody still waits. It must not raise.
+        Raises StreamConflict, NameConflict, CommandRepeated, StorageFull (nothing written) or AppenderBusy (queue full, or the
+        database was away for too long, then its fate is unknown and only an idempotency key makes a retry safe).
+        """
+        if self._closing or not self.running or len(self._queue) >= self._max_queue:
+            raise AppenderBusy("the appender takes no more work now")
+        if not self._room.is_left():
+            raise StorageFull("the disk of the database is nearly full")
+        claims = frozenset(commit.claims) | {event.originator_id for event in commit.events}
+        pending = Pending(commit, durable, claims, asyncio.get_running_loop().create_future(), monotonic())
+        self._queue.append(pending)
+        self._work.set()
+        return await pending.answer
+
+    async def _run(self) -> None:
+        batch: list[Pending] = []
+        try:
+            while True:
+                batch = self._next_batch()
+                if batch:
+                    await self._attempt(batch)
+                    continue
+                self._publish_results()
+                if self._unnotified and (self._closing or self._is_due()):
+                    await self._notify_pending()
+                    continue
+                if self._closing:
+                    return
+                self._work.clear()
+                self._remind()
+                await self._work.wait()
+        finally:
+            # Only a cancelled task gets here with work left; whoever waits must hear of it.
+            self._closing = True
+            self._fail([*batch, *self._queue], AppenderBusy("the service is stopping"))
+            self._queue.clear()
+
+    async def _attempt(self, batch: list[Pending]) -> None:
+        try:
+            await self._commit(batch)
+        except Exception as error:
+            # The task outlives any batch; whoever waits hears of the failure, nobody waits for ever.
+            logger.exception("a batch of %d commits failed", len(batch))
+            # It may be the figures that failed, when all of it was durable.
+            self._publish_results()
+            self._fail(batch, error)
+            await self._drop_connection()
+
+    def _next_batch(self) -> list[Pending]:
+        """What may be committed together: no two of the batch share a stream, a name or an idempotency key."""
+        batch: list[Pending] = []
+        waiting: list[Pending] = []
+        taken: set[Hashable] = set()
+        size = 0
+        while self._queue and len(batch) < MAX_BATCH and size < MAX_BATCH_BYTES:
+            pending = self._queue.popleft()
+            if pending.answer.cancelled():
+                continue
+            # Whoever waits also bars those behind it that want the same, so that order is kept.
+            if taken.isdisjoint(pending.claims):
+                batch.append(pending)
+                size += sum(content.ref.size for content in pending.commit.contents)
+            else:
+                waiting.append(pending)
+            taken |= pending.claims
+        self._queue.extendleft(reversed(waiting))
+        return batch
+
+    async def _commit(self, batch: list[Pending]) -> None:
+        started = perf_counter()
+        notify = self._is_due()
+        try:
+            try:
+                conn = await self._connection()
+                with self._watchdog:
+                    commits = [pending.commit for pending in batch]
+                    answers = await append(conn, commits, sent=self._publish_results, notify=notify)
+            finally:
+                # Those of the batch before; whether this one could be sent is not their concern.
+                self._publish_results()
+        except Exception as error:
+            found = trouble(error)
+            if found is not None and found.refusal:
+                await self._refused(batch, error)
+                return
+            if isinstance(error, OperationalError):
+                await self._recover(batch, error)
+                return
+            # One commit is to blame and the transaction took none of them: each for itself now.
+            if len(batch) > 1:
+                for pending in batch:
+                    await self._attempt([pending])
+                return
+            if not isinstance(error, psycopg.Error):
+                raise
+            self._fail(batch, conflict(error) or error)
+            return
+        self._done = list(zip(batch, answers, strict=True))
+        if notify:
+            self._notified_at = monotonic()
+        self._unnotified, self._failure = not notify, None
+        if self._observe is not None:
+            self._observe(len(batch), perf_counter() - started)
+
+    async def _refused(self, batch: list[Pending], error: Exception) -> None:
+        """The database takes no append now, whoever's it is: read-only, full, without rights, too slow."""
+        logger.warning("the database refuses to append: %s", str(error).partition("\n")[0])
+        self._failure = error, monotonic()
+        full = isinstance(error, DiskFull)
+        self._fail(batch, StorageFull("the disk of the database is full") if full else error)
+        # What its operator changes may hold for new connections alone, and another server may have taken over.
+        await self._drop_connection()
+
+    def _is_due(self) -> bool:
+        """Whether those who follow the log may be notified again."""
+        return monotonic() - self._notified_at >= MIN_NOTIFY_INTERVAL
+
+    def _remind(self) -> None:
+        """Have the task look again when what is silent is due."""
+        if self._unnotified and self._reminder is None:
+            self._reminder = asyncio.get_running_loop().call_later(MIN_NOTIFY_INTERVAL, self._reminded)
+
+    def _reminded(self) -> None:
+        self._reminder = None
+        self._work.set()
+
+    async def _notify_pending(self) -> None:
+        # Whatever comes of it: who follows the log looks for itself now and then.
+        self._unnotified, self._notified_at = False, monotonic()
+        try:
+            conn = await self._connection()
+            with self._watchdog:
+                await notify_pending(conn)
+        except Exception as error:
+            logger.warning("what is in the log could not be announced: %s", error)
+            await self._drop_connection()
+
+    def _publish_results(self) -> None:
+        """Of what is durable: who has it ready, then who marks it, then who waits for it."""
+        done, self._done = self._done, []
+        if not done:
+            return
+        for pending, answer in done:
+            if pending.durable is not None:
+                try:
+                    pending.durable(answer)
+                except Exception:
+                    # It is in the log: the others must not hear that it failed.
+                    logger.exception("what is to be done with a durable commit failed")
+        if self._committed is not None:
+            try:
+                self._committed([(pending.commit, answer) for pending, answer in done])
+            except Exception as error:
+                # Who took this for done would find the old state in the caches.
+                logger.exception("durable commits could not be marked")
+                self._fail([pending for pending, _ in done], error)
+        for pending, answer in done:
+            if not pending.answer.done():
+                pending.answer.set_result(answer)
+
+    async def _recover(self, batch: list[Pending], error: OperationalError) -> None:
+        """After a lost connection: find out which commits made it, and append only the others again."""
+        logger.warning(
+            "lost the connection during an append: %s", str(error).splitlines()[0] if str(error) else error
+        )
+        undecided = list(batch)
+        pause = 0.05
+        while undecided:
+            await self._drop_connection()
+            self._failure = error, monotonic()
+            late = [pending for pending in undecided if monotonic() - pending.since > self._timeout]
+            if late:
+                busy = AppenderBusy("the database could not be reached in time")
+                busy.__cause__ = error
+                self._fail(late, busy)
+            undecided = [pending for pending in undecided if not pending.answer.done()]
+            if not undecided:
+                return
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 1.0)
+            try:
+                for pending in undecided:
+                    conn = await self._connection()
+                    with self._watchdog:
+                        await self._append_again(conn, pending)
+            except OperationalError as again:
+                error = again
+                logger.warning(
+                    "the database is still away: %s", str(again).splitlines()[0] if str(again) else again
+                )
+            undecided = [pending for pending in undecided if not pending.answer.done()]
+
+    async def _append_again(self, conn: Connection, pending: Pending) -> None:
+        """Append a commit unless it is in the log already."""
+        done = await find_committed(conn, pending.commit)
+        if done is None:
+            try:
+                [done] = await append(conn, [pending.commit])
+            except Exception as refused:
+                found = trouble(refused)
+                if found is not None and found.refusal:
+                    await self._refused([pending], refused)
+                    return
+                if isinstance(refused, OperationalError):
+                    raise
+                # A backend that outlived its connection may have been first, with this very commit.
+                conn = await self._connection()
+                done = await find_committed(conn, pending.commit)
+                if done is None:
+                    known = conflict(refused) if isinstance(refused, psycopg.Error) else None
+                    self._fail([pending], known or refused)
+                    return
+        # It may be in the log since before, silently.
+        self._unnotified, self._failure = True, None
+        self._done = [(pending, done)]
+        self._publish_results()
+
+    def _cut(self) -> None:
+        """End the connection when the server does not answer in time: then it fails as any lost one does."""
+        if self._conn is None:
+            return
+        with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(self._conn.fileno())) as copy:
+            copy.shutdown(socket.SHUT_RDWR)
+        self._conn.socket.wake()
+
+    async def _connection(self) -> Connection:
+        if self._conn is None or self._conn.closed:
+            self._conn = await connect(self._dsn, application_name="skald-appender")
+        return self._conn
+
+    async def _drop_connection(self) -> None:
+        if self._conn is not None:
+            await self._conn.close()
+            self._conn = None
+
+    @staticmethod
+    def _fail(batch: list[Pending], error: Exception) -> None:
+        for pending in batch:
+            if not pending.answer.done():
+                pending.answer.set_exception(error)

@@ -1,0 +1,318 @@
+"""Appending to the log and reading it.
+
+An append is one pipelined flush: every statement is sent at once and PostgreSQL runs them as one implicit transaction
+that ends with the pipeline, so the order lock is never held while this process thinks.
+"""
+
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import psycopg
+from eventsourcing.persistence import StoredEvent
+
+from domain.content import Content
+from store.errors import AppendError, CommandRepeated, NameConflict, StreamConflict
+from store.log.statements import SetStatement, Writes, arrays, merge
+from store.postgres.connection import Connection
+from store.postgres.pipeline import execute_pipeline, read_bigint, read_timestamptz
+
+CHANNEL = "skald_log"
+NOTIFY_MAX_STREAMS = 150  # a payload is under 8,000 bytes, a stream id is 32 of them
+EVENT = """stream_id uuid, stream_version int, topic text, state bytea, project_id bigint, actor_id bigint, key_id uuid,
+           command_id uuid, correlation_id text"""
+COMMAND = "key_id uuid, idempotency_key text, fingerprint bytea, status smallint, stream_id uuid, stream_version int"
+
+
+class Idempotency(msgspec.Struct, frozen=True):
+    """The row that makes a repeated request recognisable; ``fingerprint`` is a digest of the request."""
+
+    key: str
+    fingerprint: bytes
+    status: int
+
+
+class Commit(msgspec.Struct, frozen=True, kw_only=True):
+    """What must become true together: events of one or more streams and all that follows from them.
+
+    ``claims`` names what may not stand twice in one batch beside the streams: skill names, idempotency keys.
+    """
+
+    events: tuple[StoredEvent, ...]
+    command_id: UUID
+    project_id: int | None = None
+    actor_id: int | None = None
+    key_id: UUID | None = None
+    correlation_id: str | None = None
+    contents: tuple[Content, ...] = ()
+    writes: Writes = {}
+    idempotency: Idempotency | None = None
+    claims: tuple[Hashable, ...] = ()
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """Where a commit stands in the log: ``first`` to ``last`` position, all recorded at the same instant (UTC)."""
+
+    first: int
+    last: int
+    recorded_at: datetime
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """An event as read from the log, with its envelope."""
+
+    position: int
+    stream_id: UUID
+    stream_version: int
+    topic: str
+    state: bytes
+    recorded_at: datetime
+    project_id: int | None
+    actor_id: int | None
+    key_id: UUID | None
+    command_id: UUID
+    correlation_id: str | None
+
+
+# One writer at a time in the whole database: positions are gapless and become visible in their order.
+LOCK = "SELECT pg_advisory_xact_lock(7203014)"
+
+# The same after storing contents: those that others are storing, too, are waited for while the lock is free.
+STORE_AND_LOCK = f"""
+WITH stored AS (
+    INSERT INTO contents (digest, bytes)
+    SELECT digest, bytes FROM {arrays("digest bytea, bytes bytea")} AS new
+    ON CONFLICT DO NOTHING
+    RETURNING 1
+)
+SELECT pg_advisory_xact_lock(7203014) FROM (SELECT count(*) FROM stored) AS done
+"""
+
+# The head is read in the statement after the lock, so by a snapshot that sees every earlier append (READ COMMITTED).
+# recorded_at never runs backwards, whatever the clock does, so that an instant names one position.
+APPENDED = f"""
+WITH head AS MATERIALIZED (
+    SELECT coalesce(max(position), 0) AS position,
+           greatest(clock_timestamp(), (SELECT recorded_at FROM events ORDER BY position DESC LIMIT 1)) AS now
+    FROM events
+), appended AS (
+    INSERT INTO events (position, stream_id, stream_version, topic, state, recorded_at,
+                        project_id, actor_id, key_id, command_id, correlation_id)
+    SELECT head.position + ordinal, stream_id, stream_version, topic, state, head.now,
+           project_id, actor_id, key_id, command_id, correlation_id
+    FROM head, {arrays(f"{EVENT}, ordinal int")} AS new
+    RETURNING position, recorded_at
+)
+"""
+INSERT_SILENTLY = f"{APPENDED} SELECT min(position), min(recorded_at) FROM appended"
+# Notifies "<last position> <number of events> <stream of each event> …": whoever knows the position before needs no query.
+INSERT_EVENTS = f"""
+{APPENDED} SELECT min(position), min(recorded_at), pg_notify('{CHANNEL}', max(position)::text || %s::text) FROM appended
+"""
+# Of events that were inserted silently; it names none, so whoever has not seen them yet looks.
+ANNOUNCE = f"SELECT pg_notify('{CHANNEL}', max(position)::text || ' 0') FROM events"
+
+INSERT_COMMANDS = f"""
+INSERT INTO commands (key_id, idempotency_key, fingerprint, status, stream_id, stream_version)
+SELECT * FROM {arrays(COMMAND)} AS new
+"""
+
+COLUMNS = """position, stream_id, stream_version, topic, state, recorded_at, project_id, actor_id, key_id, command_id,
+             correlation_id"""
+
+# events_stream
+SELECT_STREAM = (
+    f"SELECT {COLUMNS} FROM events WHERE stream_id = %s AND stream_version > %s ORDER BY stream_version"
+)
+SELECT_STREAM_PART = f"{SELECT_STREAM} LIMIT %s"
+
+# events_pkey
+SELECT_AFTER = f"SELECT {COLUMNS} FROM events WHERE position > %s ORDER BY position LIMIT %s"
+
+SELECT_HEAD = "SELECT coalesce(max(position), 0) FROM events"
+
+# events_stream
+SELECT_COMMITTED = """
+SELECT min(position), max(position), max(recorded_at) FROM events
+WHERE stream_id = %s AND stream_version = ANY(%s) AND command_id = %s
+"""
+
+CONFLICTS: dict[str, type[AppendError]] = {
+    "events_stream": StreamConflict,
+    "active_names_pkey": NameConflict,
+    "commands_once": CommandRepeated,
+}
+
+
+def conflict(error: psycopg.Error) -> AppendError | None:
+    """The append error behind a broken constraint; None when it is not one of the log's guards."""
+    kind = CONFLICTS.get(error.diag.constraint_name or "")
+    return kind() if kind else None
+
+
+async def append(
+    conn: Connection,
+    commits: Sequence[Commit],
+    sent: Callable[[], None] | None = None,
+    *,
+    notify: bool = True,
+) -> list[Appended]:
+    """Write all commits in one transaction, in order; return where each one stands.
+
+    ``conn`` is idle and in autocommit; ``sent`` is as with ``execute_pipeline``. Who appends ``silent``ly owes an ``notify_pending`` soon.
+    Raises psycopg.errors.UniqueViolation (see ``conflict``), then nothing of any commit was written, and
+    psycopg.OperationalError when the connection fails, then it is unknown (see ``find_committed``).
+    """
+    contents = {content.digest: content.data for commit in commits for content in commit.contents}
+    events = [row for commit in commits for row in rows_of(commit)]
+    commands: list[tuple[Any, ...]] = []
+    for commit in commits:
+        if commit.idempotency is not None:
+            last = commit.events[-1]
+            mine = commit.idempotency
+            commands.append(
+                (
+                    commit.key_id,
+                    mine.key,
+                    mine.fingerprint,
+                    mine.status,
+                    last.originator_id,
+                    last.originator_version,
+                )
+            )
+    batch: list[tuple[str, Any]] = []
+    if contents:
+        # By digest, so that two writers of the same contents cannot deadlock.
+        digests = sorted(contents)
+        batch.append((STORE_AND_LOCK, (digests, [contents[digest] for digest in digests])))
+    else:
+        batch.append((LOCK, ()))
+    place = len(batch)
+    batch.append((INSERT_SILENTLY, columns_of(events)) if not notify else (INSERT_EVENTS, arguments(events)))
+    for statement, changed in merge([commit.writes for commit in commits]):
+        batch.append((statement.sql, SetStatement.columns(changed)))
+    if commands:
+        batch.append((INSERT_COMMANDS, SetStatement.columns(commands)))
+    inserted = (await execute_pipeline(conn, batch, sent))[place]
+    first, now = read_bigint(inserted.get_value(0, 0)), read_timestamptz(inserted.get_value(0, 1))
+    answers = []
+    for commit in commits:
+        following = first + len(commit.events)
+        answers.append(Appended(first, following - 1, now))
+        first = following
+    return answers
+
+
+async def notify_pending(conn: Connection) -> None:
+    """Notify of all that is in the log by now."""
+    await execute_pipeline(conn, [(ANNOUNCE, ())])
+
+
+async def append_within(conn: Connection, commit: Commit) -> None:
+    """Append the events of a commit, and nothing else of it, in the transaction that is open on ``conn``."""
+    events = rows_of(commit)
+    await conn.execute(LOCK)
+    await conn.execute(INSERT_EVENTS, arguments(events))
+
+
+def rows_of(commit: Commit) -> list[tuple[Any, ...]]:
+    """The events of a commit as rows of ``INSERT_EVENTS``."""
+    return [
+        (
+            event.originator_id,
+            event.originator_version,
+            event.topic,
+            event.state,
+            commit.project_id,
+            commit.actor_id,
+            commit.key_id,
+            commit.command_id,
+            commit.correlation_id,
+        )
+        for event in commit.events
+    ]
+
+
+def columns_of(events: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """What ``INSERT_SILENTLY`` takes for these rows."""
+    return [*SetStatement.columns(events), list(range(1, len(events) + 1))]
+
+
+def arguments(events: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """What ``INSERT_EVENTS`` takes for these rows."""
+    columns = columns_of(events)
+    return [*columns, notification(columns[0], columns[4])]
+
+
+def notification(streams: Sequence[UUID], projects: Sequence[int | None]) -> str:
+    """What follows the position in a notification: how many events, and the stream of each in their order.
+
+    Events of no project need a look at their topic, so none is named then.
+    """
+    named = [] if len(streams) > NOTIFY_MAX_STREAMS or None in projects else [id.hex for id in streams]
+    return " ".join(["", str(len(streams)), *named])
+
+
+async def find_committed(conn: Connection, commit: Commit) -> Appended | None:
+    """Whether a commit of unknown fate is in the log.
+
+    Takes the order lock first: while the lost connection's transaction still runs, its fate is open.
+    """
+    first_event = commit.events[0]
+    versions = [
+        event.originator_version
+        for event in commit.events
+        if event.originator_id == first_event.originator_id
+    ]
+    async with conn.pipeline():
+        await conn.execute(LOCK)
+        found = await conn.execute(SELECT_COMMITTED, (first_event.originator_id, versions, commit.command_id))
+    row = await found.fetchone()
+    if row is None or row[0] is None:
+        return None
+    return Appended(row[0], row[0] + len(commit.events) - 1, row[2])
+
+
+async def read_stream(
+    conn: Connection, stream_id: UUID, *, after: int = 0, limit: int | None = None
+) -> list[Recorded]:
+    """The events of one stream with a version above ``after``, in order, up to ``limit`` (None: all)."""
+    if limit is None:
+        cursor = await conn.execute(SELECT_STREAM, (stream_id, after), binary=True)
+    else:
+        cursor = await conn.execute(SELECT_STREAM_PART, (stream_id, after, limit), binary=True)
+    rows = await cursor.fetchall()
+    return [Recorded(*row) for row in rows]
+
+
+async def read_after(conn: Connection, position: int, *, limit: int) -> list[Recorded]:
+    """Up to ``limit`` events of all streams after ``position``, in order, without gaps."""
+    rows = await (await conn.execute(SELECT_AFTER, (position, limit), binary=True)).fetchall()
+    return [Recorded(*row) for row in rows]
+
+
+async def read_all(conn: Connection, *, after: int = 0, batch: int = 1000) -> AsyncIterator[list[Recorded]]:
+    """The whole log in batches. Raises GapInLog when a position is missing, which no append can cause."""
+    while events := await read_after(conn, after, limit=batch):
+        check_gapless(events, after)
+        yield events
+        after = events[-1].position
+
+
+async def head(conn: Connection) -> int:
+    """The last position, 0 for an empty log."""
+    row = await (await conn.execute(SELECT_HEAD)).fetchone()
+    return int(row[0]) if row else 0
+
+
+class GapInLog(Exception):
+    """Positions are not contiguous: the log is damaged; stop and look, never skip."""
+
+
+def check_gapless(events: Sequence[Recorded], after: int) -> None:
+    """Raise GapInLog unless the events follow ``after`` one by one."""
+    for expected, event in enumerate(events, after + 1):
+        if event.position != expected:
+            raise GapInLog(f"expected position {expected}, found {event.position}")

@@ -1,0 +1,1 @@
+"""Connections to PostgreSQL, and several statements at once on one of them."""

@@ -1,0 +1,71 @@
+"""Waiting for a connection's socket, without the events and timers that psycopg makes for each wait."""
+
+import asyncio
+
+
+class SocketWaiter:
+    """A socket for which one task at a time waits.
+
+    It stays registered with the event loop when a wait is over, until something comes for which nobody waits: to register
+    it for each wait takes six system calls. So ``release`` it before somebody else registers or closes it, and before
+    another wait for the rest of what has come in part: uvloop no longer watches a socket on which it has seen an error.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ready: asyncio.Future[bool] | None = None
+
+    async def readable(self, seconds: float | None = None) -> bool:
+        """Wait until there is something to read; False when there is nothing after ``seconds`` (None: however long).
+
+        It may be told early: there may be nothing to read yet.
+        """
+        loop = asyncio.get_running_loop()
+        ready: asyncio.Future[bool] = loop.create_future()
+        self._ready = ready
+        if self._loop is None:
+            loop.add_reader(self._fd, self._come)
+            self._loop = loop
+        if seconds is None:
+            return await ready
+        timer = loop.call_later(seconds, _tell, ready, False)
+        try:
+            return await ready
+        finally:
+            timer.cancel()
+
+    async def writable_or_readable(self) -> None:
+        """Wait until something can be written, or is there to read."""
+        self.release()
+        loop = asyncio.get_running_loop()
+        ready = loop.create_future()
+        loop.add_reader(self._fd, _tell, ready, True)
+        loop.add_writer(self._fd, _tell, ready, True)
+        try:
+            await ready
+        finally:
+            loop.remove_reader(self._fd)
+            loop.remove_writer(self._fd)
+
+    def wake(self) -> None:
+        """Have the task that waits look for itself."""
+        if self._ready is not None:
+            _tell(self._ready, True)
+
+    def release(self) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.remove_reader(self._fd)
+        self._loop = None
+
+    def _come(self) -> None:
+        if self._ready is None or self._ready.done():
+            # What nobody reads would be told over and over.
+            self.release()
+        else:
+            self._ready.set_result(True)
+
+
+def _tell(ready: "asyncio.Future[bool]", what: bool) -> None:
+    if not ready.done():
+        ready.set_result(what)

@@ -1,0 +1,1 @@
+"""Plain tables beside the log: people, projects, keys, shares, webhooks."""

@@ -1,0 +1,375 @@
+"""Users, projects and keys: plain tables beside the log. Giving and revoking a key is itself an event of the log."""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+from psycopg import AsyncCursor
+from psycopg.errors import UniqueViolation
+
+from domain.errors import Invalid, NotFound
+from domain.keys import KeyCreated, KeyRevoked, UserErased, check_email, check_label, check_scopes
+from store.log.log import Commit, append
+from store.log.mapper import to_stored
+from store.log.statements import SetStatement, arrays
+from store.postgres.connection import Connection
+
+KEY_BYTES = 32  # 256 random bits: nobody guesses one, so a plain SHA-256 is enough to store
+PREFIX_LENGTH = 7  # 'sk_' and four characters, to tell keys apart; the rest stays unguessable
+MAX_BIGINT = 2**63 - 1
+MAX_EXPIRY = timedelta(days=36_500)  # a hundred years; beyond it, leave the expiry away
+
+
+class Project(msgspec.Struct, frozen=True):
+    """A tenant: ``api_token`` names it in a query string, it is no secret."""
+
+    id: int
+    name: str
+    api_token: str
+
+
+class User(msgspec.Struct, frozen=True):
+    """A person as the API shows one; erased people are not shown at all."""
+
+    id: int
+    uuid: UUID
+    distinct_id: str
+    first_name: str
+    last_name: str
+    email: str
+    is_email_verified: bool
+    role_at_organization: str
+
+
+class Key(msgspec.Struct, frozen=True):
+    """A key without its secret. ``project_ids`` is None for every project, ``expires_at`` None for never."""
+
+    id: UUID
+    email: str
+    label: str
+    prefix: str
+    scopes: tuple[str, ...]
+    project_ids: tuple[int, ...] | None
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """Who a request speaks for, as of position ``as_of`` of the log. ``digest`` is the SHA-256 of the key."""
+
+    key_id: UUID
+    digest: bytes
+    user: User
+    scopes: frozenset[str]
+    project_ids: tuple[int, ...] | None
+    expires_at: datetime | None
+    current_project_id: int | None
+    organization_id: UUID
+    as_of: int
+
+
+INSERT_PROJECT = """
+INSERT INTO projects (name, api_token, organization_id)
+SELECT %s, %s, id FROM organizations ORDER BY name, id LIMIT 1
+RETURNING id, name, api_token
+"""
+
+SELECT_PROJECT = "SELECT id, name, api_token FROM projects WHERE id = %s"  # projects_pkey
+SELECT_NAMED_PROJECT = "SELECT id, name, api_token FROM projects WHERE api_token = %s"  # projects_api_token
+SELECT_PROJECTS = "SELECT id, name, api_token FROM projects ORDER BY id"
+SELECT_FIRST_PROJECT = "SELECT min(id) FROM projects"
+SELECT_KNOWN_PROJECTS = "SELECT id FROM projects WHERE id = ANY(%s)"
+
+INSERT_USER = """
+INSERT INTO users (uuid, distinct_id, email, first_name, last_name, current_project_id)
+VALUES (%s, %s, %s, %s, %s, (SELECT min(id) FROM projects))
+RETURNING id, uuid, distinct_id, first_name, last_name, email, is_email_verified, role_at_organization
+"""
+
+# users_email
+SELECT_USER_ID = "SELECT id, uuid FROM users WHERE lower(email) = lower(%s) AND erased_at IS NULL"
+
+# Scopes and projects travel as text with blanks between, because unnest would flatten an array of arrays.
+KEY = """id uuid, user_id bigint, digest bytea, label text, prefix text, scopes text, project_ids text,
+         expires_at timestamptz"""
+INSERT_KEYS = SetStatement(
+    "keys_insert",
+    10,
+    f"""
+    INSERT INTO keys (id, user_id, digest, label, prefix, scopes, project_ids, created_at, expires_at)
+    SELECT new.id, user_id, digest, label, prefix, string_to_array(scopes, ' '),
+           string_to_array(project_ids, ' ')::bigint[], events.recorded_at, expires_at
+    FROM {arrays(KEY)} AS new
+    JOIN events ON events.stream_id = new.id AND events.stream_version = 1
+    """,
+)
+
+REVOKE_KEYS = SetStatement(
+    "keys_revoke",
+    20,
+    f"""
+    UPDATE keys SET revoked_at = events.recorded_at
+    FROM {arrays("id uuid, version int")} AS gone
+    JOIN events ON events.stream_id = gone.id AND events.stream_version = gone.version
+    WHERE keys.id = gone.id
+    """,
+)
+
+ERASE_USERS = SetStatement(
+    "users_erase",
+    30,
+    f"""
+    UPDATE users SET email = '', first_name = '', last_name = '', distinct_id = '', role_at_organization = '',
+                     is_email_verified = false, erased_at = now()
+    FROM {arrays("id bigint")} AS gone
+    WHERE users.id = gone.id
+    """,
+)
+
+KEY_COLUMNS = (
+    """keys.id, users.email, label, prefix, scopes, project_ids, keys.created_at, expires_at, revoked_at"""
+)
+
+SELECT_KEYS = (
+    f"SELECT {KEY_COLUMNS} FROM keys JOIN users ON users.id = user_id ORDER BY keys.created_at, keys.id"
+)
+SELECT_KEY = f"SELECT {KEY_COLUMNS} FROM keys JOIN users ON users.id = user_id WHERE keys.id = %s"
+
+# keys_user
+SELECT_LIVE_KEYS = "SELECT id FROM keys WHERE user_id = %s AND revoked_at IS NULL ORDER BY id"
+
+# keys_digest. The head of the log is read by the same snapshot, so a cached answer knows how old it is.
+FIND_KEY = """
+SELECT keys.id, digest, users.id, users.uuid, distinct_id, first_name, last_name, email, is_email_verified,
+       role_at_organization, scopes, project_ids, expires_at, current_project_id,
+       (SELECT id FROM organizations ORDER BY name, id LIMIT 1),
+       (SELECT coalesce(max(position), 0) FROM events)
+FROM keys JOIN users ON users.id = user_id
+WHERE digest = %s AND revoked_at IS NULL AND erased_at IS NULL
+"""
+
+
+def digest_of(key: str) -> bytes:
+    """What is stored in place of the key."""
+    return hashlib.sha256(key.encode("utf-8", "replace")).digest()
+
+
+async def create_project(conn: Connection, name: str) -> Project:
+    """A new project with a token of its own. Raises Invalid for a bad name."""
+    token = "skt_" + secrets.token_urlsafe(KEY_BYTES)
+    cursor = await conn.execute(INSERT_PROJECT, (check_label(name, "name"), token))
+    return Project(*await _one(cursor))
+
+
+async def find_project(conn: Connection, project_id: int) -> Project | None:
+    """The project of that number."""
+    row = await (await conn.execute(SELECT_PROJECT, (project_id,))).fetchone()
+    return Project(*row) if row else None
+
+
+async def find_project_by_token(conn: Connection, token: str) -> Project | None:
+    """The project that an ``api_token`` names."""
+    row = await (await conn.execute(SELECT_NAMED_PROJECT, (token,))).fetchone()
+    return Project(*row) if row else None
+
+
+async def first_project_id(conn: Connection) -> int | None:
+    """The lowest number of all projects, None while there is none."""
+    row = await (await conn.execute(SELECT_FIRST_PROJECT)).fetchone()
+    return row[0] if row else None
+
+
+async def list_projects(conn: Connection) -> list[Project]:
+    """All projects, oldest first."""
+    return [Project(*row) for row in await (await conn.execute(SELECT_PROJECTS)).fetchall()]
+
+
+async def create_user(conn: Connection, *, email: str, first_name: str = "", last_name: str = "") -> User:
+    """A new user whose current project is the oldest one. Raises Invalid for a bad or taken address."""
+    email = check_email(email)
+    names = [
+        check_label(first_name, "first_name", blank=True),
+        check_label(last_name, "last_name", blank=True),
+    ]
+    uuid = uuid4()
+    try:
+        cursor = await conn.execute(INSERT_USER, (uuid, str(uuid), email, *names))
+    except UniqueViolation as error:
+        raise Invalid(
+            f"A user with the address {email} already exists.", code="unique", attr="email"
+        ) from error
+    return User(*await _one(cursor))
+
+
+async def create_key(
+    conn: Connection,
+    *,
+    email: str,
+    scopes: Sequence[str],
+    project_ids: Sequence[int] | None = None,
+    label: str = "",
+    expires_in: timedelta | None = None,
+    actor_id: int | None = None,
+) -> tuple[Key, str]:
+    """A new key of the user and its secret, which is shown this once and never stored.
+
+    ``project_ids`` None or empty opens every project. Raises Invalid for an unknown scope or project, a bad label or
+    expiry, and NotFound for an unknown user; then nothing was written.
+    """
+    user_id, _ = await _user(conn, email)
+    wanted = check_scopes(scopes)
+    label = check_label(label, "label", blank=True)
+    projects = await _check_projects(conn, project_ids)
+    expires_at = _expiry(expires_in)
+    secret = "sk_" + secrets.token_urlsafe(KEY_BYTES)
+    event = KeyCreated(
+        originator_id=uuid4(),
+        originator_version=1,
+        user_id=user_id,
+        scopes=wanted,
+        project_ids=projects,
+        expires_at=expires_at,
+    )
+    joined = " ".join(map(str, projects)) if projects is not None else None
+    row = (
+        event.originator_id,
+        user_id,
+        digest_of(secret),
+        label,
+        secret[:PREFIX_LENGTH],
+        " ".join(wanted),
+        joined,
+        expires_at,
+    )
+    await append(
+        conn,
+        [
+            Commit(
+                events=(to_stored(event),),
+                command_id=uuid4(),
+                actor_id=actor_id,
+                writes={INSERT_KEYS: [row]},
+            )
+        ],
+    )
+    return await _key(conn, event.originator_id), secret
+
+
+async def list_keys(conn: Connection) -> list[Key]:
+    """All keys, revoked ones too, oldest first."""
+    return [_read_key(row) for row in await (await conn.execute(SELECT_KEYS)).fetchall()]
+
+
+async def revoke_key(conn: Connection, key_id: UUID, *, actor_id: int | None = None) -> Key:
+    """The key, revoked; revoking it again changes nothing. Raises NotFound for an unknown one."""
+    key = await _key(conn, key_id)
+    if key.revoked_at is None:
+        event = KeyRevoked(originator_id=key_id, originator_version=2)
+        commit = Commit(
+            events=(to_stored(event),),
+            command_id=uuid4(),
+            actor_id=actor_id,
+            writes={REVOKE_KEYS: [(key_id, 2)]},
+        )
+        # Somebody else may have revoked it in between; that is what was wanted.
+        with suppress(UniqueViolation):
+            await append(conn, [commit])
+        key = await _key(conn, key_id)
+    return key
+
+
+async def erase_user(conn: Connection, email: str, *, actor_id: int | None = None) -> int:
+    """Blank all personal data of the user and revoke the user's keys, at once. Returns the user's id.
+
+    Raises NotFound for an unknown address, so also for one that was erased before.
+    """
+    while True:
+        user_id, uuid = await _user(conn, email)
+        keys = [row[0] for row in await (await conn.execute(SELECT_LIVE_KEYS, (user_id,))).fetchall()]
+        erased = UserErased(originator_id=uuid, originator_version=1, user_id=user_id)
+        revoked = [KeyRevoked(originator_id=key_id, originator_version=2) for key_id in keys]
+        commit = Commit(
+            events=(to_stored(erased), *map(to_stored, revoked)),
+            command_id=uuid4(),
+            actor_id=actor_id,
+            writes={ERASE_USERS: [(user_id,)], REVOKE_KEYS: [(key_id, 2) for key_id in keys]},
+        )
+        try:
+            await append(conn, [commit])
+        except UniqueViolation:
+            # A key or the user was revoked or erased in between, so the next look finds fewer of them.
+            continue
+        return user_id
+
+
+async def find_key(conn: Connection, digest: bytes) -> Principal | None:
+    """Who a key speaks for; None for an unknown or revoked one. Expiry is left to the caller, who may cache this."""
+    row = await (await conn.execute(FIND_KEY, (digest,), binary=True)).fetchone()
+    if row is None:
+        return None
+    key_id, stored, *user, scopes, project_ids, expires_at, current, organization_id, as_of = row
+    return Principal(
+        key_id=key_id,
+        digest=bytes(stored),
+        user=User(*user),
+        scopes=frozenset(scopes),
+        project_ids=None if project_ids is None else tuple(project_ids),
+        expires_at=expires_at,
+        current_project_id=current,
+        organization_id=organization_id,
+        as_of=as_of,
+    )
+
+
+async def _one(cursor: AsyncCursor[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """The row of an INSERT … RETURNING, which always has one."""
+    row = await cursor.fetchone()
+    if row is None:
+        raise RuntimeError("the insert returned no row: the migrations have not been applied in full")
+    return row
+
+
+async def _user(conn: Connection, email: str) -> tuple[int, UUID]:
+    row = await (await conn.execute(SELECT_USER_ID, (check_email(email),))).fetchone()
+    if row is None:
+        raise NotFound(f"There is no user with the address {email.strip()}.")
+    return row[0], row[1]
+
+
+async def _check_projects(conn: Connection, project_ids: Sequence[int] | None) -> tuple[int, ...] | None:
+    if not project_ids:
+        return None
+    wanted = tuple(sorted(set(project_ids)))
+    in_range = [project_id for project_id in wanted if 0 < project_id <= MAX_BIGINT]
+    rows = await (await conn.execute(SELECT_KNOWN_PROJECTS, (in_range,))).fetchall()
+    unknown = set(wanted) - {row[0] for row in rows}
+    if unknown:
+        raise Invalid(f"There is no project {min(unknown)}.", attr="project_ids")
+    return wanted
+
+
+def _expiry(expires_in: timedelta | None) -> datetime | None:
+    if expires_in is None:
+        return None
+    if not timedelta(0) < expires_in <= MAX_EXPIRY:
+        raise Invalid("The expiry must lie in the future, at most 36,500 days ahead.", attr="expires_in")
+    return datetime.now(UTC) + expires_in
+
+
+async def _key(conn: Connection, key_id: UUID) -> Key:
+    row = await (await conn.execute(SELECT_KEY, (key_id,))).fetchone()
+    if row is None:
+        raise NotFound(f"There is no key {key_id}.")
+    return _read_key(row)
+
+
+def _read_key(row: tuple[Any, ...]) -> Key:
+    key_id, email, label, prefix, scopes, project_ids, created_at, expires_at, revoked_at = row
+    projects = None if project_ids is None else tuple(project_ids)
+    return Key(key_id, email, label, prefix, tuple(scopes), projects, created_at, expires_at, revoked_at)
