@@ -1,3 +1,3 @@
-"""Fixtures for the whole suite: real servers (``tests/servers.py``) and the API over sockets (``tests/service.py``)."""
+"""Fixtures for the whole suite: real servers (``tests/support/servers.py``) and the API over sockets (``tests/support/service.py``)."""
 
-pytest_plugins = ["tests.servers", "tests.service"]
+pytest_plugins = ["tests.support.servers", "tests.support.service"]

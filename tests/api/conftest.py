@@ -10,9 +10,9 @@ from api.config import ApiConfig
 from store.postgres.connection import Connection
 from store.postgres.pool import connect
 from store.tables import identity
-from tests.api.prompt_space import PromptSpace
-from tests.api.space import Asgi, NewSpace, Space, open_space, running
-from tests.service import SECRET_KEY
+from tests.support.prompt_space import PromptSpace
+from tests.support.service import SECRET_KEY
+from tests.support.space import Asgi, NewSpace, Space, open_space, running
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,6 +1,6 @@
 """Data of one project never shows in another (contract, section 6)."""
 
-from tests.api.space import NewSpace, Space, file, refusal
+from tests.support.space import NewSpace, Space, file, refusal
 
 SECRET = "aardvark"
 

@@ -14,11 +14,11 @@ from mcp_types import TextResourceContents
 from domain.content import check_path
 from domain.errors import Invalid
 from domain.formats.archives import zip_of
-from tests.api.archives import skill_md
-from tests.api.space import file, skill
-from tests.gitting import Git, git
-from tests.mcp_client import connected
-from tests.people import Person
+from tests.support.archives import skill_md
+from tests.support.gitting import Git, git
+from tests.support.mcp_client import connected
+from tests.support.people import Person
+from tests.support.space import file, skill
 
 __all__ = ["git"]
 

@@ -11,11 +11,11 @@ import pytest
 from cli.schema import migrate
 from store.log.appender import Appender
 from store.postgres.pool import connect
-from tests import invariants
-from tests.histories import created, published
-from tests.invariants import Acknowledged
-from tests.proxy import proxy
-from tests.servers import StartServers
+from tests.support import invariants
+from tests.support.histories import created, published
+from tests.support.invariants import Acknowledged
+from tests.support.proxy import proxy
+from tests.support.servers import StartServers
 
 pytestmark = pytest.mark.chaos
 

@@ -16,8 +16,8 @@ from store.log.appender import Appender
 from store.log.log import INSERT_EVENTS, STORE_AND_LOCK, arguments
 from store.log.statements import merge
 from store.postgres.pool import connect
-from tests.histories import created, published
-from tests.service import MakeService, Service
+from tests.support.histories import created, published
+from tests.support.service import MakeService, Service
 
 WRITERS = 8
 WRITES = 60  # of each writer

@@ -18,10 +18,18 @@ import pytest
 
 from cli.embedded.servers import EmbeddedServers
 from cli.schema import migrate
-from tests import invariants
-from tests.invariants import Acknowledged
-from tests.servers import ROOT, SKALD, RunningService, descendants, eventually, is_running, make_folder
-from tests.service import Service
+from tests.support import invariants
+from tests.support.invariants import Acknowledged
+from tests.support.servers import (
+    ROOT,
+    SKALD,
+    RunningService,
+    descendants,
+    eventually,
+    is_running,
+    make_folder,
+)
+from tests.support.service import Service
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 

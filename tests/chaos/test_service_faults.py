@@ -22,11 +22,11 @@ from redis import Redis
 
 from cli.embedded.servers import EmbeddedServers
 from cli.schema import migrate
-from tests import invariants
-from tests.invariants import Acknowledged
-from tests.proxy import proxy_in_a_thread
-from tests.servers import descendants, make_folder
-from tests.service import Service
+from tests.support import invariants
+from tests.support.invariants import Acknowledged
+from tests.support.proxy import proxy_in_a_thread
+from tests.support.servers import descendants, make_folder
+from tests.support.service import Service
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 

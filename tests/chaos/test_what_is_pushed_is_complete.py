@@ -21,9 +21,9 @@ from store.postgres.pool import connect
 from store.tables import identity, webhooks
 from store.tables.sealing import Sealer
 from tests.chaos.test_feed_is_complete import WRITERS, WRITES, break_connections, hold_open, write
-from tests.receiver import Received, Reply, receiving
-from tests.servers import ROOT
-from tests.service import SECRET_KEY
+from tests.support.receiver import Received, Reply, receiving
+from tests.support.servers import ROOT
+from tests.support.service import SECRET_KEY
 
 KILLS = 4  # at least
 PATIENCE = 100.0  # seconds; a quarter of it is enough on a quiet machine

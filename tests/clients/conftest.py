@@ -16,7 +16,7 @@ import httpx
 import msgspec
 import pytest
 
-from tests.service import Service
+from tests.support.service import Service
 
 HERE = Path(__file__).parent
 PACKAGES = ("package.json", "package-lock.json")

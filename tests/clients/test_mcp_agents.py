@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from tests.clients.conftest import Home, home_on
-from tests.mcp_client import call
-from tests.service import Service
+from tests.support.mcp_client import call
+from tests.support.service import Service
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.api.space import file, skill
-from tests.gitting import Git, git
+from tests.support.gitting import Git, git
+from tests.support.space import file, skill
 
 __all__ = ["git"]
 

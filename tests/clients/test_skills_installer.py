@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.clients.conftest import CALL_WITHIN, HERE, Home, home_on
-from tests.service import MakeService, Service
+from tests.support.service import MakeService, Service
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

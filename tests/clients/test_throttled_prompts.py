@@ -7,7 +7,7 @@ import pytest
 from posthog.ai.prompts import PromptFetchError, Prompts
 
 from tests.clients.conftest import call_prompts, home_on
-from tests.service import MakeService
+from tests.support.service import MakeService
 
 
 def test_clients_are_told_how_long_to_wait(make_service: MakeService, packages: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import ROOT
-from tests.service import Service
+from tests.support.servers import ROOT
+from tests.support.service import Service
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.space import skill
 from tests.clients.conftest import packages
-from tests.gitting import Git, git
-from tests.servers import ROOT
+from tests.support.gitting import Git, git
+from tests.support.servers import ROOT
+from tests.support.space import skill
 
 __all__ = ["git", "packages"]
 

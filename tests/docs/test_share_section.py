@@ -10,8 +10,8 @@ import pytest
 
 from tests.clients.conftest import packages
 from tests.clients.test_skills_installer import Installer
-from tests.servers import ROOT
-from tests.service import Service
+from tests.support.servers import ROOT
+from tests.support.service import Service
 
 __all__ = ["packages"]
 

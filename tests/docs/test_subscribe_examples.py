@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import redis
 
-from tests.servers import eventually, free_port
-from tests.service import MakeService, Service
+from tests.support.servers import eventually, free_port
+from tests.support.service import MakeService, Service
 
 PAGE = Path(__file__).parents[2] / "docs" / "subscribe.md"
 PROGRAMS = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service import Service
+from tests.support.service import Service
 
 PAGE = Path(__file__).parents[2] / "docs" / "install-skills.md"
 PROGRAMS = ("curl", "tar", "unzip")

@@ -11,7 +11,7 @@ from api.cache.log_follower import LogFollower
 from api.cache.positions import StreamPositions
 from store.log.log import append
 from store.postgres.pool import connect
-from tests.histories import created, published
+from tests.support.histories import created, published
 
 
 async def test_each_stream_is_marked_at_its_own_event(fresh_database_url: str) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.api.prompt_space import PromptSpace
+from tests.support.prompt_space import PromptSpace
 
 
 @pytest.mark.parametrize("label", ["%20", "%0A", "+", "%20live", "live%20"])

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from tests.api.space import skill
-from tests.servers import eventually
-from tests.service import MakeService, Service
-from tests.wire import Wire, request
+from tests.support.servers import eventually
+from tests.support.service import MakeService, Service
+from tests.support.space import skill
+from tests.support.wire import Wire, request
 
 
 def logged(service: Service, route: str) -> list[int]:

@@ -5,9 +5,9 @@ import asyncio
 from store.log.appender import Appender
 from store.log.log import LOCK
 from store.postgres.pool import connect
-from tests import invariants
-from tests.histories import created
-from tests.proxy import proxy
+from tests.support import invariants
+from tests.support.histories import created
+from tests.support.proxy import proxy
 
 WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 

@@ -4,8 +4,8 @@ from uuid import uuid4
 
 from store.log.log import append
 from store.postgres.pool import connect
-from tests import invariants
-from tests.histories import commit_of, created
+from tests.support import invariants
+from tests.support.histories import commit_of, created
 
 
 async def test_after_a_rollback(fresh_database_url: str) -> None:

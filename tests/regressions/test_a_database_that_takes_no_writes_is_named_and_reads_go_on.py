@@ -15,9 +15,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from store.errors import AppenderBusy, StorageFull, trouble
 from store.log.appender import Appender
 from store.log.log import LOCK
-from tests import invariants
-from tests.histories import created
-from tests.service import MakeService, Service
+from tests.support import invariants
+from tests.support.histories import created
+from tests.support.service import MakeService, Service
 
 ROLE = "skald_no_superuser"
 FAIL = """

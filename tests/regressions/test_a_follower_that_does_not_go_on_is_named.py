@@ -19,10 +19,10 @@ from projections.redis.views import RedisViews
 from store.log.appender import Appender
 from store.postgres.connection import Connection
 from store.postgres.pool import Pool, connect, open_pool
-from tests.following import following
-from tests.histories import created, published
-from tests.integration.test_webhooks import Stage, stage
-from tests.receiver import receiving
+from tests.integration.workers.test_webhooks import Stage, stage
+from tests.support.following import following
+from tests.support.histories import created, published
+from tests.support.receiver import receiving
 from workers.cache import CacheFollower
 from workers.follower import Follower, is_outage
 from workers.news import EventBuffer

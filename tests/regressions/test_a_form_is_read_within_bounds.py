@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.api.archives import packed
-from tests.api.space import Space, refusal
+from tests.support.archives import packed
+from tests.support.space import Space, refusal
 
 BOUNDARY = "b"
 

@@ -17,7 +17,7 @@ from api.server import metrics as measuring
 from api.server.observability import UNMATCHED
 from cli.process.supervisor import Part, tell
 from store.postgres.room import RESERVE, Room
-from tests.servers import ROOT
+from tests.support.servers import ROOT
 
 
 def is_allocated(file: Path) -> bool:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.api.space import skill
-from tests.service import MakeService, Service
-from tests.wire import Wire, request
+from tests.support.service import MakeService, Service
+from tests.support.space import skill
+from tests.support.wire import Wire, request
 
 ALL = ("llm_skill:write", "llm_prompt:write", "event:read")
 

@@ -16,8 +16,8 @@ from projections.git.packs import FetchRequest
 from store.log.appender import Appender
 from store.postgres.connection import Connection
 from store.postgres.pool import Pool, open_pool
-from tests.histories import commit_of, created, published
-from tests.integration.test_rebuild import write
+from tests.integration.projections.rebuild.test_rebuild import write
+from tests.support.histories import commit_of, created, published
 
 
 def read_once(pack: bytes, known: dict[bytes, tuple[int, bytes]]) -> dict[bytes, tuple[int, bytes]]:

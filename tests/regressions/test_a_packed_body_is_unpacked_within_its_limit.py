@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.api.archives import tarred
-from tests.api.space import Space, skill
+from tests.support.archives import tarred
+from tests.support.space import Space, skill
 
 LIMIT = 4 * 1024 * 1024  # of the application of these tests
 

@@ -1,6 +1,6 @@
 """``attr`` was ``files____1__path``: the empty name of the inner list got a separator of its own."""
 
-from tests.api.space import Space, file, refusal, skill
+from tests.support.space import Space, file, refusal, skill
 
 
 async def test_a_path_given_twice_is_blamed_by_its_place(space: Space) -> None:

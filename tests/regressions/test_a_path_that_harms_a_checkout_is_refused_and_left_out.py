@@ -20,10 +20,10 @@ from domain.skills import File, Skill
 from projections.rebuild import rebuild
 from projections.rebuild.verify import verify
 from store.log.appender import Appender
-from tests.api.archives import send, skill_md, unzipped
-from tests.api.space import Space, file, refusal, skill
-from tests.gitting import Git, git
-from tests.histories import commit_of, new_skill, published
+from tests.support.archives import send, skill_md, unzipped
+from tests.support.gitting import Git, git
+from tests.support.histories import commit_of, new_skill, published
+from tests.support.space import Space, file, refusal, skill
 
 __all__ = ["git"]
 

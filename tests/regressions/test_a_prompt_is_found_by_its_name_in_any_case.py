@@ -1,6 +1,6 @@
 """Names of skills have no capitals, so the folded search text was compared with the name as it is."""
 
-from tests.api.prompt_space import PromptSpace
+from tests.support.prompt_space import PromptSpace
 
 
 async def test_a_prompt_is_found_by_its_name_in_any_case(prompts: PromptSpace) -> None:

@@ -1,6 +1,6 @@
 """The file path was cut off behind the first ``/files/`` of the address, which may be the name of the skill."""
 
-from tests.api.space import Space, file
+from tests.support.space import Space, file
 
 
 async def test_a_skill_named_files_gives_its_own_files(space: Space) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from store.postgres.pool import connect
 from store.tables import identity
-from tests.integration.test_webhooks import Stage, stage
-from tests.receiver import Reply, receiving
+from tests.integration.workers.test_webhooks import Stage, stage
+from tests.support.receiver import Reply, receiving
 from workers import webhooks as working
 from workers.outbound import open_client
 

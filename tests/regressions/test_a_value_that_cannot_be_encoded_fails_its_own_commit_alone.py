@@ -5,8 +5,8 @@ import asyncio
 from store.log.appender import Appender
 from store.log.log import LOCK
 from store.postgres.pool import connect
-from tests import invariants
-from tests.histories import created
+from tests.support import invariants
+from tests.support.histories import created
 
 
 async def test_the_others_are_written(fresh_database_url: str) -> None:

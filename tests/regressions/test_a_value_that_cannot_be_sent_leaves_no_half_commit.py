@@ -6,8 +6,8 @@ import pytest
 from store.log.appender import Appender
 from store.log.log import append
 from store.postgres.pool import connect
-from tests import invariants
-from tests.histories import created
+from tests.support import invariants
+from tests.support.histories import created
 
 
 async def test_half_a_commit(fresh_database_url: str) -> None:

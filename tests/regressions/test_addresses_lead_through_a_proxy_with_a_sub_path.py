@@ -16,9 +16,9 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
-from tests.reverse_proxy import proxying
-from tests.servers import free_port
-from tests.service import MakeService, Service
+from tests.support.reverse_proxy import proxying
+from tests.support.servers import free_port
+from tests.support.service import MakeService, Service
 
 SCOPES = ("llm_skill:write", "event:read")
 PREFIX = "/skald"

@@ -13,9 +13,9 @@ import pytest_asyncio
 
 from projections import sizes
 from projections.read import past, versions
-from tests.api.messages import meet
-from tests.api.prompt_space import PromptSpace
-from tests.api.space import NewSpace, Space
+from tests.support.messages import meet
+from tests.support.prompt_space import PromptSpace
+from tests.support.space import NewSpace, Space
 
 SMALL = 40_000
 LARGE = "x" * 8_000

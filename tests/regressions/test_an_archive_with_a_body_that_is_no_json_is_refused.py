@@ -1,6 +1,6 @@
 """Archive takes no field, and so took any body at all: text, broken JSON, a list."""
 
-from tests.api.space import Space, refusal
+from tests.support.space import Space, refusal
 
 
 async def test_an_archive_with_a_body_that_is_no_json_is_refused(space: Space) -> None:

@@ -14,9 +14,9 @@ from projections.rebuild.verify import verify
 from store.log import archive
 from store.log.appender import Appender
 from store.postgres.pool import open_pool
-from tests.api.space import file, skill
-from tests.gitting import Git, git
-from tests.histories import commit_of, new_skill, published
+from tests.support.gitting import Git, git
+from tests.support.histories import commit_of, new_skill, published
+from tests.support.space import file, skill
 
 __all__ = ["git"]
 

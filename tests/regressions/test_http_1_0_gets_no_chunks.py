@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.service import MakeService
-from tests.wire import Wire, request
+from tests.support.service import MakeService
+from tests.support.wire import Wire, request
 
 ALL = ("llm_skill:write", "event:read")
 

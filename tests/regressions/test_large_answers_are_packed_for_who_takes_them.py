@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from api.server.compression import SMALLEST, takes_gzip
-from tests.api.space import Space, skill
+from tests.support.space import Space, skill
 
 PLAIN = {"Accept-Encoding": "identity"}
 PACKED = {"Accept-Encoding": "gzip"}

@@ -10,9 +10,8 @@ import pytest
 
 from cli.client.transfer import LARGEST
 from domain.formats.archives import unpack
-from tests.api.archives import send
-from tests.api.space import Space, refusal
-from tests.raw_archives import (
+from tests.support.archives import send
+from tests.support.raw_archives import (
     EMPTY_BLOCK,
     EMPTY_MEMBER,
     SKILL,
@@ -27,6 +26,7 @@ from tests.raw_archives import (
     tar_gz,
     zipped,
 )
+from tests.support.space import Space, refusal
 
 pytestmark = pytest.mark.timeout(30)
 

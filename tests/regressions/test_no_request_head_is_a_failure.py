@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.service import MakeService, Service
-from tests.wire import Wire
+from tests.support.service import MakeService, Service
+from tests.support.wire import Wire
 
 SEED = 15
 CASES = 600

@@ -24,9 +24,9 @@ from projections.redis.views import RedisViews
 from store.log.appender import Appender
 from store.postgres.pool import connect
 from store.tables import identity
-from tests.api.space import NewSpace
-from tests.following import following
-from tests.histories import commit_of, created
+from tests.support.following import following
+from tests.support.histories import commit_of, created
+from tests.support.space import NewSpace
 from workers import streams
 from workers.streams import MAX_EVENT, StreamsFollower
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.api.space import Space
+from tests.support.space import Space
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """A path without a file was reported before a bad edit of the body or of an earlier file, against the order of the fields."""
 
-from tests.api.space import Space, file, refusal
+from tests.support.space import Space, file, refusal
 
 
 async def test_the_first_bad_edit_in_field_order_is_reported(space: Space) -> None:

@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.mcp_client import ACCEPT
-from tests.servers import free_port
-from tests.service import MakeService, Service
+from tests.support.mcp_client import ACCEPT
+from tests.support.servers import free_port
+from tests.support.service import MakeService, Service
 
 PAGE = "https://app.example"
 AGENT_PAGE = "https://agents.example:8443"

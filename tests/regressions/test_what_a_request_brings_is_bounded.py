@@ -15,8 +15,8 @@ from domain import content, names
 from domain.content import Edit, EditWork, apply_edits
 from domain.errors import Invalid
 from domain.outline import by_events, outline, stays
-from tests.api.prompt_space import PromptSpace
-from tests.api.space import Space, file, refusal, skill
+from tests.support.prompt_space import PromptSpace
+from tests.support.space import Space, file, refusal, skill
 
 DOCUMENT: dict[str, Any] = document(Litestar(route_handlers=route_handlers(), openapi_config=None))
 

@@ -3,7 +3,7 @@
 import pytest
 
 from api.git import protocol as wire
-from tests.gitting import Git, git
+from tests.support.gitting import Git, git
 
 __all__ = ["git"]
 

@@ -5,7 +5,7 @@ Without a cache (``SKALD_CACHE_BYTES=0``) nothing could be written at all.
 
 import pytest
 
-from tests.service import MakeService
+from tests.support.service import MakeService
 
 
 @pytest.mark.parametrize("cache_bytes", ["0", "1000000"])

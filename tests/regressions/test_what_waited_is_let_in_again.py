@@ -13,8 +13,8 @@ from api.http import stream
 from api.mcp.internal import InternalClient
 from store.tables import identity
 from store.tables import shares as stored_shares
-from tests.api.messages import meet
-from tests.api.space import NewSpace, Space, refusal
+from tests.support.messages import meet
+from tests.support.space import NewSpace, Space, refusal
 
 SCOPES = ("llm_skill:write", "llm_prompt:write", "event:read")
 FETCH = b"0012command=fetch\n0001000fno-progress0032want %b\n0009done\n0000"

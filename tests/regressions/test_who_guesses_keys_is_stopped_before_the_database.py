@@ -20,7 +20,7 @@ from api.http.errors import RateLimited
 from api.http.proxies import TrustedProxies
 from domain.errors import NotAuthenticated
 from store.tables import identity, shares
-from tests.api.space import Asgi, Space, running
+from tests.support.space import Asgi, Space, running
 
 LIMIT = 3
 INDEX = ".well-known/agent-skills/index.json"

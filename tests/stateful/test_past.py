@@ -16,7 +16,7 @@ import pytest
 from api.config import ApiConfig
 from store.postgres.pool import connect
 from store.tables import identity
-from tests.api.space import Asgi, Space, open_space, running
+from tests.support.space import Asgi, Space, open_space, running
 
 NAMES = ("ant", "bee", "ant-2")
 RESOURCES = ("llm_skills", "llm_prompts")

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from tests import invariants
-from tests.service import Service
+from tests.support import invariants
+from tests.support.service import Service
 
 NAMES = st.sampled_from(["a", "A", "b"])
 LABELS = st.sampled_from(["live", "beta.1"])

@@ -18,8 +18,8 @@ from hypothesis.stateful import (
 )
 
 from domain.outline import outline
-from tests.invariants import check
-from tests.service import MakeService, Service
+from tests.support.invariants import check
+from tests.support.service import MakeService, Service
 
 NAMES = st.sampled_from(["ant", "bee", "ant", "bee", "bee-2"])
 PATHS = st.sampled_from(["a", "a/b", "a/b/c", "b", "A", "b.txt"])

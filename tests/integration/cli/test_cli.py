@@ -1,0 +1,194 @@
+"""The commands beside `skald serve`: what they print, how they fail, and that they need no running service."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.support.servers import ROOT, SKALD, make_folder
+
+SCOPE = "--scope=llm_skill:read"
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def skald(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end, with nothing but ``env`` set."""
+    shown = {name: text for name, text in os.environ.items() if not name.startswith("SKALD_")}
+    return subprocess.run(
+        [*SKALD, *arguments],
+        env={**shown, **env},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+
+@pytest.fixture
+def on_database(fresh_database_url: str) -> Run:
+    """Runs commands on a migrated database of a real server."""
+    return lambda *arguments: skald(*arguments, SKALD_DATABASE_URL=fresh_database_url)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    path = make_folder()
+    yield path
+    shutil.rmtree(path)
+
+
+def answer(run: subprocess.CompletedProcess[str]) -> Any:
+    """The one JSON object that a command printed."""
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == ""
+    [line] = run.stdout.splitlines()
+    return json.loads(line)
+
+
+def refusal(run: subprocess.CompletedProcess[str]) -> tuple[int, str]:
+    """The exit code and the error's code of a command that failed with one line on each stream."""
+    [line] = run.stdout.splitlines()
+    error = json.loads(line)["error"]
+    assert run.stderr == f"skald: {error['detail']}\n"
+    assert set(error) == {"code", "detail", "attr"}
+    return run.returncode, error["code"]
+
+
+def test_a_project_a_user_and_a_key_are_made_on_a_folder_that_nobody_serves(folder: Path) -> None:
+    where = (f"--data-dir={folder}", "--json")
+    project = answer(skald("project", "create", "Docs", *where))
+    user = answer(skald("user", "create", "ada@example.org", "--first-name=Ada", "--last-name=L", *where))
+    key = answer(
+        skald("key", "create", "--user=ada@example.org", f"--project={project['id']}", SCOPE, *where)
+    )
+    assert set(project) == {"id", "name", "api_token"}
+    assert project["name"] == "Docs"
+    assert set(user) == {"id", "uuid", "email"}
+    assert set(key) == {"id", "key"}
+    assert key["key"].startswith("sk_")
+    [listed] = answer(skald("key", "list", *where))["keys"]
+    assert (listed["id"], listed["project_ids"]) == (key["id"], [project["id"]])
+    assert not (folder / "servers.json").exists()
+
+
+def test_two_commands_at_once_on_a_new_folder_both_work(folder: Path) -> None:
+    shown = {name: text for name, text in os.environ.items() if not name.startswith("SKALD_")}
+    command = [*SKALD, "project", "create", "Docs", "--json", f"--data-dir={folder}"]
+    both = [
+        subprocess.Popen(command, cwd=ROOT, env=shown, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    printed = [process.communicate(timeout=90)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert {json.loads(text)["id"] for text in printed} == {1, 2}
+
+
+def test_a_key_without_a_project_may_enter_every_project(on_database: Run) -> None:
+    answer(on_database("user", "create", "ada@example.org", "--json"))
+    made = answer(
+        on_database("key", "create", "--user=ada@example.org", SCOPE, "--expires=90d", "--label=ci", "--json")
+    )
+    [listed] = answer(on_database("key", "list", "--json"))["keys"]
+    assert listed["id"] == made["id"]
+    assert listed["project_ids"] is None
+    assert listed["expires_at"] is not None
+    assert listed["label"] == "ci"
+    assert made["key"] not in json.dumps(listed)
+
+
+def test_a_revoked_key_stays_in_the_list_as_revoked(on_database: Run) -> None:
+    answer(on_database("user", "create", "ada@example.org", "--json"))
+    made = answer(on_database("key", "create", "--user=ada@example.org", SCOPE, "--json"))
+    assert answer(on_database("key", "revoke", made["id"], "--json"))["id"] == made["id"]
+    [listed] = answer(on_database("key", "list", "--json"))["keys"]
+    assert listed["revoked_at"] is not None
+
+
+def test_an_erased_user_is_gone_and_their_keys_are_revoked(on_database: Run, fresh_database_url: str) -> None:
+    answer(on_database("user", "create", "ada@example.org", "--first-name=Ada", "--json"))
+    answer(on_database("key", "create", "--user=ada@example.org", SCOPE, "--json"))
+    answer(on_database("user", "erase", "ada@example.org", "--json"))
+    [listed] = answer(on_database("key", "list", "--json"))["keys"]
+    assert listed["revoked_at"] is not None
+    with psycopg.connect(fresh_database_url) as connection:
+        assert "Ada" not in str(connection.execute("SELECT * FROM users").fetchall())
+
+
+def test_people_read_lines_not_json(on_database: Run) -> None:
+    on_database("user", "create", "ada@example.org")
+    made = on_database("key", "create", "--user=ada@example.org", SCOPE)
+    listed = on_database("key", "list")
+    assert made.stdout.startswith("sk_")
+    assert "ada@example.org" in listed.stdout
+    assert made.stdout.splitlines()[0] not in listed.stdout
+
+
+def test_a_name_that_is_taken_or_unknown_is_one_clear_line(on_database: Run) -> None:
+    answer(on_database("user", "create", "ada@example.org", "--json"))
+    assert refusal(on_database("user", "create", "ada@example.org", "--json")) == (1, "unique")
+    assert refusal(on_database("key", "create", "--user=bob@example.org", SCOPE, "--json")) == (
+        1,
+        "not_found",
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("key", "create", SCOPE),
+        ("key", "create", "--user=ada@example.org"),
+        ("key", "create", "--user=ada@example.org", SCOPE, "--expires=soon"),
+        ("key", "create", "--user=ada@example.org", SCOPE, "--expires=0d"),
+        ("key", "create", "--user=ada@example.org", SCOPE, "--expires=999999999w"),
+        ("key", "revoke", "not-an-id"),
+        ("project", "create"),
+        ("project", "delete"),
+    ],
+)
+def test_a_wrong_call_ends_with_code_2(arguments: tuple[str, ...]) -> None:
+    assert refusal(skald(*arguments, "--json")) == (2, "usage")
+
+
+def test_a_bad_setting_ends_with_code_2() -> None:
+    assert refusal(skald("config", "--json", SKALD_PORT="http")) == (2, "bad_setting")
+
+
+def test_a_database_that_does_not_answer_is_told_without_its_password() -> None:
+    run = skald("key", "list", "--json", SKALD_DATABASE_URL="postgresql://skald:hunter2@127.0.0.1:1/skald")
+    assert refusal(run) == (1, "unavailable")
+    assert "hunter2" not in run.stdout + run.stderr
+
+
+def test_migrate_applies_once_and_commands_ask_for_it(empty_database_url: str) -> None:
+    database = {"SKALD_DATABASE_URL": empty_database_url}
+    assert refusal(skald("key", "list", "--json", **database)) == (1, "not_migrated")
+    assert len(answer(skald("migrate", "--json", **database))["applied"]) >= 1
+    assert answer(skald("migrate", "--json", **database)) == {"applied": []}
+    assert answer(skald("key", "list", "--json", **database)) == {"keys": []}
+
+
+def test_migrate_on_a_new_folder_tells_what_it_applied(folder: Path) -> None:
+    assert len(answer(skald("migrate", "--json", f"--data-dir={folder}"))["applied"]) >= 1
+    assert answer(skald("migrate", "--json", f"--data-dir={folder}")) == {"applied": []}
+
+
+def test_config_shows_every_setting_and_no_password() -> None:
+    run = skald("config", "--json", SKALD_DATABASE_URL="postgresql://skald:hunter2@db/skald", SKALD_PORT="81")
+    shown = {row["variable"]: row for row in answer(run)["settings"]}
+    assert shown["SKALD_PORT"]["value"] == "81"
+    assert shown["SKALD_PORT"]["default"] == "8000"
+    assert "hunter2" not in run.stdout
+    assert "SKALD_DATABASE_URL" in skald("config").stdout
+
+
+def test_a_worker_without_a_database_says_what_it_needs(folder: Path) -> None:
+    run = skald("worker", f"--data-dir={folder}")
+    assert run.returncode == 1
+    assert "SKALD_DATABASE_URL" in run.stderr

@@ -1,0 +1,97 @@
+"""The read models made anew from the log are the live ones."""
+
+import asyncio
+import re
+
+import psycopg
+import pytest
+
+from projections.rebuild import rebuild as rebuilding
+from projections.rebuild.rebuild import TABLES, RebuildRunning, rebuild
+from projections.write.artifacts import STATEMENTS
+from store.log.appender import Appender
+from tests.support import invariants
+from tests.support.histories import History
+
+
+async def write(url: str, seed: int, events: int) -> None:
+    appender = Appender(url)
+    await appender.start()
+    history = History(seed)
+    for _ in range(events):
+        await appender.append(history.next())
+    await appender.close()
+
+
+def test_no_table_is_forgotten() -> None:
+    written = {
+        table
+        for statement in STATEMENTS
+        for table in re.findall(r"(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)", statement.sql)
+    }
+    assert written - {"SET"} == set(TABLES) == set(invariants.QUERIES)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 1000])
+async def test_rebuilt_is_live(fresh_database_url: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rebuilding, "BATCH", batch)
+    await write(fresh_database_url, batch, 250)
+    invariants.check(fresh_database_url)
+    report = await rebuild(fresh_database_url)
+    assert report.differences == ()
+    assert report.missing_parts == ()
+    assert (report.position, report.events) == (250, 250)
+    assert report.equal
+    with psycopg.connect(fresh_database_url) as conn:
+        assert conn.execute("SELECT to_regnamespace('rebuild')").fetchone() == (None,)
+
+
+async def test_it_works_while_the_service_writes(
+    fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuilding, "BATCH", 20)
+    await write(fresh_database_url, 1, 60)
+    appender, history = Appender(fresh_database_url), History(2, projects=(3,))
+    await appender.start()
+    stop = asyncio.Event()
+
+    async def go_on() -> None:
+        while not stop.is_set():
+            await appender.append(history.next())
+
+    writer = asyncio.create_task(go_on())
+    reports = [await rebuild(fresh_database_url) for _ in range(3)]
+    stop.set()
+    await writer
+    await appender.close()
+    assert all(report.equal for report in reports), reports
+    assert 60 <= reports[0].position < reports[1].position < reports[2].position
+
+
+async def test_each_kind_of_damage_is_told(fresh_database_url: str) -> None:
+    await write(fresh_database_url, 4, 80)
+    with psycopg.connect(fresh_database_url, autocommit=True) as conn:
+        conn.execute("UPDATE artifact_counts SET active = active + 1")
+        conn.execute(
+            "DELETE FROM versions WHERE position = (SELECT max(position) FROM versions WHERE number > 1)"
+        )
+        conn.execute("DELETE FROM contents WHERE digest = (SELECT details FROM artifacts LIMIT 1)")
+    report = await rebuild(fresh_database_url)
+    found = {difference.table: difference for difference in report.differences}
+    assert set(found) == {"artifact_counts", "versions"}
+    assert (found["versions"].only_live, found["versions"].only_rebuilt) == (0, 1)
+    assert found["artifact_counts"].only_live == found["artifact_counts"].only_rebuilt > 0
+    assert len(report.missing_parts) == 1
+    with pytest.raises(AssertionError):
+        invariants.check(fresh_database_url)
+
+
+async def test_two_at_once_are_refused(fresh_database_url: str) -> None:
+    with psycopg.connect(fresh_database_url, autocommit=True) as conn:
+        conn.execute("SELECT pg_advisory_lock(%s)", (rebuilding.REBUILD_LOCK,))
+        with pytest.raises(RebuildRunning):
+            await rebuild(fresh_database_url)
+
+
+async def test_an_empty_log_is_no_problem(fresh_database_url: str) -> None:
+    assert (await rebuild(fresh_database_url)).equal
