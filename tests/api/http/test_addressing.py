@@ -342,7 +342,9 @@ HEADS = [
 async def test_head_is_get_without_the_body(space: Space, path: str) -> None:
     await space.create(files=[file("a")])
 
-    get, head = await space.at("GET", path), await space.at("HEAD", path)
+    # What is packed tells the length of what is sent.
+    headers = {"Accept-Encoding": "identity"}
+    get, head = [await space.at(method, path, headers=headers) for method in ("GET", "HEAD")]
 
     assert head.content == b""
     assert head.status_code == get.status_code

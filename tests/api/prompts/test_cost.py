@@ -39,7 +39,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     flushed = flush.execute_pipeline
     monkeypatch.setattr(psycopg.AsyncConnection, "execute", counted)
-    monkeypatch.setattr(flush, "flush", counted_flush)
+    monkeypatch.setattr(flush, "execute_pipeline", counted_flush)
     monkeypatch.setattr(QuickConnection, "select", counted_select)
     return seen
 

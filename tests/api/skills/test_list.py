@@ -3,7 +3,7 @@
 from typing import Any
 
 from store.tables import identity
-from tests.support.space import Space
+from tests.support.space import Space, refusal
 
 
 async def fill(space: Space, *names: str, **fields: Any) -> None:
@@ -56,10 +56,13 @@ async def test_search_sees_the_latest_description_only(space: Space) -> None:
     assert page["count"] == 1
 
 
-async def test_a_very_long_search_finds_nothing(space: Space) -> None:
+async def test_a_search_has_a_limit(space: Space) -> None:
     await space.create("a")
 
     assert await space.names(search="x" * 1_000) == []
+    assert refusal(await space.get("", params={"search": "x" * 1_001})) == (400, "max_length", "search")
+    # The whole query has one, too.
+    assert (await space.get("", params={"search": "x" * 20_000})).status_code == 400
 
 
 async def test_created_by_id_is_the_publisher_of_the_latest_version(space: Space) -> None:

@@ -72,7 +72,7 @@ async def test_writes_of_others_are_marked(fresh_database_url: str) -> None:
 async def test_writes_that_follow_each_other_are_heard_together(
     fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tailing, "GATHER", 0.3)
+    monkeypatch.setattr(tailing, "DEBOUNCE", 0.3)
     monkeypatch.setattr("store.log.appender.MIN_NOTIFY_INTERVAL", 0.0)
     heard: list[int] = []
     hear = Listener.hear

@@ -66,7 +66,7 @@ def test_nothing_counts_without_word_from_the_log(
     assert not marks.is_fresh(1, 100)
     marks.heard()
     assert marks.is_fresh(1, 100)
-    monkeypatch.setattr(marking, "TAIL_PATIENCE", 0.0)
+    monkeypatch.setattr(marking, "LOG_TIMEOUT", 0.0)
     assert not marks.healthy
     assert not marks.is_fresh(1, 100)
 

@@ -11,6 +11,7 @@ from api.commands import repository
 from projections.events import feed
 from projections.read import search, versions
 from projections.read.versions import LISTS, ORDERS, Filter
+from projections.sizes import MAX_ANSWER
 from projections.write import names
 from store.log import log
 from tests.support.plans import MODES, Mode, explain, nodes
@@ -101,7 +102,14 @@ def reads(conn: psycopg.Connection[Any]) -> dict[str, Read]:
     assert row is not None
     stream, name, version_id = row
     bare = {"project": PROJECT, "kind": "skill", "author": None, "label": None}
-    page = {**bare, "limit": 100, "offset": 0, "labels": False, "body": False}
+    page = {
+        **bare,
+        "limit": 100,
+        "offset": 0,
+        "labels": False,
+        "body": False,
+        "max_bytes": MAX_ANSWER,
+    }
     everything = Filter(authored=False, found=False, labeled=False)
     found = Filter(authored=False, found=True, labeled=False)
     mine = Filter(authored=True, found=False, labeled=False)

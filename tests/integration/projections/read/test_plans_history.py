@@ -8,6 +8,7 @@ import pytest
 from api.commands import repository
 from projections.events import audit, feed, history
 from projections.read import versions
+from projections.sizes import MAX_ANSWER
 from tests.support.plans import MODES, Mode, explain, nodes
 
 STREAM = "00000000-0000-0000-0000-000000000007"
@@ -38,16 +39,26 @@ ANALYZE;
 
 LARGE = {"events", "artifacts", "name_spans", "versions", "users", "keys"}
 
-PAGE: dict[str, Any] = {"project": 1, "kind": "skill", "limit": 50, "offset": 0, "body": False}
+PAGE: dict[str, Any] = {
+    "project": 1,
+    "kind": "skill",
+    "limit": 50,
+    "offset": 0,
+    "body": False,
+    "max_bytes": MAX_ANSWER,
+}
 AUDIT: dict[str, Any] = {
-    "project": 1, "after": 30_000, "upto": 40_000, "limit": 100, "topics": None, "key_topics": list(audit.KEY_TOPICS),
+    "project": 1, "after": 30_000, "upto": 40_000, "limit": 100, "max_bytes": MAX_ANSWER, "topics": None, "key_topics": list(audit.KEY_TOPICS),
     "share_topics": list(audit.SHARE_TOPICS),
     "actor": None, "key": None, "kind": None, "name": None,
 }  # fmt: skip
 READS: dict[str, tuple[str, Any]] = {
     "lives of a name": (history.LIVES, {"project": 1, "kind": "skill", "name": "name-0", "all": True}),
     "count of a history": (history.COUNT, ([STREAM],)),
-    "page of a history": (history.EVENTS, {"streams": [STREAM], "limit": 50, "offset": 50}),
+    "page of a history": (
+        history.EVENTS,
+        {"streams": [STREAM], "limit": 50, "offset": 50, "max_bytes": MAX_ANSWER},
+    ),
     "people": (history.PEOPLE, ([1, 2, 3],)),
     "lines of a blame": (history.LINES, (STREAM, [1, 50, 900])),
     "archived": (history.ARCHIVED, PAGE),
@@ -58,7 +69,15 @@ READS: dict[str, tuple[str, Any]] = {
     "audit of a name": (audit.PAGE, {**AUDIT, "kind": "skill", "name": "name-0"}),
     "feed of a name": (
         feed.PAGE,
-        {"project": 1, "after": 30_000, "topics": None, "kind": "skill", "name": "name-0", "limit": 100},
+        {
+            "project": 1,
+            "after": 30_000,
+            "topics": None,
+            "kind": "skill",
+            "name": "name-0",
+            "limit": 100,
+            "max_bytes": MAX_ANSWER,
+        },
     ),
 }
 
