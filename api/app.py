@@ -2,7 +2,7 @@
 
 import gc
 import logging
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from api.access.me import IdentityController
 from api.access.rate_limit import RateLimiter
 from api.cache.log_follower import LogFollower
 from api.cache.positions import StreamPositions
-from api.cache.reader import Renderers, RepresentationCache
+from api.cache.reader import RepresentationCache
 from api.cache.shared_memory import SharedMemoryCache
 from api.commands.execute import Commands
 from api.commands.locks import RunningCommands
@@ -29,13 +29,11 @@ from api.config import GC_THRESHOLD, ApiConfig
 from api.events.audit import AuditController
 from api.events.controller import EventSchemaController, FeedController
 from api.fast.hot import HotPath
-from api.git.controller import GitController
 from api.http.errors import EXCEPTION_HANDLERS
 from api.http.proxies import PublicAddress, SubPath, TrustedProxies
+from api.kinds import KINDS
 from api.mcp.endpoint import McpEndpoint, mcp_endpoint
 from api.openapi.reference import ReferenceController
-from api.prompts.controller import PromptsController
-from api.prompts.history import PromptHistoryController
 from api.server import metrics as measuring
 from api.server.admission import Admission
 from api.server.application import Application
@@ -46,22 +44,14 @@ from api.server.logs import set_up_logging
 from api.server.observability import AccessLog, Observability
 from api.server.options import Options
 from api.server.shutdown import when_told_to_end
-from api.sharing.controller import SharesController, ShareTokens
+from api.sharing.controller import ShareTokens
 from api.sharing.well_known import HANDLERS as DISCOVERY
 from api.sharing.well_known import Discovery
-from api.skills.controller import SkillsController
-from api.skills.history import SkillHistoryController
-from api.skills.packages import PackagesController
 from api.webhooks.controller import WebhooksController
 from domain.formats.archives import Limits
-from domain.prompts import Prompt
-from domain.skills import Skill
 from projections.git.history import Histories
-from projections.read import prompts, skills, versions
-from projections.read.prompts import PromptKind
-from projections.read.skills import SkillKind
+from projections.read import kinds, versions
 from projections.redis.views import RedisViews
-from projections.write.artifacts import Kind
 from store.log.appender import Appender
 from store.postgres.pool import open_pool
 from store.postgres.quick import QuickConnection
@@ -74,19 +64,8 @@ logger = logging.getLogger(__name__)
 MARKS, COMMANDS = "marks", "commands"
 
 MIGRATIONS = [Path(room.__file__ or "").parent / "migrations" for room in (store, projections)]
-KINDS: Mapping[str, Kind] = {Skill.KIND: SkillKind(), Prompt.KIND: PromptKind()}
-RENDERERS = {
-    Skill.KIND: Renderers(read=skills.full, labeled=None, write=skills.full),
-    Prompt.KIND: Renderers(read=prompts.by_name, labeled=prompts.by_label, write=prompts.full),
-}
-RESOURCES = (
-    SkillsController,
-    SharesController,
-    SkillHistoryController,
-    PackagesController,
-    PromptsController,
-    PromptHistoryController,
-    GitController,
+RESOURCES: tuple[Any, ...] = (
+    *(controller for kind in KINDS.values() for controller in kind.controllers),
     FeedController,
     AuditController,
     WebhooksController,
@@ -242,7 +221,7 @@ async def wire(
         pool,
         marks,
         RedisViews(redis) if redis is not None else None,
-        RENDERERS,
+        kinds.KINDS,
         capacity=config.cache_bytes,
         count=metrics.observe_cache,
         board=board,
@@ -259,7 +238,7 @@ async def wire(
         at_once=max(1, config.pool_size // 2),
     )
     state.commands = Commands(
-        pool, appender, Repository(pool, marks), state.reader, KINDS, config.run_dir / COMMANDS
+        pool, appender, Repository(pool, marks), state.reader, kinds.KINDS, config.run_dir / COMMANDS
     )
     stack.callback(state.commands.close)
 

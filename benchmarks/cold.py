@@ -20,7 +20,7 @@ import msgspec
 import uvloop
 from redis.asyncio import Redis
 
-from api.app import RENDERERS, open_redis
+from api.app import open_redis
 from api.cache.log_follower import LogFollower
 from api.cache.positions import StreamPositions
 from api.cache.reader import RepresentationCache
@@ -31,6 +31,7 @@ from benchmarks.plan import Plan
 from benchmarks.report import Table
 from benchmarks.stage import Stage, client, cpu_seconds, followers, measured, service
 from projections.read import versions
+from projections.read.kinds import KINDS
 from projections.redis.views import RedisViews, key_of
 from store.log.log import head
 from store.postgres.pool import connect, open_pool
@@ -174,7 +175,7 @@ async def reader_of(
     try:
         yield (
             RepresentationCache(
-                pool, marks, views, RENDERERS, capacity=config.cache_bytes, count=count, quick=quick
+                pool, marks, views, KINDS, capacity=config.cache_bytes, count=count, quick=quick
             ),
             counted,
         )

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from benchmarks import document
 from domain.skills import Changes, Skill
-from projections.rebuild.rebuild import KINDS
+from projections.read.kinds import KINDS
 from projections.write.artifacts import AppliedEvent, fold
 from store.log.log import Commit, append
 from store.log.mapper import to_stored

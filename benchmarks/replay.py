@@ -26,7 +26,8 @@ from cli.schema import migrate
 from domain.content import Ref
 from domain.skills import Skill, SkillCreated, SkillPublished
 from projections.read import contents
-from projections.rebuild.rebuild import BATCH, KINDS, replay
+from projections.read.kinds import KINDS
+from projections.rebuild.rebuild import BATCH, replay
 from projections.write.artifacts import AppliedEvent, fold
 from store.log import archive
 from store.log.log import Recorded, read_after

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from domain.errors import Invalid
 from domain.events import Event, event
+from domain.kinds import KINDS
 
 # Only what can be told without sending a mail: one @, something on both sides, no white space or control character.
 EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
@@ -17,10 +18,14 @@ EVERYTHING = "*"
 
 # Scopes that can be given to a key, each with what it opens.
 SCOPES = {
-    "llm_skill:read": "Read skills, their files and versions.",
-    "llm_skill:write": "Create, publish and archive skills; includes reading.",
-    "llm_prompt:read": "Read prompts and their versions.",
-    "llm_prompt:write": "Create, publish and archive prompts; includes reading.",
+    **{
+        f"{kind.SCOPE}:{action}": opens
+        for kind in KINDS.values()
+        for action, opens in (
+            ("read", f"Read {kind.READS}."),
+            ("write", f"Create, publish and archive {kind.KIND}s; includes reading."),
+        )
+    },
     "event:read": "Follow the log of events.",
     "webhook:read": "Read webhooks and their deliveries.",
     "webhook:write": "Create, change and delete webhooks; includes reading.",

@@ -78,6 +78,12 @@ class Prompt(Versioned, kw_only=True):
     """One life of a prompt name, from its creation to its archive."""
 
     KIND: ClassVar[str] = "prompt"
+    RESOURCE: ClassVar[str] = "llm_prompts"
+    SCOPE: ClassVar[str] = "llm_prompt"
+    READS: ClassVar[str] = "prompts and their versions"
+    TEXT: ClassVar[str] = "prompt"
+    COMPARED: ClassVar[tuple[str, ...]] = ("name", "prompt", "config", "version_description")
+    LABELED: ClassVar[bool] = True
     ARCHIVED: ClassVar[type[Archived]] = PromptArchived
     RESTORED: ClassVar[type[Restored]] = PromptRestored
 

@@ -160,6 +160,20 @@ class Skill(Versioned, kw_only=True):
     """
 
     KIND: ClassVar[str] = "skill"
+    RESOURCE: ClassVar[str] = "llm_skills"
+    SCOPE: ClassVar[str] = "llm_skill"
+    READS: ClassVar[str] = "skills, their files and versions"
+    TEXT: ClassVar[str] = "body"
+    COMPARED: ClassVar[tuple[str, ...]] = (
+        "name",
+        "description",
+        "body",
+        "license",
+        "compatibility",
+        "allowed_tools",
+        "metadata",
+        "frontmatter",
+    )
     ARCHIVED: ClassVar[type[Archived]] = SkillArchived
     RESTORED: ClassVar[type[Restored]] = SkillRestored
 

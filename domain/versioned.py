@@ -5,6 +5,7 @@ from uuid import UUID
 
 import msgspec
 
+from domain.content import Ref
 from domain.errors import Invalid, VersionConflict
 from domain.events import Event
 
@@ -38,7 +39,14 @@ class Versioned(msgspec.Struct, kw_only=True):
     ``collect_events`` hands out are appended. Values are replaced, never changed in place, so that ``fork`` is cheap.
     """
 
-    KIND: ClassVar[str]
+    # What declares a kind; ``domain.kinds`` lists all of them.
+    KIND: ClassVar[str]  # in topics, subjects, tables and sentences
+    RESOURCE: ClassVar[str]  # the segment of its addresses
+    SCOPE: ClassVar[str]  # of keys, before ``:read`` and ``:write``
+    READS: ClassVar[str]  # what that scope opens, in a sentence
+    TEXT: ClassVar[str]  # the field that holds its text
+    COMPARED: ClassVar[tuple[str, ...]]  # the fields that can change from version to version
+    LABELED: ClassVar[bool] = False  # whether labels may point to its versions
     ARCHIVED: ClassVar[type[Archived]]
     RESTORED: ClassVar[type[Restored]]
 
@@ -50,6 +58,12 @@ class Versioned(msgspec.Struct, kw_only=True):
     archived: bool = False
     labels: dict[str, int] = {}
     pending: tuple[Event, ...] = ()
+
+    @property
+    def text(self) -> Ref:
+        """The content of the field ``TEXT``."""
+        found: Ref = getattr(self, self.TEXT)
+        return found
 
     def fork(self) -> Self:
         """An independent copy to decide on; drop it when its events could not be appended."""
@@ -99,3 +113,13 @@ class Versioned(msgspec.Struct, kw_only=True):
     def trigger(self, event: Event) -> None:
         self.evolve(event)
         self.pending = (*self.pending, event)
+
+
+def source_of(event: Event) -> Source | None:
+    """The version that a new stream is a duplicate of, if it is one."""
+    return getattr(event, "source", None)
+
+
+def reverted_to(event: Event) -> int | None:
+    """The version whose content a new one takes over, if it is a revert."""
+    return getattr(event, "reverted_to", None)

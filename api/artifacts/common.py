@@ -38,10 +38,6 @@ from store.postgres.connection import Connection
 T = TypeVar("T")
 
 
-# By the segment of the address: the kind, and the scope that reading it needs.
-READ_SCOPES = {"llm_skills": ("skill", "llm_skill:read"), "llm_prompts": ("prompt", "llm_prompt:read")}
-
-
 MAX_RESOLVE_LIMIT = 100
 
 

@@ -24,16 +24,17 @@ from api.openapi.parameters import Param
 from domain.content import normal_path
 from domain.errors import Invalid
 from domain.names import MAX_LABEL
-from domain.prompts import Prompt
 from domain.skills import Skill, find_file
 from projections.compare import blame as blaming
 from projections.compare import diff
 from projections.compare.blame import Blame, Trail
-from projections.compare.diff import Comparison, Hunks, Side
+from projections.compare.diff import Comparison, Hunks
 from projections.encoding import timestamp
 from projections.events import history
 from projections.events.states import events_between, walk
 from projections.read import contents, skills, versions
+from projections.read.kinds import Kind
+from projections.read.sides import BODY, NOTHING
 from projections.read.versions import Pick, Version
 from store.postgres.connection import Connection
 
@@ -74,22 +75,6 @@ async def in_thread(work: Callable[[], T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(_threads, work)
 
 
-class Subject(msgspec.Struct, frozen=True):
-    """How one kind is compared: its aggregate, what of a version is compared, and how its texts are read."""
-
-    cls: type[Skill] | type[Prompt]
-    side: Callable[[Version], Side]
-    text: Callable[[bytes], str | None]
-
-    @property
-    def kind(self) -> str:
-        return self.cls.KIND
-
-
-SKILL = Subject(Skill, diff.skill_side, diff.skill_text)
-PROMPT = Subject(Prompt, diff.prompt_side, diff.prompt_text)
-
-
 def side_of(query: Query, name: str) -> Pick:
     """Raises Invalid."""
     text = query.text(name, max_length=MAX_LABEL)
@@ -105,42 +90,42 @@ def path_of(query: Query) -> str | None:
     path = query.text("path")
     if path is None:
         return None
-    if path.lower() == diff.BODY.lower():
-        return diff.BODY
+    if path.lower() == BODY.lower():
+        return BODY
     try:
         return normal_path(path)
     except Invalid as error:
         raise error.within("path") from None
 
 
-async def diff_answer(request: Request[Any, Any, Any], subject: Subject, name: str) -> Response[Any]:
+async def diff_answer(request: Request[Any, Any, Any], kind: Kind, name: str) -> Response[Any]:
     """Raises Invalid, NotFound, VersionNotFound."""
     query = query_of(request)
     shape = query.choice("format", get_args(DiffFormat)) or "json"
     older_pick, newer_pick = side_of(query, "from"), side_of(query, "to")
-    path = path_of(query) if subject.cls is Skill else None
+    path = path_of(query) if kind.aggregate is Skill else None
     reader, project_id = services(request)[0], project_of(request)
     async with request.app.state.pool.connection() as conn, versions.snapshot(conn):
-        newer = await reader.version_in(conn, project_id, subject.kind, name, newer_pick)
+        newer = await reader.version_in(conn, project_id, kind.aggregate.KIND, name, newer_pick)
         older: Version | None = None
         if "from" in query or newer.number > 1:
             pick = older_pick if "from" in query else newer.number - 1
-            older = await reader.version_in(conn, project_id, subject.kind, name, pick)
+            older = await reader.version_in(conn, project_id, kind.aggregate.KIND, name, pick)
         moved = await _moves(conn, older, newer)
-    before, after = diff.NOTHING if older is None else subject.side(older), subject.side(newer)
+    before, after = NOTHING if older is None else kind.side(older), kind.side(newer)
     found = diff.compare(before, after, moved)
     if path is not None:
-        if path != diff.BODY and path not in before.files:
+        if path != BODY and path not in before.files:
             find_file(after.files, path, name)
         found = diff.only(found, path)
     documents = diff.readable(found)
     data = await reader.contents([ref.digest for document in documents for ref in document.refs])
 
     def compute() -> bytes:
-        hunks = Hunks(documents, {digest.hex(): subject.text(content) for digest, content in data.items()})
+        hunks = Hunks(documents, {digest.hex(): kind.readable(content) for digest, content in data.items()})
         if shape == "unified":
             return diff.unified(found, hunks).encode()
-        return _diff_json(subject, name, older, newer, found, hunks)
+        return _diff_json(kind, name, older, newer, found, hunks)
 
     body = await in_thread(compute)
     fixed = isinstance(older_pick, int) and isinstance(newer_pick, int)
@@ -174,7 +159,7 @@ def _side_json(version: Version | None) -> dict[str, Any] | None:
 
 
 def _diff_json(
-    subject: Subject, name: str, older: Version | None, newer: Version, found: Comparison, hunks: Hunks
+    kind: Kind, name: str, older: Version | None, newer: Version, found: Comparison, hunks: Hunks
 ) -> bytes:
     fields: dict[str, Any] = {
         "name": name,
@@ -182,35 +167,34 @@ def _diff_json(
         "to": _side_json(newer),
         "fields": found.fields,
     }
-    if subject.cls is Skill:
+    if kind.aggregate is Skill:
         fields["metadata"] = found.metadata
-        fields["body"] = hunks.text(found.text)
+    fields[kind.aggregate.TEXT] = hunks.text(found.text)
+    if kind.aggregate is Skill:
         fields["files"] = [hunks.file(document) for document in found.files]
-    else:
-        fields["prompt"] = hunks.text(found.text)
     return msgspec.json.encode(fields)
 
 
-async def blame_answer(request: Request[Any, Any, Any], subject: Subject, name: str) -> Response[Any]:
+async def blame_answer(request: Request[Any, Any, Any], kind: Kind, name: str) -> Response[Any]:
     """Raises Invalid, NotFound, VersionNotFound."""
     query = query_of(request)
     number = version_number(query)
-    path = path_of(query) if subject.cls is Skill else None
-    if path == diff.BODY:
+    path = path_of(query) if kind.aggregate is Skill else None
+    if path == BODY:
         path = None
     reader = services(request)[0]
-    version = await reader.version(project_of(request), subject.kind, name, number)
+    version = await reader.version(project_of(request), kind.aggregate.KIND, name, number)
     data = version.body
     if path is not None:
         file = find_file(skills.read_manifest(version.manifest or b"[]"), path, name)
         data = await reader.content(file.ref.digest)
-    text = subject.text(data)
+    text = kind.readable(data)
     truncated = text is None or len(data) > blaming.MAX_BYTES or text.count("\n") >= blaming.MAX_LINES
     lines: list[dict[str, Any]] = []
     complete = not truncated
     if not truncated:
         async with request.app.state.pool.connection() as conn:
-            blame, complete = await _blame(conn, subject, version, path)
+            blame, complete = await _blame(conn, kind, version, path)
             found = await history.lines(conn, version.stream_id, set(blame.numbers))
         for place, (line, brought) in enumerate(zip(blame.lines, blame.numbers, strict=True), 1):
             lines.append(
@@ -234,12 +218,10 @@ async def blame_answer(request: Request[Any, Any, Any], subject: Subject, name: 
     return artifacts.picked_answer(request, query, body)
 
 
-async def _blame(
-    conn: Connection, subject: Subject, version: Version, path: str | None
-) -> tuple[Blame, bool]:
+async def _blame(conn: Connection, kind: Kind, version: Version, path: str | None) -> tuple[Blame, bool]:
     """The lines of a text and whether all versions behind it were looked at."""
     trail = Trail()
-    async with aclosing(walk(conn, subject.cls, version.stream_id, upto=version.stream_version)) as events:
+    async with aclosing(walk(conn, kind.aggregate, version.stream_id, upto=version.stream_version)) as events:
         async for _, event, _, state in events:
             trail.follow(event, state)
     every = trail.of(path)
@@ -249,10 +231,10 @@ async def _blame(
         part = steps[first : first + READ_AT_ONCE]
         data = await contents.read(conn, [step.ref.digest for step in part])
         texts = [(step.number, data[step.ref.digest]) for step in part]
-        await in_thread(partial(_advance, blame, subject, texts))
+        await in_thread(partial(_advance, blame, kind, texts))
     return blame, len(steps) == len(every)
 
 
-def _advance(blame: Blame, subject: Subject, data: list[tuple[int, bytes]]) -> None:
+def _advance(blame: Blame, kind: Kind, data: list[tuple[int, bytes]]) -> None:
     # What was no text has no lines: the next text brings all of its own.
-    blame.advance((number, subject.text(content) or "") for number, content in data)
+    blame.advance((number, kind.readable(content) or "") for number, content in data)

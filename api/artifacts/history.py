@@ -13,7 +13,6 @@ from api.artifacts import common as artifacts
 from api.artifacts import comparing
 from api.artifacts import schemas as schemas_history
 from api.artifacts.common import base_version, run, services
-from api.artifacts.comparing import Subject
 from api.cache.reader import unknown
 from api.commands.caller import caller_of
 from api.commands.repository import Loaded
@@ -26,6 +25,7 @@ from projections.encoding import etag_of
 from projections.events import history
 from projections.events.history import ArchivedRow
 from projections.events.states import at_number
+from projections.read.kinds import Kind
 from projections.write import names
 
 INCLUDE_ARCHIVED = Param(
@@ -57,17 +57,19 @@ REVERTS = (400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503)
 RESTORES = (400, 401, 403, 404, 409, 413, 415, 422, 429, 503)
 
 
-async def history_answer(request: Request[Any, Any, Any], subject: Subject, name: str) -> Response[Any]:
+async def history_answer(request: Request[Any, Any, Any], kind: Kind, name: str) -> Response[Any]:
     """Raises Invalid, and NotFound for a name that nothing holds (with ``include_archived``: nothing ever held)."""
     query, project_id = query_of(request), project_of(request)
     archived = query.choice("include_archived", ("true", "false")) == "true"
     limit, offset = pages.page_bounds(query)
     async with request.app.state.pool.connection() as conn:
-        streams = await history.lives(conn, project_id, subject.kind, name, archived=archived)
+        streams = await history.lives(conn, project_id, kind.aggregate.KIND, name, archived=archived)
         if not streams:
-            close = await names.close_names(conn, project_id, subject.kind, name)
-            raise unknown(subject.kind, name, close)
-        count, rows = await history.page(conn, project_id, subject.kind, streams, limit=limit, offset=offset)
+            close = await names.close_names(conn, project_id, kind.aggregate.KIND, name)
+            raise unknown(kind.aggregate.KIND, name, close)
+        count, rows = await history.page(
+            conn, project_id, kind.aggregate.KIND, streams, limit=limit, offset=offset
+        )
     links = pages.page_links(request, query, count, limit, offset, len(rows))
     size = sum(map(len, rows))
     return await artifacts.large_answer(request, size, lambda: pages.page_json(count, links, rows))
@@ -100,7 +102,7 @@ async def old_state(
 
 
 async def restore_answer(
-    request: Request[Any, Any, Any], subject: Subject, name: str, body: bytes
+    request: Request[Any, Any, Any], kind: Kind, name: str, body: bytes
 ) -> Response[Any]:
     """Raises Invalid, NameTaken, NotFound."""
     data = await read(schemas_history.Restore, body, header_of(request, b"content-type"))
@@ -109,8 +111,8 @@ async def restore_answer(
     return await run(
         request,
         caller,
-        subject.kind,
-        lambda commands: commands.restore(caller, subject.cls, name, id),
+        kind.aggregate.KIND,
+        lambda commands: commands.restore(caller, kind.aggregate, name, id),
     )
 
 

@@ -1,7 +1,6 @@
 """Encoded answers to the reads that agents repeat: this process's cache, then Redis, then the read models."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from api.cache.coalescer import Lookups
 from api.cache.lru import LRU
@@ -11,6 +10,7 @@ from domain.errors import NotFound, VersionNotFound
 from domain.prompts import no_label
 from projections.encoding import etag_of
 from projections.read import contents
+from projections.read.kinds import Kind
 from projections.read.models import CURRENT, ReadModel
 from projections.read.versions import Found, Lookup, Pick, Version
 from projections.redis.views import RedisViews
@@ -20,30 +20,21 @@ from store.postgres.quick import QuickConnection
 
 ENTRY_OVERHEAD = 600  # bytes of Python objects around an entry
 
-Render = Callable[[Version], bytes]
 Key = tuple[int, str, str, Pick]
-
-
-class Renderers(NamedTuple):
-    """The JSON of one kind: what reads by name answer, what reads by label do (None: no labels), what writes do."""
-
-    read: Render
-    labeled: Callable[[Version, str], bytes] | None
-    write: Render
 
 
 Count = Callable[[str, str], None]
 
 
 class RepresentationCache:
-    """``renderers`` has the functions for each kind that turn a version into its full JSON."""
+    """``kinds`` has the functions for each kind that turn a version into its full JSON."""
 
     def __init__(
         self,
         pool: Pool,
         marks: StreamPositions,
         views: RedisViews | None,
-        renderers: Mapping[str, Renderers],
+        kinds: Mapping[str, Kind],
         *,
         capacity: int,
         count: Count,
@@ -54,7 +45,7 @@ class RepresentationCache:
         self._lookups = Lookups(pool, quick)
         self._marks = marks
         self._views = views
-        self._renderers = renderers
+        self._kinds = kinds
         self._cache: LRU[Key, Encoded] = LRU(capacity)
         self._contents: LRU[bytes, bytes] = LRU(capacity // 4)
         self._count = count
@@ -92,11 +83,11 @@ class RepresentationCache:
                     return entry
             self._count("redis", "miss")
         version = await self.version(project_id, kind, name, pick)
-        renderers = self._renderers[kind]
-        if isinstance(pick, str) and renderers.labeled is not None:
-            body = renderers.labeled(version, pick)
+        labeled = self._kinds[kind].labeled
+        if isinstance(pick, str) and labeled is not None:
+            body = labeled(version, pick)
         else:
-            body = renderers.read(version)
+            body = self._kinds[kind].read(version)
         entry = Encoded(body, etag_of(body), StreamPositions.slot(version.stream_id), version.as_of)
         self._keep(key, entry)
         if pick is None and self._views is not None:
@@ -128,7 +119,7 @@ class RepresentationCache:
 
     def store_written(self, project_id: int, kind: str, version: Version, as_of: int) -> tuple[bytes, bytes]:
         """What a write answers, and its entity tag; remembers what the next read will, and shows it to the other processes."""
-        renderers = self._renderers[kind]
+        renderers = self._kinds[kind]
         body = renderers.write(version)
         etag = etag_of(body)
         if version.deleted:
@@ -142,7 +133,7 @@ class RepresentationCache:
         return body, etag
 
     def render_write(self, kind: str, version: Version) -> bytes:
-        return self._renderers[kind].write(version)
+        return self._kinds[kind].write(version)
 
     async def content(self, digest: bytes) -> bytes:
         """A content by its digest."""

@@ -22,10 +22,11 @@ from api.http.responses import REVALIDATE, VARY_ACCEPT, Answer, matches, to_resp
 from api.http.stream import CutStream
 from api.openapi.parameters import Param, integer, route
 from domain.errors import Invalid
+from domain.kinds import KINDS, SUBJECTS
 from projections.encoding import etag_of
 from projections.events import audit
 from projections.events.audit import AuditEntry, AuditFilter, Found
-from projections.events.cloudevents import RESOURCES, type_of
+from projections.events.cloudevents import type_of
 from projections.sizes import MAX_PART
 from store.postgres.pool import Pool
 
@@ -157,11 +158,9 @@ def subject_of(query: Query) -> tuple[str, str] | None:
     if value is None:
         return None
     kind, _, name = value.partition("/")
-    if kind not in (*RESOURCES, audit.KEY, audit.SHARE) or not name:
-        raise Invalid(
-            "A subject is 'skill/' or 'prompt/' and a name, or 'key/' or 'share/' and an id.", attr="subject"
-        )
-    return kind, name if kind in RESOURCES else name.lower()
+    if kind not in (*KINDS, audit.KEY, audit.SHARE) or not name:
+        raise Invalid(f"A subject is {SUBJECTS} and a name, or 'key/' or 'share/' and an id.", attr="subject")
+    return kind, name if kind in KINDS else name.lower()
 
 
 def format_of(request: Request[Any, Any, Any], query: Query) -> str:

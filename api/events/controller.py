@@ -26,10 +26,11 @@ from api.http.stream import EndlessStream
 from api.openapi.parameters import Param, integer, route
 from api.server.admission import only_waits
 from domain.errors import Invalid, NotFound, Refused
+from domain.kinds import KINDS, SUBJECTS
 from projections import sizes
 from projections.encoding import etag_of
 from projections.events import feed
-from projections.events.cloudevents import RESOURCES, Cloudevent, cloudevent_json, schemas, topic_of, type_of
+from projections.events.cloudevents import Cloudevent, cloudevent_json, schemas, topic_of, type_of
 from projections.events.feed import Item
 from store.postgres.pool import Pool
 
@@ -170,8 +171,8 @@ def subject_of(query: Query) -> tuple[str, str] | None:
     if value is None:
         return None
     kind, slash, name = value.partition("/")
-    if kind not in RESOURCES or not slash or not name or "\0" in name:
-        raise Invalid("A subject is 'skill/' or 'prompt/' and a name.", attr="subject")
+    if kind not in KINDS or not slash or not name or "\0" in name:
+        raise Invalid(f"A subject is {SUBJECTS} and a name.", attr="subject")
     return kind, name
 
 

@@ -12,37 +12,32 @@ from types import SimpleNamespace
 from typing import Any
 
 from api.access.authorize import Authorizer
-from api.artifacts.common import READ_SCOPES
 from api.cache.reader import RepresentationCache
 from api.http.query import parse_query
 from api.http.responses import IMMUTABLE, REVALIDATE, Answer, header, json_answer, send_whole, unchanged
+from api.kinds import KINDS
 from api.payload.bodies import Receive, read_body, unpacked
-from api.prompts.controller import PromptsController
 from api.server.admission import PROBES, Admission
 from api.server.metrics import Metrics
-from api.skills.controller import SkillsController
 from domain.errors import Refused
 from domain.keys import allows
+from domain.kinds import LABELED
 from projections.read.versions import Pick
 
 # Names that need no decoding; the templates are those of the routes.
 PATH = re.compile(
-    r"/api/(environments|projects)/([0-9]{1,18}|@current)/(llm_skills|llm_prompts)/name/([A-Za-z0-9_-]+)/?"
+    rf"/api/(environments|projects)/([0-9]{{1,18}}|@current)/({'|'.join(KINDS)})/name/([A-Za-z0-9_-]+)/?"
 )
 # What SDKs send; anything else may change the answer.
 PLAIN = {"token", "label", "version"}
 PICKS = {"label", "version"}
 NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
-# The methods that publish, with the scopes that their routes name.
-PUBLISH = {
-    resource: (handler.opt["scope"], handler.fn)
-    for resource, handler in (
-        ("llm_skills", SkillsController.publish),
-        ("llm_prompts", PromptsController.publish),
-    )
+# The kind of each resource, the scopes that its routes name, the method that publishes. Put together once: it is asked for by every request.
+BY_RESOURCE = {
+    resource: (kind.aggregate.KIND, kind.read_scope, kind.write_scope, kind.publish)
+    for resource, kind in KINDS.items()
 }
-
 
 # In the state of a scope: that there is no answer at once.
 TRIED = "tried"
@@ -105,8 +100,7 @@ class HotPath:
 
     async def _publish(self, scope: Any, receive: Any, send: Any, found: "re.Match[str]") -> None:
         prefix, project, resource, name = found.groups()
-        kind, _ = READ_SCOPES[resource]
-        required, method = PUBLISH[resource]
+        kind, _, required, method = BY_RESOURCE[resource]
         state = scope["state"]
         state["route"] = f"/api/{prefix}/{{project_id}}/{resource}/name/{{{kind}_name}}"
         gate = self._app.state.gate
@@ -123,7 +117,7 @@ class HotPath:
         if gate is None or reader is None or metrics is None:
             return None
         prefix, project, resource, name = found.groups()
-        kind, required = READ_SCOPES[resource]
+        kind, required, _, _ = BY_RESOURCE[resource]
         try:
             principal = gate.authenticator.known(header(scope["headers"], b"authorization"))
         except Refused:
@@ -169,4 +163,4 @@ def _asked(query_string: bytes, kind: str) -> tuple[str | None, Pick] | None:
     if "version" in query:
         number = query["version"]
         return (token, int(number)) if NUMBER.fullmatch(number) else None
-    return token, query.get("label") if kind == "prompt" else None
+    return token, query.get("label") if kind in LABELED else None

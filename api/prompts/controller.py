@@ -39,8 +39,7 @@ from projections.write.labels import Label
 from store.ids import new_id
 from store.postgres.connection import Connection
 
-READ = "llm_prompt:read"
-WRITE = "llm_prompt:write"
+READ, WRITE = f"{Prompt.SCOPE}:read", f"{Prompt.SCOPE}:write"
 KIND = Prompt.KIND
 
 CONTENT = Param(
@@ -68,7 +67,7 @@ class RawPrompt(msgspec.Struct):
 class PromptsController(Controller):
     """Every route needs a key with the scope that it names."""
 
-    path = "/llm_prompts"
+    path = f"/{Prompt.RESOURCE}"
     tags = ("prompts",)
     guards = (artifacts.guard,)
 

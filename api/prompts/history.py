@@ -9,7 +9,6 @@ from api.artifacts import common as artifacts
 from api.artifacts import comparing
 from api.artifacts import schemas as schemas_history
 from api.artifacts.common import run
-from api.artifacts.comparing import PROMPT
 from api.artifacts.history import (
     HISTORY,
     PAGE,
@@ -36,13 +35,16 @@ from api.prompts.controller import CONTENT, show_of
 from domain.content import Content
 from domain.prompts import Prompt
 from projections.read import prompts
+from projections.read.kinds import KINDS
 from store.ids import new_id
+
+PROMPT = KINDS[Prompt.KIND]
 
 
 class PromptHistoryController(Controller):
     """Every route needs a key with the scope that it names."""
 
-    path = "/llm_prompts"
+    path = f"/{Prompt.RESOURCE}"
     tags = ("history",)
     guards = (artifacts.guard,)
 

@@ -35,8 +35,7 @@ from store.ids import new_id
 
 MARKDOWN = "text/markdown"
 
-READ = "llm_skill:read"
-WRITE = "llm_skill:write"
+READ, WRITE = f"{Skill.SCOPE}:read", f"{Skill.SCOPE}:write"
 KIND = Skill.KIND
 
 # /api/environments/1/llm_skills/name/x/files/: counted, because a name and a path may hold "files" too.
@@ -51,7 +50,7 @@ BASE_VERSION = Param("base_version", integer(1), "Refuse with 409 unless this is
 class SkillsController(Controller):
     """Every route needs a key with the scope that it names."""
 
-    path = "/llm_skills"
+    path = f"/{Skill.RESOURCE}"
     tags = ("skills",)
     guards = (artifacts.guard,)
 

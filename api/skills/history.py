@@ -9,7 +9,6 @@ from api.artifacts import common as artifacts
 from api.artifacts import comparing
 from api.artifacts import schemas as schemas_history
 from api.artifacts.common import run
-from api.artifacts.comparing import SKILL
 from api.artifacts.history import (
     HISTORY,
     PAGE,
@@ -34,13 +33,16 @@ from api.skills import schemas as skill_schemas
 from domain.content import Content
 from domain.skills import Skill
 from projections.read import skills
+from projections.read.kinds import KINDS
 from store.ids import new_id
+
+SKILL = KINDS[Skill.KIND]
 
 
 class SkillHistoryController(Controller):
     """Every route needs a key with the scope that it names."""
 
-    path = "/llm_skills"
+    path = f"/{Skill.RESOURCE}"
     tags = ("history",)
     guards = (artifacts.guard,)
 

@@ -21,6 +21,7 @@ from cli.client.remote_options import (
 )
 from cli.errors import Failure
 from cli.output import show_json
+from domain.kinds import KINDS
 
 LOG = 20
 WIDTH = 80  # of a description where no terminal tells its width
@@ -38,7 +39,7 @@ def list_skills(
         params = {"search": search, "order_by": "name"}
         if kind == "prompt":
             params["content"] = "preview"
-        rows = list(remote.pages(remote.path(f"llm_{kind}s/"), params))
+        rows = list(remote.pages(remote.path(f"{KINDS[kind].RESOURCE}/"), params))
     if as_json:
         show_json({"count": len(rows), "results": rows})
         return

@@ -16,6 +16,7 @@ import msgspec
 
 from cli.client.profile import CURRENT, Target
 from cli.errors import Failure
+from domain.kinds import KINDS
 
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)  # seconds; a publish of a large skill over a slow line
 ATTEMPTS = 6  # of a request whose connection breaks; the waits between them add up to some 6 s
@@ -92,7 +93,7 @@ class Remote:
 
     def named(self, name: str, rest: str = "", *, kind: str = "skill") -> str:
         """The path of a skill or prompt, or of something below it; ``name`` may be any text."""
-        return self.path(f"llm_{kind}s/name/{quote(name, safe='')}/{rest}")
+        return self.path(f"{KINDS[kind].RESOURCE}/name/{quote(name, safe='')}/{rest}")
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         """The JSON object that a GET answers with."""

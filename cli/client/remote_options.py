@@ -12,6 +12,7 @@ import click
 from cli.client.profile import find_target
 from cli.client.remote import Remote
 from cli.options import as_json
+from domain.kinds import KINDS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,7 +26,7 @@ _project = click.option(
 )
 kind = click.option(
     "--kind",
-    type=click.Choice(["skill", "prompt"]),
+    type=click.Choice(list(KINDS)),
     default="skill",
     show_default=True,
     help="What is meant.",

@@ -12,6 +12,7 @@ import click
 from cli.operator.database import database
 from cli.options import Duration, common, settings_with
 from cli.output import minute, show_json, show_table
+from domain.keys import SCOPES
 from store.postgres.connection import Connection
 from store.postgres.pool import connect
 from store.tables import identity
@@ -103,7 +104,7 @@ def key() -> None:
     required=True,
     multiple=True,
     metavar="SCOPE",
-    help="llm_skill:read, llm_skill:write, llm_prompt:read, llm_prompt:write or *. May be repeated; write includes read.",
+    help=f"{', '.join(SCOPES)}. May be repeated; write includes read.",
 )
 @click.option(
     "--expires", type=Duration(), help="Valid for so long, such as 12h or 90d. Without it: until revoked."

@@ -5,12 +5,13 @@ from pathlib import Path
 
 from cli.embedded.folder import write_private
 from domain.errors import Invalid
+from domain.kinds import KINDS
 from store.postgres.connection import Connection
 from store.postgres.pool import connect
 from store.tables import identity
 
 OWNER = "owner@skald.local"
-SCOPES = ("llm_skill:write", "llm_prompt:write")
+SCOPES = tuple(f"{kind.SCOPE}:write" for kind in KINDS.values())
 
 
 async def ensure(database_url: str, file: Path, *, embedded: bool) -> tuple[int, str] | None:

@@ -12,7 +12,6 @@ import msgspec
 
 from domain.content import Ref
 from domain.events import Event
-from domain.prompts import Prompt
 from domain.skills import FileRef, Skill, SkillFileRenamed
 from domain.versioned import Versioned
 from projections.compare.lines import Effort, opcodes, split
@@ -40,13 +39,10 @@ class Trail:
 
     def follow(self, event: Event, state: Versioned) -> None:
         """``state`` is the one that ``event`` led to."""
-        if isinstance(state, Prompt):
-            self._see(None, state.number, state.prompt)
-        elif isinstance(state, Skill):
-            self._see(None, state.number, state.body)
-            # The fold leaves the files as they are when an event does not concern them.
-            if state.files is not self._files:
-                self._follow_files(event, state)
+        self._see(None, state.number, state.text)
+        # The fold leaves the files as they are when an event does not concern them.
+        if isinstance(state, Skill) and state.files is not self._files:
+            self._follow_files(event, state)
 
     def _follow_files(self, event: Event, state: Skill) -> None:
         if isinstance(event, SkillFileRenamed):

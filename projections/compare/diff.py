@@ -9,13 +9,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from domain.content import Content, Ref, text_of
+from domain.content import Ref
 from domain.events import Event
-from domain.json_text import indented
 from domain.skills import FileRef, SkillFileAdded, SkillFileRemoved, SkillFileRenamed, SkillPublished
 from projections.compare.lines import Effort, Grouped, opcodes, split
-from projections.read import prompts, skills
-from projections.read.versions import Version
+from projections.read.sides import BODY, Side
 
 MAX_BYTES = 200_000  # of one text on either side
 MAX_LINES = 10_000
@@ -23,7 +21,6 @@ MAX_TOTAL = 2_000_000  # bytes of all texts of a diff
 EFFORT = 8_000_000  # steps for all of them: about a second
 CONTEXT = 3  # lines around a change
 
-BODY = "SKILL.md"
 Status = Literal["added", "removed", "renamed", "modified"]
 
 
@@ -75,18 +72,6 @@ class FileChange(msgspec.Struct, frozen=True):
     binary: bool = False
 
 
-class Side(msgspec.Struct, frozen=True):
-    """What is compared of a version; ``text`` is its body or prompt as a file."""
-
-    fields: dict[str, Any] = {}
-    metadata: dict[str, Any] = {}
-    text: FileRef | None = None
-    files: Mapping[str, FileRef] = {}
-
-
-NOTHING = Side()
-
-
 class Document(msgspec.Struct, frozen=True):
     """A text that is not the same on both sides."""
 
@@ -118,50 +103,6 @@ class Comparison(msgspec.Struct, frozen=True):
     metadata: MetadataChanges
     text: Document | None
     files: list[Document]
-
-
-def skill_side(version: Version) -> Side:
-    """A skill as read."""
-    details = msgspec.json.decode(version.details, type=skills.Details)
-    return Side(
-        fields={
-            field: getattr(details, field)
-            for field in ("description", "license", "compatibility", "allowed_tools")
-        }
-        | {"frontmatter": skills.read_package(skills.packed(version))[0].frontmatter},
-        metadata=details.metadata,
-        text=_file(BODY, "text/markdown", version.body),
-        files=skills.read_manifest(version.manifest or b"[]"),
-    )
-
-
-def prompt_side(version: Version) -> Side:
-    """A prompt as read; its configuration stays the JSON that it is."""
-    details = msgspec.json.decode(version.details, type=prompts.Details)
-    text = version.body[:1] == b'"'
-    return Side(
-        fields={"config": details.config, "version_description": details.version_description},
-        text=_file(
-            "prompt.txt" if text else "prompt.json",
-            "text/plain" if text else "application/json",
-            version.body,
-        ),
-    )
-
-
-def _file(path: str, content_type: str, data: bytes) -> FileRef:
-    ref = Content.of(data).ref
-    return FileRef(path, content_type, ref.size, ref.sha256)
-
-
-def skill_text(data: bytes) -> str | None:
-    """None for a file that is no text."""
-    return text_of(data)
-
-
-def prompt_text(data: bytes) -> str:
-    """A prompt as people edit it: a text as it is, any other value as indented JSON."""
-    return prompts.text_of(data) if data[:1] == b'"' else indented(data)
 
 
 def moves(paths: Iterable[str], events: Iterable[Event]) -> dict[str, str]:

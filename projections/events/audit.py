@@ -13,10 +13,11 @@ from uuid import UUID
 import msgspec
 
 from domain.events import EVENT_TYPES
+from domain.kinds import kind_of
 from domain.versioned import VersionEvent
 from projections import sizes
 from projections.encoding import timestamp
-from projections.events.cloudevents import ENVELOPE, RESOURCES, subject_of, type_of
+from projections.events.cloudevents import ENVELOPE, subject_of, type_of
 from projections.read.past import position_at
 from projections.sizes import fitting, size_of
 from store.log.log import Recorded, head
@@ -116,7 +117,7 @@ def topic_of(type_: str) -> str | None:
 
 
 def _audited(topic: str) -> bool:
-    return topic in (*KEY_TOPICS, *SHARE_TOPICS) or topic.partition(".")[0] in RESOURCES
+    return topic in (*KEY_TOPICS, *SHARE_TOPICS) or kind_of(topic) is not None
 
 
 async def bounds(conn: Connection, wanted: AuditFilter) -> tuple[int, int]:

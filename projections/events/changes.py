@@ -7,25 +7,8 @@ import msgspec
 
 from domain.content import Ref
 from domain.events import Event
-from domain.prompts import Prompt, PromptCreated, PromptPublished
-from domain.skills import FileRef, Skill, SkillCreated, SkillFileRenamed, SkillPublished
-from domain.versioned import Versioned
-
-# The fields that can change from version to version, and which of them is the content.
-FIELDS: Mapping[type[Versioned], tuple[str, ...]] = {
-    Skill: (
-        "name",
-        "description",
-        "body",
-        "license",
-        "compatibility",
-        "allowed_tools",
-        "metadata",
-        "frontmatter",
-    ),
-    Prompt: ("name", "prompt", "config", "version_description"),
-}
-CONTENT: Mapping[type[Versioned], str] = {Skill: "body", Prompt: "prompt"}
+from domain.skills import FileRef, Skill, SkillFileRenamed
+from domain.versioned import Versioned, reverted_to, source_of
 
 
 class ContentChange(msgspec.Struct, frozen=True):
@@ -95,26 +78,25 @@ def changes(
 
     ``before`` is the state that ``event`` turned into ``after``; the empty state for the first event.
     """
-    cls = type(after)
-    fields = [field for field in FIELDS[cls] if getattr(before, field) != getattr(after, field)]
+    fields = [field for field in after.COMPARED if getattr(before, field) != getattr(after, field)]
     content = None
-    if (field := CONTENT[cls]) in fields:
-        old: Ref = getattr(before, field)
-        content = ContentChange(old if old.sha256 else None, getattr(after, field))
+    if after.TEXT in fields:
+        content = ContentChange(before.text if before.text.sha256 else None, after.text)
     return Changes(
         fields=fields,
         content=content,
         files=_files(before, event, after),
         labels=_labels(before.labels, after.labels),
-        reverted_to=event.reverted_to if isinstance(event, SkillPublished | PromptPublished) else None,
+        reverted_to=reverted_to(event),
         source=_source(event, names or {}),
     )
 
 
 def _source(event: Event, names: Mapping[UUID, str]) -> Origin | None:
-    if not isinstance(event, SkillCreated | PromptCreated) or event.source is None:
+    source = source_of(event)
+    if source is None:
         return None
-    return Origin(names.get(event.source.stream_id), event.source.number, event.source.stream_id)
+    return Origin(names.get(source.stream_id), source.number, source.stream_id)
 
 
 def _files(before: Versioned, event: Event, after: Versioned) -> FileChanges:

@@ -12,16 +12,13 @@ from uuid import UUID
 import msgspec
 
 from domain.events import EVENT_TYPES, Event
+from domain.kinds import KINDS, kind_of
 from domain.labels import LabelSet
-from domain.prompts import Prompt
-from domain.skills import Skill
 from domain.versioned import VersionEvent
 from projections.encoding import timestamp
 from store.log.log import Recorded
 from store.log.mapper import decode, encode
 
-# Whoever imports this knows their events, too.
-RESOURCES = {Skill.KIND: "llm_skills", Prompt.KIND: "llm_prompts"}
 ENVELOPE = ("originator_id", "originator_version")
 
 # How the state of an event begins: its shape, stream and, of a version, number; what is behind it are its other fields.
@@ -127,7 +124,7 @@ def cloudevent_json(recorded: Recorded, kind: str, name: str, base: str = "") ->
     parts.append(f',"data":{{"stream_id":"{stream}","stream_version":{recorded.stream_version}')
     if not shape.named:
         parts.append(f',"name":"{name}"')
-    here = f"{_path_of(base)}{source}/{RESOURCES[kind]}/name/{name}/"
+    here = f"{_path_of(base)}{source}/{KINDS[kind].RESOURCE}/name/{name}/"
     links = f',"links":{{"self":"{here}"'
     if shape.versioned:
         written = number.decode() if number else "1"
@@ -177,7 +174,7 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 
 def _topics() -> list[str]:
-    return [topic for topic in EVENT_TYPES if topic.partition(".")[0] in RESOURCES]
+    return [topic for topic in EVENT_TYPES if kind_of(topic)]
 
 
 def _schema(cls: type[Event]) -> dict[str, Any]:

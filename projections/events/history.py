@@ -6,13 +6,13 @@ from uuid import UUID
 
 import msgspec
 
-from domain.prompts import PromptCreated
-from domain.skills import SkillCreated
+from domain.kinds import KINDS
+from domain.versioned import source_of
 from projections import sizes
 from projections.encoding import AUTHOR, JOIN_AUTHOR, author, timestamp
 from projections.events.changes import Changes, changes
 from projections.events.cloudevents import type_of
-from projections.events.states import AGGREGATES, walk
+from projections.events.states import walk
 from projections.read.versions import Row, VersionLine, line_of, row_of
 from projections.sizes import fitting, size_of
 from store.log.log import COLUMNS, Recorded
@@ -136,14 +136,12 @@ async def page(
     for one in listed:
         wanted.setdefault(one.stream_id, set()).add(one.stream_version)
     for stream_id, versions in wanted.items():
-        async for recorded, event, before, after in walk(
-            conn, AGGREGATES[kind], stream_id, upto=max(versions)
-        ):
+        async for recorded, event, before, after in walk(conn, KINDS[kind], stream_id, upto=max(versions)):
             if recorded.stream_version not in versions:
                 continue
             names: Mapping[UUID, str] = {}
-            if isinstance(event, SkillCreated | PromptCreated) and event.source is not None:
-                names = await names_of(conn, project_id, [event.source.stream_id])
+            if (source := source_of(event)) is not None:
+                names = await names_of(conn, project_id, [source.stream_id])
             entry = HistoryEntry(
                 recorded.position,
                 timestamp(recorded.recorded_at),

@@ -1,13 +1,11 @@
 """The states that a stream went through, folded from the log in batches, so that a long one does not fill the memory."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import TypeVar
 from uuid import UUID
 
 from domain.events import Event
-from domain.prompts import Prompt
-from domain.skills import Skill
 from domain.versioned import Versioned, VersionEvent
 from store.log.log import Recorded, read_stream
 from store.log.mapper import decode
@@ -15,7 +13,6 @@ from store.postgres.connection import Connection
 
 A = TypeVar("A", bound=Versioned)
 
-AGGREGATES: Mapping[str, type[Skill] | type[Prompt]] = {Skill.KIND: Skill, Prompt.KIND: Prompt}
 BATCH = 500
 
 

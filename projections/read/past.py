@@ -4,16 +4,17 @@ They use the spans in which names and labels were held and the positions of vers
 version is shown as now: people are not part of the log.
 """
 
-from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from projections import sizes
 from projections.encoding import AUTHOR, JOIN_AUTHOR
-from projections.read import prompts, skills, versions
+from projections.read import versions
+from projections.read.kinds import KINDS
 from projections.read.versions import (
     COLUMNS,
+    HAS_LABELS,
     MAX_VERSION,
     PARTS,
     PageQuery,
@@ -72,7 +73,7 @@ WHERE versions.stream_id = {stream} AND versions.position <= %(at)s ORDER BY pos
 """
 
 # labels_pkey
-LABELS_THEN = """CASE WHEN artifacts.kind = 'prompt' THEN ARRAY(
+LABELS_THEN = f"""CASE WHEN {HAS_LABELS} THEN ARRAY(
     SELECT labels.name FROM labels
     WHERE labels.stream_id = versions.stream_id AND labels.number = versions.number
       AND since_position <= %(at)s AND (until_position IS NULL OR until_position > %(at)s)
@@ -155,11 +156,14 @@ LEFT JOIN contents AS body ON body.digest = versions.body AND %(body)s
 LEFT JOIN versions AS newest ON %(search)s
     AND newest.stream_id = alive.stream_id AND newest.number = alive.latest_version
 LEFT JOIN contents AS sought
-    ON sought.digest = CASE WHEN alive.kind = 'prompt' THEN newest.body ELSE newest.details END
+    ON sought.digest = CASE alive.kind {searched} END
 {join_author} versions.created_by
 WHERE %(author)s::bigint IS NULL OR versions.created_by = %(author)s
 ORDER BY {order}, versions.id DESC
 """
+
+# What a search finds a row by, beside its name.
+SEARCHED = " ".join(f"WHEN '{name}' THEN newest.{kind.searched}" for name, kind in KINDS.items())
 
 ORDERS = {
     "name": "alive.name",
@@ -170,6 +174,7 @@ ORDERS = {
 LISTS = {
     sign + field: LIST.format(
         latest=LATEST_THEN.format(stream="spans.stream_id"),
+        searched=SEARCHED,
         author=AUTHOR,
         join_author=JOIN_AUTHOR,
         size=size_of("details.bytes", "outline.bytes", "package.bytes", "body.bytes"),
@@ -187,9 +192,6 @@ PAGES = {
 ROW_COLUMNS = (
     19  # of a list: those that ``row_of`` takes, after which come the text that is searched and sizes
 )
-
-# What a search finds a row by, beside its name: from the details of a skill, from the body of a prompt.
-TEXTS: Mapping[str, Callable[[bytes], str]] = {"skill": skills.text_of_details, "prompt": prompts.text_of}
 
 
 async def position_at(conn: Connection, instant: datetime) -> int:
@@ -281,7 +283,7 @@ class AsOfReadModel:
         async with conn.cursor() as rows:
             async for columns in rows.stream(sql, params, binary=True):
                 row, text = row_of(columns[:ROW_COLUMNS]), columns[ROW_COLUMNS]
-                if needle in search_fold(row.name) or needle in search_fold(TEXTS[kind](text)):
+                if needle in search_fold(row.name) or needle in search_fold(KINDS[kind].searched_text(text)):
                     count += 1
                     if wanted.offset < count <= wanted.offset + wanted.limit:
                         size += columns[ROW_COLUMNS + 1]

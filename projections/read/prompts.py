@@ -1,14 +1,16 @@
 """Prompts as the API shows them: the rows of a version, and the JSON of its representations."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
 from domain.content import Content, Ref
 from domain.events import Event
+from domain.json_text import indented
 from domain.prompts import Prompt, PromptCreated, PromptPublished
 from domain.versioned import Versioned
+from projections.read.sides import Side, as_file
 from projections.read.versions import Row, Version, standing
 from projections.write.artifacts import AppliedEvent, VersionRow
 
@@ -33,6 +35,12 @@ _details = msgspec.json.Decoder(Details)
 
 class PromptKind:
     """Prompts for the read models."""
+
+    aggregate: ClassVar = Prompt
+    searched: ClassVar = "body"
+
+    def __init__(self) -> None:
+        self.read, self.labeled, self.write = by_name, by_label, full
 
     def needs(self, artifact: Versioned) -> Sequence[Ref]:
         return (_prompt(artifact).prompt,)
@@ -61,6 +69,24 @@ class PromptKind:
         return isinstance(event, PromptCreated) or (
             isinstance(event, PromptPublished) and event.prompt is not msgspec.UNSET
         )
+
+    def searched_text(self, data: bytes) -> str:
+        return text_of(data)
+
+    def side(self, version: Version) -> Side:
+        """The configuration stays the JSON that it is."""
+        details = _details.decode(version.details)
+        if version.body[:1] == b'"':
+            text = as_file("prompt.txt", "text/plain", version.body)
+        else:
+            text = as_file("prompt.json", "application/json", version.body)
+        return Side(
+            fields={"config": details.config, "version_description": details.version_description}, text=text
+        )
+
+    def readable(self, data: bytes) -> str:
+        """As people edit it: a text as it is, any other value as indented JSON."""
+        return text_of(data) if data[:1] == b'"' else indented(data)
 
 
 def _prompt(artifact: Versioned) -> Prompt:

@@ -6,7 +6,7 @@ A representation is put together from JSON parts that are stored encoded; nothin
 import hashlib
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -15,6 +15,7 @@ from domain.events import Event
 from domain.formats import skill_md, spec
 from domain.skills import FileRef, Skill, SkillCreated, SkillPublished
 from domain.versioned import Versioned
+from projections.read.sides import BODY, Side, as_file
 from projections.read.versions import Row, Version, standing
 from projections.write.artifacts import AppliedEvent, VersionRow
 
@@ -126,7 +127,12 @@ class SkillKind:
     other JSON: 1, 1.0 and true are equal.
     """
 
+    aggregate: ClassVar = Skill
+    labeled: ClassVar = None
+    searched: ClassVar = "details"
+
     def __init__(self) -> None:
+        self.read = self.write = full
         self._kept: dict[int, tuple[Fields, Text, Files]] = {}
 
     def needs(self, artifact: Versioned) -> Sequence[Ref]:
@@ -169,6 +175,25 @@ class SkillKind:
         return isinstance(event, SkillCreated) or (
             isinstance(event, SkillPublished) and event.description is not msgspec.UNSET
         )
+
+    def searched_text(self, data: bytes) -> str:
+        return msgspec.json.decode(data, type=Details).description
+
+    def side(self, version: Version) -> Side:
+        details = msgspec.json.decode(version.details, type=Details)
+        return Side(
+            fields={
+                field: getattr(details, field)
+                for field in ("description", "license", "compatibility", "allowed_tools")
+            }
+            | {"frontmatter": read_package(packed(version))[0].frontmatter},
+            metadata=details.metadata,
+            text=as_file(BODY, "text/markdown", version.body),
+            files=read_manifest(version.manifest or b"[]"),
+        )
+
+    def readable(self, data: bytes) -> str | None:
+        return text_of(data)
 
 
 def _skill_of(artifact: Versioned) -> Skill:
@@ -296,8 +321,3 @@ def file_json(file: FileRef, content: bytes) -> bytes:
     if text is None:
         fields |= {"content": b64encode(content).decode(), "encoding": "base64"}
     return encode(fields)
-
-
-def text_of_details(details: bytes) -> str:
-    """What a search finds a skill by, beside its name."""
-    return msgspec.json.decode(details, type=Details).description

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from domain import kinds
 from projections import sizes
 from projections.encoding import AUTHOR, JOIN_AUTHOR, author, timestamp
 from projections.read import search
@@ -110,8 +111,9 @@ class VersionLine(msgspec.Struct, frozen=True):
 
 HEAD = "(SELECT coalesce(max(position), 0) FROM events)"
 
-# Skills have none, so that reading them costs nothing for it.
-LABELS = """CASE WHEN artifacts.kind = 'prompt' THEN ARRAY(
+# Of a kind without labels, nothing is read.
+HAS_LABELS = f"artifacts.kind IN ({', '.join(map(repr, kinds.LABELED))})"
+LABELS = f"""CASE WHEN {HAS_LABELS} THEN ARRAY(
     SELECT labels.name FROM labels
     WHERE labels.stream_id = versions.stream_id AND labels.number = versions.number AND until_position IS NULL
     ORDER BY labels.name) END"""

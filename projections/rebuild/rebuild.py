@@ -8,7 +8,7 @@ then one snapshot brings its last events and the live tables of the same moment.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -17,15 +17,13 @@ import msgspec
 from psycopg import sql
 
 from domain.content import Ref
+from domain.kinds import kind_of
 from domain.maintenance import ReadModelsReplaced
-from domain.prompts import Prompt
-from domain.skills import Skill
 from domain.versioned import Versioned
 from projections.git import history as git_history
 from projections.read import contents
-from projections.read.prompts import PromptKind
-from projections.read.skills import SkillKind
-from projections.write.artifacts import AppliedEvent, Kind, fold
+from projections.read.kinds import KINDS
+from projections.write.artifacts import AppliedEvent, fold
 from store.ids import new_id
 from store.log.log import LOCK, Commit, Recorded, append_within, check_gapless, head, read_after
 from store.log.mapper import decode, to_stored
@@ -33,9 +31,6 @@ from store.log.statements import SetStatement, merge
 from store.postgres.connection import Connection
 from store.postgres.pipeline import execute_pipeline
 from store.postgres.pool import connect
-
-AGGREGATES: Mapping[str, type[Versioned]] = {Skill.KIND: Skill, Prompt.KIND: Prompt}
-KINDS: Mapping[str, Kind] = {Skill.KIND: SkillKind(), Prompt.KIND: PromptKind()}
 
 # The tables that projections.write.artifacts.STATEMENTS write.
 TABLES = (
@@ -285,7 +280,7 @@ class Builder:
                 self._progress(self.position, until)
 
     async def _take(self, events: Sequence[Recorded]) -> None:
-        steps = [self._step(event) for event in events if _kind_of(event) in AGGREGATES]
+        steps = [self._step(event, kind) for event in events if (kind := kind_of(event.topic))]
         self.events += len(steps)
         for some in _parted(steps):
             await self._fold(some)
@@ -310,11 +305,11 @@ class Builder:
         if self._store and missing:
             await execute_pipeline(self._conn, [(STORE, (missing, [parts[digest] for digest in missing]))])
 
-    def _step(self, recorded: Recorded) -> AppliedEvent:
+    def _step(self, recorded: Recorded, kind: str) -> AppliedEvent:
         """The event with the state right after it; later ones get copies of their own."""
         event = decode(recorded.topic, recorded.state)
         before = self.aggregates.get(recorded.stream_id)
-        state = before.fork() if before else AGGREGATES[_kind_of(recorded)](id=recorded.stream_id)
+        state = before.fork() if before else KINDS[kind].aggregate(id=recorded.stream_id)
         state.evolve(event)
         self.aggregates[recorded.stream_id] = state
         if recorded.project_id is None:
@@ -337,10 +332,6 @@ def _parted(steps: Sequence[AppliedEvent]) -> Iterator[Sequence[AppliedEvent]]:
         size += needed
     if first < len(steps):
         yield steps[first:]
-
-
-def _kind_of(event: Recorded) -> str:
-    return event.topic.partition(".")[0]
 
 
 async def _make_tables(conn: Connection) -> None:

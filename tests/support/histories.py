@@ -12,14 +12,11 @@ from domain.events import Event
 from domain.prompts import Prompt, PromptChanges
 from domain.skills import Changes, File, FileEdits, Skill
 from domain.versioned import Versioned
-from projections.read.prompts import PromptKind
-from projections.read.skills import SkillKind
+from projections.read.kinds import KINDS
 from projections.write import artifacts
-from projections.write.artifacts import AppliedEvent, Kind
+from projections.write.artifacts import AppliedEvent
 from store.log.log import Commit, Idempotency
 from store.log.mapper import to_stored
-
-KINDS: dict[str, Kind] = {Skill.KIND: SkillKind(), Prompt.KIND: PromptKind()}
 
 
 def commit_of(

@@ -15,23 +15,20 @@ import msgspec
 import psycopg
 from psycopg import IsolationLevel
 
+from domain import kinds as domain_kinds
 from domain.events import EVENT_TYPES
 from domain.labels import LabelRemoved, LabelSet
 from domain.prompts import Prompt
 from domain.skills import Skill
 from domain.versioned import Versioned, VersionEvent
-from projections.read.prompts import PromptKind
-from projections.read.skills import SkillKind
-from projections.write.artifacts import AppliedEvent, Kind
+from projections.read.kinds import KINDS
+from projections.write.artifacts import AppliedEvent
 from store.log.mapper import decode
 
 Connection = psycopg.Connection[Any]
 Rows = set[tuple[Any, ...]]
 
 Name = tuple[int, str, str]
-
-AGGREGATES: Mapping[str, type[Versioned]] = {Skill.KIND: Skill, Prompt.KIND: Prompt}
-KINDS: Mapping[str, Kind] = {Skill.KIND: SkillKind(), Prompt.KIND: PromptKind()}
 
 
 class Acknowledged(NamedTuple):
@@ -182,7 +179,7 @@ def fold(conn: Connection) -> dict[str, Rows]:
            FROM events ORDER BY position"""
     )
     for position, stream, version, topic, state, at, project, actor in events:
-        cls = AGGREGATES.get(topic.partition(".")[0])
+        cls = domain_kinds.KINDS.get(topic.partition(".")[0])
         if cls is None:
             continue
         event = decode(topic, state)

@@ -12,7 +12,8 @@ from domain.content import Content
 from domain.events import Event
 from domain.skills import FileRef, SkillFileAdded, SkillFileRemoved, SkillFileRenamed, SkillPublished
 from projections.compare import diff
-from projections.compare.diff import NOTHING, Hunks, Side, compare, moves, unified
+from projections.compare.diff import Hunks, compare, moves, unified
+from projections.read.sides import BODY, NOTHING, Side
 
 ID = {"originator_id": UUID(int=1), "originator_version": 2, "version_id": UUID(int=2)}
 
@@ -25,7 +26,7 @@ def file(path: str, text: str = "x") -> FileRef:
 def side(files: dict[str, str], body: str = "body\n", **fields: object) -> Side:
     return Side(
         fields=dict(fields),
-        text=file(diff.BODY, body),
+        text=file(BODY, body),
         files={path: file(path, text) for path, text in files.items()},
     )
 
@@ -182,7 +183,7 @@ def test_git_applies_the_unified_form(tmp_path: Path) -> None:
         Content.of(text).ref.sha256: text for text in (*old.values(), *new.values(), "# Old\n", "# New\n")
     }
     patch = unified(found, Hunks(diff.readable(found), texts))
-    for path, text in {**old, diff.BODY: "# Old\n"}.items():
+    for path, text in {**old, BODY: "# Old\n"}.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text, newline="")
     (tmp_path / "x.patch").write_text(patch, newline="")
@@ -193,4 +194,4 @@ def test_git_applies_the_unified_form(tmp_path: Path) -> None:
         for path in tmp_path.rglob("*")
         if path.is_file()
     }
-    assert made == {**new, diff.BODY: "# New\n"}
+    assert made == {**new, BODY: "# New\n"}

@@ -9,8 +9,9 @@ from domain.prompts import Prompt
 from domain.skills import FileRef, Skill
 from domain.versioned import Versioned
 from projections.compare.blame import Trail
-from projections.compare.diff import BODY, Side, compare, moves
-from projections.events.changes import FIELDS, Changes, changes
+from projections.compare.diff import compare, moves
+from projections.events.changes import Changes, changes
+from projections.read.sides import BODY, Side
 from store.log.mapper import decode
 from tests.support.histories import History
 
@@ -56,7 +57,7 @@ def test_a_summary_turns_the_state_before_into_the_one_after(seed: int) -> None:
     for steps in histories(seed):
         for event, before, after in steps:
             told = changes(before, event, after)
-            for field in FIELDS[type(after)]:
+            for field in after.COMPARED:
                 assert (field in told.fields) == (getattr(before, field) != getattr(after, field))
             labels = dict(before.labels)
             for label in told.labels:

@@ -12,11 +12,12 @@ from domain.content import Content
 from domain.prompts import Prompt
 from domain.skills import Changes, FileRef, Skill
 from projections.read import skills as skill_views
+from projections.read.kinds import KINDS
 from projections.read.skills import SkillKind
 from projections.write import artifacts, labels, names
 from projections.write.artifacts import AppliedEvent, fold
 from store.log.statements import SetStatement, merge
-from tests.support.histories import KINDS, new_skill
+from tests.support.histories import new_skill
 
 
 class Life:

@@ -1,0 +1,21 @@
+"""The kinds of artifacts there are. A kind is declared by its aggregate; what has to know all kinds asks this table."""
+
+from collections.abc import Mapping
+
+from domain.prompts import Prompt
+from domain.skills import Skill
+from domain.versioned import Versioned
+
+# By what topics, subjects and tables call them.
+KINDS: Mapping[str, type[Versioned]] = {kind.KIND: kind for kind in (Skill, Prompt)}
+
+LABELED = tuple(kind.KIND for kind in KINDS.values() if kind.LABELED)
+
+# How the subject of an event of an artifact begins, in a sentence.
+SUBJECTS = " or ".join(f"'{kind}/'" for kind in KINDS)
+
+
+def kind_of(topic: str) -> str | None:
+    """The kind whose event a topic names; None for the events of everything else."""
+    kind = topic.partition(".")[0]
+    return kind if kind in KINDS else None

@@ -1,0 +1,53 @@
+"""What the read models make of each kind: its rows, its representations, what a search and a comparison look at."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from domain.versioned import Versioned
+from projections.read.prompts import PromptKind
+from projections.read.sides import Side
+from projections.read.skills import SkillKind
+from projections.read.versions import Version
+from projections.write import artifacts
+
+
+class Kind(artifacts.Kind, Protocol):
+    """One kind: its rows (see ``projections.write.artifacts.Kind``), and how they are read."""
+
+    @property
+    def aggregate(self) -> type[Versioned]: ...
+
+    @property
+    def read(self) -> Callable[[Version], bytes]:
+        """The JSON that a read by name answers."""
+        ...
+
+    @property
+    def labeled(self) -> Callable[[Version, str], bytes] | None:
+        """The JSON that a read by label answers; None for a kind without labels."""
+        ...
+
+    @property
+    def write(self) -> Callable[[Version], bytes]:
+        """The JSON that a write answers."""
+        ...
+
+    @property
+    def searched(self) -> str:
+        """The column of a version whose content has what a search looks through, beside the name: body or details."""
+        ...
+
+    def searched_text(self, data: bytes) -> str:
+        """That text, out of the content of this column."""
+        ...
+
+    def side(self, version: Version) -> Side:
+        """What is compared of a version."""
+        ...
+
+    def readable(self, data: bytes) -> str | None:
+        """A content, as lines are compared in it; None when it is no text."""
+        ...
+
+
+KINDS: Mapping[str, Kind] = {kind.aggregate.KIND: kind for kind in (SkillKind(), PromptKind())}
