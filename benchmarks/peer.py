@@ -14,13 +14,11 @@ from uuid import UUID, uuid4
 
 import msgspec
 from eventsourcing.application import Application
-from eventsourcing.persistence import Mapper
 from psycopg.conninfo import conninfo_to_dict
 
 from benchmarks import document
 from benchmarks.figures import Load
 from domain.skills import Changes, Skill
-from store.log.mapper import EventMapper
 
 
 class PeerJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,10 +29,7 @@ class PeerJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Peer(Application[UUID]):
-    """The library's application with the events in our encoding."""
-
-    def construct_mapper(self) -> Mapper[UUID]:
-        return EventMapper()
+    """The library's application."""
 
 
 def environment(database_url: str, threads: int) -> dict[str, str]:
@@ -42,6 +37,8 @@ def environment(database_url: str, threads: int) -> dict[str, str]:
     address = conninfo_to_dict(database_url)
     return {
         "PERSISTENCE_MODULE": "eventsourcing.postgres",
+        # The events in our encoding.
+        "MAPPER_TOPIC": "store.eventsourcing.mapper:EventMapper",
         "POSTGRES_HOST": str(address["host"]),
         "POSTGRES_PORT": str(address.get("port", 5432)),
         "POSTGRES_DBNAME": str(address["dbname"]),

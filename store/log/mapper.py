@@ -1,10 +1,9 @@
-"""Events to bytes and back, as the library's Mapper, by msgspec."""
+"""Events to bytes and back, by msgspec."""
 
 from typing import Any
 
 import msgspec
-from eventsourcing.persistence import JSONTranscoder, Mapper, MapperDeserialisationError, StoredEvent
-from eventsourcing.utils import register_topic
+from eventsourcing.persistence import MapperDeserialisationError, StoredEvent
 
 from domain.events import EVENT_TYPES, Event
 
@@ -58,18 +57,3 @@ def _upcast(cls: type[Event], state: bytes, shape: int) -> Event:
 
 def to_stored(event: Event) -> StoredEvent:
     return StoredEvent(event.originator_id, event.originator_version, event.TOPIC, encode(event))
-
-
-class EventMapper(Mapper[Any]):
-    """The same for the library's own event store; it needs no transcoder."""
-
-    def __init__(self) -> None:
-        super().__init__(JSONTranscoder())
-        for topic, cls in EVENT_TYPES.items():
-            register_topic(topic, cls)
-
-    def to_stored_event(self, domain_event: Any) -> StoredEvent:
-        return to_stored(domain_event)
-
-    def to_domain_event(self, stored_event: StoredEvent) -> Any:
-        return decode(stored_event.topic, stored_event.state)

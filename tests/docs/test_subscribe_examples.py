@@ -17,9 +17,10 @@ from tests.support.servers import eventually, free_port
 from tests.support.service import MakeService, Service
 
 PAGE = Path(__file__).parents[2] / "docs" / "subscribe.md"
+# What follows is tests/docs/test_library_section.py's.
+WAYS = PAGE.read_text().partition("## With the eventsourcing library")[0]
 PROGRAMS = {
-    name: block
-    for block, name in re.findall(r'```python\n("""([a-z_]+\.py)""".*?)```', PAGE.read_text(), re.DOTALL)
+    name: block for block, name in re.findall(r'```python\n("""([a-z_]+\.py)""".*?)```', WAYS, re.DOTALL)
 }
 
 

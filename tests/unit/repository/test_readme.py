@@ -10,6 +10,7 @@ import pytest
 from benchmarks.__main__ import TABLES
 from cli.main import skald
 from cli.settings import Settings
+from store.eventsourcing import Factory
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "RESULTS.md"]
@@ -70,6 +71,8 @@ def test_only_settings_that_exist_are_named() -> None:
     known |= {"SKALD_KEY", "SKALD_POSTGRES_PASSWORD"}
     # Where the commands for people find a service.
     known |= {"SKALD_URL", "SKALD_PROJECT", "SKALD_PROFILE"}
+    # Those of programs that are written with the eventsourcing library.
+    known |= {Factory.DATABASE_URL, Factory.PROJECT_ID, Factory.LOG_APPEND}
     for page in PAGES:
         assert set(re.findall(r"SKALD_[A-Z_]*[A-Z]", page.read_text())) <= known
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from eventsourcing.persistence import MapperDeserialisationError, StoredEvent
+from eventsourcing.persistence import JSONTranscoder, MapperDeserialisationError, StoredEvent
 
 from domain.content import Ref
 from domain.events import EVENT_TYPES, Event, event
@@ -38,7 +38,8 @@ from domain.skills import (
     SkillRestored,
 )
 from domain.versioned import Source
-from store.log.mapper import EventMapper, decode, encode, to_stored
+from store.eventsourcing.mapper import EventMapper
+from store.log.mapper import decode, encode, to_stored
 
 GOLDEN = Path(__file__).parents[3] / "golden"
 
@@ -189,7 +190,7 @@ def test_today_it_is_written_in_the_same_form(name: str) -> None:
 def test_the_mapper_of_the_library_does_the_same(name: str) -> None:
     expected = EXPECTED[name]
     state = StoredEvent(STREAM, expected.originator_version, topic_of(name), stored(name))
-    mapper = EventMapper()
+    mapper = EventMapper(JSONTranscoder())
     assert mapper.to_domain_event(state) == expected
     assert mapper.to_stored_event(expected) == to_stored(expected)
 
