@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 
 from redis.asyncio import Redis
 
+from projections.declared import ASYNC
 from store.tables.sealing import sealer_of
 from workers.cache import CacheFollower
 from workers.follower import Leader
 from workers.news import EventBuffer
+from workers.projections import ProjectionFollower
 from workers.streams import MAX_BYTES, MAX_TOTAL_BYTES, Replay, StreamsFollower
 from workers.sweep import Sweeper
 from workers.webhooks import Options, WebhookFollower
@@ -39,7 +41,7 @@ async def run(
     Raises store.log.log.GapInLog, which no append can cause: then the log has been damaged and nothing may go on.
     """
     news = EventBuffer()
-    followers: list[Leader] = []
+    followers: list[Leader] = [ProjectionFollower(news, projection) for projection in ASYNC]
     redis = None
     if redis_url is not None:
         redis = Redis.from_url(redis_url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT)

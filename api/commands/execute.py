@@ -17,9 +17,10 @@ from domain.content import Content
 from domain.errors import NameTaken, NotFound, Refused, Unavailable
 from domain.events import EVENT_TYPES, Event
 from domain.versioned import Archived, Restored, Versioned
+from projections.declared import fold_inline
 from projections.read import versions
 from projections.read.versions import Version
-from projections.write import artifacts, names
+from projections.write import names
 from projections.write.artifacts import AppliedEvent, Kind, VersionRow
 from store.errors import CommandRepeated, NameConflict, StreamConflict
 from store.ids import new_id
@@ -248,7 +249,7 @@ class Commands:
         if missing := [digest for digest in needed if digest not in data]:
             data |= await self._reader.contents(missing)
         steps = [AppliedEvent(artifact, event, caller.project_id, caller.actor_id, data) for event in events]
-        folded = artifacts.fold(steps, self._kinds)
+        folded = fold_inline(steps, self._kinds)
         # Most of a version is as it was in the one before, which is in the log: what has not changed need not be sent.
         parts = {part.digest: part for part in (*contents, *folded.parts)}
         known: frozenset[bytes] = loaded.stored if loaded else frozenset()

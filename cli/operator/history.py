@@ -41,7 +41,12 @@ def bar(title: str) -> Iterator[Report]:
 
 
 @click.command()
-@click.option("--projection", "only", type=click.Choice(rebuild.TABLES), help="Only this read model.")
+@click.option(
+    "--projection",
+    "only",
+    type=click.Choice(rebuild.NAMES),
+    help="Only this projection, or this table of one.",
+)
 @common
 def replay(only: str | None, data_dir: Path | None, as_json: bool) -> None:
     """Make the read models anew from the log, compare them with the live ones, and put them in their place.

@@ -4,7 +4,8 @@
 
 The rows are folded by the code that an append runs, and written by the same statements into tables of the schema
 ``rebuild``, to which ``search_path`` leads them. Writers are never held up: most of the log is folded in batches first,
-then one snapshot brings its last events and the live tables of the same moment.
+then one snapshot brings its last events and the live tables of the same moment. An async projection is compared with a
+fold up to its checkpoint, which is its moment.
 """
 
 import asyncio
@@ -20,28 +21,22 @@ from domain.content import Ref
 from domain.kinds import kind_of
 from domain.maintenance import ReadModelsReplaced
 from domain.versioned import Versioned
+from projections.declared import ASYNC, INLINE, PROJECTIONS, TABLES, AsyncProjection, fold_inline
 from projections.git import history as git_history
 from projections.read import contents
 from projections.read.kinds import KINDS
-from projections.write.artifacts import AppliedEvent, fold
+from projections.write.artifacts import AppliedEvent
 from store.ids import new_id
 from store.log.log import LOCK, Commit, Recorded, append_within, check_gapless, head, read_after
 from store.log.mapper import decode, to_stored
-from store.log.statements import SetStatement, merge
+from store.log.statements import SetStatement, Writes, merge
 from store.postgres.connection import Connection
 from store.postgres.pipeline import execute_pipeline
 from store.postgres.pool import connect
+from store.tables import checkpoints
 
-# The tables that projections.write.artifacts.STATEMENTS write.
-TABLES = (
-    "active_names",
-    "name_spans",
-    "artifacts",
-    "versions",
-    "search_texts",
-    "labels",
-    "artifact_counts",
-)
+# What a replay may be limited to: a table, or a projection, which is all of its tables.
+NAMES = tuple(dict.fromkeys((*(one.name for one in PROJECTIONS), *TABLES)))
 
 # Called after each batch with the position reached and the last one.
 Progress = Callable[[int, int], None]
@@ -123,29 +118,39 @@ async def rebuild(dsn: str, *, progress: Progress | None = None) -> Report:
     store.log.log.GapInLog and whatever folding a damaged event raises: a rebuild never skips.
     """
     async with _workplace(dsn) as conn:
-        builder = Builder(conn, TABLES, progress)
-        await builder.run(await head(conn))
-        return await _report(conn, builder)
+        build = Build(conn, tuple(TABLES), progress)
+        await build.run()
+        return await _report(conn, build)
 
 
 async def replay(
     dsn: str, *, only: str | None = None, progress: Progress | None = None, announce: bool = True
 ) -> Report:
-    """The same, and then the new tables (or the one named by ``only``) take the place of the live ones.
+    """The same, and then the new tables (or those that ``only``, one of NAMES, names) take the place of the live ones.
 
     The service goes on; for the moment of the swap, writers and readers wait. An interrupted replay leaves the live
     tables as they were and can be run again. Rendered parts that no content row holds are stored. When there was any
     difference, an event tells every cache to distrust what it holds (``announce``). Raises what ``rebuild`` raises, and ValueError for a table that does not exist.
     """
-    if only is not None and only not in TABLES:
-        raise ValueError(f"there is no read model {only!r}; they are {', '.join(TABLES)}")
-    tables = TABLES if only is None else (only,)
+    tables = tuple(TABLES) if only is None else tables_of(only)
     async with _workplace(dsn) as conn:
-        builder = Builder(conn, tables, progress, store=True)
-        await builder.run(await head(conn))
-        report = await _report(conn, builder)
-        await _swap(conn, builder, differs=not report.equal, announce=announce)
+        build = Build(conn, tables, progress, store=True)
+        await build.run()
+        report = await _report(conn, build)
+        # What a follower has not come to yet is much of the log after an upgrade, and writers wait for the swap.
+        await build.run(to_the_end=True)
+        await _swap(conn, build, report, announce=announce)
         return report
+
+
+def tables_of(name: str) -> tuple[str, ...]:
+    """The tables of a projection, or the one table of that name. Raises ValueError when there is neither."""
+    if name in TABLES:
+        return (name,)
+    for projection in PROJECTIONS:
+        if projection.name == name:
+            return projection.tables
+    raise ValueError(f"there is no read model {name!r}; they are {', '.join(NAMES)}")
 
 
 async def complete(dsn: str) -> bool:
@@ -186,34 +191,43 @@ async def _workplace(dsn: str) -> AsyncIterator[Connection]:
                 await conn.execute("DROP SCHEMA rebuild CASCADE")
 
 
-async def _report(conn: Connection, builder: "Builder") -> Report:
+async def _report(conn: Connection, build: "Build") -> Report:
     """Catch up, then compare, both in one snapshot."""
     async with conn.transaction():
         # From here on, log and live tables stand still for us, and only for us.
         await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        await builder.run(await head(conn))
-        differences = [await _compare(conn, table) for table in builder.tables]
+        await build.run()
+        differences = [await _compare(conn, table) for table in build.tables]
+    position, events, streams = build.taken()
     return Report(
-        position=builder.position,
-        events=builder.events,
-        streams=len(builder.aggregates),
+        position=position,
+        events=events,
+        streams=streams,
         differences=tuple(found for found in differences if found is not None),
-        missing_parts=tuple(sorted(digest.hex() for digest in builder.missing)),
+        missing_parts=tuple(sorted(digest.hex() for digest in build.inline.missing)),
     )
 
 
-async def _swap(conn: Connection, builder: "Builder", *, differs: bool, announce: bool) -> None:
+async def _swap(conn: Connection, build: "Build", report: Report, *, announce: bool) -> None:
+    # What caches and commits are made from; an async projection is read from its tables alone.
+    inline = tuple(table for table in build.tables if TABLES[table] in INLINE)
+    differs = bool(report.missing_parts) or any(found.table in inline for found in report.differences)
     async with conn.transaction():
         if differs:
             # Its commits were made from the live tables. First, because who makes them holds its tables, then waits for ours.
             await git_history.forget(conn)
+        for follower in build.followers:
+            # Its follower locks this row, then its tables; afterwards it goes on from where we leave it.
+            await checkpoints.begin(conn, follower.projection.name)
         # Writers wait from here on, so these are the last events that the new tables lack.
         await conn.execute(LOCK)
-        await builder.run(await head(conn))
-        for table in builder.tables:
+        await build.run(to_the_end=True)
+        for table in build.tables:
             await _take_place(conn, table)
+        for follower in build.followers:
+            await checkpoints.move(conn, follower.projection.name, follower.position)
         if announce and differs:
-            await _record(conn, builder)
+            await _record(conn, inline)
 
 
 async def _take_place(conn: Connection, table: str) -> None:
@@ -240,29 +254,86 @@ async def _index_names(conn: Connection, schema: str, table: str) -> dict[str, s
     }
 
 
-async def _record(conn: Connection, builder: "Builder") -> None:
+async def _record(conn: Connection, tables: tuple[str, ...]) -> None:
     """An event that says so: every cache follows the log, and must not trust what it read from the old tables."""
     stream = new_id()
-    happened = ReadModelsReplaced(originator_id=stream, originator_version=1, tables=builder.tables)
+    happened = ReadModelsReplaced(originator_id=stream, originator_version=1, tables=tables)
     await append_within(conn, Commit(events=(to_stored(happened),), command_id=new_id()))
 
 
-class Builder:
-    """Folds the log from position 0 on; the states of all streams stay in memory."""
+class Build:
+    """The new ``tables``, made by the fold of each projection that has one of them; all tables of such a projection are written."""
+
+    def __init__(
+        self, conn: Connection, tables: tuple[str, ...], progress: Progress | None, *, store: bool = False
+    ) -> None:
+        self._conn = conn
+        self.tables = tables
+        wanted = {TABLES[table].name for table in tables}
+        self.inline = InlineBuilder(
+            conn, progress, store=store, is_wanted=any(one.name in wanted for one in INLINE)
+        )
+        self.followers = [AsyncBuilder(conn, one) for one in ASYNC if one.name in wanted]
+
+    async def run(self, *, to_the_end: bool = False) -> None:
+        """Take in what the live tables have: inline all of the log, async up to the checkpoint, or ``to_the_end`` as well."""
+        end = await head(self._conn)
+        await self.inline.run(end)
+        reached = await checkpoints.positions(self._conn)
+        for follower in self.followers:
+            await follower.run(end if to_the_end else min(end, reached.get(follower.projection.name, 0)))
+
+    def taken(self) -> tuple[int, int, int]:
+        """How far the tables go, and of how many events and streams they were made."""
+        if self.inline.is_wanted:
+            return self.inline.position, self.inline.events, len(self.inline.aggregates)
+        follower = self.followers[0]
+        return follower.position, follower.position, len(follower.streams)
+
+
+class AsyncBuilder:
+    """Folds the log from position 0 on into the tables of one async projection."""
+
+    def __init__(self, conn: Connection, projection: AsyncProjection) -> None:
+        self._conn = conn
+        self.projection = projection
+        self.position = 0
+        self.streams: set[UUID] = set()
+
+    async def run(self, until: int) -> None:
+        """Take in the events up to position ``until``."""
+        while self.position < until:
+            events = await read_after(self._conn, self.position, limit=min(BATCH, until - self.position))
+            check_gapless(events, self.position)
+            if statements := _statements(self.projection.fold(events)):
+                await execute_pipeline(self._conn, statements)
+            self.position = events[-1].position
+            self.streams.update(event.stream_id for event in events)
+
+
+def _statements(writes: Writes) -> list[tuple[str, Any]]:
+    return [(statement.sql, SetStatement.columns(rows)) for statement, rows in merge([writes])]
+
+
+class InlineBuilder:
+    """Folds the log from position 0 on into the tables of all inline projections; the states of all streams stay in memory."""
 
     def __init__(
         self,
         conn: Connection,
-        tables: Sequence[str],
-        progress: "Progress | None" = None,
+        progress: Progress | None = None,
         *,
         store: bool = False,
+        is_wanted: bool = True,
     ) -> None:
-        """``store``: rendered parts that are missing from the contents are stored, besides being reported."""
+        """``store``: rendered parts that are missing from the contents are stored, besides being reported.
+
+        Not ``is_wanted``: only the position is kept.
+        """
         self._conn = conn
         self._progress = progress
         self._store = store
-        self.tables = tuple(tables)
+        self.is_wanted = is_wanted
         self.position = 0
         self.events = 0
         self.aggregates: dict[UUID, Versioned] = {}
@@ -270,6 +341,8 @@ class Builder:
 
     async def run(self, until: int) -> None:
         """Take in the events up to position ``until``."""
+        if not self.is_wanted:
+            self.position = until
         while self.position < until:
             events = await read_after(self._conn, self.position, limit=min(BATCH, until - self.position))
             check_gapless(events, self.position)
@@ -291,12 +364,8 @@ class Builder:
         for ref in needed:
             if ref.digest not in read:
                 raise ContentLost(ref.digest, self.position, self.events, len(self.aggregates))
-        folded = fold([msgspec.structs.replace(step, contents=read) for step in steps], KINDS)
-        batch: list[tuple[str, Any]] = [
-            (statement.sql, SetStatement.columns(rows))
-            for statement, rows in merge([folded.writes])
-            if statement.name.partition(".")[0] in self.tables
-        ]
+        folded = fold_inline([msgspec.structs.replace(step, contents=read) for step in steps], KINDS)
+        batch = _statements(folded.writes)
         parts = {part.digest: part.data for part in folded.parts}
         batch.append((MISSING, (list(parts),)))
         found = (await execute_pipeline(self._conn, batch))[-1]

@@ -8,6 +8,7 @@ here once more, in plain Python on the aggregates: it shares no SQL with the pro
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import UTC
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from domain.labels import LabelRemoved, LabelSet
 from domain.prompts import Prompt
 from domain.skills import Skill
 from domain.versioned import Versioned, VersionEvent
+from projections.declared import TABLES
 from projections.read.kinds import KINDS
 from projections.write.artifacts import AppliedEvent
 from store.log.mapper import decode
@@ -162,11 +164,14 @@ QUERIES = {
     "search_texts": "SELECT stream_id, project_id, kind, name, text FROM search_texts",
     "labels": "SELECT stream_id, name, number, since_position, until_position, set_at, set_by FROM labels",
     "artifact_counts": "SELECT project_id, kind, active FROM artifact_counts WHERE active <> 0",
+    "activity": "SELECT project_id, day, stream_id, author, kind, publishes, first_at, last_at FROM activity",
 }
+assert set(QUERIES) == set(TABLES), "the tables of the declared projections, each with a query"
 
 
 def fold(conn: Connection) -> dict[str, Rows]:
-    """The rows of each read model as the log has them."""
+    """The rows of each read model as the log has them; those of a follower, as far as its checkpoint."""
+    reached = dict(conn.execute("SELECT follower, position FROM checkpoints").fetchall())
     contents = dict(conn.execute("SELECT digest, bytes FROM contents").fetchall())
     aggregates: dict[UUID, Versioned] = {}
     names: dict[Name, UUID] = {}
@@ -174,6 +179,7 @@ def fold(conn: Connection) -> dict[str, Rows]:
     artifacts: dict[UUID, list[Any]] = {}
     labels: list[list[Any]] = []
     versions: Rows = set()
+    activity: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     events = conn.execute(
         """SELECT position, stream_id, stream_version, topic, state, recorded_at, project_id, actor_id
            FROM events ORDER BY position"""
@@ -200,6 +206,10 @@ def fold(conn: Connection) -> dict[str, Rows]:
                 artifacts[stream][8:] = latest
             head = (stream, artifact.number, event.version_id, version, position, at, actor)
             versions.add((*head, body, details, outline, manifest, package))
+            if position <= reached.get("activity", 0):
+                key = (project, at.astimezone(UTC).date(), stream, actor or 0)
+                _, publishes, first, _ = activity.get(key, (artifact.KIND, 0, at, at))
+                activity[key] = (artifact.KIND, publishes + 1, first, at)
         if isinstance(event, LabelSet | LabelRemoved):
             _end(labels, position, stream, event.label)
         if isinstance(event, LabelSet):
@@ -225,6 +235,7 @@ def fold(conn: Connection) -> dict[str, Rows]:
         },
         "labels": {tuple(row) for row in labels},
         "artifact_counts": {(*key, active) for key, active in counts.items()},
+        "activity": {(*key, *row) for key, row in activity.items()},
     }
 
 

@@ -6,9 +6,9 @@ import re
 import psycopg
 import pytest
 
+from projections.declared import INLINE, PROJECTIONS, Projection
 from projections.rebuild import rebuild as rebuilding
-from projections.rebuild.rebuild import TABLES, RebuildRunning, rebuild
-from projections.write.artifacts import STATEMENTS
+from projections.rebuild.rebuild import RebuildRunning, rebuild
 from store.log.appender import Appender
 from tests.support import invariants
 from tests.support.histories import History
@@ -23,13 +23,23 @@ async def write(url: str, seed: int, events: int) -> None:
     await appender.close()
 
 
-def test_no_table_is_forgotten() -> None:
+@pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda one: one.name)
+def test_a_projection_declares_what_its_statements_write(projection: Projection) -> None:
     written = {
         table
-        for statement in STATEMENTS
+        for statement in projection.statements
         for table in re.findall(r"(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)", statement.sql)
     }
-    assert written - {"SET"} == set(TABLES) == set(invariants.QUERIES)
+    assert written - {"SET"} == set(projection.tables)
+    assert {statement.name.partition(".")[0] for statement in projection.statements} <= set(projection.tables)
+
+
+def test_no_two_projections_have_a_name_table_or_rank_in_common() -> None:
+    assert len({one.name for one in PROJECTIONS}) == len(PROJECTIONS)
+    tables = [table for one in PROJECTIONS for table in one.tables]
+    assert len(set(tables)) == len(tables)
+    ranks = [statement.rank for one in INLINE for statement in one.statements]
+    assert len(set(ranks)) == len(ranks)
 
 
 @pytest.mark.parametrize("batch", [1, 7, 1000])
