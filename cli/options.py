@@ -30,7 +30,7 @@ def common(command: F) -> F:
 
 def settings_with(**overrides: object) -> "Settings":
     """The settings of the environment with the given command line options over them. Raises SettingError."""
-    # Only where settings count: they know PostgreSQL's addresses, and that takes a moment to load.
+    # Only where settings count: they know PostgreSQL's addresses, and that takes time to load.
     from cli.settings import Settings
 
     return Settings.from_env(os.environ, **overrides)

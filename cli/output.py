@@ -20,6 +20,6 @@ def show_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
-def minute(moment: datetime | None) -> str:
+def minute(at: datetime | None) -> str:
     """A time as a table shows it; a dash for none."""
-    return f"{moment:%Y-%m-%d %H:%M}" if moment else "-"
+    return f"{at:%Y-%m-%d %H:%M}" if at else "-"

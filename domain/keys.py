@@ -1,4 +1,4 @@
-"""API keys: what they may do, and the events of their life. Ids only: names and mail never enter the log."""
+"""API keys: what they may do, and the events of their streams. Ids only: names and mail never enter the log."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -9,7 +9,7 @@ from domain.errors import Invalid
 from domain.events import Event, event
 from domain.kinds import KINDS
 
-# Only what can be told without sending a mail: one @, something on both sides, no white space or control character.
+# Only what can be checked without sending a mail: one @, something on both sides, no white space or control character.
 EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
 MAX_EMAIL_LENGTH = 254  # what a mail server has to accept
 MAX_LABEL_LENGTH = 200  # one line of a list: names of projects, people and keys
@@ -54,7 +54,7 @@ class KeyRevoked(Event, frozen=True, kw_only=True):
 
 @event
 class UserErased(Event, frozen=True, kw_only=True):
-    """The personal data of a user is gone; whoever keeps a copy of it drops that copy. The stream is the user's UUID."""
+    """The personal data of a user is erased; copies of it must be dropped. The stream is the user's UUID."""
 
     TOPIC: ClassVar[str] = "user.erased"
 

@@ -13,22 +13,22 @@ from pyromark import events_with_range, html
 
 from domain.content import Edit
 
-# More edits than this are cheaper told by parsing the result: each look takes about a tenth of that.
+# For more edits than this, parsing the result is cheaper: a check of one edit takes about a tenth of a parse.
 FEW = 8
-# A heading in HTML; the last group is empty when its text has tags, references or what may be closing marks in it.
+# A heading in HTML; the last group is empty when its text has tags, references or possible closing sequences in it.
 IN_HTML = re.compile(r"<h([1-6])>([^<&#\n]*)(</h)?")
 # Where these are, a heading of the source may read otherwise in HTML, or HTML of the source look like a heading.
 UNLIKE_HTML = ("\\", "&", "<h", "</h", "\0", "\v", "\f")
 LINE_END = re.compile(rb"\r\n?|\n")
 # A line that is the same to all blocks, whatever follows its first letter: only a > might end a block of HTML. The first
-# group is all that they look at: indentation, marks of lists and quotes.
+# group is all that they check: indentation, list and quote markers.
 PROSE = re.compile(r"((?:[ \t]|[-*+>]|[0-9]{1,9}[.)])*)[^\W\d_][^>\n]*")
 # What makes a heading of the paragraph above it.
 UNDERLINE = re.compile(r"\n[ \t>]*(?:=+|-+)[ \t]*(?:\n|\Z)")
 
 
 class Heading(msgspec.Struct, frozen=True):
-    """``level`` 1 to 6; ``text`` is the heading's source without its marks."""
+    """``level`` 1 to 6; ``text`` is the heading's source without its delimiters."""
 
     level: int
     text: str
@@ -38,7 +38,7 @@ def outline(body: str) -> list[Heading]:
     """The headings in their order. A ``#`` in a code block is none; setext headings count."""
     if "#" not in body and "=" not in body and "-" not in body:
         return []
-    if not any(mark in body for mark in UNLIKE_HTML):
+    if not any(sign in body for sign in UNLIKE_HTML):
         # One string costs less than an object for each piece of the body.
         found = IN_HTML.findall(html(body))
         if all(ended for _, _, ended in found):
@@ -49,7 +49,7 @@ def outline(body: str) -> list[Heading]:
 def stays(body: str, edits: Sequence[Edit]) -> bool:
     """Whether the outline is sure to be the same after these edits, each of which applies to the result of the one before.
 
-    Most edits change some words of a line: that is told at a tenth of what parsing the whole body costs.
+    Most edits change some words of a line; recognising that costs a tenth of parsing the whole body.
     """
     if len(edits) > FEW:
         return False
@@ -95,7 +95,7 @@ def by_events(body: str) -> list[Heading]:
 
 
 def _with_setext(body: str, source: bytes) -> list[Heading]:
-    """The same for a body that has a setext heading, whose text may run over lines that have marks of their own."""
+    """The same for a body that has a setext heading, whose text may run over lines that have markers of their own."""
     headings: list[Heading] = []
     heading: _Source | None = None
     depth = 0
@@ -117,7 +117,7 @@ def _with_setext(body: str, source: bytes) -> list[Heading]:
 
 
 def _atx(source: bytes) -> str | None:
-    """The text of an ATX heading without its marks: the opening ones, and closing ones that stand apart. None for another."""
+    """The text of an ATX heading without its opening and closing sequences. None for another line."""
     # Cut from both ends: a pattern would try each of a million spaces within a heading as its end.
     line = source.removesuffix(b"\n").removesuffix(b"\r")
     rest = line.lstrip(b"#")
@@ -159,7 +159,7 @@ class _Source:
         if (text := _atx(whole)) is not None:
             return text
         if self._nested:
-            # In a quote or a list, each line has marks of its own in front, so what was parsed says where it begins.
+            # In a quote or a list, each line begins with its own markers, so the parsed text says where the heading begins.
             return "\n".join(self._line(source, *line) for line in self._lines)
         lines = LINE_END.split(whole.rstrip(b"\r\n"))
         return b"\n".join(lines[:-1]).strip().decode()

@@ -66,7 +66,7 @@ class PromptRestored(Restored, frozen=True, kw_only=True):
 
 
 class PromptChanges(msgspec.Struct, frozen=True, kw_only=True):
-    """What a publish asks for; ``prompt`` and ``config`` are compact JSON."""
+    """The fields of a publish; ``prompt`` and ``config`` are compact JSON."""
 
     prompt: bytes | UnsetType = UNSET
     edits: tuple[Edit, ...] | UnsetType = UNSET
@@ -75,7 +75,7 @@ class PromptChanges(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Prompt(Versioned, kw_only=True):
-    """One life of a prompt name, from its creation to its archive."""
+    """A prompt: one stream, which holds a name from its creation to its archive."""
 
     KIND: ClassVar[str] = "prompt"
     RESOURCE: ClassVar[str] = "llm_prompts"

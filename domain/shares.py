@@ -1,4 +1,4 @@
-"""Shares: secret addresses by which installers read the skills of one project, and the events of their life.
+"""Shares: secret addresses by which installers read the skills of one project, and the events of their streams.
 
 Ids only, as with keys: neither the token nor the label, which people write, enters the log.
 """

@@ -138,7 +138,7 @@ class FileEdits(msgspec.Struct, frozen=True):
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
-    """What a publish asks for. An absent field carries forward, a given one replaces the whole value."""
+    """The fields of a publish. An absent field carries forward, a given one replaces the whole value."""
 
     description: str | UnsetType = UNSET
     body: str | UnsetType = UNSET
@@ -153,7 +153,7 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Skill(Versioned, kw_only=True):
-    """One life of a skill name, from its creation to its archive.
+    """A skill: one stream, which holds a name from its creation to its archive.
 
     ``frontmatter`` holds what an imported SKILL.md says beside the fields, as source lines (see ``domain.formats.skill_md``).
     Commands return the contents that must be stored with their events.

@@ -1,4 +1,4 @@
-"""Webhooks: which events an endpoint is told of, where it may be, when it is tried again."""
+"""Webhooks: which events an endpoint receives, which addresses it may have, when a delivery is repeated."""
 
 import re
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         return whole * (0.75 + chance / 2)
 
     def gives_up(self, failing: timedelta) -> bool:
-        """Whether somebody has failed for too long."""
+        """Whether an endpoint has failed for too long."""
         return failing.total_seconds() >= self.give_up_after
 
 

@@ -14,7 +14,7 @@ encode = msgspec.json.encode
 AUTHOR = """users.id, users.uuid, users.distinct_id, users.first_name, users.last_name, users.email,
             users.is_email_verified, users.role_at_organization"""
 
-# An erased user is nobody.
+# An erased user is shown as null.
 JOIN_AUTHOR = "LEFT JOIN users ON users.erased_at IS NULL AND users.id ="
 
 

@@ -1,7 +1,7 @@
 """How large an answer may become, and where a page ends that would be larger.
 
 PostgreSQL knows the size of a text without reading it, so it adds up sizes and sends what fits: neither the connection nor the
-process ever holds more than an answer has. The first row always comes, so that whoever follows ``next`` gets on.
+process ever holds more than an answer has. The first row always comes, so that following ``next`` always gets on.
 """
 
 # Eight times the largest single text: a page of ordinary rows never meets it, and 128 answers at a time fit into 1 GB.

@@ -35,7 +35,7 @@ class StorageFull(AppendError):
 
 
 class AppenderBusy(AppendError):
-    """The queue is full or the appender cannot reach the database; try again after a moment."""
+    """The queue is full or the appender cannot reach the database; try again in a second."""
 
 
 class Trouble(NamedTuple):
@@ -47,7 +47,7 @@ class Trouble(NamedTuple):
     refusal: bool = True
 
 
-SOON, LATER = 1, 10  # seconds: what passes by itself, and what somebody must look after
+SOON, LATER = 1, 10  # seconds: what passes by itself, and what an operator must mend
 
 NO_CONNECTION = Trouble(
     "The database has no connection to spare now; try again shortly.", SOON, refusal=False

@@ -1,7 +1,7 @@
 """Keeps the shared cache in Redis true: what an event touches goes, and the checkpoint vouches for what stays.
 
 It renders nothing: who reads a name first after a change gives the new value to all others. So it need not hurry: until
-the checkpoint has moved, the marks of the API processes (``api.cache.positions``) tell them not to trust what the event has touched.
+the checkpoint has moved, the positions in the API processes (``api.cache.positions``) rule out what the event has touched.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from projections.events.feed import Named
 from projections.redis.views import RedisViews, key_of
 from store.log.log import head
 from store.postgres.connection import Connection
+from workers.event_buffer import EventBuffer
 from workers.follower import Follower
-from workers.news import EventBuffer
 
 # An erased person may stand in any value, and replaced tables may have had anything in them.
 EVERYWHERE = {UserErased.TOPIC, ReadModelsReplaced.TOPIC}

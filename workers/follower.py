@@ -16,13 +16,13 @@ from redis.exceptions import RedisError
 from projections.events.feed import Named, read_named
 from store.log.log import Recorded, check_gapless
 from store.postgres.connection import Connection
-from workers.news import BATCH, EventBuffer
+from workers.event_buffer import BATCH, EventBuffer
 from workers.task import POLL, Task, first_line, sleep
 
 logger = logging.getLogger(__name__)
 
 REPORT_EVERY = (
-    0.5  # seconds; positions are written for those who watch, a follower's checkpoint is with its effect
+    0.5  # seconds; positions are written for monitoring, a follower's checkpoint is with its effect
 )
 LEADER_LOCKS = 7_203_016  # the class of the advisory locks by which followers elect a leader
 

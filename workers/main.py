@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 from projections.declared import ASYNC
 from store.tables.sealing import sealer_of
 from workers.cache import CacheFollower
+from workers.event_buffer import EventBuffer
 from workers.follower import Leader
-from workers.news import EventBuffer
 from workers.projections import ProjectionFollower
 from workers.streams import MAX_BYTES, MAX_TOTAL_BYTES, Replay, StreamsFollower
 from workers.sweep import Sweeper

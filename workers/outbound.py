@@ -1,4 +1,4 @@
-"""HTTP to addresses that others have chosen: only to public ones, without redirects, proxies or patience.
+"""HTTP to addresses that others have chosen: only to public ones, without redirects or proxies, and within short time-outs.
 
 A name is resolved here and the connection goes to the very address that was checked, so a name cannot mean a public address
 when it is checked and a private one when it is used. TLS still speaks of the name.
@@ -67,7 +67,7 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         raise Forbidden("no unix sockets")
 
     def close(self) -> None:
-        """Nobody waits for what is still being resolved."""
+        """Close without waiting for names that are still being resolved."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def sleep(self, seconds: float) -> None:
@@ -82,7 +82,7 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
             self._resolving[key] = asked
             asked.add_done_callback(lambda _: self._resolving.pop(key, None))
         try:
-            # Whoever loses patience leaves the question to the next one.
+            # A caller that is cancelled leaves the look-up to the next one.
             found = await asyncio.shield(asked)
         except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError(f"the host name cannot be resolved: {error}") from error

@@ -7,8 +7,8 @@ from projections.events.feed import Named
 from store.log.statements import SetStatement, merge
 from store.postgres.connection import Connection
 from store.tables import checkpoints
+from workers.event_buffer import EventBuffer
 from workers.follower import Follower
-from workers.news import EventBuffer
 
 # Rows and checkpoint are lost together when the server crashes before they are on disk, and are made again from the log, so
 # that no commit waits for the disk, which the appends need.

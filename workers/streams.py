@@ -13,8 +13,8 @@ from projections.events.feed import Named
 from projections.redis.streams import RedisStreams, StreamEntry
 from store.log.log import head
 from store.postgres.connection import Connection
+from workers.event_buffer import EventBuffer
 from workers.follower import Follower
-from workers.news import EventBuffer
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ SELECT coalesce(min(position), 0) FROM (
 
 
 class StreamsFollower(Follower):
-    """Its checkpoint lives in Redis with the entries.
+    """Its checkpoint is in Redis with the entries.
 
     ``maxlen``: entries to keep of each stream, ``max_bytes`` and ``max_total_bytes``: memory of each and of all, 0 for no bound. ``replay``: where an empty Redis begins: ``0``, the oldest events
     that ``maxlen`` keeps, or ``head``, the next event. ``base``: the public address of the service, if it is known.

@@ -29,8 +29,8 @@ from store.postgres.pool import Pool, open_pool
 from store.tables import webhooks as store
 from store.tables.sealing import CannotOpen, Sealer
 from store.tables.webhooks import Attempt, Delivery, Moved, Replay, Webhook
+from workers.event_buffer import EventBuffer
 from workers.follower import Leader, park
-from workers.news import EventBuffer
 from workers.outbound import open_client
 from workers.task import POLL
 
@@ -88,9 +88,9 @@ class WebhookFollower(Leader):
         try:
             await self._tend(conn, stop, running, sender)
         finally:
-            # When we are told to stop there is time; a leader that has lost its lock has none.
-            patience = STOP_TIMEOUT if stop.is_set() else 0.0
-            await asyncio.gather(*(endpoint.end(patience) for endpoint in running.values()))
+            # A requested stop leaves time for deliveries; the loss of the leader's lock leaves none.
+            timeout = STOP_TIMEOUT if stop.is_set() else 0.0
+            await asyncio.gather(*(endpoint.end(timeout) for endpoint in running.values()))
             await client.aclose()
             await pool.close()
 
@@ -140,7 +140,7 @@ class Endpoint:
         self._sender = sender
         self._news = asyncio.Event()
         self._in_flight: dict[str, asyncio.Task[None]] = {}
-        self._patience = 0.0
+        self._timeout = 0.0
         self._ending = False
         # As they were at the last look: the webhook unless it is off, and the first delivery of each subject with its time.
         self._webhook: Webhook | None = None
@@ -155,9 +155,9 @@ class Endpoint:
         """There may be something new: an event, a change, a delivery to repeat."""
         self._news.set()
 
-    async def end(self, patience: float = 0.0) -> None:
-        """Stop; what is under way has ``patience`` seconds, and is repeated later if that was not enough."""
-        self._patience = patience
+    async def end(self, timeout: float = 0.0) -> None:
+        """Stop; what is under way has ``timeout`` seconds, and is repeated later if that was not enough."""
+        self._timeout = timeout
         # A wait for a connection may lose the cancellation, by the wait_for of Python 3.11.
         self._ending = True
         self._task.cancel()
@@ -222,7 +222,7 @@ class Endpoint:
             self._heads = _due(await store.heads(conn, self.id))
 
     async def _renew(self, subjects: list[str]) -> None:
-        """What comes next of the subjects of which a delivery was tried; nobody else changes what is pending unheard."""
+        """Load the next delivery of each subject of which one was tried; every other change comes with a notification."""
         async with self._sender.pool.connection() as conn:
             found = _due(await store.heads(conn, self.id, subjects))
         for subject in subjects:
@@ -230,7 +230,7 @@ class Endpoint:
         self._heads.update(found)
 
     def _start(self) -> float:
-        """Start what is due, as far as there are places; in how many seconds something else will be."""
+        """Start due deliveries as far as there are places; return the seconds until the next is due."""
         now, rest = monotonic(), IDLE
         if self._webhook is None:
             return rest
@@ -252,8 +252,8 @@ class Endpoint:
             self.wake()
 
     async def _drop(self) -> None:
-        if self._in_flight and self._patience:
-            await asyncio.wait(self._in_flight.values(), timeout=self._patience)
+        if self._in_flight and self._timeout:
+            await asyncio.wait(self._in_flight.values(), timeout=self._timeout)
         for task in self._in_flight.values():
             task.cancel()
         await asyncio.gather(*self._in_flight.values(), return_exceptions=True)

@@ -63,7 +63,7 @@ async def history_answer(request: Request[Any, Any, Any], kind: Kind, name: str)
     archived = query.choice("include_archived", ("true", "false")) == "true"
     limit, offset = pages.page_bounds(query)
     async with request.app.state.pool.connection() as conn:
-        streams = await history.lives(conn, project_id, kind.aggregate.KIND, name, archived=archived)
+        streams = await history.streams_of(conn, project_id, kind.aggregate.KIND, name, archived=archived)
         if not streams:
             close = await names.close_names(conn, project_id, kind.aggregate.KIND, name)
             raise unknown(kind.aggregate.KIND, name, close)

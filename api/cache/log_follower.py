@@ -101,7 +101,7 @@ class LogFollower:
         await conn.execute(f"LISTEN {CHANNEL}")
         self.seen = max(self.seen, await head(conn))
         self._marks.advance_all([ALL_STREAMS], self.seen)
-        self._marks.heard()
+        self._marks.confirm()
         return listener
 
     async def _run(self, listener: Listener | None) -> None:
@@ -133,14 +133,14 @@ class LogFollower:
 
     async def _follow(self, listener: Listener) -> None:
         while True:
-            heard = await listener.hear(POLL)
-            # A silent poll looks for what was not heard.
-            found = self._named([payload for _, payload in heard]) if heard else None
+            received = await listener.receive(POLL)
+            # A silent poll looks for what was not received.
+            found = self._named([payload for _, payload in received]) if received else None
             changes, last = found or await self._looked_up(listener.conn)
             await self._let_writers_mark(listener, changes)
             self._take(changes, last)
-            self._marks.heard()
-            if heard:
+            self._marks.confirm()
+            if received:
                 await listener.pause(DEBOUNCE)
 
     async def _let_writers_mark(self, listener: Listener, changes: Changes) -> None:

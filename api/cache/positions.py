@@ -5,7 +5,7 @@ carries ``as_of``, the log position of the snapshot that it was read in, and is 
 So no process of the host serves an answer that is older than a write which any of them has acknowledged, and a reader
 that fills the cache late cannot harm: its ``as_of`` is old. Two streams may share a slot; that costs a miss, no error.
 
-Writes of other hosts are marked by ``api.cache.log_follower``; while that does not keep up, nothing is fresh.
+Writes of other hosts advance the slots by ``api.cache.log_follower``; while that does not keep up, nothing is fresh.
 """
 
 import fcntl
@@ -21,7 +21,7 @@ from api.allocated import allocate
 
 SLOTS = 1 << 16
 ALL_STREAMS = 0  # the slot that stands for all streams
-LOG_TIMEOUT = 2.0  # seconds without word from the log after which the cache is bypassed
+LOG_TIMEOUT = 2.0  # seconds without a look at the end of the log after which the cache is bypassed
 
 
 class StreamPositions:
@@ -44,7 +44,7 @@ class StreamPositions:
             fcntl.lockf(self._file, fcntl.LOCK_UN, 1, 0)
             self._map = mmap.mmap(self._file, size)
         self._slots = memoryview(self._map).cast("Q")
-        self._heard = -inf
+        self._confirmed_at = -inf
 
     def close(self) -> None:
         self._slots.release()
@@ -76,20 +76,22 @@ class StreamPositions:
         """Whether each slot is at its position or above it."""
         return all(self._slots[slot] >= position for slot, position in marks)
 
-    def heard(self) -> None:
-        """The tail has just seen the end of the log."""
-        self._heard = monotonic()
+    def confirm(self) -> None:
+        """The log follower has just seen the end of the log."""
+        self._confirmed_at = monotonic()
 
     def lost(self) -> None:
-        """The tail cannot see the log."""
-        self._heard = -inf
+        """The log follower cannot see the log."""
+        self._confirmed_at = -inf
 
     @property
     def healthy(self) -> bool:
-        return monotonic() - self._heard < LOG_TIMEOUT
+        return monotonic() - self._confirmed_at < LOG_TIMEOUT
 
     def is_fresh(self, slot: int, as_of: int) -> bool:
         slots = self._slots
         return (
-            slots[slot] <= as_of and slots[ALL_STREAMS] <= as_of and monotonic() - self._heard < LOG_TIMEOUT
+            slots[slot] <= as_of
+            and slots[ALL_STREAMS] <= as_of
+            and monotonic() - self._confirmed_at < LOG_TIMEOUT
         )

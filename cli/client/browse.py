@@ -190,7 +190,7 @@ def diff(
     skald diff NAME 3 5       version 5 against version 3
     skald diff ./DIR          the skill in a folder against the latest version; ./DIR 3 against version 3
 
-    A folder is told from a name by a slash in it. For prompts a version may be a label.
+    An argument with a slash is a folder, not a name. For prompts a version may be a label.
     """
     with service(profile, project) as remote:
         if "/" in name or name in (".", ".."):
@@ -291,12 +291,12 @@ def _who(user: dict[str, Any] | None) -> str:
     return one_line(full or user.get("email") or "-", 20)
 
 
-def _day(moment: str) -> str:
-    return moment[:10]
+def _day(timestamp: str) -> str:
+    return timestamp[:10]
 
 
-def _minute(moment: str) -> str:
-    return moment[:16].replace("T", " ")
+def _minute(timestamp: str) -> str:
+    return timestamp[:16].replace("T", " ")
 
 
 def _room() -> int:

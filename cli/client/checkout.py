@@ -1,7 +1,7 @@
 """A folder of skills that `skald pull` wrote: what it wrote there, and how new versions come in without harm.
 
 ``.skald.json`` in the folder tells, by skill, which version was written and the SHA-256 of each file. So a pull knows what
-was changed here since, and a push which version the change started from. Without that file every file is somebody's own.
+was changed here since, and a push which version the change started from. Without that file every file counts as the user's own.
 """
 
 import contextlib
@@ -104,7 +104,7 @@ class Checkout:
             os.close(lock)
 
     def save(self) -> None:
-        """Replace the file in one moment; there is none as long as there is nothing to tell."""
+        """Replace the file atomically; without entries there is no file."""
         file = self.path / STATE_FILE
         if not self.state.skills and not file.exists():
             return

@@ -85,7 +85,7 @@ class Profiles:
         return profiles
 
     def save(self) -> None:
-        """Replace the file in one moment. The folder is for the user alone when it is made here."""
+        """Replace the file atomically. The folder is for the user alone when it is made here."""
         lines = ["# Written by `skald login`. The keys in it are secrets.\n"]
         for name, target in sorted(self.targets.items()):
             lines.append(f"\n[profiles.{name}]\n")

@@ -273,10 +273,10 @@ class Pull:
                     assert result.error is not None
                     warn(f"{result.name}: {result.error['detail']}")
         order = ("written", "updated", "unchanged", "edited", "gone", *BAD)
-        told = [f"{counts[outcome]} {outcome.replace('_', ' ')}" for outcome in order if outcome in counts]
+        parts = [f"{counts[outcome]} {outcome.replace('_', ' ')}" for outcome in order if outcome in counts]
         head = "dry run, nothing was written: " if self.dry_run else ""
-        tail = "; run it again to go on" if self.interrupted else ""
+        hint = "; run it again to go on" if self.interrupted else ""
         click.echo(
-            f"{head}{', '.join(told) or 'the project has no skills'}{tail}",
+            f"{head}{', '.join(parts) or 'the project has no skills'}{hint}",
             err=bool(counts.keys() & set(BAD)),
         )

@@ -302,7 +302,7 @@ class Push:
                     checkout.note(name, {**candidate.skill.files, **source}, version=version, digest=digest)
                     checkout.save()
 
-    # What is told
+    # What is printed
 
     def _show_diffs(self) -> None:
         changed = [candidate for candidate in self.candidates if candidate.base is not None]
@@ -358,13 +358,13 @@ class Push:
                 self._tell_bad(result, skill)
         self._tell_warnings()
         order = ("created", "published", "unchanged", *BAD)
-        told = [f"{counts[outcome]} {outcome}" for outcome in order if outcome in counts]
+        parts = [f"{counts[outcome]} {outcome}" for outcome in order if outcome in counts]
         head = "dry run, nothing was published: " if self.dry_run else ""
-        told = [text.replace("_", " ") for text in told]
-        tail = "; run it again to go on" if self.interrupted or self.ended_by else ""
+        parts = [text.replace("_", " ") for text in parts]
+        hint = "; run it again to go on" if self.interrupted or self.ended_by else ""
         if self.ended_by:
             warn(f"skald: {self.ended_by}")
-        click.echo(f"{head}{', '.join(told)}{tail}", err=bool(counts.keys() & set(BAD)))
+        click.echo(f"{head}{', '.join(parts)}{hint}", err=bool(counts.keys() & set(BAD)))
 
     def _tell_bad(self, result: Result, skill: LocalSkill) -> None:
         error = result.error or {}

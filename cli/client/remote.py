@@ -1,6 +1,6 @@
 """A client of the service's HTTP API for the commands of people: patient where waiting helps, clear where it does not.
 
-Waits out 429 and 503 as long as the service asks for, and repeats what lost its connection: a read as it is, a write under
+Waits out 429 and 503 as long as Retry-After says, and repeats what lost its connection: a read as it is, a write under
 the same ``Idempotency-Key``, so that it happens once.
 """
 
@@ -21,7 +21,7 @@ from domain.kinds import KINDS
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)  # seconds; a publish of a large skill over a slow line
 ATTEMPTS = 6  # of a request whose connection breaks; the waits between them add up to some 6 s
 FIRST_WAIT = 0.2  # seconds, doubled each time
-LONGEST_WAIT = 3700.0  # seconds; a limit per hour lets nobody wait longer than that
+LONGEST_WAIT = 3700.0  # seconds; no limit per hour makes a client wait longer than that
 BUSY_TIMEOUT = 120.0  # seconds that 502, 503 and 504 are waited out altogether
 PAGE = 1000  # rows; the most that a list gives at once
 
@@ -39,7 +39,7 @@ class RemoteFailure(Failure):
 
     @property
     def problems(self) -> list[dict[str, Any]]:
-        """What is wrong with a skill that was sent, as the service told it."""
+        """What is wrong with a skill that was sent, in the service's words."""
         found = self.extra.get("problems")
         return [problem for problem in found if isinstance(problem, dict)] if isinstance(found, list) else []
 
@@ -164,8 +164,8 @@ class Remote:
 
     # How it fails
 
-    def _wait_until(self, moment: float) -> None:
-        if self._stopped.wait(max(0.0, moment - time.monotonic())):
+    def _wait_until(self, deadline: float) -> None:
+        if self._stopped.wait(max(0.0, deadline - time.monotonic())):
             raise Unreachable("interrupted", code="interrupted")
 
     def _failure(self, answer: httpx.Response) -> RemoteFailure:
@@ -210,7 +210,7 @@ class Remote:
 
 
 def _retry_after(answer: httpx.Response, otherwise: float) -> float:
-    """Seconds to wait, as the answer asks for; dates are not used by the service."""
+    """Seconds to wait, by the answer's Retry-After; dates are not used by the service."""
     text = answer.headers.get("retry-after", "")
     return float(text) if text.isdigit() else otherwise
 

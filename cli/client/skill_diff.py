@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterator, Mapping
 
-# Texts above it are told by their sizes: nobody reads such a diff, and finding it takes long.
+# Texts above it are shown by their sizes: such a diff is too long to read, and finding it takes long.
 MAX_TEXT = 400_000
 CONTEXT = 3
 NO_NEWLINE = "\\ No newline at end of file"

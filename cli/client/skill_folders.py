@@ -69,7 +69,7 @@ class LocalSkill(msgspec.Struct, kw_only=True):
         return [problem for problem in self.problems if problem.severity == "error"]
 
     def tree(self, number: int) -> dict[str, bytes]:
-        """SKILL.md and all files, as every door would give them for version ``number``; None is no document."""
+        """SKILL.md and all files, as every endpoint would give them for version ``number``; None is no document."""
         assert self.document is not None
         text = skill_md.head(self.document, number) + self.document.body
         return {SKILL_MD: text.encode(), **self.files}
@@ -202,7 +202,7 @@ def read(
         problems.append(
             _error("skill_md_clash", f"Only one of {', '.join(sorted(own))} can be the skill's own text.", "")
         )
-    # A link that may not be followed has been told already.
+    # A link that may not be followed has been reported already.
     parsed = skill_md.parse(source) if own or not problems else skill_md.Parsed(None, [])
     document = parsed.document
     for problem in parsed.problems:

@@ -110,7 +110,7 @@ def _finished(running: dict[Future[R], T]) -> Iterator[tuple[T, R]]:
 
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Progress]:
-    """A bar on standard error; silent where no one is looking."""
+    """A bar on standard error; nothing where standard error is no terminal."""
     import sys
 
     if not sys.stderr.isatty() or total < 2:

@@ -30,7 +30,7 @@ SHARED_HOME = Path("/var/lib/skald")
 
 
 class FolderInUse(Failure):
-    """Another process holds the data folder; ``pid`` is None when it cannot be told."""
+    """Another process holds the data folder; ``pid`` is None when it is unknown."""
 
     code = "folder_in_use"
 
@@ -167,7 +167,7 @@ class DataFolder:
 
     # How other commands find the servers ----------------------------------------------------------------------
 
-    def announce(self, running: Running) -> None:
+    def publish(self, running: Running) -> None:
         write_private(self.path / "servers.json", msgspec.json.encode(running).decode())
 
     def forget(self) -> None:

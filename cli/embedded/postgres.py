@@ -95,7 +95,7 @@ class EmbeddedPostgres:
             self._initdb()
         self._check_version()
         wait_until_gone(self.cluster, "postgres", timeout=30)
-        # Nobody works in the cluster now, so a pid file is stale even if its number runs again as something else.
+        # No server runs in the cluster now, so a pid file is stale even if its number runs again as something else.
         (self.cluster / "postmaster.pid").unlink(missing_ok=True)
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
             self.log.replace(self.log.with_suffix(".log.old"))

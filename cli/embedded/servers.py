@@ -61,7 +61,7 @@ class EmbeddedServers:
 
     @property
     def runtime_dir(self) -> Path:
-        """A 0700 folder that lives as long as the servers: their sockets, and what the processes of a start share."""
+        """A 0700 folder that lasts as long as the servers: their sockets, and what the processes of a start share."""
         assert self._runtime_dir is not None, "not started"
         return self._runtime_dir
 

@@ -24,7 +24,7 @@ Report = Callable[[int, int], None]
 
 @contextmanager
 def bar(title: str) -> Iterator[Report]:
-    """A progress bar on standard error with the rate in events a second; silent where no one is looking."""
+    """A progress bar on standard error with the rate in events a second; nothing where standard error is no terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(
@@ -118,7 +118,7 @@ def import_log(file: Path, data_dir: Path | None, as_json: bool) -> None:
             about = archive.load(url, file, progress=report)
         except archive.ArchiveError as error:
             raise Failure(str(error)) from None
-        asyncio.run(rebuild.replay(url, announce=False))
+        asyncio.run(rebuild.replay(url, notify=False))
     if as_json:
         show_json({"position": about.position, "contents": about.contents})
     else:

@@ -1,4 +1,4 @@
-"""Child processes in the foreground: they die with this process, and stop when told."""
+"""Child processes in the foreground: they die with this process, and stop on request."""
 
 import contextlib
 import os

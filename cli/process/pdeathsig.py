@@ -3,7 +3,7 @@
 Used as a script: ``python -I -S leash.py PARENT_PID SIGNAL UID GID PROGRAM [ARGUMENT ...]`` (UID ``-`` keeps the user).
 It is a program of its own, not a ``preexec_fn``, because Python code between fork and exec is unsafe once threads run.
 
-The kernel sends SIGNAL when the *thread* that started this program ends, so start it from a thread that lives as
+The kernel sends SIGNAL when the *thread* that started this program ends, so start it from a thread that lasts as
 long as the parent does: the main thread.
 """
 

@@ -1,4 +1,4 @@
-"""Keeps the parts of the service running: what ends without being told to is started again, with growing pauses."""
+"""Keeps the parts of the service running: a part that ends by itself is started again, with growing pauses."""
 
 import contextlib
 import math
@@ -48,7 +48,7 @@ class Part:
         self._started_at = self._clock()
 
     def watch(self) -> None:
-        """Start it again if it has ended and its pause is over. Failures are told on standard error and tried again."""
+        """Start it again if it has ended and its pause is over. Failures are printed to standard error and tried again."""
         if self._running is not None:
             code = self._running.exit_code()
             if code is None:

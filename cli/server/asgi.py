@@ -10,7 +10,7 @@ from cli.errors import Failure
 from cli.settings import Settings
 
 # The master loads this before it forks, so its processes share it.
-board = SharedMemoryCache()
+shared = SharedMemoryCache()
 
 
 def app() -> Any:
@@ -18,7 +18,7 @@ def app() -> Any:
     settings = Settings.from_env(os.environ)
     config = api_config(settings)
     try:
-        return create_app(config, board if settings.workers > 1 else None)
+        return create_app(config, shared if settings.workers > 1 else None)
     except OSError as error:
         where = error.filename or config.run_dir
         raise Failure(

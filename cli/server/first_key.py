@@ -17,7 +17,7 @@ SCOPES = tuple(f"{kind.SCOPE}:write" for kind in KINDS.values())
 async def ensure(database_url: str, file: Path, *, embedded: bool) -> tuple[int, str] | None:
     """The first project and a key of it, made at the first start and kept in ``file``; None when there is no such key.
 
-    A database of our own gets one when the file is missing; a shared one only while nobody has any key, so that not
+    A database of our own gets one when the file is missing; a shared one only while no key exists, so that not
     each new host makes one. A key that was revoked is not made again.
     """
     connection = await connect(database_url, application_name="skald-serve")

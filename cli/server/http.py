@@ -32,7 +32,7 @@ from cli.settings import Settings
 BACKLOG = 2048
 # Seconds that an idle connection is kept: above the minute that proxies and clients keep theirs, so that they close first.
 KEEP_ALIVE = 75
-# Seconds that an API process may take to finish its requests when told to stop.
+# Seconds that an API process may take to finish its requests after SIGTERM.
 GRACE = 10
 WATCH_EVERY = 0.1  # seconds between two looks at the processes
 
@@ -82,7 +82,7 @@ def serve(settings: Settings, target: str) -> None:
         part.start()
     while not stop.wait(WATCH_EVERY):
         if all(process.exit_code() == STARTUP_FAILURE for process in processes.values()):
-            # Whoever started us knows whether to try again; a process that cannot start says why in its log. While others
+            # The supervisor decides whether to try again; a process that cannot start says why in its log. While others
             # serve, they go on, and it is tried again here.
             break
         for part in parts:
@@ -96,7 +96,7 @@ def serve(settings: Settings, target: str) -> None:
 
 
 def _run(factory: Factory, settings: Settings, master: int) -> None:
-    """The life of an API process; it dies with its master."""
+    """Run an API process; it dies with its master."""
     die_with_parent(signal.SIGKILL, master)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)

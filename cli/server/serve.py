@@ -68,7 +68,7 @@ class Service:
         key = asyncio.run(
             first_key.ensure(database_url, self.folder.first_key, embedded=self.settings.database_url is None)
         )
-        self.folder.announce(Running(pid=os.getpid(), database_url=database_url, redis_url=redis_url))
+        self.folder.publish(Running(pid=os.getpid(), database_url=database_url, redis_url=redis_url))
 
         secret_key = self.settings.secret_key
         if not secret_key and self.settings.database_url is None:
@@ -171,7 +171,7 @@ class Processes:
 
 
 def check_port(host: str, port: int) -> None:
-    """Raises Failure when nobody can listen there.
+    """Raises Failure when the address cannot be listened on.
 
     The API processes share the port (SO_REUSEPORT), so they would not notice another service of the same user.
     """

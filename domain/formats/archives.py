@@ -30,7 +30,7 @@ from domain.formats.spec import Problem
 
 SKILL_MD = "SKILL.md"
 
-# 1980-01-01: the earliest moment that a zip can tell, and one that no reader of tar warns about.
+# 1980-01-01: the earliest time that a zip can hold, and one that no reader of tar warns about.
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 TAR_TIME = 315_532_800
 # The most that a deflate block holds without compression.
@@ -90,7 +90,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     skill_md_bytes: int = 2 * MAX_CONTENT_BYTES
     # Files, folders and what is passed over; far above any skill, and little to look through.
     entries: int = 10_000
-    # Problems that are told one by one.
+    # Problems that are listed one by one.
     problems: int = 100
     # Of what the registry itself packed, files that look like those of macOS are files as any other.
     keep_junk: bool = False
@@ -140,7 +140,7 @@ class ZipWriter:
 
 
 class _Untaken(io.BytesIO):
-    """A file of which only the end is kept, from where it was taken last: nobody goes back before that."""
+    """A file of which only the end is kept, from where it was taken last; no writer seeks back before that."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -242,7 +242,7 @@ class _Problems:
         elif problem.severity == "error":
             self._more += 1
 
-    def told(self) -> tuple[Problem, ...]:
+    def listed(self) -> tuple[Problem, ...]:
         if not self._more:
             return tuple(self._found)
         message = f"{self._more} more problems of the archive are not listed."
@@ -257,10 +257,10 @@ def unpack(data: bytes, limits: Limits = LIMITS) -> Unpacked:
         found = _collect(_entries(data, limits), limits, problems)
     except _Fault as fault:
         problems.error(fault.code, fault.message)
-        return Unpacked(None, (), "", problems.told())
+        return Unpacked(None, (), "", problems.listed())
     except BROKEN as error:
         problems.error("damaged_archive", f"The archive is damaged: {error}.")
-        return Unpacked(None, (), "", problems.told())
+        return Unpacked(None, (), "", problems.listed())
     return _skill_in(found, limits, problems)
 
 
@@ -328,7 +328,7 @@ def _check_apart(data: bytes, infos: Sequence[zipfile.ZipInfo], directory: int) 
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
-    """Names without the mark of UTF-8 are in code page 437 by the book, but UTF-8 from the archiver of macOS."""
+    """Names without the UTF-8 flag are in code page 437 by the book, but UTF-8 from the archiver of macOS."""
     name = info.orig_filename
     if not info.flag_bits & UTF8_NAME:
         with suppress(UnicodeError):
@@ -462,7 +462,7 @@ def _is_skill_md(name: str) -> bool:
 
 
 def _shown(name: str) -> str:
-    """A name as it can be told: without surrogates, which stand for bytes that are no UTF-8, and control characters."""
+    """A printable name: without surrogates, which stand for bytes that are no UTF-8, and control characters."""
     text = name.encode("utf-8", "backslashreplace").decode()[:MAX_PATH_LENGTH]
     return CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
@@ -503,7 +503,7 @@ def _skill_in(found: Found, limits: Limits, problems: _Problems) -> Unpacked:
     prefix, file_name = _place_of_skill_md(found, problems)
     folder = prefix.rstrip("/")
     if file_name is None:
-        return Unpacked(None, (), folder, problems.told())
+        return Unpacked(None, (), folder, problems.listed())
     files: dict[str, bytes] = {}
     for name, data in sorted(found.items()):
         path = name.removeprefix(prefix)
@@ -529,7 +529,7 @@ def _skill_in(found: Found, limits: Limits, problems: _Problems) -> Unpacked:
     else:
         # Of so few only: the folders above a deep path are many, and long.
         _check_folders(files, prefix, problems)
-    return Unpacked(found[prefix + file_name], tuple(files.items()), folder, problems.told())
+    return Unpacked(found[prefix + file_name], tuple(files.items()), folder, problems.listed())
 
 
 def _check_folders(files: Collection[str], prefix: str, problems: _Problems) -> None:

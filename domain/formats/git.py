@@ -25,7 +25,7 @@ MAX_COPY = 0xFFFF  # bytes that one instruction of a delta copies
 KEPT, SENT = 9, 3
 
 MAX_SEGMENT = 255  # bytes of a file name, as file systems have it
-# What git keeps for itself and checks out for nobody, in the disguises that file systems would see through: characters
+# Names that git reserves and never checks out, in the disguises that file systems would see through: characters
 # that one of them ignores, spaces and dots at the end that another drops, its streams and short names.
 IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 ATTRIBUTES = re.compile(r"(\.gitattributes|gitatt~[0-9])[ .]*(:.*)?", re.IGNORECASE | re.DOTALL)

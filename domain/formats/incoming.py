@@ -70,7 +70,7 @@ def files_of(incoming: Incoming, known: Mapping[str, FileRef]) -> tuple[File, ..
 
 
 def content_type_of(data: bytes) -> str:
-    """Whether it is text; more than that is not told by bytes."""
+    """Whether it is text; bytes say no more than that."""
     return BINARY if text_of(data) is None else TEXT
 
 

@@ -575,8 +575,8 @@ def _compose(text: str) -> Node:
             else:
                 root = node
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line if mark else 0
+        place = error.problem_mark or error.context_mark
+        line = place.line if place else 0
         raise Broken(_what(error, text, line), line + 2) from None
     except yaml.YAMLError as error:
         position = getattr(error, "position", 0)
@@ -693,8 +693,8 @@ def _is_bare(value: str) -> bool:
     """Whether a value can be meant as plain text: no block scalar, and no quotes that were meant to surround it."""
     if BLOCK_SCALAR.fullmatch(value):
         return False
-    mark = value[0]
-    return mark not in "\"'" or (mark in value[1:] and not value.endswith(mark))
+    quote = value[0]
+    return quote not in "\"'" or (quote in value[1:] and not value.endswith(quote))
 
 
 def _is_entry(key: str, value: str) -> bool:

@@ -251,12 +251,12 @@ def _prose(body: bytes) -> list[bytes]:
     kept: list[bytes] = []
     fence = b""
     for line in body.split(b"\n"):
-        mark = FENCE.match(line)
+        opening = FENCE.match(line)
         if fence:
-            if mark and mark[1].startswith(fence) and not line[mark.end() :].strip(b"`~ \t\r"):
+            if opening and opening[1].startswith(fence) and not line[opening.end() :].strip(b"`~ \t\r"):
                 fence = b""
-        elif mark:
-            fence = mark[1]
+        elif opening:
+            fence = opening[1]
         elif b"]" in line:
             kept.append(INLINE_CODE.sub(b"", line) if b"`" in line else line)
     return kept

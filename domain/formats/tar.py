@@ -168,8 +168,8 @@ class _Header(NamedTuple):
 
 def _is_whole(block: bytes) -> bool:
     """Whether the checksum fits; some old programs summed up signed bytes."""
-    told = _octal(block[148:156])
-    return told in (256 + sum(struct.unpack(form, block)) for form in ("148B8x356B", "148b8x356b"))
+    stored = _octal(block[148:156])
+    return stored in (256 + sum(struct.unpack(form, block)) for form in ("148B8x356B", "148b8x356b"))
 
 
 def _size(field: bytes) -> int:

@@ -3,7 +3,7 @@
 A text is followed back through the versions that changed it, and through the renames of its file. Versions that left it alone
 cost nothing. Bounds: ``MAX_STEPS`` changes and ``MAX_WALKED`` bytes back from the version asked for; lines that are older
 are given to the oldest version that was looked at, and the answer says that it is not complete. A text over ``MAX_BYTES``
-or ``MAX_LINES`` is not told apart at all, and neither is what is no text.
+or ``MAX_LINES`` is not compared at all, and neither is what is no text.
 """
 
 from collections.abc import Iterable, Mapping

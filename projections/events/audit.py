@@ -1,6 +1,6 @@
-"""The whole log of a project for those who audit it: what was done to its names, and the life of the keys and shares that open it.
+"""The audit: the whole log of a project, with the events of the keys and shares that open it.
 
-Events are shown with ids alone, whoever they are about: what a person is called is no part of the log.
+Events show people by their ids alone: names of people are no part of the log.
 """
 
 import csv
@@ -76,7 +76,7 @@ PAGE = f"{fitting(EVENTS, 'position')} ORDER BY nth"
 
 
 class AuditFilter(msgspec.Struct, frozen=True):
-    """What an auditor asks for; None is everything. ``subject`` is a kind (``key`` and ``share`` too) and a name or id."""
+    """The filters of an audit; None is everything. ``subject`` is a kind (``key`` and ``share`` too) and a name or id."""
 
     topics: Sequence[str] | None = None
     actor: int | None = None
@@ -87,7 +87,7 @@ class AuditFilter(msgspec.Struct, frozen=True):
 
 
 class Found(NamedTuple):
-    """An event and what it is about; what has no name is told by its id."""
+    """An event and what it is about; what has no name is shown by its id."""
 
     recorded: Recorded
     kind: str | None
@@ -171,7 +171,7 @@ def entry(recorded: Recorded, project_id: int, kind: str | None, name: str | Non
     """``kind`` and ``name`` are None for what has no name, as keys: its subject is its id."""
     fields = fields_of(recorded)
     if fields.get("project_ids") is not None:
-        # Of the projects that a key opens, this one is told and no other.
+        # Of the projects that a key opens, only this one is shown.
         fields["project_ids"] = [project_id]
     numbered = issubclass(EVENT_TYPES[recorded.topic], VersionEvent)
     kind = kind or recorded.topic.partition(".")[0]

@@ -9,7 +9,7 @@ from projections.sizes import fitting, size_of
 from store.log.log import COLUMNS, Recorded
 from store.postgres.connection import Connection
 
-# events_of_project, name_spans_of_name (every life of the name), artifacts_pkey; the head is that of the same snapshot, so a
+# events_of_project, name_spans_of_name (every stream that held the name), artifacts_pkey; the head is that of the same snapshot, so a
 # reader who has seen all rows has seen up to it.
 FOUND = f"""
     SELECT {COLUMNS}, {size_of("state")} AS size FROM events

@@ -1,4 +1,4 @@
-"""What happened to a name: its events in all its lives, what each changed, and the archived lives that can come back."""
+"""What happened to a name: its events in all streams that held it, what each changed, and the archived streams that can be restored."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -18,23 +18,23 @@ from projections.sizes import fitting, size_of
 from store.log.log import COLUMNS, Recorded
 from store.postgres.connection import Connection
 
-# name_spans_of_name; a life that was restored has held the name more than once
-LIVES = """
+# name_spans_of_name; a stream that was restored has held the name more than once
+STREAMS = """
 SELECT DISTINCT stream_id FROM name_spans
 WHERE project_id = %(project)s AND kind = %(kind)s AND name = %(name)s AND (%(all)s OR until_position IS NULL)
 """
 
-# events_stream, once for each life
+# events_stream, once for each stream
 COUNT = """
-SELECT coalesce(sum(latest), 0)::bigint FROM unnest(%s::uuid[]) AS life (stream_id)
-CROSS JOIN LATERAL (SELECT max(stream_version) AS latest FROM events WHERE stream_id = life.stream_id) AS counted
+SELECT coalesce(sum(latest), 0)::bigint FROM unnest(%s::uuid[]) AS held (stream_id)
+CROSS JOIN LATERAL (SELECT max(stream_version) AS latest FROM events WHERE stream_id = held.stream_id) AS counted
 """
 
-# events_stream: in one life versions and positions have the same order, so each gives its newest few
+# events_stream: in one stream versions and positions have the same order, so each gives its newest few
 NEWEST = f"""
-SELECT newest.*, {size_of("state")} AS size FROM unnest(%(streams)s::uuid[]) AS life (stream_id)
+SELECT newest.*, {size_of("state")} AS size FROM unnest(%(streams)s::uuid[]) AS held (stream_id)
 CROSS JOIN LATERAL (
-    SELECT {COLUMNS} FROM events WHERE stream_id = life.stream_id
+    SELECT {COLUMNS} FROM events WHERE stream_id = held.stream_id
     ORDER BY stream_version DESC LIMIT %(limit)s::bigint + %(offset)s
 ) AS newest
 ORDER BY newest.position DESC LIMIT %(limit)s OFFSET %(offset)s
@@ -103,7 +103,7 @@ class HistoryEntry(msgspec.Struct, frozen=True):
 
 
 class ArchivedRow(msgspec.Struct, frozen=True):
-    """The latest version of an archived life, and the end of that life."""
+    """The latest version of an archived stream, and when it was archived."""
 
     row: Row
     archived_at: str
@@ -111,12 +111,14 @@ class ArchivedRow(msgspec.Struct, frozen=True):
     name_taken: bool
 
 
-async def lives(conn: Connection, project_id: int, kind: str, name: str, *, archived: bool) -> list[UUID]:
+async def streams_of(
+    conn: Connection, project_id: int, kind: str, name: str, *, archived: bool
+) -> list[UUID]:
     """The stream that holds the name, with ``archived`` those that held it, too."""
     if "\0" in name:
         return []
     params = {"project": project_id, "kind": kind, "name": name, "all": archived}
-    return [row[0] for row in await (await conn.execute(LIVES, params)).fetchall()]
+    return [row[0] for row in await (await conn.execute(STREAMS, params)).fetchall()]
 
 
 async def page(
@@ -131,7 +133,7 @@ async def page(
     rows = await (await conn.execute(EVENTS, params, binary=True)).fetchall()
     listed = [Recorded(*row[:11]) for row in rows]
     people = await people_of(conn, {one.actor_id for one in listed if one.actor_id is not None})
-    told = _Newest(sizes.MAX_ANSWER)
+    newest = _Newest(sizes.MAX_ANSWER)
     wanted: dict[UUID, set[int]] = {}
     for one in listed:
         wanted.setdefault(one.stream_id, set()).add(one.stream_version)
@@ -154,8 +156,8 @@ async def page(
                 after.number,
                 changes(before, event, after, names),
             )
-            told.add(recorded.position, msgspec.json.encode(entry))
-    return counted[0] if counted else 0, told.all
+            newest.add(recorded.position, msgspec.json.encode(entry))
+    return counted[0] if counted else 0, newest.all
 
 
 class _Newest:
@@ -207,7 +209,7 @@ async def lines(conn: Connection, stream_id: UUID, numbers: Collection[int]) -> 
 async def archived(
     conn: Connection, project_id: int, kind: str, *, limit: int, offset: int, with_body: bool
 ) -> tuple[int, list[ArchivedRow]]:
-    """How many archived lives there are, and a page of them, the last archived first."""
+    """How many archived streams there are, and a page of them, the last archived first."""
     params: dict[str, Any] = {"project": project_id, "kind": kind}
     counted = await (await conn.execute(COUNT_ARCHIVED, params)).fetchone()
     params |= {"limit": limit, "offset": offset, "body": with_body, "max_bytes": sizes.MAX_ANSWER}

@@ -1,4 +1,4 @@
-"""The commits of a project: one for each event that changes what can be installed, made when somebody asks for them.
+"""The commits of a project: one for each event that changes what can be installed, made at the first request for them.
 
 A function of the log alone, so that the same log has the same commits everywhere: dropped, they come back with the same ids.
 The tables ``git_repositories``, ``git_commits`` and ``git_objects`` are only ever extended.
@@ -36,7 +36,7 @@ TOPICS = [
 
 BATCH = 200  # events of one transaction
 READ_AT_ONCE = 16 * 2**20  # bytes of contents in memory at a time
-TOLD = 5  # paths in one line of the log
+MAX_LISTED = 5  # paths in one line of the log
 MAX_DEPTH = 50  # deltas to apply for one tree, as git itself has it
 
 # With the project in the lower bits; the classes of the other locks are small numbers.
@@ -186,7 +186,7 @@ class State(msgspec.Struct, frozen=True):
 
 
 class Histories:
-    """The repositories of all projects. One process works on a project, and one task of this process asks for it."""
+    """The repositories of all projects. One process works on a project, in one task of this process."""
 
     def __init__(self, pool: Pool, left_out: Callable[[int], None] = lambda count: None) -> None:
         """``left_out`` takes how many files new commits lack, because git cannot hold them."""
@@ -257,7 +257,7 @@ async def _extend(conn: Connection, project_id: int, state: State) -> int:
     state = msgspec.structs.replace(state, since=await attributes_since(conn))
     line = await asyncio.to_thread(_commit_all, project_id, state, trees, changes, blobs, {})
     if line.left_out:
-        paths = ", ".join(line.left_out[:TOLD])
+        paths = ", ".join(line.left_out[:MAX_LISTED])
         logger.warning(
             "%d files are left out of the git repository of project %d: %s",
             len(line.left_out), project_id, paths,

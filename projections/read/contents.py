@@ -1,4 +1,4 @@
-"""Contents by digest. They never change, so whoever has read one may keep it."""
+"""Contents by digest. They never change, so any cache may keep them."""
 
 from collections.abc import Iterable, Mapping
 

@@ -1,4 +1,4 @@
-"""The read models at a moment: now, or when the log ended at an earlier position. Both answer the same questions."""
+"""The read models now, or as of an earlier position of the log. Both have the same queries."""
 
 from typing import Protocol
 from uuid import UUID

@@ -21,7 +21,7 @@ AT_ONCE = 2_000_000  # bytes of files
 
 
 class Contents(Protocol):
-    """Whoever keeps contents by digest, as the reader of an API process does."""
+    """A store of contents by digest, such as the cache of an API process."""
 
     async def contents(self, digests: list[bytes]) -> Mapping[bytes, bytes]: ...
 

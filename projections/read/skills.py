@@ -222,7 +222,7 @@ _manifests = msgspec.json.Decoder(list[FileRef])
 
 
 def read_manifest(data: bytes) -> Mapping[str, FileRef]:
-    """A stored manifest by path, without what no door may give (see ``domain.content.served``)."""
+    """A stored manifest by path, without paths that no endpoint may serve (see ``domain.content.served``)."""
     return served({file.path: file for file in _manifests.decode(data)})
 
 

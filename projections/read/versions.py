@@ -75,7 +75,7 @@ Pick = int | str | None
 
 
 class Lookup(NamedTuple):
-    """What a read by name asks for."""
+    """The parameters of a read by name."""
 
     project_id: int
     kind: str
@@ -195,7 +195,7 @@ CROSS JOIN LATERAL ({held} LIMIT 1) AS found
     )
 )
 
-# versions_by_position; archived lives too, for the answers to an archive and to a repeated request
+# versions_by_position; archived streams too, for the answers to an archive and to a repeated request
 AT_POSITION = f"""
 SELECT {VERSION}
 FROM versions JOIN artifacts ON artifacts.stream_id = versions.stream_id
@@ -223,7 +223,7 @@ FROM versions {JOIN_AUTHOR} versions.created_by
 WHERE stream_id = %s AND number < %s ORDER BY number DESC LIMIT %s OFFSET %s
 """
 
-# One statement, so that the count and the page are of one moment. The rest is joined to the rows of the page only; where it
+# One statement, so that the count and the page are of one snapshot. The rest is joined to the rows of the page only; where it
 # has none, the count still comes, in a row of its own. The page ends where its texts would be more than an answer holds.
 LIST = """
 {found}
@@ -428,7 +428,7 @@ def _found(row: tuple[Any, ...]) -> Found:
 
 
 async def at_position(conn: Connection, stream_id: UUID, position: int) -> Version | None:
-    """The version of a stream that was the latest at a position of the log, of archived lives too."""
+    """The version of a stream that was the latest at a position of the log, of archived streams too."""
     row = await (await conn.execute(AT_POSITION, (stream_id, position), binary=True)).fetchone()
     return version_of(row) if row else None
 
@@ -462,7 +462,7 @@ async def lines(
 
 @asynccontextmanager
 async def snapshot(conn: Connection) -> AsyncIterator[None]:
-    """Everything read inside is of one moment."""
+    """Everything read inside is of one snapshot."""
     async with conn.transaction():
         await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         yield

@@ -4,8 +4,8 @@
 
 The rows are folded by the code that an append runs, and written by the same statements into tables of the schema
 ``rebuild``, to which ``search_path`` leads them. Writers are never held up: most of the log is folded in batches first,
-then one snapshot brings its last events and the live tables of the same moment. An async projection is compared with a
-fold up to its checkpoint, which is its moment.
+then one snapshot brings its last events and the live tables of the same snapshot. An async projection is compared with a
+fold up to its checkpoint, which stands in the same snapshot.
 """
 
 import asyncio
@@ -124,13 +124,13 @@ async def rebuild(dsn: str, *, progress: Progress | None = None) -> Report:
 
 
 async def replay(
-    dsn: str, *, only: str | None = None, progress: Progress | None = None, announce: bool = True
+    dsn: str, *, only: str | None = None, progress: Progress | None = None, notify: bool = True
 ) -> Report:
     """The same, and then the new tables (or those that ``only``, one of NAMES, names) take the place of the live ones.
 
-    The service goes on; for the moment of the swap, writers and readers wait. An interrupted replay leaves the live
+    The service goes on; during the swap, writers and readers wait. An interrupted replay leaves the live
     tables as they were and can be run again. Rendered parts that no content row holds are stored. When there was any
-    difference, an event tells every cache to distrust what it holds (``announce``). Raises what ``rebuild`` raises, and ValueError for a table that does not exist.
+    difference, an event makes every cache distrust what it holds (``notify``). Raises what ``rebuild`` raises, and ValueError for a table that does not exist.
     """
     tables = tuple(TABLES) if only is None else tables_of(only)
     async with _workplace(dsn) as conn:
@@ -139,7 +139,7 @@ async def replay(
         report = await _report(conn, build)
         # What a follower has not come to yet is much of the log after an upgrade, and writers wait for the swap.
         await build.run(to_the_end=True)
-        await _swap(conn, build, report, announce=announce)
+        await _swap(conn, build, report, notify=notify)
         return report
 
 
@@ -208,7 +208,7 @@ async def _report(conn: Connection, build: "Build") -> Report:
     )
 
 
-async def _swap(conn: Connection, build: "Build", report: Report, *, announce: bool) -> None:
+async def _swap(conn: Connection, build: "Build", report: Report, *, notify: bool) -> None:
     # What caches and commits are made from; an async projection is read from its tables alone.
     inline = tuple(table for table in build.tables if TABLES[table] in INLINE)
     differs = bool(report.missing_parts) or any(found.table in inline for found in report.differences)
@@ -226,7 +226,7 @@ async def _swap(conn: Connection, build: "Build", report: Report, *, announce: b
             await _take_place(conn, table)
         for follower in build.followers:
             await checkpoints.move(conn, follower.projection.name, follower.position)
-        if announce and differs:
+        if notify and differs:
             await _record(conn, inline)
 
 

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 PREFIX = "skald:v1"
 CHECKPOINT = f"{PREFIX}:checkpoint"
-TTL = 7 * 24 * 3600  # seconds; a name that nobody asked for in a week is read from PostgreSQL again
+TTL = 7 * 24 * 3600  # seconds; a name without a read in a week is read from PostgreSQL again
 RETRY = 1.0  # seconds without Redis after a failure
 ETAG = 34  # bytes of a quoted entity tag
 HEADER = 8 + 16 + ETAG
@@ -111,7 +111,7 @@ class RedisViews:
 
     def _start(self) -> None:
         if self._waiting and len(self._fetches) < MAX_CONCURRENT:
-            # A task of its own: a client that goes away cancels its own wait and nobody else's.
+            # A task of its own: a client that goes away cancels its own wait only.
             task = asyncio.create_task(self._fetch(), name="redis-fetch")
             self._fetches.add(task)
             task.add_done_callback(self._ended)

@@ -1,9 +1,9 @@
 """Group commit: one task a process, and while one batch commits the next one collects.
 
 There is no timer: a lone write goes out at once, and under load the batch is whatever arrived during the last commit.
-Those of the last one hear of it when the next is on its way: to answer them takes time, and the database has work by then.
+The callers of a batch get their answers once the next batch is on its way: answering takes time, and the database has work by then.
 
-Nor does each batch notify those who follow the log: while one follows another it is enough to do so now and then.
+Not each batch notifies the followers of the log: under a steady load one notification per MIN_NOTIFY_INTERVAL is enough.
 """
 
 import asyncio
@@ -31,12 +31,14 @@ from store.postgres.watchdog import Watchdog
 logger = logging.getLogger(__name__)
 
 MAX_BATCH = 128  # commits; beyond it a batch's own latency grows faster than its throughput
-MAX_BATCH_BYTES = 4_000_000  # contents in one flush; keeps a heavy import from delaying everyone behind it
+MAX_BATCH_BYTES = (
+    4_000_000  # contents in one pipeline; keeps a heavy import from delaying the commits behind it
+)
 MAX_QUEUE = 2_000  # commits that wait; at 1,000 a second that is two seconds of timeout
-# Seconds from one notification to the next. Each wakes a process of PostgreSQL for every listener, at the moment when it and
+# Seconds from one notification to the next. Each wakes a process of PostgreSQL for every listener, at the time when it and
 # this one have work: without a limit 8 writers append a tenth less.
 MIN_NOTIFY_INTERVAL = 0.005
-TIMEOUT = 20.0  # seconds that a commit waits for a lost or silent database before the caller hears of it
+TIMEOUT = 20.0  # seconds that a commit waits for a lost or unresponsive database before it fails
 
 Observer = Callable[[int, float], None]
 Done = Sequence[tuple[Commit, Appended]]
@@ -54,8 +56,8 @@ class Pending(NamedTuple):
 class Appender:
     """Appends commits of this process to the log, in batches, on a connection of its own.
 
-    ``committed`` is called with what has just become durable, in the order of the log, before anybody who waits hears of
-    it; ``observe(commits, seconds)`` after every committed batch. Nothing more is taken when ``room`` has none.
+    ``committed`` is called with what has just become durable, in the order of the log, before its callers get their
+    answers; ``observe(commits, seconds)`` after every committed batch. Nothing more is taken when ``room`` has none.
     """
 
     def __init__(
@@ -76,7 +78,7 @@ class Appender:
         self._timeout = timeout
         self._watchdog = Watchdog(timeout, self._cut)
         self._queue: deque[Pending] = deque()
-        # Durable, but nobody has been told.
+        # Durable, but not answered yet.
         self._done: list[tuple[Pending, Appended]] = []
         # When there last was a notification, what is in the log without one, and what wakes the task for it.
         self._notified_at = -inf
@@ -122,7 +124,7 @@ class Appender:
     async def append(self, commit: Commit, durable: Durable | None = None) -> Appended:
         """Wait until the commit is durable and say where it stands.
 
-        ``durable`` is called with that before ``committed`` is, and whether or not somebody still waits. It must not raise.
+        ``durable`` is called with that before ``committed`` is, and whether or not the caller still waits. It must not raise.
         Raises StreamConflict, NameConflict, CommandRepeated, StorageFull (nothing written) or AppenderBusy (queue full, or the
         database was away for too long, then its fate is unknown and only an idempotency key makes a retry safe).
         """
@@ -154,7 +156,7 @@ class Appender:
                 self._remind()
                 await self._work.wait()
         finally:
-            # Only a cancelled task gets here with work left; whoever waits must hear of it.
+            # Only a cancelled task gets here with work left; its callers must get an error.
             self._closing = True
             self._fail([*batch, *self._queue], AppenderBusy("the service is stopping"))
             self._queue.clear()
@@ -163,7 +165,7 @@ class Appender:
         try:
             await self._commit(batch)
         except Exception as error:
-            # The task outlives any batch; whoever waits hears of the failure, nobody waits for ever.
+            # The task outlives any batch; the failure goes to each caller, so that none waits for ever.
             logger.exception("a batch of %d commits failed", len(batch))
             # It may be the figures that failed, when all of it was durable.
             self._publish_results()
@@ -180,7 +182,7 @@ class Appender:
             pending = self._queue.popleft()
             if pending.answer.cancelled():
                 continue
-            # Whoever waits also bars those behind it that want the same, so that order is kept.
+            # A commit that waits also blocks later ones with the same claims, so that order is kept.
             if taken.isdisjoint(pending.claims):
                 batch.append(pending)
                 size += sum(content.ref.size for content in pending.commit.contents)
@@ -227,7 +229,7 @@ class Appender:
             self._observe(len(batch), perf_counter() - started)
 
     async def _refused(self, batch: list[Pending], error: Exception) -> None:
-        """The database takes no append now, whoever's it is: read-only, full, without rights, too slow."""
+        """The database takes no append at all: read-only, full, without rights, too slow."""
         logger.warning("the database refuses to append: %s", str(error).partition("\n")[0])
         self._failure = error, monotonic()
         full = isinstance(error, DiskFull)
@@ -236,11 +238,11 @@ class Appender:
         await self._drop_connection()
 
     def _is_due(self) -> bool:
-        """Whether those who follow the log may be notified again."""
+        """Whether the followers of the log may be notified again."""
         return monotonic() - self._notified_at >= MIN_NOTIFY_INTERVAL
 
     def _remind(self) -> None:
-        """Have the task look again when what is silent is due."""
+        """Wake the task when the notification that is owed is due."""
         if self._unnotified and self._reminder is None:
             self._reminder = asyncio.get_running_loop().call_later(MIN_NOTIFY_INTERVAL, self._reminded)
 
@@ -249,7 +251,7 @@ class Appender:
         self._work.set()
 
     async def _notify_pending(self) -> None:
-        # Whatever comes of it: who follows the log looks for itself now and then.
+        # A failure is harmless: each follower polls the log now and then.
         self._unnotified, self._notified_at = False, monotonic()
         try:
             conn = await self._connection()
@@ -260,7 +262,7 @@ class Appender:
             await self._drop_connection()
 
     def _publish_results(self) -> None:
-        """Of what is durable: who has it ready, then who marks it, then who waits for it."""
+        """For each durable commit: its ``durable`` callback, then ``committed``, then the caller's answer."""
         done, self._done = self._done, []
         if not done:
             return
@@ -269,13 +271,13 @@ class Appender:
                 try:
                     pending.durable(answer)
                 except Exception:
-                    # It is in the log: the others must not hear that it failed.
+                    # It is in the log: the other callers must not get this failure.
                     logger.exception("what is to be done with a durable commit failed")
         if self._committed is not None:
             try:
                 self._committed([(pending.commit, answer) for pending, answer in done])
             except Exception as error:
-                # Who took this for done would find the old state in the caches.
+                # A caller that got a success would find the old state in the caches.
                 logger.exception("durable commits could not be marked")
                 self._fail([pending for pending, _ in done], error)
         for pending, answer in done:
@@ -334,7 +336,7 @@ class Appender:
                     known = conflict(refused) if isinstance(refused, psycopg.Error) else None
                     self._fail([pending], known or refused)
                     return
-        # It may be in the log since before, silently.
+        # It may be in the log since before, without a notification.
         self._unnotified, self._failure = True, None
         self._done = [(pending, done)]
         self._publish_results()

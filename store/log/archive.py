@@ -68,7 +68,7 @@ TABLES = {"organizations": ORGANIZATIONS, "projects": PROJECTS, "users": USERS}
 
 
 def export(dsn: str, path: Path, *, progress: Progress | None = None) -> Contents:
-    """Write the log as of one moment to ``path``; memory stays flat however long it is. The service may go on writing."""
+    """Write a snapshot of the log to ``path``; memory stays flat however long the log is. The service may go on writing."""
     with psycopg.connect(dsn, application_name="skald-export") as conn:
         conn.isolation_level = IsolationLevel.REPEATABLE_READ
         conn.read_only = True

@@ -1,6 +1,6 @@
 """Appending to the log and reading it.
 
-An append is one pipelined flush: every statement is sent at once and PostgreSQL runs them as one implicit transaction
+An append is one pipeline: every statement is sent at once and PostgreSQL runs them as one implicit transaction
 that ends with the pipeline, so the order lock is never held while this process thinks.
 """
 
@@ -106,13 +106,13 @@ WITH head AS MATERIALIZED (
     RETURNING position, recorded_at
 )
 """
-INSERT_SILENTLY = f"{APPENDED} SELECT min(position), min(recorded_at) FROM appended"
-# Notifies "<last position> <number of events> <stream of each event> …": whoever knows the position before needs no query.
+INSERT_WITHOUT_NOTIFY = f"{APPENDED} SELECT min(position), min(recorded_at) FROM appended"
+# Notifies "<last position> <number of events> <stream of each event> …": a follower at the position before needs no query.
 INSERT_EVENTS = f"""
 {APPENDED} SELECT min(position), min(recorded_at), pg_notify('{CHANNEL}', max(position)::text || %s::text) FROM appended
 """
-# Of events that were inserted silently; it names none, so whoever has not seen them yet looks.
-ANNOUNCE = f"SELECT pg_notify('{CHANNEL}', max(position)::text || ' 0') FROM events"
+# For events that were inserted without a notification; it names no stream, so each follower that has not seen them reads the log.
+NOTIFY_HEAD = f"SELECT pg_notify('{CHANNEL}', max(position)::text || ' 0') FROM events"
 
 INSERT_COMMANDS = f"""
 INSERT INTO commands (key_id, idempotency_key, fingerprint, status, stream_id, stream_version)
@@ -161,7 +161,7 @@ async def append(
 ) -> list[Appended]:
     """Write all commits in one transaction, in order; return where each one stands.
 
-    ``conn`` is idle and in autocommit; ``sent`` is as with ``execute_pipeline``. Who appends ``silent``ly owes an ``notify_pending`` soon.
+    ``conn`` is idle and in autocommit; ``sent`` is as with ``execute_pipeline``. An append without ``notify`` needs a ``notify_pending`` soon.
     Raises psycopg.errors.UniqueViolation (see ``conflict``), then nothing of any commit was written, and
     psycopg.OperationalError when the connection fails, then it is unknown (see ``find_committed``).
     """
@@ -190,7 +190,9 @@ async def append(
     else:
         batch.append((LOCK, ()))
     place = len(batch)
-    batch.append((INSERT_SILENTLY, columns_of(events)) if not notify else (INSERT_EVENTS, arguments(events)))
+    batch.append(
+        (INSERT_WITHOUT_NOTIFY, columns_of(events)) if not notify else (INSERT_EVENTS, arguments(events))
+    )
     for statement, changed in merge([commit.writes for commit in commits]):
         batch.append((statement.sql, SetStatement.columns(changed)))
     if commands:
@@ -207,7 +209,7 @@ async def append(
 
 async def notify_pending(conn: Connection) -> None:
     """Notify of all that is in the log by now."""
-    await execute_pipeline(conn, [(ANNOUNCE, ())])
+    await execute_pipeline(conn, [(NOTIFY_HEAD, ())])
 
 
 async def append_within(conn: Connection, commit: Commit) -> None:
@@ -236,7 +238,7 @@ def rows_of(commit: Commit) -> list[tuple[Any, ...]]:
 
 
 def columns_of(events: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """What ``INSERT_SILENTLY`` takes for these rows."""
+    """What ``INSERT_WITHOUT_NOTIFY`` takes for these rows."""
     return [*SetStatement.columns(events), list(range(1, len(events) + 1))]
 
 

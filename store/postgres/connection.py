@@ -1,4 +1,4 @@
-"""psycopg's connection, and what is kept of it from one flush to the next."""
+"""psycopg's connection, and its state from one pipeline to the next."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ from store.postgres.waiting import SocketWaiter
 class Connection(AsyncConnection[tuple[Any, ...]]):
     """Made by ``store.postgres.pool``.
 
-    ``prepared`` names the statements that the server knows from a flush, ``loaders`` has for each query what loads its
-    rows, and ``socket`` is what a flush waits for.
+    ``prepared`` names the statements that the server knows from a pipeline, ``loaders`` has for each query what loads its
+    rows, and ``socket`` is what a pipeline waits for.
     """
 
     def __init__(self, pgconn: PGconn, *args: Any, **kwargs: Any) -> None:

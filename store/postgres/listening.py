@@ -1,4 +1,4 @@
-"""Hearing notifications on a connection that runs queries, too."""
+"""Notifications on a connection that runs queries, too."""
 
 import asyncio
 
@@ -8,28 +8,28 @@ from store.postgres.connection import Connection
 
 
 class Listener:
-    """What ``conn``, which belongs to one task, is told on the channels that it listens to."""
+    """The notifications of the channels that ``conn``, which belongs to one task, listens to."""
 
     def __init__(self, conn: Connection) -> None:
         self.conn = conn
-        self._heard: list[tuple[str, str]] = []
+        self._received: list[tuple[str, str]] = []
         # What comes in the middle of a query.
         conn.add_notify_handler(self._keep)
 
-    async def hear(self, seconds: float) -> list[tuple[str, str]]:
+    async def receive(self, seconds: float) -> list[tuple[str, str]]:
         """Channel and payload of each notification that has come; none when nothing comes for ``seconds``.
 
         Raises psycopg.OperationalError when the connection is lost.
         """
         # What has come during a pause is there without a wait.
         self._take()
-        if not self._heard and await self.conn.socket.readable(seconds):
+        if not self._received and await self.conn.socket.readable(seconds):
             self._take()
-        heard, self._heard = self._heard, []
-        return heard
+        received, self._received = self._received, []
+        return received
 
     async def pause(self, seconds: float) -> None:
-        """Not be woken for a while: what comes is heard together, afterwards."""
+        """Sleep without being woken: what comes meanwhile is received together, afterwards."""
         self.conn.socket.release()
         await asyncio.sleep(seconds)
 
@@ -37,7 +37,7 @@ class Listener:
         pgconn = self.conn.pgconn
         pgconn.consume_input()
         while notice := pgconn.notifies():
-            self._heard.append((notice.relname.decode(), notice.extra.decode()))
+            self._received.append((notice.relname.decode(), notice.extra.decode()))
 
     def _keep(self, notice: psycopg.Notify) -> None:
-        self._heard.append((notice.channel, notice.payload))
+        self._received.append((notice.channel, notice.payload))

@@ -129,7 +129,7 @@ async def execute_pipeline(
     ``conn`` is idle and in autocommit, or in a transaction, of which they are a part then. ``sent`` is called, once at
     most, when all has been sent and the server is at work. Raises the psycopg.Error of the first statement that fails:
     then nothing was written, unless it is an OperationalError, then that is unknown. A connection that is left in
-    mid-flush, by a cancelled task too, is closed, so the server takes back what it has not committed.
+    mid-pipeline, by a cancelled task too, is closed, so the server takes back what it has not committed.
     """
     sending = []
     for sql, values in batch:

@@ -12,7 +12,7 @@ OPTIONS: dict[str, Any] = {
     "autocommit": True,
     # Every statement text is constant, so each is worth preparing at its first use.
     "prepare_threshold": 0,
-    "connect_timeout": 5,  # seconds; whoever waits for a host that is gone has something better to do
+    "connect_timeout": 5,  # seconds; the server may be tried again; a host that is gone must not hold a caller longer
     "tcp_user_timeout": 10_000,  # milliseconds after which a peer that acknowledges nothing is gone
 }
 
@@ -23,7 +23,7 @@ async def connect(dsn: str, *, application_name: str = "skald") -> Connection:
 
 
 async def open_pool(dsn: str, *, size: int, timeout: float = 5.0) -> Pool:
-    """An open pool of autocommit connections; whoever notices that the server was restarted calls its ``check``.
+    """An open pool of autocommit connections; after a restart of the server, call its ``check``.
 
     ``timeout`` is in seconds: how long a request waits for a connection before it is answered 503.
     """

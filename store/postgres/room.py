@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from time import monotonic
 
-# What stays free: a segment of the WAL, the requests that are let in at the same moment, a checkpoint, the followers. On a
+# What stays free: a segment of the WAL, the requests that are admitted at the same time, a checkpoint, the followers. On a
 # small disk an eighth of it has to do.
 RESERVE = 128 * 1024 * 1024  # bytes
 RESERVED_PART = 8

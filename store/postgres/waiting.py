@@ -6,8 +6,8 @@ import asyncio
 class SocketWaiter:
     """A socket for which one task at a time waits.
 
-    It stays registered with the event loop when a wait is over, until something comes for which nobody waits: to register
-    it for each wait takes six system calls. So ``release`` it before somebody else registers or closes it, and before
+    It stays registered with the event loop when a wait is over, until something comes while no task waits: to register
+    it for each wait takes six system calls. So ``release`` it before other code registers or closes it, and before
     another wait for the rest of what has come in part: uvloop no longer watches a socket on which it has seen an error.
     """
 
@@ -19,7 +19,7 @@ class SocketWaiter:
     async def readable(self, seconds: float | None = None) -> bool:
         """Wait until there is something to read; False when there is nothing after ``seconds`` (None: however long).
 
-        It may be told early: there may be nothing to read yet.
+        It may return early: there may be nothing to read yet.
         """
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[bool] = loop.create_future()
@@ -29,7 +29,7 @@ class SocketWaiter:
             self._loop = loop
         if seconds is None:
             return await ready
-        timer = loop.call_later(seconds, _tell, ready, False)
+        timer = loop.call_later(seconds, _set_result, ready, False)
         try:
             return await ready
         finally:
@@ -40,8 +40,8 @@ class SocketWaiter:
         self.release()
         loop = asyncio.get_running_loop()
         ready = loop.create_future()
-        loop.add_reader(self._fd, _tell, ready, True)
-        loop.add_writer(self._fd, _tell, ready, True)
+        loop.add_reader(self._fd, _set_result, ready, True)
+        loop.add_writer(self._fd, _set_result, ready, True)
         try:
             await ready
         finally:
@@ -49,9 +49,9 @@ class SocketWaiter:
             loop.remove_writer(self._fd)
 
     def wake(self) -> None:
-        """Have the task that waits look for itself."""
+        """Wake the task that waits."""
         if self._ready is not None:
-            _tell(self._ready, True)
+            _set_result(self._ready, True)
 
     def release(self) -> None:
         if self._loop is not None and not self._loop.is_closed():
@@ -60,12 +60,12 @@ class SocketWaiter:
 
     def _come(self) -> None:
         if self._ready is None or self._ready.done():
-            # What nobody reads would be told over and over.
+            # Bytes that no task reads would wake the loop over and over.
             self.release()
         else:
             self._ready.set_result(True)
 
 
-def _tell(ready: "asyncio.Future[bool]", what: bool) -> None:
+def _set_result(ready: "asyncio.Future[bool]", what: bool) -> None:
     if not ready.done():
         ready.set_result(what)

@@ -19,7 +19,7 @@ from store.log.mapper import to_stored
 from store.log.statements import SetStatement, arrays
 from store.postgres.connection import Connection
 
-KEY_BYTES = 32  # 256 random bits: nobody guesses one, so a plain SHA-256 is enough to store
+KEY_BYTES = 32  # 256 random bits: none can be guessed, so a plain SHA-256 is enough to store
 PREFIX_LENGTH = 7  # 'sk_' and four characters, to tell keys apart; the rest stays unguessable
 MAX_BIGINT = 2**63 - 1
 MAX_EXPIRY = timedelta(days=36_500)  # a hundred years; beyond it, leave the expiry away
@@ -277,7 +277,7 @@ async def revoke_key(conn: Connection, key_id: UUID, *, actor_id: int | None = N
             actor_id=actor_id,
             writes={REVOKE_KEYS: [(key_id, 2)]},
         )
-        # Somebody else may have revoked it in between; that is what was wanted.
+        # Another call may have revoked it in between; the outcome is the same.
         with suppress(UniqueViolation):
             await append(conn, [commit])
         key = await _key(conn, key_id)

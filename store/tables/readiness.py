@@ -1,4 +1,4 @@
-"""What an operator asks the database: is the schema complete, how far behind is each follower, and does it go on."""
+"""Readiness: whether the schema is complete, how far behind each follower is, and whether it goes on."""
 
 from collections.abc import Sequence
 from pathlib import Path

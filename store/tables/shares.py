@@ -18,7 +18,7 @@ from store.log.statements import SetStatement, Writes, arrays
 from store.postgres.connection import Connection
 from store.tables.identity import digest_of, find_project
 
-TOKEN_BYTES = 32  # 256 random bits: nobody guesses one, so a plain SHA-256 is enough to store
+TOKEN_BYTES = 32  # 256 random bits: none can be guessed, so a plain SHA-256 is enough to store
 TOKEN_PREFIX = "sks_"  # noqa: S105
 # After a share has expired or was revoked it is listed for so long; repeats of the request that made it end long before.
 KEEP_DAYS = 30
@@ -154,7 +154,7 @@ async def revoke(conn: Connection, share_id: UUID) -> Share:
     """The share, revoked; revoking it again changes nothing. Raises NotFound for an unknown one."""
     share = await find(conn, share_id)
     if share.revoked_at is None:
-        # Somebody else may have revoked it in between; that is what was wanted.
+        # Another call may have revoked it in between; the outcome is the same.
         with suppress(UniqueViolation):
             await append(conn, [_commit(*revocation(share))])
         share = await find(conn, share_id)

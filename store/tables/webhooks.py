@@ -19,7 +19,7 @@ Status = Literal["pending", "delivered", "failed"]
 Cause = Literal["event", "redelivery", "replay"]
 
 CHANNEL = "skald_webhooks"  # its payload is the id of a webhook that has changed or has something to do
-SECRET_BYTES = 32  # Standard Webhooks asks for 24 to 64
+SECRET_BYTES = 32  # Standard Webhooks requires 24 to 64
 PREFIX = "whsec_"
 MAX_SECRETS = 4  # that sign at the same time
 KEEP_ANSWER = 1024  # bytes
@@ -204,7 +204,7 @@ SELECT * FROM (
 ) AS heads ORDER BY wait, position
 """
 
-# What was deleted or given to somebody else meanwhile is not written.
+# A delivery that was deleted or reassigned meanwhile is not written.
 RECORD = """
 UPDATE webhook_deliveries
 SET status = %s, attempts = attempts + 1, due_at = clock_timestamp() + make_interval(secs => %s::float8),
@@ -426,7 +426,7 @@ async def next_replay(conn: Connection, webhook_id: UUID) -> Replay | None:
 
 
 class Moved(Exception):
-    """The checkpoint is no longer where it was read: somebody else took these events in."""
+    """The checkpoint is no longer where it was read: another process took these events in."""
 
 
 async def take_in(

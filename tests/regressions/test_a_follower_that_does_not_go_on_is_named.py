@@ -24,8 +24,8 @@ from tests.support.following import following
 from tests.support.histories import created, published
 from tests.support.receiver import receiving
 from workers.cache import CacheFollower
+from workers.event_buffer import EventBuffer
 from workers.follower import Follower, is_outage
-from workers.news import EventBuffer
 from workers.streams import StreamsFollower
 
 __all__ = ["stage"]

@@ -32,7 +32,7 @@ def test_a_log_that_was_never_heard_of_makes_nothing_fresh(uptime: float) -> Non
     marks = StreamPositions()
     assert not marks.healthy
     assert not marks.is_fresh(1, 10)
-    marks.heard()
+    marks.confirm()
     assert marks.is_fresh(1, 10)
     marks.lost()
     assert not marks.healthy

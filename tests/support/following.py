@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from workers.event_buffer import EventBuffer
 from workers.follower import Leader
-from workers.news import EventBuffer
 from workers.task import Task
 
 

@@ -24,8 +24,8 @@ from tests.support import invariants
 from tests.support.following import following
 from tests.support.histories import History
 from tests.support.servers import ROOT
+from workers.event_buffer import EventBuffer
 from workers.main import run as run_worker
-from workers.news import EventBuffer
 from workers.projections import ProjectionFollower
 
 

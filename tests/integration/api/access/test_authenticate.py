@@ -34,7 +34,7 @@ async def pool(postgres_url: str) -> AsyncIterator[Pool]:
 @pytest.fixture
 def marks() -> StreamPositions:
     table = StreamPositions()
-    table.heard()
+    table.confirm()
     return table
 
 
@@ -81,7 +81,7 @@ async def test_a_known_key_costs_no_query_and_a_revoked_one_is_refused_at_once(
     # Without word from the log the cache is not believed.
     marks.lost()
     assert gatekeeper.known(header) is None
-    marks.heard()
+    marks.confirm()
     await identity.revoke_key(conn, key.id)
     marks.advance_all([marks.slot(key.id)], await head(conn))
     assert gatekeeper.known(header) is None

@@ -154,7 +154,7 @@ async def client(
 ) -> AsyncIterator[httpx.AsyncClient]:
     pool = await open_pool(postgres_url, size=2)
     marks = StreamPositions()
-    marks.heard()
+    marks.confirm()
     metrics = open_metrics(tmp_path_factory.mktemp("run") / "metrics")
     app = Litestar(
         [IdentityController, HealthController], exception_handlers=EXCEPTION_HANDLERS, openapi_config=None

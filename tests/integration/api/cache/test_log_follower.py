@@ -75,14 +75,14 @@ async def test_writes_that_follow_each_other_are_heard_together(
     monkeypatch.setattr(tailing, "DEBOUNCE", 0.3)
     monkeypatch.setattr("store.log.appender.MIN_NOTIFY_INTERVAL", 0.0)
     heard: list[int] = []
-    hear = Listener.hear
+    receive = Listener.receive
 
     async def counted(self: Listener, seconds: float) -> list[tuple[str, str]]:
-        notices = await hear(self, seconds)
+        notices = await receive(self, seconds)
         heard.append(len(notices))
         return notices
 
-    monkeypatch.setattr(Listener, "hear", counted)
+    monkeypatch.setattr(Listener, "receive", counted)
     async with following(fresh_database_url) as (marks, tail):
         appender = Appender(fresh_database_url)
         await appender.start()
@@ -212,7 +212,7 @@ async def test_far_behind_it_marks_everything_at_once(
     async with await connect(fresh_database_url) as conn:
         tail._take(*await tail._looked_up(conn))
     assert tail.seen == 4
-    marks.heard()
+    marks.confirm()
     assert not marks.is_fresh(StreamPositions.slot(uuid4()), 3)
 
 

@@ -12,7 +12,7 @@ from api.cache.positions import ALL_STREAMS, SLOTS, StreamPositions
 @pytest.fixture
 def marks() -> StreamPositions:
     marks = StreamPositions()
-    marks.heard()
+    marks.confirm()
     return marks
 
 
@@ -64,7 +64,7 @@ def test_nothing_counts_without_word_from_the_log(
     assert not StreamPositions().is_fresh(1, 100)
     marks.lost()
     assert not marks.is_fresh(1, 100)
-    marks.heard()
+    marks.confirm()
     assert marks.is_fresh(1, 100)
     monkeypatch.setattr(marking, "LOG_TIMEOUT", 0.0)
     assert not marks.healthy
@@ -73,15 +73,15 @@ def test_nothing_counts_without_word_from_the_log(
 
 def test_the_processes_of_a_host_share_the_table(tmp_path: Path) -> None:
     one, two = StreamPositions(tmp_path / "marks"), StreamPositions(tmp_path / "marks")
-    two.heard()
+    two.confirm()
     one.advance_all([5], 3)
     assert not two.is_fresh(5, 2)
     two.advance_all([5], 2)
-    one.heard()
+    one.confirm()
     assert not one.is_fresh(5, 2)
     one.close()
     late = StreamPositions(tmp_path / "marks")
-    late.heard()
+    late.confirm()
     assert not late.is_fresh(5, 2)
     two.close()
     late.close()

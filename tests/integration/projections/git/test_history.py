@@ -175,7 +175,7 @@ async def test_equal_logs_have_equal_commits(
     await write(fresh_database_url, 34, 120)
     archive.export(fresh_database_url, tmp_path / "log.tar.gz")
     archive.load(migrated_copy, tmp_path / "log.tar.gz")
-    await replay(migrated_copy, announce=False)
+    await replay(migrated_copy, notify=False)
     assert await heads(migrated_copy) == await heads(fresh_database_url)
     assert rows(migrated_copy, COMMITS) == rows(fresh_database_url, COMMITS)
 

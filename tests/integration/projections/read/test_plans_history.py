@@ -53,7 +53,7 @@ AUDIT: dict[str, Any] = {
     "actor": None, "key": None, "kind": None, "name": None,
 }  # fmt: skip
 READS: dict[str, tuple[str, Any]] = {
-    "lives of a name": (history.LIVES, {"project": 1, "kind": "skill", "name": "name-0", "all": True}),
+    "streams of a name": (history.STREAMS, {"project": 1, "kind": "skill", "name": "name-0", "all": True}),
     "count of a history": (history.COUNT, ([STREAM],)),
     "page of a history": (
         history.EVENTS,

@@ -48,7 +48,7 @@ async def test_there_and_back(
     assert seen == [40, 80, 120, 150]
 
     archive.load(migrated_copy, file)
-    await replay(migrated_copy, announce=False)
+    await replay(migrated_copy, notify=False)
 
     for query in (LOG, CONTENTS, PEOPLE, PROJECTS):
         assert rows(migrated_copy, query) == rows(source, query)

@@ -137,9 +137,9 @@ def test_who_listens_hears_again_and_again(postgres_url: str, run: Runner) -> No
             listener = Listener(conn)
             await conn.execute("LISTEN here")
             for value in range(5):
-                assert await listener.hear(0.01) == []
+                assert await listener.receive(0.01) == []
                 await other.execute(f"NOTIFY here, '{value}'".encode())
-                assert await listener.hear(5) == [("here", str(value))]
+                assert await listener.receive(5) == [("here", str(value))]
                 if value % 2:
                     await conn.execute("SELECT 1")
 
@@ -153,13 +153,13 @@ def test_what_comes_during_a_pause_wakes_nobody_and_is_heard_together(postgres_u
             await conn.execute("LISTEN here")
             told: list[bool] = []
             conn.socket._come = lambda: told.append(True)  # type: ignore[method-assign]
-            assert await listener.hear(0.01) == []
+            assert await listener.receive(0.01) == []
             pausing = asyncio.create_task(listener.pause(0.2))
             await asyncio.sleep(0)
             await other.execute("NOTIFY here, '1'")
             await other.execute("NOTIFY here, '2'")
             await pausing
-            assert await listener.hear(5) == [("here", "1"), ("here", "2")]
+            assert await listener.receive(5) == [("here", "1"), ("here", "2")]
             assert told == []
 
     run(test())

@@ -18,7 +18,7 @@ from store.postgres.connection import Connection
 from store.postgres.pool import connect
 from tests.support.following import following
 from tests.support.histories import created, published
-from workers import follower, news
+from workers import event_buffer, follower
 from workers.cache import CacheFollower
 from workers.follower import RECORD, Follower
 from workers.streams import StreamsFollower
@@ -31,7 +31,7 @@ class Ledger(Follower):
 
     name = "ledger"
 
-    def __init__(self, source: news.EventBuffer) -> None:
+    def __init__(self, source: event_buffer.EventBuffer) -> None:
         super().__init__(source)
         self.seen: list[int] = []
         self.skipped: list[int] = []
@@ -95,9 +95,9 @@ async def test_a_commit_is_read_once_for_all_and_the_followers_commit_nothing_fo
 async def test_whoever_is_far_behind_reads_the_log_itself(
     fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(news, "BATCH", 3)
+    monkeypatch.setattr(event_buffer, "BATCH", 3)
     monkeypatch.setattr(follower, "BATCH", 3)
-    source = news.EventBuffer()
+    source = event_buffer.EventBuffer()
     source._events = type(source._events)(maxlen=5)
     ledger = Ledger(source)
     appender = Appender(fresh_database_url)
@@ -129,7 +129,7 @@ async def test_whoever_is_far_behind_reads_the_log_itself(
 async def test_what_nobody_told_is_found(fresh_database_url: str) -> None:
     made: list[Ledger] = []
 
-    def make(source: news.EventBuffer) -> Ledger:
+    def make(source: event_buffer.EventBuffer) -> Ledger:
         made.append(Ledger(source))
         return made[0]
 
@@ -150,7 +150,7 @@ async def test_what_nobody_told_is_found(fresh_database_url: str) -> None:
 async def test_a_poison_event_is_parked_and_the_rest_goes_on(fresh_database_url: str) -> None:
     made: list[Ledger] = []
 
-    def make(source: news.EventBuffer) -> Ledger:
+    def make(source: event_buffer.EventBuffer) -> Ledger:
         made.append(Ledger(source))
         return made[0]
 

@@ -1,7 +1,7 @@
 """The end of the log, read once for all followers of a worker process.
 
-A commit wakes one connection, not one a follower, and what it brought is read once. That is for whoever is at the end: a
-follower that is further behind, or has heard nothing for a while, reads the log by itself.
+A commit wakes one connection, not one a follower, and its events are read once. That serves followers at the end: a
+follower that is further behind, or that had no notification for a while, reads the log by itself.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from store.tables import webhooks
 from workers.task import POLL, Task
 
 BATCH = 500
-KEPT = 1000  # events; whoever is further behind than that is not waiting for news
+KEPT = 1000  # events; a follower that is further behind than that reads the log
 
 
 class EventBuffer(Task):
@@ -35,7 +35,7 @@ class EventBuffer(Task):
 
     @contextmanager
     def needed(self) -> Iterator[None]:
-        """While nobody is in here, events are not read: only their end is noted."""
+        """While no follower is inside, events are not read: only their end is noted."""
         self._readers += 1
         try:
             yield
@@ -48,7 +48,7 @@ class EventBuffer(Task):
             return True
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[bool] = loop.create_future()
-        timer = loop.call_later(seconds, _tell, ready, False)
+        timer = loop.call_later(seconds, _set_result, ready, False)
         self._waiting.add(ready)
         try:
             return await ready
@@ -65,7 +65,7 @@ class EventBuffer(Task):
         return list(islice(self._events, first, first + BATCH))
 
     def drain_webhook_changes(self) -> set[str] | None:
-        """The webhooks that have changed since the last call; None when some may have changed unheard."""
+        """The webhooks that have changed since the last call; None when notifications may have been missed."""
         changes, self.changes = self.changes, set()
         return changes
 
@@ -76,17 +76,17 @@ class EventBuffer(Task):
         self._miss()
         self._begin(await head(conn))
         while not stop.is_set():
-            told, changed = self.end, False
-            for channel, payload in await listener.hear(POLL):
+            newest, changed = self.end, False
+            for channel, payload in await listener.receive(POLL):
                 if channel == CHANNEL:
-                    told = max(told, int(payload.partition(" ")[0]))
+                    newest = max(newest, int(payload.partition(" ")[0]))
                 else:
                     changed = True
                     if self.changes is not None:
                         self.changes.add(payload)
             if not self._readers:
-                self._begin(told)
-            while self.end < told:
+                self._begin(newest)
+            while self.end < newest:
                 events = await read_named(conn, self.end, limit=BATCH)
                 check_gapless(events, self.end)
                 self._events += events
@@ -105,9 +105,9 @@ class EventBuffer(Task):
 
     def _wake(self) -> None:
         for ready in self._waiting:
-            _tell(ready, True)
+            _set_result(ready, True)
 
 
-def _tell(ready: "asyncio.Future[bool]", what: bool) -> None:
+def _set_result(ready: "asyncio.Future[bool]", what: bool) -> None:
     if not ready.done():
         ready.set_result(what)
