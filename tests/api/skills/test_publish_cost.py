@@ -37,7 +37,7 @@ async def test_a_publish_is_three_statements(space: Space, monkeypatch: pytest.M
 
     # Contents and the lock; the event; the version, as one and as the latest. Appends that follow each other within
     # MIN_NOTIFY_INTERVAL share a notification, which then goes out by itself.
-    [append] = [batch for batch in flushed if batch != [log.ANNOUNCE]]
+    [append] = [batch for batch in flushed if batch != [log.NOTIFY_HEAD]]
     assert len(append) == 3
 
 
