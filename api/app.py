@@ -50,11 +50,10 @@ from api.sharing.well_known import Discovery
 from api.webhooks.controller import WebhooksController
 from domain.formats.archives import Limits
 from projections.git.history import Histories
-from projections.read import kinds, versions
+from projections.read import kinds
 from projections.redis.views import RedisViews
 from store.log.appender import Appender
 from store.postgres.pool import open_pool
-from store.postgres.quick import QuickConnection
 from store.postgres.room import Room
 from store.tables.sealing import sealer_of
 
@@ -215,8 +214,6 @@ async def wire(
         switched_off=switched_off,
         appender=appender,
     )
-    quick = QuickConnection(config.database_url, versions.ALONE)
-    stack.push_async_callback(quick.close)
     state.reader = RepresentationCache(
         pool,
         marks,
@@ -225,7 +222,6 @@ async def wire(
         capacity=config.cache_bytes,
         count=metrics.observe_cache,
         board=board,
-        quick=quick,
     )
     state.discovery = Discovery(
         pool,

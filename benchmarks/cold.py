@@ -30,12 +30,10 @@ from benchmarks.figures import Load, Summary, ratios, show_ratio
 from benchmarks.plan import Plan
 from benchmarks.report import Table
 from benchmarks.stage import Stage, client, cpu_seconds, followers, measured, service
-from projections.read import versions
 from projections.read.kinds import KINDS
 from projections.redis.views import RedisViews, key_of
 from store.log.log import head
 from store.postgres.pool import connect, open_pool
-from store.postgres.quick import QuickConnection
 
 CONCURRENT = (1, 8, 32)
 NAMES = 400
@@ -171,16 +169,12 @@ async def reader_of(
     tail = LogFollower(config.database_url, marks)
     await tail.start()
     views = RedisViews(redis) if redis is not None else None
-    quick = QuickConnection(config.database_url, versions.ALONE)
     try:
         yield (
-            RepresentationCache(
-                pool, marks, views, KINDS, capacity=config.cache_bytes, count=count, quick=quick
-            ),
+            RepresentationCache(pool, marks, views, KINDS, capacity=config.cache_bytes, count=count),
             counted,
         )
     finally:
-        await quick.close()
         await tail.close()
         await pool.close()
         marks.close()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from api.cache.coalescer import Lookups
+from api.cache.lookups import Lookups
 from api.cache.lru import LRU
 from api.cache.positions import StreamPositions
 from api.cache.shared_memory import Encoded, SharedMemoryCache
@@ -16,7 +16,6 @@ from projections.read.versions import Found, Lookup, Pick, Version
 from projections.redis.views import RedisViews
 from store.postgres.connection import Connection
 from store.postgres.pool import Pool
-from store.postgres.quick import QuickConnection
 
 ENTRY_OVERHEAD = 600  # bytes of Python objects around an entry
 
@@ -39,10 +38,9 @@ class RepresentationCache:
         capacity: int,
         count: Count,
         board: SharedMemoryCache | None = None,
-        quick: QuickConnection | None = None,
     ) -> None:
         self._pool = pool
-        self._lookups = Lookups(pool, quick)
+        self._lookups = Lookups(pool)
         self._marks = marks
         self._views = views
         self._kinds = kinds

@@ -16,7 +16,6 @@ from projections.read import search
 from projections.sizes import fitting, size_of
 from store.postgres.connection import Connection
 from store.postgres.pipeline import select
-from store.postgres.quick import QuickConnection
 
 encode = msgspec.json.encode
 
@@ -172,7 +171,6 @@ ASKED = ("%s::bigint", "%s::text", "%s::text")
 FIND_LATEST = _held(LATEST, *ASKED)
 FIND_NUMBERED = _held(NUMBERED.format(number="%s::int"), *ASKED)
 FIND_LABELED = _held(NUMBERED.format(number=LABELED.format(label="%s::text")), *ASKED)
-ALONE = (FIND_LATEST, FIND_NUMBERED, FIND_LABELED)
 
 # Any number of names. The limits are true, too, and keep the planner from something: the outer one lets it expect one name, so
 # that the plan for any number of names costs no more than one for these, and is kept; the next keeps it to a walk by keys.
@@ -373,14 +371,6 @@ async def find(conn: Connection, asked: Lookup) -> Found:
         return None
     row = await (await conn.execute(*_alone(asked), binary=True)).fetchone()
     return _found(row) if row else None
-
-
-async def find_alone(quick: QuickConnection, asked: Lookup) -> Found:
-    """The same over one that is ready and has the statements ``ALONE``."""
-    if not _may_exist(asked):
-        return None
-    rows = await quick.select(*_alone(asked))
-    return _found(rows[0]) if rows else None
 
 
 async def find_all(conn: Connection, asked: Sequence[Lookup]) -> list[Found]:

@@ -7,8 +7,7 @@ an older value never replaces a newer one, and an emptied Redis, which has lost 
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from time import monotonic
 from typing import Any, NamedTuple
@@ -16,6 +15,8 @@ from uuid import UUID
 
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError, RedisError
+
+from projections.coalescer import Coalescer
 
 logger = logging.getLogger(__name__)
 
@@ -82,10 +83,7 @@ def _view(value: bytes | None, checkpoint: bytes | None) -> CachedRepresentation
 
 
 class RedisViews:
-    """Reads never wait for a Redis that is away: after a failure it is left alone for a second.
-
-    What is asked for while other values are on their way is fetched together, by one command.
-    """
+    """Reads never wait for a Redis that is away: after a failure it is left alone for a second."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -93,8 +91,9 @@ class RedisViews:
         self._apply = redis.register_script(APPLY)
         self._away_until = -inf
         self._offers: set[asyncio.Task[None]] = set()
-        self._waiting: dict[str, list[asyncio.Future[CachedRepresentation | None]]] = {}
-        self._fetches: set[asyncio.Task[None]] = set()
+        self._coalescer = Coalescer[str, CachedRepresentation | None](
+            self._fetch, concurrent=MAX_CONCURRENT, at_once=AT_ONCE, at_least=AT_ONCE
+        )
 
     @property
     def available(self) -> bool:
@@ -104,38 +103,18 @@ class RedisViews:
         """The value of a name; None when there is none, or no Redis."""
         if not self.available:
             return None
-        waiter: asyncio.Future[CachedRepresentation | None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(key_of(project_id, kind, name), []).append(waiter)
-        self._start()
-        return await waiter
+        return await self._coalescer.ask(key_of(project_id, kind, name))
 
-    def _start(self) -> None:
-        if self._waiting and len(self._fetches) < MAX_CONCURRENT:
-            # A task of its own: a client that goes away cancels its own wait only.
-            task = asyncio.create_task(self._fetch(), name="redis-fetch")
-            self._fetches.add(task)
-            task.add_done_callback(self._ended)
-
-    def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._fetches.discard(task)
-        self._start()
-
-    async def _fetch(self) -> None:
-        while self._waiting:
-            keys = list(islice(self._waiting, AT_ONCE))
-            waiters = [self._waiting.pop(key) for key in keys]
-            views: list[CachedRepresentation | None] = [None] * len(keys)
+    async def _fetch(self, take: Callable[[], list[str]]) -> Sequence[CachedRepresentation | None]:
+        keys = take()
+        if keys and self.available:
             try:
-                if self.available:
-                    found: list[Any] = await self._redis.mget(*keys, CHECKPOINT)
-                    views = [_view(value, found[-1]) for value in found[:-1]]
+                found: list[Any] = await self._redis.mget(*keys, CHECKPOINT)
             except (RedisError, OSError, TimeoutError) as error:
                 self._failed(error)
-            finally:
-                for view, waiting in zip(views, waiters, strict=True):
-                    for waiter in waiting:
-                        if not waiter.done():
-                            waiter.set_result(view)
+            else:
+                return [_view(value, found[-1]) for value in found[:-1]]
+        return [None] * len(keys)
 
     def offer(
         self, project_id: int, kind: str, name: str, stream_id: UUID, as_of: int, etag: bytes, body: bytes

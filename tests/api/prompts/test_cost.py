@@ -10,8 +10,8 @@ import pytest
 from api.config import ApiConfig
 from api.fast import hot
 from api.http.responses import Answer
-from store.postgres import pipeline as flush
-from store.postgres.quick import QuickConnection
+from projections.read import versions
+from store.postgres import pipeline
 from tests.support.prompt_space import PromptSpace
 from tests.support.space import Asgi, Space, running
 
@@ -21,7 +21,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every statement that this process executes from here on, but for what begins or ends a transaction or prepares."""
     seen: list[str] = []
     execute = psycopg.AsyncConnection.execute
-    select = QuickConnection.select
+    select = pipeline.select
 
     async def counted(self: Any, query: Any, *args: Any, **options: Any) -> Any:
         sql = query.decode() if isinstance(query, bytes) else str(query)
@@ -29,18 +29,12 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             seen.append(sql)
         return await execute(self, query, *args, **options)
 
-    async def counted_select(self: QuickConnection, sql: str, values: Any) -> Any:
+    async def counted_select(conn: Any, sql: str, values: Any) -> Any:
         seen.append(sql)
-        return await select(self, sql, values)
+        return await select(conn, sql, values)
 
-    async def counted_flush(conn: Any, batch: Any) -> Any:
-        seen.extend(sql for sql, _ in batch)
-        return await flushed(conn, batch)
-
-    flushed = flush.execute_pipeline
     monkeypatch.setattr(psycopg.AsyncConnection, "execute", counted)
-    monkeypatch.setattr(flush, "execute_pipeline", counted_flush)
-    monkeypatch.setattr(QuickConnection, "select", counted_select)
+    monkeypatch.setattr(versions, "select", counted_select)
     return seen
 
 

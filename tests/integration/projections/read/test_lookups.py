@@ -8,15 +8,13 @@ import psycopg
 import pytest
 from psycopg_pool import PoolTimeout
 
-from api.cache import coalescer as lookups
-from api.cache.coalescer import AT_LEAST, AT_ONCE, MAX_CONCURRENT, Lookups
+from api.cache.lookups import AT_LEAST, AT_ONCE, MAX_CONCURRENT, Lookups
 from domain.prompts import Prompt
 from projections.read import versions
 from projections.read.versions import Found, Lookup
 from store.log.log import append
 from store.postgres.connection import Connection
 from store.postgres.pool import Pool, connect, open_pool
-from store.postgres.quick import QuickConnection
 from tests.support.histories import commit_of, created, published
 
 
@@ -64,16 +62,6 @@ async def pool(fresh_database_url: str, writer: Connection) -> AsyncIterator[Poo
     pool = await open_pool(fresh_database_url, size=MAX_CONCURRENT + 1, timeout=1.0)
     yield pool
     await pool.close()
-
-
-@pytest.fixture
-async def quick(fresh_database_url: str) -> AsyncIterator[QuickConnection]:
-    quick = QuickConnection(fresh_database_url, versions.ALONE)
-    async with asyncio.timeout(5):
-        while not quick.ready():
-            await asyncio.sleep(0.005)
-    yield quick
-    await quick.close()
 
 
 @pytest.fixture
@@ -238,7 +226,7 @@ async def test_a_name_that_cannot_be_sent_fails_for_itself(reads: Lookups) -> No
 async def test_every_way_to_pick_a_version_has_its_answer_in_one_statement(
     reads: Lookups, statements: Statements, writer: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookups, "AT_LEAST", AT_ONCE)
+    monkeypatch.setattr(reads._coalescer, "_at_least", AT_ONCE)
     one, first = created("long")
     await append(writer, [first])
     for number in range(2, 4):
@@ -295,7 +283,7 @@ async def test_without_a_free_connection_all_hear_of_it_in_time(reads: Lookups, 
 async def test_reads_in_any_order_and_number_are_all_answered(
     reads: Lookups, statements: Statements, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookups, "AT_ONCE", 3)
+    monkeypatch.setattr(reads._coalescer, "_at_once", 3)
 
     async def one_after_the_other(first: int) -> list[int | None]:
         numbers = [(first * 7 + step * 5) % (2 * AT_ONCE + 3) for step in range(40)]
@@ -309,7 +297,7 @@ async def test_reads_in_any_order_and_number_are_all_answered(
 
 
 async def test_every_way_to_pick_a_version_has_the_same_answer_alone(
-    pool: Pool, quick: QuickConnection, statements: Statements, writer: Connection
+    reads: Lookups, statements: Statements, writer: Connection
 ) -> None:
     one, first = created("long")
     await append(writer, [first])
@@ -326,68 +314,13 @@ async def test_every_way_to_pick_a_version_has_the_same_answer_alone(
     asked = [skill("long", pick) for pick in (None, 1, 3, 4, 0, -1, 2**70, "no label")]
     asked += [Lookup(1, "prompt", "labeled", pick) for pick in (None, 1, "first", "second", "a\0b")]
     asked += [skill("gone"), skill("gone", 1), skill("unknown"), skill("a\0b"), Lookup(2, "skill", "long")]
-    alone = Lookups(pool, quick)
 
-    found = [await alone.find(one) for one in asked]
+    found = [await reads.find(one) for one in asked]
 
-    assert statements.asked == []
+    assert [len(names) for names in statements.asked] == [1] * len(asked)
     assert found == await versions.find_all(writer, asked)
     assert found == [await versions.find(writer, one) for one in asked]
     assert [number_in(one) for one in found] == [3, 1, 3, *[None] * 5, 1, 1, 1, *[None] * 7]
-
-
-async def test_who_asks_while_one_is_read_alone_does_not_wait_for_it(
-    pool: Pool, quick: QuickConnection, statements: Statements, writer: Connection
-) -> None:
-    reads = Lookups(pool, quick)
-    one, first = created("written")
-    await append(writer, [first])
-    # The first statement waits for the lock; the other begins when it is held no longer, but is not behind the first.
-    async with writer.transaction():
-        await writer.execute("LOCK TABLE active_names IN ACCESS EXCLUSIVE MODE")
-        alone = asyncio.create_task(reads.find(skill("written")))
-        await asyncio.sleep(0.05)
-        gone = asyncio.create_task(reads.find(skill("written")))
-        others = [asyncio.create_task(reads.find(skill("written"))) for _ in range(3)]
-        await asyncio.sleep(0.05)
-        assert statements.asked == [["written"]]
-        alone.cancel()
-        gone.cancel()
-
-    assert [number_in(await other) for other in others] == [1] * 3
-    _, second = published(one)
-    await append(writer, [second])
-    assert number_in(await reads.find(skill("written"))) == 2
-
-
-async def test_the_position_of_one_read_alone_is_that_of_its_snapshot(
-    pool: Pool, quick: QuickConnection, writer: Connection
-) -> None:
-    reads = Lookups(pool, quick)
-    one, first = created("written")
-    [before] = await append(writer, [first])
-    found = await reads.find(skill("written"))
-    [after] = await append(writer, [published(one)[1]])
-    later = await reads.find(skill("written"))
-
-    assert found is not None
-    assert later is not None
-    assert found[1] is not None
-    assert later[1] is not None
-    assert (found[1].as_of, later[1].as_of) == (before.last, after.last)
-
-
-async def test_the_pool_answers_while_there_is_no_quick_connection(
-    pool: Pool, fresh_database_url: str, statements: Statements
-) -> None:
-    quick = QuickConnection(fresh_database_url, versions.ALONE)
-    reads = Lookups(pool, quick)
-
-    assert number_in(await reads.find(skill(name_of(1)))) == 1
-    assert statements.asked == [[name_of(1)]]
-    await quick.close()
-    assert number_in(await reads.find(skill(name_of(2)))) == 1
-    assert statements.asked == [[name_of(1)], [name_of(2)]]
 
 
 @pytest.mark.parametrize(

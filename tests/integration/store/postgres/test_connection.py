@@ -10,9 +10,8 @@ import uvloop
 
 from store.postgres.connection import Connection
 from store.postgres.listening import Listener
-from store.postgres.pipeline import execute_pipeline, read_bigint
+from store.postgres.pipeline import execute_pipeline, read_bigint, select
 from store.postgres.pool import connect, open_pool
-from store.postgres.quick import QuickConnection
 from tests.support.proxy import half_answered
 
 SELECT = "SELECT %s::bigint"
@@ -179,15 +178,15 @@ def test_an_error_behind_a_part_of_an_answer_is_heard(postgres_url: str, run: Ru
         run(test())
 
 
-def test_a_quick_connection_hears_an_error_behind_a_part_of_an_answer(postgres_url: str, run: Runner) -> None:
+def test_a_single_query_hears_an_error_behind_a_part_of_an_answer(postgres_url: str, run: Runner) -> None:
     with half_answered(postgres_url, MARK) as url:
 
         async def test() -> None:
-            quickly = QuickConnection(url, [SLOW])
-            while not quickly.ready():
-                await asyncio.sleep(0.005)
+            conn = await connect(url)
+            for value in range(3):  # prepared by the first, known to the others
+                assert (await select(conn, SLOW, [value]))[0][1] == value
             with pytest.raises(psycopg.OperationalError):
-                await asyncio.wait_for(quickly.select(SLOW, [int.from_bytes(MARK, "big")]), 5)
-            await quickly.close()
+                await asyncio.wait_for(select(conn, SLOW, [int.from_bytes(MARK, "big")]), 5)
+            assert conn.closed
 
         run(test())

@@ -1,4 +1,4 @@
-"""Statements in one flush: values arrive as they were sent, and all of it holds or nothing does."""
+"""Statements in one flush, and queries alone: values arrive as they were sent, and all of it holds or nothing does."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from store.postgres.connection import Connection
-from store.postgres.pipeline import Statement, execute_pipeline, read_bigint, read_timestamptz
+from store.postgres.pipeline import Statement, execute_pipeline, read_bigint, read_timestamptz, select
 from store.postgres.pool import connect
 
 NUMBER = "SELECT %s::bigint"
@@ -127,6 +127,93 @@ async def test_much_more_than_a_socket_holds_goes_through(postgres_url: str) -> 
         results = await execute_pipeline(conn, [("SELECT unnest(%s::bytea[])", [[data, data]])] * 2)
 
         assert [result.get_value(1, 0) for result in results] == [data, data]
+
+
+# What ``select`` sends: by the pipeline at first, for itself when the server knows the statement.
+ECHO = "SELECT %s::bigint, %s::text, %s::uuid, timestamptz '2024-02-29 12:30:15.123456Z', NULL::bytea"
+SERIES = "SELECT * FROM generate_series(1, %s::int) AS number"
+INVERSE = "SELECT 12 / %s::int"
+HELD = "SELECT pg_advisory_xact_lock(%s::bigint)"
+
+
+async def test_the_rows_of_a_query_are_python_values(postgres_url: str) -> None:
+    async with await connect(postgres_url) as conn:
+        for text in ("", "a'b\"{},\\ ü 😀\n", None):
+            assert await select(conn, ECHO, (-(2**63), text, UUID(int=5))) == [
+                (-(2**63), text, UUID(int=5), AT, None)
+            ]
+        for count in (3, 1000, 0):
+            rows = await select(conn, SERIES, (count,))
+            assert rows == [(number,) for number in range(1, count + 1)]
+        # Between others, and in a transaction of theirs.
+        await execute_pipeline(conn, [(NUMBER, [1])])
+        async with conn.transaction():
+            assert await select(conn, NUMBER, [2]) == [(2,)]
+
+
+async def test_a_query_that_the_server_refuses_leaves_the_connection_usable(postgres_url: str) -> None:
+    async with await connect(postgres_url) as conn:
+        for _ in range(2):
+            assert await select(conn, INVERSE, (4,)) == [(3,)]
+            with pytest.raises(psycopg.errors.DivisionByZero):
+                await select(conn, INVERSE, (0,))
+            with pytest.raises(UnicodeEncodeError):
+                await select(conn, ECHO, (1, "\ud800", None))
+        assert not conn.closed
+
+
+async def test_a_query_that_the_connection_has_dropped_is_prepared_again(postgres_url: str) -> None:
+    async with await connect(postgres_url) as conn:
+        for value in range(3):
+            assert await select(conn, NUMBER, [value]) == [(value,)]
+            await conn.execute("DEALLOCATE ALL", prepare=False)
+
+
+async def test_a_query_of_more_than_a_socket_holds_goes_through(postgres_url: str) -> None:
+    async with await connect(postgres_url) as conn:
+        data = bytes(20_000_000)
+        for _ in range(2):
+            assert await select(conn, "SELECT %s::bytea", [data]) == [(data,)]
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_cancelled_query_ends_and_the_connection_with_it(
+    fresh_database_url: str, known: bool
+) -> None:
+    async with await connect(fresh_database_url) as conn, await connect(fresh_database_url) as other:
+        if known:
+            await select(conn, HELD, [1])
+        await other.execute("SELECT pg_advisory_lock(1)")
+        waiting = asyncio.create_task(select(conn, HELD, [1]))
+        while not await lock_is_awaited(other):
+            await asyncio.sleep(0.01)
+
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+        assert conn.closed
+        async with asyncio.timeout(5):
+            while await lock_is_awaited(other):
+                await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_query_whose_backend_ends_is_an_operational_error(
+    fresh_database_url: str, known: bool
+) -> None:
+    async with await connect(fresh_database_url) as conn, await connect(fresh_database_url) as other:
+        if known:
+            await select(conn, HELD, [1])
+        await other.execute("SELECT pg_advisory_lock(1)")
+        waiting = asyncio.create_task(select(conn, HELD, [1]))
+        while not await lock_is_awaited(other):
+            await asyncio.sleep(0.01)
+
+        await other.execute("SELECT pg_terminate_backend(%s)", [conn.pgconn.backend_pid])
+        with pytest.raises(psycopg.OperationalError):
+            await waiting
+        assert conn.closed
 
 
 def test_a_placeholder_names_its_type() -> None:

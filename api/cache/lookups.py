@@ -1,0 +1,56 @@
+"""Reads by name that PostgreSQL has to answer, those that wait at the same time in one statement."""
+
+from collections.abc import Callable, Sequence
+
+from psycopg import OperationalError
+
+from projections.coalescer import Coalescer
+from projections.read import versions
+from projections.read.versions import Found, Lookup
+from store.postgres.connection import Connection
+from store.postgres.pool import Pool
+
+# Names in one statement.
+AT_LEAST = 4
+AT_ONCE = 16
+# Statements under way, so that one that takes long does not hold up all. The other connections are for other reads.
+MAX_CONCURRENT = 3
+
+
+class Lookups:
+    """Finds versions by name over the connections of ``pool``."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._coalescer = Coalescer[Lookup, Found](
+            self._fetch, concurrent=MAX_CONCURRENT, at_once=AT_ONCE, at_least=AT_LEAST
+        )
+
+    async def find(self, asked: Lookup) -> Found:
+        """What a name holds now. Raises psycopg.Error; psycopg_pool.PoolTimeout when no connection became free in time."""
+        return await self._coalescer.ask(asked)
+
+    async def _fetch(self, take: Callable[[], list[Lookup]]) -> Sequence[Found | Exception]:
+        conn = await self._pool.getconn()
+        try:
+            return await _find_each(conn, take())
+        finally:
+            await self._pool.putconn(conn)
+
+
+async def _find_each(conn: Connection, asked: list[Lookup]) -> Sequence[Found | Exception]:
+    try:
+        return await versions.find_all(conn, asked)
+    except Exception as error:
+        if len(asked) <= 1 or isinstance(error, OperationalError):
+            raise
+    # One of them is to blame: each for itself now.
+    return [await _find_one(conn, one) for one in asked]
+
+
+async def _find_one(conn: Connection, asked: Lookup) -> Found | Exception:
+    try:
+        [found] = await versions.find_all(conn, [asked])
+    except Exception as error:
+        return error
+    return found
