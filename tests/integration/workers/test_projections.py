@@ -122,10 +122,10 @@ async def test_a_former_leader_writes_nothing(fresh_database_url: str) -> None:
 
 WORKER = """
 import asyncio, sys
-from workers import follower, news
+from workers import event_buffer, follower
 from workers.main import run
 
-follower.BATCH = news.BATCH = 7
+follower.BATCH = event_buffer.BATCH = 7
 asyncio.run(run(database_url=sys.argv[1], redis_url=None, stop=asyncio.Event(), ready=lambda: None))
 """
 
