@@ -19,7 +19,7 @@ CREATE INDEX shares_of_project ON shares (project_id, created_at, id);
 CREATE TABLE archive_digests (
     -- The digest of a skill: that of its SKILL.md and all files.
     tree   bytea    NOT NULL CHECK (octet_length(tree) = 32),
-    -- How archives are written (projections.read.discovery).
+    -- How archives are written (projections.discovery).
     format smallint NOT NULL,
     digest bytea    NOT NULL CHECK (octet_length(digest) = 32),
     PRIMARY KEY (tree, format)
