@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+from itertools import pairwise
 from time import perf_counter
 from typing import Any
 
 import jsonschema_rs
 import pytest
 
+from api.cache.log_follower import POLL
 from store.tables import identity
 from tests.support.prompt_space import PromptSpace
 from tests.support.space import NewSpace, Space, file, refusal
@@ -199,21 +201,25 @@ async def test_both_prefixes_and_the_current_project(feed: Space) -> None:
 
 
 async def test_a_waiting_reader_is_woken_at_once(feed: Space) -> None:
-    head = await feed.head()
-    waiting = asyncio.create_task(page(feed, after=head, wait=20))
-    await asyncio.sleep(0.2)
-    assert not waiting.done()
-    await feed.create()
-    written = perf_counter()
-    found = await asyncio.wait_for(waiting, 5)
-    assert perf_counter() - written < 0.45, "it was the poll that found it, not the notification"
-    assert len(found["results"]) == 1
+    found = []
+    for number in range(5):
+        waiting = asyncio.create_task(page(feed, after=await feed.head(), wait=20))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        await feed.create(f"skill-{number}")
+        assert len((await waiting)["results"]) == 1
+        found.append(perf_counter())
+    # Each that the poll finds comes a whole turn of it after the one before.
+    turn = min(after - before for before, after in pairwise(found))
+    assert turn < POLL * 0.9, "it was the poll that found them"
 
 
 async def test_a_wait_without_news_ends_in_an_empty_page(feed: Space) -> None:
     started = perf_counter()
     found = await page(feed, after=await feed.head(), wait=1)
-    assert 0.95 < perf_counter() - started < 3
+    assert 0.95 < perf_counter() - started < 15, (
+        "it waited for as long as a wait may be, not for the one asked for"
+    )
     assert found["results"] == []
 
 
@@ -221,7 +227,7 @@ async def test_what_is_there_already_is_not_waited_for(feed: Space) -> None:
     await feed.create()
     started = perf_counter()
     assert len((await page(feed, wait=30))["results"]) == 1
-    assert perf_counter() - started < 2
+    assert perf_counter() - started < 15
 
 
 async def test_news_of_others_and_of_other_types_do_not_end_a_wait(feed: Space, new_space: NewSpace) -> None:

@@ -161,19 +161,23 @@ async def test_a_limit_of_zero_is_no_limit() -> None:
 async def test_without_redis_the_process_counts_alone_and_nobody_waits() -> None:
     key_id = uuid4()
     gone: Redis = Redis.from_url("unix:///nonexistent/valkey.sock")
-    limiter = RateLimiter(gone, per_minute=50, per_hour=0)
+    limiter = RateLimiter(gone, per_minute=50, per_hour=0, timeout=0.1)
     limiter.start()
     started = perf_counter()
 
     assert await admitted(limiter, key_id, 60) == 50
 
-    assert perf_counter() - started < 0.5
+    assert perf_counter() - started < 60 * 0.1 / 2, "each request waited its time-out"
     await limiter.close()
     await gone.aclose()
 
 
 async def test_a_redis_that_hangs_delays_a_request_by_one_time_out() -> None:
+    asked = 0
+
     async def hang(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
         await asyncio.sleep(5)
         writer.close()
 
@@ -181,11 +185,10 @@ async def test_a_redis_that_hangs_delays_a_request_by_one_time_out() -> None:
     port = server.sockets[0].getsockname()[1]
     stuck: Redis = Redis(host="127.0.0.1", port=port)
     limiter = RateLimiter(stuck, per_minute=50, per_hour=0, timeout=0.1)
-    started = perf_counter()
 
     assert await admitted(limiter, uuid4(), 60) == 50
 
-    assert perf_counter() - started < 0.5
+    assert asked == 1, "each request waited for it"
     server.close()
     await stuck.aclose()
 
