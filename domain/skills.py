@@ -38,6 +38,8 @@ MAX_METADATA_BYTES = 100_000
 MAX_METADATA_DEPTH = 32
 MAX_COMPARED = 8  # paths that are compared with one that is missing
 COMPARED_LENGTH = 100  # characters of each: two that are this long take a millisecond at worst
+# Of a body, which is read by people and models: each costs many times its two bytes in every answer with an outline.
+MAX_HEADINGS = 10_000
 MAX_METADATA_KEYS = 1000  # of the object itself; a comparison of two versions names each
 
 Metadata = dict[str, Any]
@@ -518,7 +520,14 @@ def _body(body: str) -> Content:
 
 
 def _outline(body: str) -> Content:
-    return Content.of(msgspec.json.encode(outline(body)))
+    headings = outline(body)
+    if len(headings) > MAX_HEADINGS:
+        raise Invalid(
+            f"A body has at most {MAX_HEADINGS:,} headings; this has {len(headings):,}.",
+            code="max_length",
+            attr="body",
+        )
+    return Content.of(msgspec.json.encode(headings))
 
 
 def _file_refs(files: Sequence[File]) -> tuple[tuple[FileRef, ...], list[Content]]:

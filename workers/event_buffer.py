@@ -6,12 +6,12 @@ follower that is further behind, or that had no notification for a while, reads 
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 
 from projections.events.feed import Named, read_named
-from store.log.log import CHANNEL, check_gapless, head
+from store.log.log import CHANNEL, MAX_BATCH, check_gapless, head
 from store.postgres.connection import Connection
 from store.postgres.listening import Listener
 from store.tables import webhooks
@@ -19,6 +19,7 @@ from workers.task import POLL, Task
 
 BATCH = 500
 KEPT = 1000  # events; a follower that is further behind than that reads the log
+KEPT_BYTES = 2 * MAX_BATCH
 
 
 class EventBuffer(Task):
@@ -29,7 +30,8 @@ class EventBuffer(Task):
     def __init__(self) -> None:
         self.end = 0
         self.changes: set[str] | None = None
-        self._events: deque[Named] = deque(maxlen=KEPT)
+        self._events: deque[Named] = deque()
+        self._bytes = 0
         self._readers = 0
         self._waiting: set[asyncio.Future[bool]] = set()
 
@@ -89,8 +91,7 @@ class EventBuffer(Task):
             while self.end < newest:
                 events = await read_named(conn, self.end, limit=BATCH)
                 check_gapless(events, self.end)
-                self._events += events
-                self.end = events[-1].position
+                self._keep(events)
                 self._wake()
             if changed:
                 self._wake()
@@ -98,8 +99,16 @@ class EventBuffer(Task):
     def _miss(self) -> None:
         self.changes = None
 
+    def _keep(self, events: Sequence[Named]) -> None:
+        self._events += events
+        self._bytes += sum(len(event.state) for event in events)
+        while len(self._events) > KEPT or self._bytes > KEPT_BYTES:
+            self._bytes -= len(self._events.popleft().state)
+        self.end = events[-1].position
+
     def _begin(self, position: int) -> None:
         self._events.clear()
+        self._bytes = 0
         self.end = position
         self._wake()
 

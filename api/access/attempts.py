@@ -1,7 +1,8 @@
 """How many failed credentials one client address may send in a minute, before the database is asked about more.
 
 Counted in each process alone: a guess costs one query, and the bound is for the database, not for a password. A credential
-that this process has seen to be good is never refused, so one broken client does not lock out its neighbours at work.
+that this process has seen to be good is never refused, so one broken client does not lock out its neighbours at work; one
+that it has not seen yet waits for ``RESERVE_EVERY``.
 """
 
 from collections import OrderedDict
@@ -14,14 +15,27 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from api.http.errors import RateLimited
 from api.http.proxies import TrustedProxies
 from domain.errors import Refused
 
 MINUTE = 60.0
+# Seconds after which a blocked address may try one more unknown credential: a good key that this process has not seen yet gets
+# in behind an address that others guess from, at the price of ten more look-ups a minute.
+RESERVE_EVERY = 6.0
 MAX_ADDRESSES = (
     10_000  # counted at once, some 200 bytes each; beyond it the address that failed longest ago is forgotten
 )
+
+
+class Failures(msgspec.Struct, frozen=True):
+    """Those of one address: the end of their window, how many, and when one more try is let through beyond the limit."""
+
+    end: float = 0.0
+    count: int = 0
+    next_try: float = 0.0
 
 
 class FailedAttempts:
@@ -30,8 +44,8 @@ class FailedAttempts:
     def __init__(self, proxies: TrustedProxies, *, per_minute: int) -> None:
         self._proxies = proxies
         self._limit = per_minute
-        # The end of the window of an address, and its failures in it; the last to fail stands last.
-        self._failures: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        # By address; the last to fail stands last.
+        self._failures: OrderedDict[str, Failures] = OrderedDict()
 
     @contextmanager
     def guard(self, scope: Any, failure: type[Refused], *, known_good: bool) -> Iterator[None]:
@@ -53,11 +67,14 @@ class FailedAttempts:
             raise
 
     def _check(self, address: str) -> None:
-        end, count = self._failures.get(address, (0.0, 0))
-        wait = end - monotonic()
-        if count < self._limit or wait <= 0:
+        failures, now = self._failures.get(address, Failures()), monotonic()
+        if failures.count < self._limit or failures.end <= now:
             return
-        seconds = ceil(wait)
+        if failures.next_try <= now:
+            self._failures[address] = msgspec.structs.replace(failures, next_try=now + RESERVE_EVERY)
+            return
+        # Earlier than the window ends there may be a try, or others may have had it.
+        seconds = ceil(failures.end - now)
         raise RateLimited(
             f"Request was throttled: this address has sent {self._limit} wrong keys or share addresses within a minute. "
             f"Check the key; expected available in {seconds} seconds.",
@@ -67,10 +84,11 @@ class FailedAttempts:
 
     def _count(self, address: str) -> None:
         now = monotonic()
-        end, count = self._failures.pop(address, (0.0, 0))
-        if end <= now:
-            end, count = now + MINUTE, 0
-        self._failures[address] = (end, count + 1)
+        failures = self._failures.pop(address, Failures())
+        if failures.end <= now:
+            failures = Failures(now + MINUTE)
+        next_try = failures.next_try if failures.count >= self._limit else now + RESERVE_EVERY
+        self._failures[address] = Failures(failures.end, failures.count + 1, next_try)
         if len(self._failures) > MAX_ADDRESSES:
             self._failures.popitem(last=False)
 

@@ -1,12 +1,8 @@
 """Requests that compare versions: what differs between two, and which one brought each line."""
 
-import asyncio
 import re
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from functools import partial
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
 import msgspec
 from litestar import Request, Response
@@ -20,8 +16,9 @@ from api.http.query import Query
 from api.http.requests import project_of, query_of
 from api.http.responses import IMMUTABLE, REVALIDATE
 from api.http.texts import text_answer
+from api.offload import offload
 from api.openapi.parameters import Param
-from domain.content import normal_path
+from domain.content import MAX_PATH_LENGTH, normal_path
 from domain.errors import Invalid
 from domain.names import MAX_LABEL
 from domain.skills import Skill, find_file
@@ -37,8 +34,6 @@ from projections.read.kinds import Kind
 from projections.read.sides import BODY, NOTHING
 from projections.read.versions import Pick, Version
 from store.postgres.connection import Connection
-
-T = TypeVar("T")
 
 INTEGER = re.compile(r"-?[0-9]+")
 LATEST = "latest"
@@ -61,18 +56,9 @@ FORMAT = Param(
     "`unified` answers with a patch that `git apply` and `patch -p1` take.",
     "json",
 )
-PATH = Param(
-    "path", {"type": "string"}, "Only this file, by its path on either side; `SKILL.md` is the body.", "a.txt"
-)
-BLAME_PATH = Param("path", {"type": "string"}, "A file; the body when absent.", "scripts/fill.py")
-
-
-# However many ask for comparisons at a time, other requests share the interpreter with no more than these.
-_threads = ThreadPoolExecutor(2, thread_name_prefix="compare")
-
-
-async def in_thread(work: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(_threads, work)
+_PATH = {"type": "string", "maxLength": MAX_PATH_LENGTH}
+PATH = Param("path", _PATH, "Only this file, by its path on either side; `SKILL.md` is the body.", "a.txt")
+BLAME_PATH = Param("path", _PATH, "A file; the body when absent.", "scripts/fill.py")
 
 
 def side_of(query: Query, name: str) -> Pick:
@@ -127,7 +113,7 @@ async def diff_answer(request: Request[Any, Any, Any], kind: Kind, name: str) ->
             return diff.unified(found, hunks).encode()
         return _diff_json(kind, name, older, newer, found, hunks)
 
-    body = await in_thread(compute)
+    body = await offload(compute)
     fixed = isinstance(older_pick, int) and isinstance(newer_pick, int)
     control = IMMUTABLE if fixed else REVALIDATE
     if shape == "unified":
@@ -231,7 +217,7 @@ async def _blame(conn: Connection, kind: Kind, version: Version, path: str | Non
         part = steps[first : first + READ_AT_ONCE]
         data = await contents.read(conn, [step.ref.digest for step in part])
         texts = [(step.number, data[step.ref.digest]) for step in part]
-        await in_thread(partial(_advance, blame, kind, texts))
+        await offload(_advance, blame, kind, texts)
     return blame, len(steps) == len(every)
 
 

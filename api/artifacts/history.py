@@ -107,7 +107,7 @@ async def restore_answer(
     """Raises Invalid, NameTaken, NotFound."""
     data = await read(schemas_history.Restore, body, header_of(request, b"content-type"))
     id = None if data.id is msgspec.UNSET else UUID(data.id)
-    caller = caller_of(request, body)
+    caller = await caller_of(request, body)
     return await run(
         request,
         caller,

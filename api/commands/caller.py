@@ -7,13 +7,14 @@ from litestar import Request
 
 from api.commands.execute import Caller
 from api.http.requests import header_of
+from api.offload import heavy
 from domain.errors import Invalid
 from projections.encoding import author
 
 MAX_IDEMPOTENCY_KEY = 255
 
 
-def caller_of(request: Request[Any, Any, Any], body: bytes = b"") -> Caller:
+async def caller_of(request: Request[Any, Any, Any], body: bytes = b"") -> Caller:
     """Who asks for a change. Raises Invalid for a malformed ``Idempotency-Key``."""
     state = request.scope["state"]
     user = state["principal"].user
@@ -36,7 +37,9 @@ def caller_of(request: Request[Any, Any, Any], body: bytes = b"") -> Caller:
         ),
         correlation_id=state["request_id"],
         idempotency_key=key,
-        fingerprint=fingerprint(request, state["project_id"], body) if key else b"",
+        fingerprint=await heavy(len(body), lambda: fingerprint(request, state["project_id"], body))
+        if key
+        else b"",
     )
 
 

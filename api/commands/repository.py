@@ -1,6 +1,7 @@
 """Aggregates of this process: loaded from their streams, kept while the marks say that they are current."""
 
 import logging
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -153,10 +154,12 @@ class Repository:
             aggregate = msgspec.json.decode(state, type=cls)
         else:
             aggregate = cls(id=stream_id)
-        events = await read_stream(conn, stream_id, after=aggregate.version)
-        for event in events:
-            aggregate.evolve(decode(event.topic, event.state))
-        if len(events) >= SNAPSHOT_EVERY:
+        known = aggregate.version
+        async with aclosing(read_stream(conn, stream_id, after=known)) as batches:
+            async for events in batches:
+                for event in events:
+                    aggregate.evolve(decode(event.topic, event.state))
+        if aggregate.version - known >= SNAPSHOT_EVERY:
             await self._save(conn, aggregate)
         return aggregate
 

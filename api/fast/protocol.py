@@ -65,6 +65,7 @@ class Protocol(HttpToolsProtocol):
         self._body_timer: asyncio.TimerHandle | None = None
         self._reader_timer: asyncio.TimerHandle | None = None
         self._at_once = getattr(self.app, "at_once", None)
+        self._observe_refusal = getattr(self.app, "observe_refusal", None)
         # The cycle whose turn it is; ``self.cycle`` is the last that came.
         self._running: Cycle | None = None
         # Bytes that wait until the requests before them are answered.
@@ -413,6 +414,8 @@ class Protocol(HttpToolsProtocol):
         """Answer a head that is no request, when those before it are answered, and close."""
         self._in_time()
         self._deaf = True
+        if self._observe_refusal is not None:
+            self._observe_refusal(answer.status)
         head = [STATUS_LINE[answer.status]]
         head += [b"%b: %b\r\n" % pair for pair in (*with_length(answer), (b"connection", b"close"))]
         refusal = b"".join((*head, b"\r\n", answer.body))

@@ -116,6 +116,9 @@ class SubPath:
         answer: Answer | None = self._app.at_once(self._below(scope))
         return answer
 
+    def observe_refusal(self, status: int) -> None:
+        self._app.observe_refusal(status)
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self._app(self._below(scope) if scope["type"] == "http" else scope, receive, send)
 

@@ -246,7 +246,7 @@ class PromptsController(Controller):
             known = prompt.set_label(name, data.version)
             return []
 
-        done = await services(request)[1].change(_label_caller(request), Prompt, prompt_name, decide)
+        done = await services(request)[1].change(await _label_caller(request), Prompt, prompt_name, decide)
         async with request.app.state.pool.connection() as conn:
             found = await labels.at(conn, done.stream_id, name, done.position)
         headers = [(b"x-event-position", b"%d" % found.position)]
@@ -272,7 +272,7 @@ class PromptsController(Controller):
             return []
 
         done = await services(request)[1].change(
-            _label_caller(request), Prompt, prompt_name, decide, status=204
+            await _label_caller(request), Prompt, prompt_name, decide, status=204
         )
         return to_response(Answer(204, [(b"x-event-position", b"%d" % done.position)], b""))
 
@@ -349,9 +349,9 @@ def changes_of(data: schemas.PublishPrompt, body: bytes) -> PromptChanges:
     )
 
 
-def _label_caller(request: Request[Any, Any, Any]) -> Caller:
+async def _label_caller(request: Request[Any, Any, Any]) -> Caller:
     """Setting and removing a label may be repeated as it is, so an ``Idempotency-Key`` changes nothing."""
-    return msgspec.structs.replace(caller_of(request), idempotency_key=None)
+    return msgspec.structs.replace(await caller_of(request), idempotency_key=None)
 
 
 def _label_name(label: str) -> str:
@@ -364,7 +364,7 @@ def _label_name(label: str) -> str:
 async def _run(
     request: Request[Any, Any, Any], body: bytes, execute: Callable[[Caller, Commands], Awaitable[Done]]
 ) -> Response[Any]:
-    caller = caller_of(request, body)
+    caller = await caller_of(request, body)
     return await run(request, caller, KIND, lambda commands: execute(caller, commands))
 
 

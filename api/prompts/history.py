@@ -113,7 +113,7 @@ class PromptHistoryController(Controller):
             return []
 
         data, base = await revert_of(request, body)
-        caller = caller_of(request, body)
+        caller = await caller_of(request, body)
         return await run(
             request,
             caller,

@@ -44,6 +44,9 @@ class Cors:
             return None
         return answer._replace(headers=_shared(answer.headers, self._headers(scope)))
 
+    def observe_refusal(self, status: int) -> None:
+        self._app.observe_refusal(status)
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http" or not self._allowed(scope):
             await self._app(scope, receive, send)

@@ -53,6 +53,12 @@ class Metrics:
             buckets=LATENCY_BUCKETS,
             registry=registry,
         )
+        self.refusals = Counter(
+            "skald_http_refused_heads_total",
+            "What could not be read as a request (400), came too slowly (408) or was too large (431), by status.",
+            ["status"],
+            registry=registry,
+        )
         self.appends = Counter("skald_appends_total", "Commits appended to the log.", registry=registry)
         self.batch_size = Histogram(
             "skald_append_batch_size",
@@ -96,6 +102,7 @@ class Metrics:
         self._batches = _Values(BATCH_BUCKETS)
         self._append_seconds = _Values(LATENCY_BUCKETS)
         self._caches: dict[tuple[str, str], int] = {}
+        self._refusals: dict[int, int] = {}
         self._flushing = False
 
     def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -123,6 +130,8 @@ class Metrics:
         self._flushing = False
         for (method, route, status), count in self._requests.items():
             self.requests.labels(method, route, str(status)).inc(count)
+        for status, count in self._refusals.items():
+            self.refusals.labels(str(status)).inc(count)
         for (cache, result), count in self._caches.items():
             self.cache_requests.labels(cache, result).inc(count)
         for route, spent in self._seconds.items():
@@ -131,7 +140,7 @@ class Metrics:
             self.appends.inc(self._batches.total)
             self._batches.move_to(self.batch_size)
             self._append_seconds.move_to(self.append_seconds)
-        for observed in (self._requests, self._caches, self._seconds):
+        for observed in (self._requests, self._refusals, self._caches, self._seconds):
             observed.clear()
 
     def observe_append(self, commits: int, seconds: float) -> None:
@@ -145,6 +154,12 @@ class Metrics:
         """Count one look-up in a cache."""
         key = (cache, result)
         self._caches[key] = self._caches.get(key, 0) + 1
+        if not self._flushing:
+            self._flush_soon()
+
+    def observe_refusal(self, status: int) -> None:
+        """Count one head that is no request."""
+        self._refusals[status] = self._refusals.get(status, 0) + 1
         if not self._flushing:
             self._flush_soon()
 

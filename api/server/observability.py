@@ -159,6 +159,10 @@ class Observability:
         headers = [*with_length(answer), (b"x-request-id", request_id.encode())]
         return Answer(answer.status, headers, answer.body)
 
+    def observe_refusal(self, status: int) -> None:
+        """Count what the protocol class refuses: it has no route, no id and no line, because it was never a request."""
+        self._metrics.observe_refusal(status)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             if scope["type"] == "lifespan":

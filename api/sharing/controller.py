@@ -126,7 +126,7 @@ class SharesController(Controller):
         The answer holds it, and it is not shown again: only its hash is stored.
         """
         data = await read(CreateShare, body, header_of(request, b"content-type"))
-        caller, commands = caller_of(request, body), services(request)[1]
+        caller, commands = await caller_of(request, body), services(request)[1]
         lasts = None if data.expires_in is None else timedelta(seconds=data.expires_in)
         token: str | None = None
         async with commands.once(caller) as before:
@@ -160,7 +160,7 @@ class SharesController(Controller):
             event, writes = store.revocation(share)
             # Somebody else may have revoked it in between; that is what was wanted.
             with suppress(StreamConflict):
-                await services(request)[1].record(caller_of(request), event, writes, status=204)
+                await services(request)[1].record(await caller_of(request), event, writes, status=204)
         async with request.app.state.pool.connection() as conn:
             position = await store.revoked_at_position(conn, share.id)
         return to_response(Answer(204, [(b"x-event-position", b"%d" % position)], b""))

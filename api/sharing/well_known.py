@@ -28,6 +28,7 @@ from api.cache.lru import LRU
 from api.cache.reader import RepresentationCache
 from api.commands.locks import KeyedLocks
 from api.http import requests, zips
+from api.http.answers import rendered
 from api.http.errors import documented, render
 from api.http.proxies import TrustedProxies
 from api.http.requests import as_uuid, header_of, query_of
@@ -76,11 +77,11 @@ VERSION_ID = Param(
 
 
 class Indexes(NamedTuple):
-    """Both indexes of a project as of its last event."""
+    """Both indexes of a project as of its last event, each with its entity tag."""
 
     position: int
-    by_artifact: bytes
-    by_files: bytes
+    by_artifact: tuple[bytes, bytes]
+    by_files: tuple[bytes, bytes]
 
 
 class Discovery:
@@ -153,8 +154,12 @@ class Discovery:
         missing = [one for one in packed if one.tree not in archives]
         for start in range(0, len(missing), BATCH):
             archives |= await self._digest(project_id, missing[start : start + BATCH])
-        made = Indexes(position, discovery.index(found, archives), discovery.file_index(found))
-        self._kept.put(project_id, made, len(made.by_artifact) + len(made.by_files))
+        # Of a project with thousands of skills it takes a while.
+        size = sum(one.size for one in found)
+        by_artifact = await rendered(size, lambda: _tagged(discovery.index(found, archives)))
+        by_files = await rendered(size, lambda: _tagged(discovery.file_index(found)))
+        made = Indexes(position, by_artifact, by_files)
+        self._kept.put(project_id, made, len(by_artifact[0]) + len(by_files[0]))
         return made
 
     async def _digest(self, project_id: int, missing: list[IndexEntry]) -> dict[bytes, bytes]:
@@ -239,7 +244,7 @@ async def index(request: Request[Any, Any, Any]) -> Response[Index]:
 
     async def answer(project_id: int) -> Answer:
         found = await _door(request).indexes(project_id)
-        return _answer(request, found.by_artifact, JSON[1])
+        return _answer(request, *found.by_artifact, JSON[1])
 
     return await _answered(request, answer)
 
@@ -257,7 +262,7 @@ async def file_index(request: Request[Any, Any, Any]) -> Response[FileIndex]:
 
     async def answer(project_id: int) -> Answer:
         found = await _door(request).indexes(project_id)
-        return _answer(request, found.by_files, JSON[1])
+        return _answer(request, *found.by_files, JSON[1])
 
     return await _answered(request, answer)
 
@@ -304,7 +309,7 @@ async def file(
         package = packages.package_of(await _door(request).version(project_id, skill_name, version_id))
         data = await _door(request).content(package, path)
         kind = MARKDOWN if path == SKILL_MD else BYTES if text_of(data) is None else TEXT
-        return _answer(request, data, kind, fixed=version_id is not None)
+        return _answer(request, *_tagged(data), kind, fixed=version_id is not None)
 
     return await _answered(request, answer)
 
@@ -340,10 +345,14 @@ async def _answered(
     return to_response(given._replace(headers=[*given.headers, *more]))
 
 
+def _tagged(data: bytes) -> tuple[bytes, bytes]:
+    return data, etag_of(data)
+
+
 def _answer(
-    request: Request[Any, Any, Any], data: bytes, content_type: bytes, *, fixed: bool = False
+    request: Request[Any, Any, Any], data: bytes, tag: bytes, content_type: bytes, *, fixed: bool = False
 ) -> Answer:
-    headers = _headers(request, etag_of(data), fixed=fixed)
+    headers = _headers(request, tag, fixed=fixed)
     return _known(request, headers) or Answer(200, [(b"content-type", content_type), *headers], data)
 
 

@@ -138,7 +138,7 @@ class SkillsController(Controller):
     ) -> Response[schemas.SkillAnswer]:
         """`base_version` must be the latest version; `If-Match` with its entity tag says the same."""
         data = await read(schemas.PublishSkill, body, header_of(request, b"content-type"))
-        changes = changes_of(data)
+        changes = await heavy(len(body), lambda: changes_of(data))
         base = base_version(request, data.base_version, required=True)
         reader = services(request)[0]
 
@@ -387,7 +387,7 @@ def files_of(files: list[schemas.FileBody]) -> tuple[File, ...]:
 async def _run(
     request: Request[Any, Any, Any], body: bytes, execute: Callable[[Caller, Commands], Awaitable[Done]]
 ) -> Response[Any]:
-    caller = caller_of(request, body)
+    caller = await caller_of(request, body)
     return await run(request, caller, KIND, lambda commands: execute(caller, commands))
 
 

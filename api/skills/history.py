@@ -111,7 +111,7 @@ class SkillHistoryController(Controller):
             return []
 
         data, base = await revert_of(request, body)
-        caller = caller_of(request, body)
+        caller = await caller_of(request, body)
         return await run(
             request, caller, Skill.KIND, lambda commands: commands.change(caller, Skill, skill_name, decide)
         )

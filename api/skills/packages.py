@@ -118,7 +118,7 @@ class PackagesController(Controller):
         skill = await offload(incoming.read, upload.archive, limits)
         _check(skill)
         keyed = header_of(request, b"idempotency-key") is not None
-        caller = caller_of(request, await offload(upload.identity) if keyed else b"")
+        caller = await caller_of(request, await offload(upload.identity) if keyed else b"")
         importing = Importing(request, caller, upload, skill)
         return await (importing.dry_run() if upload.dry_run else importing.run())
 

@@ -79,7 +79,7 @@ Body = Annotated[
     str,
     Meta(
         min_length=1,
-        description="The SKILL.md body, kept byte for byte; not blank; at most 1,000,000 bytes of UTF-8.",
+        description="The SKILL.md body, kept byte for byte; not blank; at most 1,000,000 bytes of UTF-8 and 10,000 headings.",
         examples=["# PDF forms\n\nRead the form, then fill it in.\n"],
         extra={"max_bytes": content.MAX_CONTENT_BYTES},
         extra_json_schema={"maxLength": content.MAX_CONTENT_BYTES, "pattern": NOT_BLANK},

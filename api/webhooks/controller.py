@@ -85,7 +85,7 @@ class WebhooksController(Controller):
         """The answer holds its secret, which is not shown again."""
         data = await read(CreateWebhook, body, header_of(request, b"content-type"))
         url = checked_url(request, data.url)
-        sealer, sent = sealer_of(request), request_of(request, body)
+        sealer, sent = sealer_of(request), await request_of(request, body)
         async with request.app.state.pool.connection() as conn:
             before = await made_before(conn, sealer, sent)
             if before is not None:
@@ -254,9 +254,9 @@ class WebhooksController(Controller):
         return _answer(request, ReplayAnswer("accepted", data.first, last), status=202)
 
 
-def request_of(request: Request[Any, Any, Any], body: bytes) -> store.Request | None:
+async def request_of(request: Request[Any, Any, Any], body: bytes) -> store.Request | None:
     """What recognises a repetition; None without an ``Idempotency-Key``. Raises Invalid for a malformed one."""
-    caller = caller_of(request, body)
+    caller = await caller_of(request, body)
     if caller.idempotency_key is None:
         return None
     return store.Request(caller.key_id, caller.idempotency_key, caller.fingerprint)

@@ -7,6 +7,7 @@ the same ``Idempotency-Key``, so that it happens once.
 import math
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 from urllib.parse import quote
@@ -24,6 +25,12 @@ FIRST_WAIT = 0.2  # seconds, doubled each time
 LONGEST_WAIT = 3700.0  # seconds; no limit per hour makes a client wait longer than that
 BUSY_TIMEOUT = 120.0  # seconds that 502, 503 and 504 are waited out altogether
 PAGE = 1000  # rows; the most that a list gives at once
+# Bytes of one answer, unpacked: several times what the service sends at once (8 MiB, or one skill with an outline). Whoever
+# answers at the address need not be the service.
+MAX_ANSWER = 64 * 2**20
+MAX_LIST = 512 * 2**20  # bytes of all pages of a list
+READ = 64 * 1024  # bytes that are unpacked at a time
+GZIP = 16 + zlib.MAX_WBITS
 
 Notice = Callable[[str], None]
 
@@ -58,7 +65,11 @@ class Remote:
         self.notice = notice
         self._http = httpx.Client(
             base_url=target.url,
-            headers={"Authorization": f"Bearer {target.key}", "User-Agent": "skald-cli"},
+            headers={
+                "Authorization": f"Bearer {target.key}",
+                "User-Agent": "skald-cli",
+                "Accept-Encoding": "gzip",
+            },
             timeout=TIMEOUT,
         )
         self._stopped = threading.Event()
@@ -101,9 +112,13 @@ class Remote:
 
     def pages(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
         """The rows of all pages of a list."""
-        offset = 0
+        offset, room = 0, MAX_LIST
         while True:
-            page = self.get(path, {**(params or {}), "limit": PAGE, "offset": offset})
+            answer = self.request("GET", path, params={**(params or {}), "limit": PAGE, "offset": offset})
+            page = self.decoded(answer)
+            room -= len(answer.content)
+            if room < 0:
+                raise self._too_large(answer, MAX_LIST)
             yield from page["results"]
             offset += len(page["results"])
             if not page["results"] or offset >= page["count"]:
@@ -117,8 +132,9 @@ class Remote:
         params: Mapping[str, Any] | None = None,
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        max_bytes: int = MAX_ANSWER,
     ) -> httpx.Response:
-        """The answer, which is a success. Raises RemoteFailure or Unreachable.
+        """The answer, which is a success of at most ``max_bytes``. Raises RemoteFailure or Unreachable.
 
         A write must carry an ``Idempotency-Key``: it is repeated when its fate is unknown.
         """
@@ -127,7 +143,10 @@ class Remote:
         while True:
             self._wait_until(self._not_before)
             try:
-                answer = self._http.request(method, path, params=given, content=content, headers=headers)
+                with self._http.stream(
+                    method, path, params=given, content=content, headers=headers
+                ) as streamed:
+                    answer = self._read(streamed, max_bytes)
             except httpx.TransportError as error:
                 attempts += 1
                 if attempts >= ATTEMPTS or isinstance(error, httpx.UnsupportedProtocol):
@@ -151,6 +170,26 @@ class Remote:
                 reason = "too many requests" if answer.status_code == 429 else "the service is busy"
                 self.notice(f"{reason}; going on in {pause:.0f} s")
             self._not_before = max(self._not_before, time.monotonic() + pause)
+
+    def _read(self, streamed: httpx.Response, max_bytes: int) -> httpx.Response:
+        """The answer with its body, of which no more is ever held than it may have. Raises RemoteFailure."""
+        encoding = streamed.headers.get("content-encoding", "identity").lower()
+        if encoding not in ("identity", "gzip"):
+            raise self._not_skald(streamed, f"packs its answer as {encoding[:50]!r}, unasked,")
+        unpacker = zlib.decompressobj(GZIP) if encoding == "gzip" else None
+        body = bytearray()
+        for data in streamed.iter_raw(READ):
+            if unpacker is None:
+                body += data
+            else:
+                try:
+                    body += unpacker.decompress(data, max_bytes + 1 - len(body))
+                except zlib.error:
+                    raise self._not_skald(streamed, "sends gzip that is none") from None
+            if len(body) > max_bytes:
+                raise self._too_large(streamed, max_bytes)
+        headers = [pair for pair in streamed.headers.multi_items() if pair[0] != "content-encoding"]
+        return httpx.Response(streamed.status_code, headers=headers, content=bytes(body))
 
     def decoded(self, answer: httpx.Response) -> dict[str, Any]:
         """The JSON object of an answer. Raises RemoteFailure when it is none."""
@@ -196,6 +235,9 @@ class Remote:
         if code == "version_not_found" and isinstance(versions, list):
             return f" There are: {', '.join(map(str, versions))}."
         return ""
+
+    def _too_large(self, answer: httpx.Response, max_bytes: int) -> RemoteFailure:
+        return self._not_skald(answer, f"answers with more than {max_bytes:,} bytes")
 
     def _not_skald(self, answer: httpx.Response, what: str = "") -> RemoteFailure:
         kind = answer.headers.get("content-type", "no content type").split(";")[0]

@@ -20,6 +20,8 @@ AT_ONCE = 4
 
 # What the service holds may have come file by file, so it is larger than what may be sent to it as one archive.
 LARGEST = Limits(total_bytes=LIMITS.files * LIMITS.file_bytes + LIMITS.skill_md_bytes, keep_junk=True)
+# Of its archive: names of files and what else an archive has beside them come to less than a tenth.
+LARGEST_ARCHIVE = LARGEST.total_bytes + LARGEST.total_bytes // 10
 
 Progress = Callable[[int], None]
 
@@ -36,7 +38,9 @@ def rows_by_name(remote: Remote) -> dict[str, dict[str, Any]]:
 
 def tree_of(remote: Remote, name: str, version: int | None = None) -> dict[str, bytes]:
     """SKILL.md and all files of a version. Raises Failure when what comes is no skill."""
-    answer = remote.request("GET", remote.named(name, "export/"), params={"version": version})
+    answer = remote.request(
+        "GET", remote.named(name, "export/"), params={"version": version}, max_bytes=LARGEST_ARCHIVE
+    )
     unpacked = unpack(answer.content, LARGEST)
     if unpacked.skill_md is None or any(problem.severity == "error" for problem in unpacked.problems):
         what = unpacked.problems[0].message if unpacked.problems else ""

@@ -6,7 +6,7 @@ import msgspec
 
 from projections import sizes
 from projections.sizes import fitting, size_of
-from store.log.log import COLUMNS, Recorded
+from store.log.log import COLUMNS, MAX_BATCH, SELECT_AFTER, Recorded
 from store.postgres.connection import Connection
 
 # events_of_project, name_spans_of_name (every stream that held the name), artifacts_pkey; the head is that of the same snapshot, so a
@@ -30,7 +30,7 @@ ORDER BY page.position
 # events_pkey, artifacts_pkey
 AFTER = f"""
 SELECT page.*, artifacts.kind, artifacts.name
-FROM (SELECT {COLUMNS} FROM events WHERE position > %s ORDER BY position LIMIT %s) AS page
+FROM ({SELECT_AFTER}) AS page
 LEFT JOIN artifacts ON artifacts.stream_id = page.stream_id
 ORDER BY page.position
 """
@@ -95,8 +95,8 @@ async def page(
 
 
 async def read_named(conn: Connection, position: int, *, limit: int) -> list[Named]:
-    """Up to ``limit`` events of all streams after ``position``, in order, without gaps."""
-    rows = await (await conn.execute(AFTER, (position, limit), binary=True)).fetchall()
+    """Up to ``limit`` events of all streams after ``position``, as many as ``MAX_BATCH`` holds, in order, without gaps."""
+    rows = await (await conn.execute(AFTER, (position, limit, MAX_BATCH), binary=True)).fetchall()
     return [Named(*row) for row in rows]
 
 

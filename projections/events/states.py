@@ -1,6 +1,6 @@
 """The states that a stream went through, folded from the log in batches, so that a long one does not fill the memory."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TypeVar
 from uuid import UUID
@@ -13,35 +13,29 @@ from store.postgres.connection import Connection
 
 A = TypeVar("A", bound=Versioned)
 
-BATCH = 500
-
 
 async def walk(
     conn: Connection, cls: type[A], stream_id: UUID, *, upto: int | None = None
 ) -> AsyncGenerator[tuple[Recorded, Event, A, A], None]:
     """Each event with the state before and after it, up to the stream version ``upto``. The states must not be changed."""
     state = cls(id=stream_id)
-    while upto is None or state.version < upto:
-        limit = BATCH if upto is None else min(BATCH, upto - state.version)
-        batch = await read_stream(conn, stream_id, after=state.version, limit=limit)
-        for recorded in batch:
-            event = decode(recorded.topic, recorded.state)
-            before, state = state, state.fork()
-            state.evolve(event)
-            yield recorded, event, before, state
-        if len(batch) < limit:
-            return
+    async with aclosing(read_stream(conn, stream_id, upto=upto)) as batches:
+        async for batch in batches:
+            for recorded in batch:
+                event = decode(recorded.topic, recorded.state)
+                before, state = state, state.fork()
+                state.evolve(event)
+                yield recorded, event, before, state
 
 
-async def events_between(conn: Connection, stream_id: UUID, after: int, upto: int) -> AsyncIterator[Event]:
+async def events_between(
+    conn: Connection, stream_id: UUID, after: int, upto: int
+) -> AsyncGenerator[Event, None]:
     """The events with stream versions above ``after``, up to ``upto``."""
-    while after < upto:
-        batch = await read_stream(conn, stream_id, after=after, limit=min(BATCH, upto - after))
-        for recorded in batch:
-            yield decode(recorded.topic, recorded.state)
-        if not batch:
-            return
-        after = batch[-1].stream_version
+    async with aclosing(read_stream(conn, stream_id, after=after, upto=upto)) as batches:
+        async for batch in batches:
+            for recorded in batch:
+                yield decode(recorded.topic, recorded.state)
 
 
 async def at_number(conn: Connection, cls: type[A], stream_id: UUID, number: int) -> A:

@@ -4,6 +4,7 @@ By the RFC of Agent Skills discovery, in two shapes: 0.2.0 names one artifact a 
 of a skill, which are fetched one by one. Older installers read the files of a 0.2.0 index, too.
 """
 
+import logging
 import re
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
@@ -11,9 +12,13 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from projections import sizes
 from projections.read.packages import SKILL_MD
 from projections.read.skills import Details, read_manifest, read_package
+from projections.sizes import fitting, size_of
 from store.postgres.connection import Connection
+
+logger = logging.getLogger(__name__)
 
 SCHEMA = "https://schemas.agentskills.io/discovery/0.2.0/schema.json"
 # Of the archives whose digests are stored: counts up when equal trees come to give other bytes.
@@ -27,18 +32,28 @@ SPECIAL = set("\\?#[]%")
 # events_of_project
 LAST_EVENT = "SELECT coalesce(max(position), 0) FROM events WHERE project_id = %s"
 
+# Bytes of an index, in either shape, as far as names, descriptions and paths count: neither shape has pages, and installers
+# read it whole. That is 15,000 skills of ten files. What comes behind it by name is not listed, and the log says so.
+MAX_INDEX = 16 * 2**20
+READ_AT_ONCE = 500  # skills, when they are small
+# What an entry has beside its description and paths: name, address, digest.
+ENTRY = 300
+
 # artifacts_by_name, versions_pkey, contents_pkey. A version that has no package yet gets one by the replay that follows
 # a migration; until then it cannot be named by its digest.
-ENTRIES = """
-SELECT artifacts.name, artifacts.latest_version, artifacts.latest_id, details.bytes, manifest.bytes, package.bytes
+FOUND = f"""
+SELECT artifacts.name, artifacts.latest_version, artifacts.latest_id, details.bytes AS details, manifest.bytes AS manifest,
+       package.bytes AS package, {size_of("details.bytes", "manifest.bytes", "package.bytes")} AS size
 FROM artifacts
 JOIN versions ON versions.stream_id = artifacts.stream_id AND versions.number = artifacts.latest_version
 JOIN contents AS details ON details.digest = versions.details
 JOIN contents AS package ON package.digest = versions.package
 LEFT JOIN contents AS manifest ON manifest.digest = versions.manifest
-WHERE artifacts.project_id = %s AND artifacts.kind = 'skill' AND artifacts.archived_position IS NULL
-ORDER BY artifacts.name
+WHERE artifacts.project_id = %(project)s AND artifacts.kind = 'skill' AND artifacts.archived_position IS NULL
+  AND artifacts.name > %(after)s
+ORDER BY artifacts.name LIMIT %(limit)s
 """
+ENTRIES = f"SELECT name, latest_version, latest_id, details, manifest, package FROM ({fitting(FOUND, 'name')}) AS part ORDER BY name"
 
 # archive_digests_pkey
 SELECT_ARCHIVES = "SELECT tree, digest FROM archive_digests WHERE tree = ANY(%s) AND format = %s"
@@ -64,6 +79,13 @@ class IndexEntry(msgspec.Struct, frozen=True):
     def packed(self) -> bool:
         """Whether its artifact is an archive: a skill of SKILL.md alone is that file."""
         return len(self.paths) > 1
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes in an index."""
+        return (
+            ENTRY + len(cut(self.description).encode()) + sum(len(path.encode()) + 3 for path in self.paths)
+        )
 
 
 class Skill(msgspec.Struct):
@@ -109,9 +131,21 @@ async def last_event(conn: Connection, project_id: int) -> int:
 
 
 async def entries(conn: Connection, project_id: int) -> list[IndexEntry]:
-    """The skills of a project, by name."""
-    rows = await (await conn.execute(ENTRIES, (project_id,), binary=True)).fetchall()
-    return [_entry(*row) for row in rows]
+    """The skills of a project, by name, as many as ``MAX_INDEX`` holds."""
+    found: list[IndexEntry] = []
+    room = MAX_INDEX
+    params = {"project": project_id, "after": "", "limit": READ_AT_ONCE, "max_bytes": sizes.MAX_ANSWER}
+    while rows := await (await conn.execute(ENTRIES, params, binary=True)).fetchall():
+        for entry in (_entry(*row) for row in rows):
+            room -= entry.size
+            if room < 0:
+                logger.warning(
+                    "the index of project %d ends before skill '%s': it is full", project_id, entry.name
+                )
+                return found
+            found.append(entry)
+        params["after"] = found[-1].name
+    return found
 
 
 def _entry(

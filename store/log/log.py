@@ -4,7 +4,7 @@ An append is one pipeline: every statement is sent at once and PostgreSQL runs t
 that ends with the pipeline, so the order lock is never held while this process thinks.
 """
 
-from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -20,6 +20,7 @@ from store.postgres.connection import Connection
 from store.postgres.pipeline import execute_pipeline, read_bigint, read_timestamptz
 
 CHANNEL = "skald_log"
+STREAM_BATCH = 500  # events of a stream that are read at a time
 NOTIFY_MAX_STREAMS = 150  # a payload is under 8,000 bytes, a stream id is 32 of them
 EVENT = """stream_id uuid, stream_version int, topic text, state bytea, project_id bigint, actor_id bigint, key_id uuid,
            command_id uuid, correlation_id text"""
@@ -119,17 +120,26 @@ INSERT INTO commands (key_id, idempotency_key, fingerprint, status, stream_id, s
 SELECT * FROM {arrays(COMMAND)} AS new
 """
 
+# Bytes of events that a reader holds at a time: a batch ends before its ``limit`` where its events are large. The one that
+# goes beyond it still comes, so a batch is never empty while there are events.
+MAX_BATCH = 8 * 2**20
+
 COLUMNS = """position, stream_id, stream_version, topic, state, recorded_at, project_id, actor_id, key_id, command_id,
              correlation_id"""
 
+# The size of a state is known without reading it, so what is not sent is not read either.
+BATCH = f"""
+SELECT {COLUMNS} FROM (
+    SELECT found.*, sum(octet_length(state)) OVER (ORDER BY {{order}} ROWS UNBOUNDED PRECEDING) - octet_length(state) AS ahead
+    FROM (SELECT {COLUMNS} FROM events WHERE {{where}} ORDER BY {{order}} LIMIT %s) AS found
+) AS sized WHERE ahead < %s ORDER BY {{order}}
+"""
+
 # events_stream
-SELECT_STREAM = (
-    f"SELECT {COLUMNS} FROM events WHERE stream_id = %s AND stream_version > %s ORDER BY stream_version"
-)
-SELECT_STREAM_PART = f"{SELECT_STREAM} LIMIT %s"
+SELECT_STREAM = BATCH.format(where="stream_id = %s AND stream_version > %s", order="stream_version")
 
 # events_pkey
-SELECT_AFTER = f"SELECT {COLUMNS} FROM events WHERE position > %s ORDER BY position LIMIT %s"
+SELECT_AFTER = BATCH.format(where="position > %s", order="position")
 
 SELECT_HEAD = "SELECT coalesce(max(position), 0) FROM events"
 
@@ -278,20 +288,23 @@ async def find_committed(conn: Connection, commit: Commit) -> Appended | None:
 
 
 async def read_stream(
-    conn: Connection, stream_id: UUID, *, after: int = 0, limit: int | None = None
-) -> list[Recorded]:
-    """The events of one stream with a version above ``after``, in order, up to ``limit`` (None: all)."""
-    if limit is None:
-        cursor = await conn.execute(SELECT_STREAM, (stream_id, after), binary=True)
-    else:
-        cursor = await conn.execute(SELECT_STREAM_PART, (stream_id, after, limit), binary=True)
-    rows = await cursor.fetchall()
-    return [Recorded(*row) for row in rows]
+    conn: Connection, stream_id: UUID, *, after: int = 0, upto: int | None = None
+) -> AsyncGenerator[list[Recorded], None]:
+    """The events of one stream with versions above ``after``, up to ``upto``, in order, in batches that memory holds."""
+    while upto is None or after < upto:
+        limit = STREAM_BATCH if upto is None else min(STREAM_BATCH, upto - after)
+        cursor = await conn.execute(SELECT_STREAM, (stream_id, after, limit, MAX_BATCH), binary=True)
+        events = [Recorded(*row) for row in await cursor.fetchall()]
+        if events:
+            yield events
+            after = events[-1].stream_version
+        if len(events) < limit and sum(len(event.state) for event in events) < MAX_BATCH:
+            return
 
 
 async def read_after(conn: Connection, position: int, *, limit: int) -> list[Recorded]:
-    """Up to ``limit`` events of all streams after ``position``, in order, without gaps."""
-    rows = await (await conn.execute(SELECT_AFTER, (position, limit), binary=True)).fetchall()
+    """Up to ``limit`` events of all streams after ``position``, in order, without gaps, as many as ``MAX_BATCH`` holds."""
+    rows = await (await conn.execute(SELECT_AFTER, (position, limit, MAX_BATCH), binary=True)).fetchall()
     return [Recorded(*row) for row in rows]
 
 

@@ -43,7 +43,8 @@ async def limited(config: ApiConfig, folder: Path, **changes: Any) -> AsyncItera
 
 @pytest.fixture
 def queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the database was asked."""
+    """What the database was asked. The next try beyond the limit is too late for these tests."""
+    monkeypatch.setattr(attempts, "RESERVE_EVERY", attempts.MINUTE)
     asked: list[str] = []
     find_key, open_share = identity.find_key, shares.open_share
 
@@ -154,3 +155,21 @@ def test_the_counter_is_bounded_and_a_minute_is_its_end(monkeypatch: pytest.Monk
     later = monotonic() + attempts.MINUTE + 1
     monkeypatch.setattr(attempts, "monotonic", lambda: later)
     assert fail(counted, "203.0.113.49") is NotAuthenticated
+
+
+def test_a_blocked_address_has_a_try_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a good key that this process has not seen stays out for as long as others guess from its address."""
+    now = 1000.0
+    monkeypatch.setattr(attempts, "monotonic", lambda: now)
+    counted = FailedAttempts(TrustedProxies(), per_minute=2)
+    address = "203.0.113.1"
+    assert [fail(counted, address) for _ in range(4)] == [NotAuthenticated] * 2 + [RateLimited] * 2
+    tries = []
+    for _ in range(40):
+        now += 1.0
+        tries.append(fail(counted, address))
+    assert 5 <= tries.count(NotAuthenticated) <= 7, "look-ups stay few"
+    now += attempts.RESERVE_EVERY
+    with counted.guard({"client": (address, 1), "headers": []}, NotAuthenticated, known_good=False):
+        pass
+    assert fail(counted, address) is RateLimited

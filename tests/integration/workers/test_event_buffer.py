@@ -97,8 +97,8 @@ async def test_whoever_is_far_behind_reads_the_log_itself(
 ) -> None:
     monkeypatch.setattr(event_buffer, "BATCH", 3)
     monkeypatch.setattr(follower, "BATCH", 3)
+    monkeypatch.setattr(event_buffer, "KEPT", 5)
     source = event_buffer.EventBuffer()
-    source._events = type(source._events)(maxlen=5)
     ledger = Ledger(source)
     appender = Appender(fresh_database_url)
     await appender.start()

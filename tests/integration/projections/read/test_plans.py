@@ -145,9 +145,9 @@ def reads(conn: psycopg.Connection[Any]) -> dict[str, Read]:
         "holder of a name": Read(names.HOLDER, (PROJECT, "skill", name)),
         "close names": Read(names.CLOSE, {"project": PROJECT, "kind": "skill", "name": name[:-1] + "x"}),
         "load": Read(repository.FIND, ("s", PROJECT, "skill", name)),
-        "stream": Read(log.SELECT_STREAM, (stream, 0)),
-        "follow": Read(log.SELECT_AFTER, (100, 500)),
-        "follow, with names": Read(feed.AFTER, (100, 500)),
+        "stream": Read(log.SELECT_STREAM, (stream, 0, 500, log.MAX_BATCH)),
+        "follow": Read(log.SELECT_AFTER, (100, 500, log.MAX_BATCH)),
+        "follow, with names": Read(feed.AFTER, (100, 500, log.MAX_BATCH)),
         "head": Read(log.SELECT_HEAD, ()),
     }
 

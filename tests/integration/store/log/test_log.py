@@ -65,8 +65,8 @@ async def test_commits_of_one_batch_stand_behind_each_other(
     answers += await append(conn, [third])
     assert [(answer.first, answer.last) for answer in answers] == [(1, 1), (2, 2), (3, 3)]
     assert answers[0].recorded_at == answers[1].recorded_at < answers[2].recorded_at
-    assert [event.position for event in await read_stream(conn, one.id)] == [1, 3]
-    assert [event.position for event in await read_stream(conn, one.id, after=1)] == [3]
+    assert [event.position async for batch in read_stream(conn, one.id) for event in batch] == [1, 3]
+    assert [event.position async for batch in read_stream(conn, one.id, after=1) for event in batch] == [3]
     assert [event.position for event in await read_after(conn, 1, limit=1)] == [2]
     assert [len(batch) async for batch in read_all(conn, batch=2)] == [2, 1]
     assert await head(conn) == 3
