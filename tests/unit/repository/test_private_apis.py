@@ -9,8 +9,9 @@ import httpcore
 import httpx
 import pytest
 from litestar import Litestar
-from prometheus_client import CollectorRegistry, Histogram
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from api.server.metrics import open_metrics
 
 ROOT = Path(__file__).parents[3]
 
@@ -66,7 +67,13 @@ def test_the_protocol_of_uvicorn_has_the_parts_that_ours_extends() -> None:
     assert STATUS_LINE[200] == b"HTTP/1.1 200 OK\r\n"
 
 
-def test_a_histogram_of_prometheus_keeps_a_sum_and_counts_by_bucket() -> None:
+def test_a_histogram_of_prometheus_keeps_a_sum_and_counts_by_bucket(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    # The first import of the library decides whether processes share their values, so it is the service's own.
+    open_metrics(tmp_path_factory.mktemp("run") / "metrics")
+    from prometheus_client import CollectorRegistry, Histogram
+
     histogram: Any = Histogram("h", "For this test.", registry=CollectorRegistry(), buckets=(1.0, 2.0))
     histogram._sum.inc(3.0)
     histogram._buckets[0].inc(2)
