@@ -1,1 +1,1 @@
-"""The HTTP door: one controller per resource, and what all requests share."""
+"""The HTTP API: one controller per resource, and what all requests share."""

@@ -60,7 +60,8 @@ from store.tables.sealing import sealer_of
 logger = logging.getLogger(__name__)
 
 # Files that all processes of a host share, see ``prepare``.
-MARKS, COMMANDS = "marks", "commands"
+# Files in the run folder; the first has the name that processes of earlier releases on the host map, too.
+POSITIONS, COMMANDS = "marks", "commands"
 
 MIGRATIONS = [Path(room.__file__ or "").parent / "migrations" for room in (store, projections)]
 RESOURCES: tuple[Any, ...] = (
@@ -88,10 +89,10 @@ def route_handlers() -> list[Any]:
     ]
 
 
-def create_app(config: ApiConfig, board: SharedMemoryCache | None = None) -> Any:
+def create_app(config: ApiConfig, shared: SharedMemoryCache | None = None) -> Any:
     """The application; its lifespan opens what it needs and closes it again.
 
-    All processes of a host share ``run_dir``, and those of one master a ``board`` that was made before they were forked.
+    All processes of a host share ``run_dir``, and those of one master a ``shared`` cache that was made before they were forked.
     Raises OSError when ``run_dir`` cannot be used.
     """
     set_up_logging(config.log_level)
@@ -101,15 +102,15 @@ def create_app(config: ApiConfig, board: SharedMemoryCache | None = None) -> Any
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            await wire(app, config, metrics, stack, board)
+            await wire(app, config, metrics, stack, shared)
             if hot is not None:
                 hot.configure(app, metrics, config.max_body_bytes)
             gc.collect()
             gc.freeze()
             gc.set_threshold(*GC_THRESHOLD)
-            with when_told_to_end(app.state.tail.end_waits):
+            with when_told_to_end(app.state.log_follower.end_waits):
                 yield
-            app.state.tail.end_waits()
+            app.state.log_follower.end_waits()
 
     litestar = Application(
         route_handlers=route_handlers(),
@@ -137,7 +138,7 @@ def edge(app: Any, config: ApiConfig, *, roots: Collection[str]) -> Any:
 def prepare(run_dir: Path) -> measuring.Metrics:
     """Make what the processes of a host share, each if it is not there, and so find out early what is wrong with ``run_dir``."""
     run_dir.mkdir(parents=True, exist_ok=True)
-    StreamPositions(run_dir / MARKS).close()
+    StreamPositions(run_dir / POSITIONS).close()
     RunningCommands(run_dir / COMMANDS).close()
     return measuring.open_metrics(run_dir / "metrics")
 
@@ -147,12 +148,12 @@ async def wire(
     config: ApiConfig,
     metrics: measuring.Metrics,
     stack: AsyncExitStack,
-    board: SharedMemoryCache | None,
+    shared: SharedMemoryCache | None,
 ) -> None:
     """Open everything in order; ``stack`` closes it in the opposite one."""
     state: Any = app.state
-    marks = StreamPositions(config.run_dir / MARKS)
-    stack.callback(marks.close)
+    positions = StreamPositions(config.run_dir / POSITIONS)
+    stack.callback(positions.close)
     pool = state.pool = await open_pool(
         config.database_url, size=config.pool_size, timeout=config.pool_timeout
     )
@@ -160,12 +161,12 @@ async def wire(
     redis = open_redis(config)
     if redis is not None:
         stack.push_async_callback(redis.aclose)
-    tail = state.tail = LogFollower(config.database_url, marks, found_again=pool.check)
-    await tail.start()
-    stack.push_async_callback(tail.close)
+    log_follower = state.log_follower = LogFollower(config.database_url, positions, found_again=pool.check)
+    await log_follower.start()
+    stack.push_async_callback(log_follower.close)
     room = Room(config.database_dir)
     appender = Appender(
-        config.database_url, committed=tail.committed, observe=metrics.observe_append, room=room
+        config.database_url, committed=log_follower.committed, observe=metrics.observe_append, room=room
     )
     await appender.start()
     stack.push_async_callback(appender.close)
@@ -185,7 +186,7 @@ async def wire(
     proxies = TrustedProxies(config.trusted_proxies)
     state.public_address = PublicAddress(proxies, config.public_url)
     attempts = FailedAttempts(proxies, per_minute=config.failed_attempts_per_minute)
-    state.gate = Authorizer(Authenticator(pool, marks), limiter, attempts)
+    state.authorizer = Authorizer(Authenticator(pool, positions), limiter, attempts)
     share_limiter = RateLimiter(
         redis,
         per_minute=config.share_rate_limit_per_minute,
@@ -216,17 +217,17 @@ async def wire(
     )
     state.reader = RepresentationCache(
         pool,
-        marks,
+        positions,
         RedisViews(redis) if redis is not None else None,
         kinds.KINDS,
         capacity=config.cache_bytes,
         count=metrics.observe_cache,
-        board=board,
+        shared=shared,
     )
     state.discovery = Discovery(
         pool,
         state.reader,
-        ShareTokens(pool, marks),
+        ShareTokens(pool, positions),
         share_limiter,
         proxies,
         attempts,
@@ -234,7 +235,7 @@ async def wire(
         at_once=max(1, config.pool_size // 2),
     )
     state.commands = Commands(
-        pool, appender, Repository(pool, marks), state.reader, kinds.KINDS, config.run_dir / COMMANDS
+        pool, appender, Repository(pool, positions), state.reader, kinds.KINDS, config.run_dir / COMMANDS
     )
     stack.callback(state.commands.close)
 

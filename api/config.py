@@ -16,7 +16,7 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
     database_url: str
     # None: no shared cache, and rate limits count per process.
     redis_url: str | None = None
-    # A folder that all API processes of one host share: the mark table and the files of the metrics.
+    # A folder that all API processes of one host share: the table of positions and the files of the metrics.
     run_dir: Path
     # A folder on the disk of the database, if that is on this host: writes are refused before the disk is full.
     database_dir: Path | None = None
@@ -53,7 +53,7 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
     # Seconds that a request waits for Redis before it goes on without.
     redis_timeout: float = 0.1
 
-    # Seconds of silence after which a stream of events shows that it lives: proxies close what is silent for 30 and more.
+    # Seconds of silence after which a stream of events sends a comment: proxies close streams that are idle for 30 and more.
     heartbeat: float = 15.0
 
     # What the secrets of webhooks are sealed by in the database; without one, webhooks cannot be made.

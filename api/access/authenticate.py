@@ -1,6 +1,6 @@
 """Who a request speaks for, which project it means and what it may do there.
 
-A key costs a query only when it is new here or when the log says that it changed: entries are valid while the mark of the
+A key costs a query only when it is new here or when the log says that it changed: entries are valid while the position of the
 key is not newer than the snapshot they were read from.
 """
 
@@ -42,9 +42,9 @@ class Known(NamedTuple):
 class Authenticator:
     """Keys to principals, with a bounded cache in front of the database."""
 
-    def __init__(self, pool: Pool, marks: StreamPositions) -> None:
+    def __init__(self, pool: Pool, positions: StreamPositions) -> None:
         self._pool = pool
-        self._marks = marks
+        self._positions = positions
         self._keys: dict[bytes, Known] = {}
         self._projects: dict[int, Project] = {}
         self._tokens: dict[str, int] = {}
@@ -82,7 +82,7 @@ class Authenticator:
         if known.expires <= time():
             del self._keys[digest]
             raise _failed()
-        return known.principal if self._marks.is_fresh(known.slot, known.principal.as_of) else None
+        return known.principal if self._positions.is_fresh(known.slot, known.principal.as_of) else None
 
     async def _look_up(self, digest: bytes) -> Principal:
         async with self._pool.connection() as conn:
@@ -96,7 +96,7 @@ class Authenticator:
         if len(self._keys) >= MAX_KEYS:
             # The oldest entry goes; a key in use is back after one query.
             self._keys.pop(next(iter(self._keys)), None)
-        self._keys[digest] = Known(principal, self._marks.slot(principal.key_id), expires)
+        self._keys[digest] = Known(principal, self._positions.slot(principal.key_id), expires)
         return principal
 
     async def resolve_project(self, principal: Principal, project_id: str, token: str | None = None) -> int:

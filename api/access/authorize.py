@@ -11,7 +11,7 @@ from domain.errors import NotAuthenticated
 from domain.keys import allows
 from store.tables.identity import Principal
 
-# In the state of a scope: who was let in and counted by another door of this process that the request came through.
+# In the state of a scope: the principal that another endpoint of this process has admitted and counted for the same request.
 ENTERED = "entered"
 
 
@@ -24,7 +24,7 @@ class Authorizer:
         self._attempts = attempts
 
     async def authorize(self, scope: Any, required: str | None = None) -> Principal:
-        """Who asks. Raises NotAuthenticated, RateLimited, or PermissionDenied when the ``required`` scope is missing."""
+        """The caller. Raises NotAuthenticated, RateLimited, or PermissionDenied when the ``required`` scope is missing."""
         principal: Principal = scope["state"].get(ENTERED) or await self._admit(scope)
         scope["state"]["key_id"] = principal.key_id
         if required is not None:
@@ -32,7 +32,7 @@ class Authorizer:
         return principal
 
     def authorize_cached(self, scope: Any, project_id: str, required: str) -> tuple[Principal, int] | None:
-        """Who asks, and the number of the project, when nothing has to be waited for and nothing speaks against it.
+        """The caller, and the number of the project, when that is cached and allowed.
 
         Raises NotAuthenticated and RateLimited.
         """
@@ -68,7 +68,7 @@ class Authorizer:
     async def enter_project(
         self, scope: Any, project_id: str, required: str | None = None
     ) -> tuple[Principal, int]:
-        """Who asks, and the number of the project that the address means. Raises NotFound too."""
+        """The caller, and the number of the project that the address means. Raises NotFound too."""
         principal = await self.authorize(scope, required)
         token = Query(scope["query_string"]).text("token") if project_id == "@current" else None
         number = await self.authenticator.resolve_project(principal, project_id, token)

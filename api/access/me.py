@@ -63,7 +63,7 @@ def by_prefix(_: HTTPRouteHandler, __: Method, components: Any) -> str:
 
 
 class IdentityController(Controller):
-    """Needs a valid key, no scope. ``app.state.gate`` is a Gate."""
+    """Needs a valid key, no scope. ``app.state.authorizer`` is an Authorizer."""
 
     path = "/api"
     tags = ("identity",)
@@ -71,9 +71,9 @@ class IdentityController(Controller):
     @get("/users/@me", operation_id="users_me_retrieve", responses=documented(401, 429, 503))
     async def me(self, request: Request[Any, Any, Any]) -> Response[Me]:
         """The user whom the key belongs to."""
-        gate: Authorizer = request.app.state.gate
-        principal = await gate.authorize(request.scope)
-        team = await current_team(gate, principal)
+        authorizer: Authorizer = request.app.state.authorizer
+        principal = await authorizer.authorize(request.scope)
+        team = await current_team(authorizer, principal)
         user = principal.user
         fields = {name: getattr(user, name) for name in user.__struct_fields__}
         return _answer(
@@ -93,8 +93,8 @@ class IdentityController(Controller):
     )
     async def key(self, request: Request[Any, Any, Any]) -> Response[CurrentKey]:
         """What the key may do, and in which projects."""
-        gate: Authorizer = request.app.state.gate
-        principal = await gate.authorize(request.scope)
+        authorizer: Authorizer = request.app.state.authorizer
+        principal = await authorizer.authorize(request.scope)
         return _answer(request, CurrentKey(sorted(principal.scopes), list(principal.project_ids or ()), []))
 
     @get(
@@ -106,16 +106,16 @@ class IdentityController(Controller):
         self, request: Request[Any, Any, Any], project_id: FromPath[str]
     ) -> Response[ProjectAnswer]:
         """A project that the key may enter."""
-        gate: Authorizer = request.app.state.gate
-        _, number = await gate.enter_project(request.scope, project_id)
-        project = await gate.authenticator.project(number)
+        authorizer: Authorizer = request.app.state.authorizer
+        _, number = await authorizer.enter_project(request.scope, project_id)
+        project = await authorizer.authenticator.project(number)
         return _answer(request, ProjectAnswer(project.id, project.name, project.api_token))
 
 
-async def current_team(gate: Authorizer, principal: Principal) -> TeamRef | None:
+async def current_team(authorizer: Authorizer, principal: Principal) -> TeamRef | None:
     """What ``@current`` means for the key, None while there is no project."""
     try:
-        return TeamRef(await gate.authenticator.resolve_project(principal, CURRENT))
+        return TeamRef(await authorizer.authenticator.resolve_project(principal, CURRENT))
     except NotFound:
         return None
 

@@ -2,7 +2,7 @@
 
 A request costs no round trip: each process counts for itself and tells Redis in slices. A slice is a hundredth of what is
 left of the tighter window, so five processes that know nothing of each other stay within five percent, and near the end, as
-with every small limit, each request asks Redis and the count is exact. Every 100 ms what is left over is told as well.
+with every small limit, each request asks Redis and the count is exact. Every 100 ms what is left over is reported as well.
 
 Without Redis each process counts alone; no request waits for it longer than one time-out.
 """
@@ -23,13 +23,13 @@ logger = logging.getLogger(__name__)
 
 MINUTE = 60
 HOUR = 3600
-SLICES = 100  # parts that the rest of a budget is told in
+SLICES = 100  # parts that the rest of a budget is divided into
 FLUSH_EVERY = 0.1  # seconds
 RETRY_EVERY = 1.0  # seconds between attempts while Redis is away
-SWEEP_EVERY = 60.0  # seconds between looks for keys that have gone quiet
+SWEEP_EVERY = 60.0  # seconds between looks for idle keys
 
-# KEYS: one counter per window. ARGV: 1 when one more request asks to be let in, then for each window its limit, what was
-# let in already and is only told now, and the seconds to keep the counter. Returns 1 or 0 for the one that asks,
+# KEYS: one counter per window. ARGV: 1 when one more request is to be admitted, then for each window its limit, what was
+# admitted already and is only reported now, and the seconds to keep the counter. Returns 1 or 0 for the one that asks,
 # then the counts. A request that is refused is not counted, in neither window.
 SCRIPT = """
 local counts = {}
@@ -131,7 +131,7 @@ class RateLimiter:
         if self.admit_now(key_id):
             return
         windows = self._keys[key_id]
-        admitted = await self._tell(key_id, windows, asking=True)
+        admitted = await self._report(key_id, windows, asking=True)
         if admitted is None:
             # Redis is away: this process decides by what it knows.
             self._free_slice(windows)
@@ -160,14 +160,14 @@ class RateLimiter:
             window.pending += 1
         self._unsaid.add(key_id)
 
-    async def _tell(self, key_id: UUID, windows: list[Window], *, asking: bool) -> bool | None:
+    async def _report(self, key_id: UUID, windows: list[Window], *, asking: bool) -> bool | None:
         """Tell Redis what is pending and learn the counts; None when it cannot be reached."""
         if self._script is None:
             return None
-        told = [(window, window.end, window.pending) for window in windows]
+        reported = [(window, window.end, window.pending) for window in windows]
         arguments = [int(asking)]
         names = []
-        for window, end, pending in told:
+        for window, end, pending in reported:
             window.flying += pending
             window.pending = 0
             # One hash tag for all counters of a key, so that a cluster keeps them on one node.
@@ -179,20 +179,20 @@ class RateLimiter:
                 admitted, *counts = await self._script(keys=names, args=arguments)
         except asyncio.CancelledError:
             # The client went away in mid-question. Most likely Redis has the count by now.
-            for window, end, pending in told:
+            for window, end, pending in reported:
                 if window.end == end:
                     window.flying -= pending
                     window.known += pending
             raise
         except (RedisError, OSError, TimeoutError) as error:
             self._lost(error)
-            for window, end, pending in told:
+            for window, end, pending in reported:
                 if window.end == end:
                     window.flying -= pending
                     window.pending += pending
             self._unsaid.add(key_id)
             return None
-        for (window, end, pending), count in zip(told, counts, strict=True):
+        for (window, end, pending), count in zip(reported, counts, strict=True):
             if window.end == end:
                 window.flying -= pending
                 # Answers may come out of order, and a flushed Redis counts from zero; this process does not forget.
@@ -222,7 +222,7 @@ class RateLimiter:
         for key_id in list(self._unsaid):
             if monotonic() < self._away_until:
                 return
-            await self._tell(key_id, self._windows(key_id), asking=False)
+            await self._report(key_id, self._windows(key_id), asking=False)
 
     def _sweep(self) -> None:
         now = time()

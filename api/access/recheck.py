@@ -13,7 +13,7 @@ async def recheck(request: Request[Any, Any, Any]) -> None:
     """
     app_state, state = request.app.state, request.scope["state"]
     if (principal := state.get("principal")) is not None:
-        await app_state.gate.authenticator.check_again(principal, state["project_id"])
+        await app_state.authorizer.authenticator.check_again(principal, state["project_id"])
     elif (opening := state.get("opening")) is not None:
         await app_state.discovery.shares.check_again(opening)
 

@@ -100,9 +100,9 @@ BEFORE = Param("before_version", integer(1), "Only versions below this one; excl
 
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """Lets a request with a fitting key into its project; handlers find both in the state of the scope."""
-    gate: Authorizer = connection.app.state.gate
+    authorizer: Authorizer = connection.app.state.authorizer
     project_id = connection.scope["path_params"]["project_id"]
-    principal, number = await gate.enter_project(connection.scope, project_id, handler.opt["scope"])
+    principal, number = await authorizer.enter_project(connection.scope, project_id, handler.opt["scope"])
     state = connection.scope["state"]
     state["principal"] = principal
     state["project_id"] = number
@@ -171,7 +171,7 @@ async def page(
     with_labels: bool = False,
     with_body: bool = False,
 ) -> tuple[int, list[Row], tuple[str | None, str | None]]:
-    """The rows of a list as the query asks for them: the count of all, one page, the links to its neighbours."""
+    """The rows of a list by the query's parameters: the count of all, one page, the links to its neighbours."""
     limit, offset = page_bounds(query)
     wanted = PageQuery(
         search=query.text("search"),
@@ -184,8 +184,8 @@ async def page(
         with_body=with_body,
     )
     async with request.app.state.pool.connection() as conn:
-        moment = await read_model_of(conn, query)
-        count, rows = await moment.page(conn, project_of(request), kind, wanted)
+        read_model = await read_model_of(conn, query)
+        count, rows = await read_model.page(conn, project_of(request), kind, wanted)
     return count, rows, page_links(request, query, count, limit, offset, len(rows))
 
 
@@ -208,10 +208,10 @@ async def read_model_of(conn: Connection, query: Query) -> ReadModel:
 async def version(
     request: Request[Any, Any, Any], query: Query, kind: str, name: str, pick: Pick = None
 ) -> Version:
-    """A version at the moment that the query names. Raises NotFound, VersionNotFound, Invalid."""
+    """A version as of the position or time that the query names. Raises NotFound, VersionNotFound, Invalid."""
     async with request.app.state.pool.connection() as conn:
-        moment = await read_model_of(conn, query)
-        return await services(request)[0].version_in(conn, project_of(request), kind, name, pick, moment)
+        read_model = await read_model_of(conn, query)
+        return await services(request)[0].version_in(conn, project_of(request), kind, name, pick, read_model)
 
 
 def picked_answer(request: Request[Any, Any, Any], query: Query, body: bytes) -> Response[Any]:
@@ -225,7 +225,7 @@ def is_past(query: Query) -> bool:
     return "position" in query or "as_of" in query
 
 
-async def nothing(conn: Connection, stream_id: UUID, moment: ReadModel) -> None:
+async def nothing(conn: Connection, stream_id: UUID, read_model: ReadModel) -> None:
     """For a kind that resolves to no more than a version and a page of versions."""
 
 
@@ -237,7 +237,7 @@ async def resolve(
 ) -> tuple[Version, tuple[list[VersionLine], bool], T]:
     """One artifact as ``version`` and ``version_id`` pick it, and a page of its versions, whatever was picked.
 
-    ``more`` reads what else the kind has to say of the stream; all of it is of one moment.
+    ``more`` reads what else the kind shows of the stream; all of it is of one snapshot.
     Raises Invalid, NotFound, VersionNotFound (also when the two picks disagree).
     """
     query, reader, project_id = query_of(request), services(request)[0], project_of(request)
@@ -252,16 +252,18 @@ async def resolve(
     if offset is not None and before is not None:
         raise Invalid("Send offset or before_version, not both.")
     async with request.app.state.pool.connection() as conn, versions.snapshot(conn):
-        moment = await read_model_of(conn, query)
-        version = await reader.version_in(conn, project_id, kind, name, number, moment)
+        read_model = await read_model_of(conn, query)
+        version = await reader.version_in(conn, project_id, kind, name, number, read_model)
         if version_id is not None and version.id != version_id:
-            found = await moment.number_of_id(conn, version.stream_id, version_id)
+            found = await read_model.number_of_id(conn, version.stream_id, version_id)
             if found is None or number is not None:
-                available = await moment.newest_numbers(conn, version.stream_id)
+                available = await read_model.newest_numbers(conn, version.stream_id)
                 raise VersionNotFound(kind, name, version_id, available)
-            version = await reader.version_in(conn, project_id, kind, name, found, moment)
-        lines = await moment.lines(conn, version.stream_id, before=before, limit=limit, offset=offset or 0)
-        rest = await more(conn, version.stream_id, moment)
+            version = await reader.version_in(conn, project_id, kind, name, found, read_model)
+        lines = await read_model.lines(
+            conn, version.stream_id, before=before, limit=limit, offset=offset or 0
+        )
+        rest = await more(conn, version.stream_id, read_model)
     return version, lines, rest
 
 
@@ -287,13 +289,13 @@ def resolve_json(
 async def redirect_to_name(
     request: Request[Any, Any, Any], kind: str, name: str, otherwise: NotFound
 ) -> Response[Any]:
-    """302 from the id of a version that is active, or was at the moment asked for, to its name. Raises ``otherwise`` for everything else."""
+    """302 from the id of a version that is active, or was as of the query's position, to its name. Raises ``otherwise`` for everything else."""
     version_id = as_uuid(name)
     # Only for a name that nothing has; a missing version or label of one that exists is missing.
     if version_id is not None and "suggestions" in otherwise.extra:
         async with request.app.state.pool.connection() as conn:
-            moment = await read_model_of(conn, query_of(request))
-            found = await moment.name_of_id(conn, project_of(request), kind, version_id)
+            read_model = await read_model_of(conn, query_of(request))
+            found = await read_model.name_of_id(conn, project_of(request), kind, version_id)
         if found is not None:
             path = public(request).prefix(request.scope) + request_path(request)
             head, _, tail = path.rpartition("/name/")

@@ -192,7 +192,7 @@ async def blame_answer(request: Request[Any, Any, Any], kind: Kind, name: str) -
                     "created_at": timestamp(found[brought].created_at),
                 }
             )
-    told = {
+    comparison = {
         "name": name,
         "version": version.number,
         "path": path,
@@ -200,7 +200,7 @@ async def blame_answer(request: Request[Any, Any, Any], kind: Kind, name: str) -
         "complete": complete,
         "truncated": truncated,
     }
-    body = await rendered(len(data) + len(lines) * LINE, lambda: msgspec.json.encode(told))
+    body = await rendered(len(data) + len(lines) * LINE, lambda: msgspec.json.encode(comparison))
     return artifacts.picked_answer(request, query, body)
 
 

@@ -1,4 +1,4 @@
-"""What happened to a name, and the way back: history, diff, blame, revert, restore and the list of archived lives.
+"""What happened to a name, and the way back: history, diff, blame, revert, restore and the list of archived streams.
 
 Skills and prompts differ in their addresses and answers only; the functions below the controllers serve both.
 """
@@ -129,7 +129,7 @@ async def archived_page(
 
 
 def archived_json(row: bytes, one: ArchivedRow) -> bytes:
-    """A row of a list with the end of its life."""
+    """A row of a list with when and by whom it was archived."""
     taken = b"true" if one.name_taken else b"false"
     end = f',"archived_at":"{one.archived_at}","archived_by":'.encode()
     return b"".join((row[:-1], end, one.archived_by, b',"name_taken":', taken, b"}"))

@@ -1,4 +1,4 @@
-"""Bodies of requests and answers about the past: history, differences, authors of lines, archived lives, the audit."""
+"""Bodies of requests and answers about the past: history, differences, authors of lines, archived streams, the audit."""
 
 import re
 from typing import Annotated, Any, ClassVar, Literal

@@ -1,4 +1,4 @@
-"""The end of the log as this process sees it: marks what it and other hosts, and the command line, have changed."""
+"""Follows the end of the log: advances the positions of streams that this process, other hosts and the command line changed."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ POLL = 0.5  # seconds; a notification is a hint, the poll is the promise
 DEBOUNCE = 0.005
 # How often it looks whether the writer has marked what it wrote, if it is on this host, and the seconds between.
 LOOKS, LOOK_EVERY = 5, 0.001
-CATCH_UP = 10_000  # events; above it one raised floor is cheaper than marking each stream
+CATCH_UP = 10_000  # events; above it advancing ALL_STREAMS once is cheaper than each stream
 
 # events_pkey
 SELECT = "SELECT position, stream_id, topic FROM events WHERE position > %s::bigint ORDER BY position LIMIT %s::int"
@@ -44,11 +44,15 @@ class LogFollower:
     """
 
     def __init__(
-        self, dsn: str, marks: StreamPositions, *, found_again: Callable[[], Awaitable[None]] | None = None
+        self,
+        dsn: str,
+        positions: StreamPositions,
+        *,
+        found_again: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._dsn = dsn
         self._found_again = found_again
-        self._marks = marks
+        self._positions = positions
         self.seen = 0
         self._task: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
@@ -63,7 +67,7 @@ class LogFollower:
         except psycopg.OperationalError as error:
             logger.warning("the log cannot be followed yet: %s", str(error).strip().partition("\n")[0])
             listener = None
-        self._task = asyncio.create_task(self._run(listener), name="tail")
+        self._task = asyncio.create_task(self._run(listener), name="log follower")
 
     async def wait_beyond(self, position: int, seconds: float) -> bool:
         """Wait until something after ``position`` is in the log; False when the time is up or the process is closing."""
@@ -78,7 +82,7 @@ class LogFollower:
         return not self.closing
 
     def end_waits(self) -> None:
-        """The process is closing: nobody shall wait any longer."""
+        """The process is closing: end all waits."""
         self.closing = True
         self._moved.set()
         while self.on_closing:
@@ -100,8 +104,8 @@ class LogFollower:
         listener = Listener(conn)
         await conn.execute(f"LISTEN {CHANNEL}")
         self.seen = max(self.seen, await head(conn))
-        self._marks.advance_all([ALL_STREAMS], self.seen)
-        self._marks.confirm()
+        self._positions.advance_all([ALL_STREAMS], self.seen)
+        self._positions.confirm()
         return listener
 
     async def _run(self, listener: Listener | None) -> None:
@@ -116,7 +120,7 @@ class LogFollower:
                 pause = 0.05
                 await self._follow(listener)
             except (psycopg.Error, OSError) as error:
-                self._marks.lost()
+                self._positions.lost()
                 logger.warning(
                     "lost sight of the log, caches are bypassed: %s",
                     str(error).strip() or type(error).__name__,
@@ -134,37 +138,37 @@ class LogFollower:
     async def _follow(self, listener: Listener) -> None:
         while True:
             received = await listener.receive(POLL)
-            # A silent poll looks for what was not received.
+            # A poll without notifications reads the log for what was not received.
             found = self._named([payload for _, payload in received]) if received else None
             changes, last = found or await self._looked_up(listener.conn)
-            await self._let_writers_mark(listener, changes)
+            await self._let_writers_advance(listener, changes)
             self._take(changes, last)
-            self._marks.confirm()
+            self._positions.confirm()
             if received:
                 await listener.pause(DEBOUNCE)
 
-    async def _let_writers_mark(self, listener: Listener, changes: Changes) -> None:
-        """Wait a little for the writers of this host: they show what they wrote before they mark it.
+    async def _let_writers_advance(self, listener: Listener, changes: Changes) -> None:
+        """Wait a little for the writers of this host: they put what they wrote into the shared cache before they advance its position.
 
-        Whoever finds a mark and nothing shown reads the database; many do that at the same time when the name is hot.
+        A reader that finds the position advanced and the cache old reads the database; for a hot name many would at the same time.
         """
         for _ in range(LOOKS):
-            if self._marks.has_reached(changes):
+            if self._positions.has_reached(changes):
                 return
             await listener.pause(LOOK_EVERY)
 
     def _take(self, changes: Changes, last: int) -> None:
         if changes:
-            self._marks.advance(changes)
+            self._positions.advance(changes)
         if last > self.seen:
             self._move(last)
 
     def committed(self, done: Done) -> None:
-        """Mark what this process has just appended, before anybody is told that it is durable.
+        """Advance the positions of what this process has just appended, before its callers are answered.
 
         A whole batch in one go; its notification then brings nothing new.
         """
-        self._marks.advance(
+        self._positions.advance(
             (
                 ALL_STREAMS
                 if event.topic in EVERYWHERE

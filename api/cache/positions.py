@@ -60,21 +60,21 @@ class StreamPositions:
         """Raise each slot to ``position`` unless it is higher: the slower of two writers must not lower it."""
         self.advance((slot, position) for slot in slots)
 
-    def advance(self, marks: Iterable[tuple[int, int]]) -> None:
+    def advance(self, positions: Iterable[tuple[int, int]]) -> None:
         """The same for slots with a position each."""
         if self._file is not None:
             fcntl.lockf(self._file, fcntl.LOCK_EX, 1, 0)
         try:
-            for slot, position in marks:
+            for slot, position in positions:
                 if self._slots[slot] < position:
                     self._slots[slot] = position
         finally:
             if self._file is not None:
                 fcntl.lockf(self._file, fcntl.LOCK_UN, 1, 0)
 
-    def has_reached(self, marks: Iterable[tuple[int, int]]) -> bool:
+    def has_reached(self, positions: Iterable[tuple[int, int]]) -> bool:
         """Whether each slot is at its position or above it."""
-        return all(self._slots[slot] >= position for slot, position in marks)
+        return all(self._slots[slot] >= position for slot, position in positions)
 
     def confirm(self) -> None:
         """The log follower has just seen the end of the log."""

@@ -31,23 +31,23 @@ class RepresentationCache:
     def __init__(
         self,
         pool: Pool,
-        marks: StreamPositions,
+        positions: StreamPositions,
         views: RedisViews | None,
         kinds: Mapping[str, Kind],
         *,
         capacity: int,
         count: Count,
-        board: SharedMemoryCache | None = None,
+        shared: SharedMemoryCache | None = None,
     ) -> None:
         self._pool = pool
         self._lookups = Lookups(pool)
-        self._marks = marks
+        self._positions = positions
         self._views = views
         self._kinds = kinds
         self._cache: LRU[Key, Encoded] = LRU(capacity)
         self._contents: LRU[bytes, bytes] = LRU(capacity // 4)
         self._count = count
-        self._board = board
+        self._shared = shared
 
     def get_cached(self, project_id: int, kind: str, name: str, pick: Pick = None) -> Encoded | None:
         """What this process has, or another of the host has just written, and is known to be true; never waits."""
@@ -55,11 +55,11 @@ class RepresentationCache:
         entry = self._cache.get(key)
         if entry is None:
             return None
-        if self._marks.is_fresh(entry.slot, entry.as_of):
+        if self._positions.is_fresh(entry.slot, entry.as_of):
             return entry
-        if pick is None and self._board is not None:
-            entry = self._board.get(_place(project_id, kind, name))
-            if entry is not None and self._marks.is_fresh(entry.slot, entry.as_of):
+        if pick is None and self._shared is not None:
+            entry = self._shared.get(_place(project_id, kind, name))
+            if entry is not None and self._positions.is_fresh(entry.slot, entry.as_of):
                 self._keep(key, entry)
                 return entry
         return None
@@ -71,11 +71,11 @@ class RepresentationCache:
         if entry is not None:
             return entry
         key = (project_id, kind, name, pick)
-        if pick is None and self._views is not None and self._marks.healthy:
+        if pick is None and self._views is not None and self._positions.healthy:
             found = await self._views.get(project_id, kind, name)
             if found is not None:
                 entry = Encoded(found.body, found.etag, StreamPositions.slot(found.stream_id), found.as_of)
-                if self._marks.is_fresh(entry.slot, entry.as_of):
+                if self._positions.is_fresh(entry.slot, entry.as_of):
                     self._count("redis", "hit")
                     self._keep(key, entry)
                     return entry
@@ -107,13 +107,13 @@ class RepresentationCache:
         kind: str,
         name: str,
         pick: Pick = None,
-        moment: ReadModel = CURRENT,
+        read_model: ReadModel = CURRENT,
     ) -> Version:
-        """The same on a connection, so within its snapshot, and at any moment."""
-        found = await moment.find(conn, project_id, kind, name, pick)
+        """The same on a connection, so within its snapshot, and of any read model."""
+        found = await read_model.find(conn, project_id, kind, name, pick)
         if found is not None and found[1] is not None:
             return found[1]
-        raise await _refusal(conn, project_id, kind, name, pick, found, moment)
+        raise await _refusal(conn, project_id, kind, name, pick, found, read_model)
 
     def store_written(self, project_id: int, kind: str, version: Version, as_of: int) -> tuple[bytes, bytes]:
         """What a write answers, and its entity tag; remembers what the next read will, and shows it to the other processes."""
@@ -126,8 +126,8 @@ class RepresentationCache:
         read_etag = etag if read is body else etag_of(read)
         entry = Encoded(read, read_etag, StreamPositions.slot(version.stream_id), as_of)
         self._keep((project_id, kind, version.name, None), entry)
-        if self._board is not None:
-            self._board.put(_place(project_id, kind, version.name), entry)
+        if self._shared is not None:
+            self._shared.put(_place(project_id, kind, version.name), entry)
         return body, etag
 
     def render_write(self, kind: str, version: Version) -> bytes:
@@ -164,14 +164,14 @@ def _place(project_id: int, kind: str, name: str) -> bytes:
 
 
 async def _refusal(
-    conn: Connection, project_id: int, kind: str, name: str, pick: Pick, found: Found, moment: ReadModel
+    conn: Connection, project_id: int, kind: str, name: str, pick: Pick, found: Found, read_model: ReadModel
 ) -> NotFound:
     """Why there is no such version: an unknown name, label or number."""
     if found is None:
-        return unknown(kind, name, await moment.close_names(conn, project_id, kind, name))
+        return unknown(kind, name, await read_model.close_names(conn, project_id, kind, name))
     if isinstance(pick, str):
         return no_label(kind, name, pick)
-    return VersionNotFound(kind, name, pick, await moment.newest_numbers(conn, found[0]))
+    return VersionNotFound(kind, name, pick, await read_model.newest_numbers(conn, found[0]))
 
 
 def unknown(kind: str, name: str, close: list[str]) -> NotFound:

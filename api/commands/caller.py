@@ -1,4 +1,4 @@
-"""Who asks for a change, and by which idempotency key."""
+"""The caller of a change, and its idempotency key."""
 
 from hashlib import sha256
 from typing import Any
@@ -15,7 +15,7 @@ MAX_IDEMPOTENCY_KEY = 255
 
 
 async def caller_of(request: Request[Any, Any, Any], body: bytes = b"") -> Caller:
-    """Who asks for a change. Raises Invalid for a malformed ``Idempotency-Key``."""
+    """The caller of a change. Raises Invalid for a malformed ``Idempotency-Key``."""
     state = request.scope["state"]
     user = state["principal"].user
     key = idempotency_key(header_of(request, b"idempotency-key"))

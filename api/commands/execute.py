@@ -46,7 +46,7 @@ MAX_ATTEMPTS = 100
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who asks for the change: ids for the envelope of the events, and the author as the answer shows it."""
+    """The caller of the change: ids for the envelope of the events, and the author as the answer shows it."""
 
     project_id: int
     actor_id: int
@@ -60,7 +60,7 @@ class Caller(msgspec.Struct, frozen=True):
 class Done(msgspec.Struct, frozen=True):
     """What a command led to. ``version`` is None for a label; ``replayed`` when an earlier request had done it.
 
-    ``answer`` is what a new version is answered with, and its entity tag: whoever reads it finds it ready by now.
+    ``answer`` is what a new version is answered with, and its entity tag: readers find it in the cache by now.
     """
 
     status: int
@@ -137,14 +137,14 @@ class Commands:
                     return await self._append(caller, fork, contents, status, loaded)
                 except StreamConflict:
                     cached = False
-                    # Writers of other processes: give way for a moment, longer each time.
+                    # Writers of other processes: give way for a while, longer each time.
                     await asyncio.sleep(min(0.001 * attempt, 0.05))
         raise Unavailable("Too many others are changing this at the same time; try again shortly.")
 
     async def restore(self, caller: Caller, cls: type[A], name: str, id: UUID | None = None) -> Done:
-        """Give an archived life its name back: the one with this id, of its own or of a version, else the last one.
+        """Give an archived stream its name back: the one with this id, of its own or of a version, else the last one.
 
-        Raises NameTaken when the name is held, also by whoever was faster, and NotFound when there is no such life.
+        Raises NameTaken when the name is held, also by a faster request, and NotFound when there is no such stream.
         """
         async with self._names.hold((caller.project_id, cls.KIND, name)):
             for attempt in range(MAX_ATTEMPTS):
@@ -158,13 +158,13 @@ class Commands:
                     raise NameTaken(cls.KIND, name) from None
                 except StreamConflict:
                     pass
-                # Another process restored this life, and may have archived it again: look who holds the name now.
+                # Another process restored this stream, and may have archived it again: look up what holds the name now.
                 await asyncio.sleep(min(0.001 * attempt, 0.05))
         raise Unavailable("Too many others are changing this at the same time; try again shortly.")
 
     async def _archived(self, project_id: int, cls: type[A], name: str, id: UUID | None) -> Loaded[A]:
         loaded = await self._repository.find_archived(project_id, cls, name, id)
-        # In this order: a life that has just been restored is no archived one any more, and holds the name.
+        # In this order: a stream that has just been restored is no archived one any more, and holds the name.
         async with self._pool.connection() as conn:
             if await names.holder(conn, project_id, cls.KIND, name) is not None:
                 raise NameTaken(cls.KIND, name)
@@ -226,7 +226,7 @@ class Commands:
         try:
             appended = await self._appender.append(commit)
         except CommandRepeated:
-            # Another host had the same key at the same moment, and was first.
+            # Another host had the same key at the same time, and was first.
             if (done := await self._repeated(caller)) is not None:
                 return done
             raise
@@ -283,10 +283,10 @@ class Commands:
                 answer = self._reader.store_written(caller.project_id, artifact.KIND, version, appended.last)
 
         try:
-            # Shown before it is marked: nobody who finds an old answer outdated has to look further than the board.
+            # Put into the shared cache before its position advances: a reader that finds an old answer outdated finds the new one there.
             appended = await self._appender.append(commit, show)
         except CommandRepeated:
-            # Another host had the same key at the same moment, and was first.
+            # Another host had the same key at the same time, and was first.
             if (done := await self._repeated(caller)) is not None:
                 return done
             raise
@@ -296,7 +296,7 @@ class Commands:
             await self._repository.save(artifact)
         if view is not None:
             if answer is None:
-                # It failed there; who asked hears why.
+                # It failed there; the caller gets the error.
                 show(appended)
         elif isinstance(events[-1], Archived | Restored):
             async with self._pool.connection() as conn:

@@ -16,7 +16,7 @@ from api.http.errors import RequestInProgress
 class KeyedLocks:
     """A lock for each key that is in use: commands on one name wait for each other instead of racing in vain.
 
-    Whoever waits gets it in turn. There is nothing but an entry in a dictionary for a lock that nobody waits for.
+    Waiters get it in turn. A lock without waiters is no more than an entry in a dictionary.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Hold:
         try:
             await turn
         except asyncio.CancelledError:
-            # It may have been given the lock in the same moment.
+            # It may have been given the lock at the same time.
             if turn.done() and not turn.cancelled():
                 self._pass_on()
             raise

@@ -1,4 +1,4 @@
-"""Aggregates of this process: loaded from their streams, kept while the marks say that they are current."""
+"""Aggregates of this process: loaded from their streams, kept while the positions say that they are current."""
 
 import logging
 from contextlib import aclosing
@@ -69,21 +69,21 @@ class Loaded(msgspec.Struct, Generic[A], frozen=True):
 class Repository:
     """Finds the aggregate that holds a name. What it hands out must be forked before it is changed."""
 
-    def __init__(self, pool: Pool, marks: StreamPositions) -> None:
+    def __init__(self, pool: Pool, positions: StreamPositions) -> None:
         self._pool = pool
-        self._marks = marks
+        self._positions = positions
         self._cache: LRU[tuple[int, str, str], Loaded[Any]] = LRU(CAPACITY)
 
     async def find(
         self, project_id: int, cls: type[A], name: str, *, cached: bool = True
     ) -> Loaded[A] | None:
-        """The aggregate; None when the name is free. ``cached=False`` always asks the log."""
+        """The aggregate; None when the name is free. ``cached=False`` always reads the log."""
         key = (project_id, cls.KIND, name)
         kept: Loaded[A] | None = self._cache.get(key)
         if (
             cached
             and kept is not None
-            and self._marks.is_fresh(StreamPositions.slot(kept.aggregate.id), kept.as_of)
+            and self._positions.is_fresh(StreamPositions.slot(kept.aggregate.id), kept.as_of)
         ):
             return msgspec.structs.replace(kept, from_cache=True)
         if "\0" in name:
@@ -104,7 +104,7 @@ class Repository:
     async def find_archived(
         self, project_id: int, cls: type[A], name: str, id: UUID | None = None
     ) -> Loaded[A] | None:
-        """The archived life of a name that has this id or a version with it, else the last one; None without one."""
+        """The archived stream of a name that has this id or a version with it, else the last one; None without one."""
         if "\0" in name:
             return None
         async with self._pool.connection() as conn:

@@ -133,7 +133,7 @@ class FeedController(Controller):
             after = query.integer("after", minimum=0) or 0
         return EndlessStream(
             messages(request, after, filters),
-            request.app.state.tail,
+            request.app.state.log_follower,
             media_type="text/event-stream",
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )
@@ -205,13 +205,13 @@ async def wait_for_first(
     request: Request[Any, Any, Any], after: int, limit: int, filters: Filters, seconds: float
 ) -> tuple[list[Item], int]:
     """A page as soon as there is an event for it, an empty one when the time is up."""
-    tail: LogFollower = request.app.state.tail
+    log_follower: LogFollower = request.app.state.log_follower
     project_id, deadline = project_of(request), monotonic() + seconds
     has_waited = False
     while True:
         items, after = await read(request.app.state.pool, project_id, after, limit, filters, sizes.MAX_ANSWER)
         only_waits(request.scope)
-        is_over = bool(items) or not await tail.wait_beyond(after, deadline - monotonic())
+        is_over = bool(items) or not await log_follower.wait_beyond(after, deadline - monotonic())
         has_waited = has_waited or not items
         if is_over:
             if has_waited:
@@ -252,23 +252,23 @@ def _as(request: Request[Any, Any, Any], body: bytes, media_type: str, extra: li
 async def messages(request: Request[Any, Any, Any], after: int, filters: Filters) -> AsyncIterator[bytes]:
     """Messages of a stream; the next batch is read when the reader has taken the one before."""
     state = request.app.state
-    tail: LogFollower = state.tail
+    log_follower: LogFollower = state.log_follower
     project_id, base = project_of(request), requests.base(request)
     yield b"retry: 1000\n\n"
-    while not tail.closing:
+    while not log_follower.closing:
         try:
             # A reader that leaves cancels what it waits for, and a query that is cancelled costs its connection.
             items, after = await asyncio.shield(
                 asyncio.ensure_future(_next_batch(request, project_id, after, filters))
             )
         except (Refused, psycopg.OperationalError) as error:
-            # The reader asks again, and then hears why.
+            # The reader's next request is refused with the reason.
             if not isinstance(error, Refused):
                 logger.warning("a stream of events ends: %s", str(error).strip() or type(error).__name__)
             return
         if items:
             yield await rendered(sum(item.size for item in items), partial(_messages, items, base))
-        elif not await tail.wait_beyond(after, state.heartbeat) and not tail.closing:
+        elif not await log_follower.wait_beyond(after, state.heartbeat) and not log_follower.closing:
             yield b": still here\n\n"
 
 

@@ -59,7 +59,7 @@ class HotPath:
         self._next = app
         self._admission = admission
         self._app: Any = None
-        self._gate: Authorizer | None = None
+        self._authorizer: Authorizer | None = None
         self._reader: RepresentationCache | None = None
         self._metrics: Metrics | None = None
         self._max_body = 0
@@ -69,7 +69,7 @@ class HotPath:
         # Each look into Litestar's own state takes a microsecond.
         self._app = SimpleNamespace(state=SimpleNamespace(**app.state.dict()))
         self._metrics, self._max_body = metrics, max_body
-        self._gate, self._reader = app.state.gate, app.state.reader
+        self._authorizer, self._reader = app.state.authorizer, app.state.reader
 
     def at_once(self, scope: Any) -> Answer | None:
         """The answer to a GET when this process has it. Raises RateLimited."""
@@ -103,8 +103,8 @@ class HotPath:
         kind, _, required, method = BY_RESOURCE[resource]
         state = scope["state"]
         state["route"] = f"/api/{prefix}/{{project_id}}/{resource}/name/{{{kind}_name}}"
-        gate = self._app.state.gate
-        entered = gate.authorize_cached(scope, project, required) or await gate.enter_project(
+        authorizer = self._app.state.authorizer
+        entered = authorizer.authorize_cached(scope, project, required) or await authorizer.enter_project(
             scope, project, required
         )
         state["principal"], state["project_id"] = entered
@@ -113,13 +113,13 @@ class HotPath:
         await send_whole(send, response.answer)
 
     def _known(self, scope: Any, found: "re.Match[str]") -> Answer | None:
-        gate, reader, metrics = self._gate, self._reader, self._metrics
-        if gate is None or reader is None or metrics is None:
+        authorizer, reader, metrics = self._authorizer, self._reader, self._metrics
+        if authorizer is None or reader is None or metrics is None:
             return None
         prefix, project, resource, name = found.groups()
         kind, required, _, _ = BY_RESOURCE[resource]
         try:
-            principal = gate.authenticator.known(header(scope["headers"], b"authorization"))
+            principal = authorizer.authenticator.known(header(scope["headers"], b"authorization"))
         except Refused:
             return None
         if principal is None or not allows(principal.scopes, required):
@@ -128,7 +128,7 @@ class HotPath:
         if asked is None:
             return None
         token, pick = asked
-        number = gate.authenticator.known_project(principal, project, token)
+        number = authorizer.authenticator.known_project(principal, project, token)
         if number is None:
             return None
         entry = reader.get_cached(number, kind, name, pick)
@@ -138,7 +138,7 @@ class HotPath:
         state["route"] = f"/api/{prefix}/{{project_id}}/{resource}/name/{{{kind}_name}}"
         state["project_id"], state["key_id"] = number, principal.key_id
         # Last, because it counts the request.
-        if not gate.limiter.admit_now(principal.key_id):
+        if not authorizer.limiter.admit_now(principal.key_id):
             return None
         metrics.observe_cache("process", "hit")
         condition = header(scope["headers"], b"if-none-match")
@@ -150,7 +150,7 @@ class HotPath:
 
 
 def _asked(query_string: bytes, kind: str) -> tuple[str | None, Pick] | None:
-    """The project token and the version that a query names; None when it asks for anything else."""
+    """The project token and the version that a query names; None when it has any other parameter."""
     if not query_string:
         return None, None
     try:

@@ -146,7 +146,7 @@ class Protocol(HttpToolsProtocol):
                 self._body_goes_on(len(data))
 
     def _parse_plainly(self, rest: bytes) -> None:
-        """Parse the request that asks for another protocol, and ``rest`` behind its head, as what it is in this one.
+        """Parse the request to upgrade to another protocol, and ``rest`` behind its head, as what it is in this one.
 
         The parser takes such a request to have no body, so it is put to it again without the wish.
         """
@@ -305,7 +305,7 @@ class Protocol(HttpToolsProtocol):
         cycle.message_event.set()
 
     def on_message_complete(self) -> None:
-        # A request that asks for another protocol comes to this without having come to be one.
+        # An upgrade request comes here before it has become a request.
         if not self._incomplete:
             self.cycle.more_body = False
             self.cycle.message_event.set()

@@ -24,7 +24,7 @@ from store.postgres.pool import Pool
 
 READ = "llm_skill:read"
 
-# Clients of git ask once without credentials, and for them only when they are told to.
+# Clients of git send the first request without credentials, and send them after a 401.
 CHALLENGE = (b"www-authenticate", b'Basic realm="Skald", charset="UTF-8"')
 NO_CACHE = "no-cache, max-age=0, must-revalidate"
 ADVERTISEMENT = b"application/x-git-upload-pack-advertisement"
@@ -37,13 +37,13 @@ MAX_REQUEST = 4 * 2**20
 
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """As ``api.artifacts.common.guard``; the key may come as the password of Basic authentication, with any user name."""
-    gate: Authorizer = connection.app.state.gate
+    authorizer: Authorizer = connection.app.state.authorizer
     scope = connection.scope
     credential = bearer_of(header(scope["headers"], b"authorization"))
     headers = [pair for pair in scope["headers"] if pair[0] != b"authorization"]
     if credential:
         headers.append((b"authorization", credential))
-    principal, number = await gate.enter_project(
+    principal, number = await authorizer.enter_project(
         {**scope, "headers": headers}, scope["path_params"]["project_id"], handler.opt["scope"]
     )
     scope["state"]["principal"] = principal
@@ -147,7 +147,7 @@ async def answer(request: Request[Any, Any, Any], fetch: wire.Fetch, version: in
     pack = while_allowed(request, git_packs.pack(pool, project_id, plan))
     return EndlessStream(
         wire.body_of(start, pack, wire.band_of(fetch, version)),
-        request.app.state.tail,
+        request.app.state.log_follower,
         media_type=RESULT,
         headers={"cache-control": NO_CACHE},
     )

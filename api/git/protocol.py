@@ -49,14 +49,14 @@ class Unsupported(Exception):
     """A request that git can make, for something that this repository does not do; the text is for the user."""
 
 
-class Mark(NamedTuple):
+class Marker(NamedTuple):
     """A packet without data: the end of a message, or of a section of it."""
 
     code: bytes
 
 
-Packet = bytes | Mark
-FLUSHED, DELIMITED = Mark(FLUSH), Mark(DELIM)
+Packet = bytes | Marker
+FLUSHED, DELIMITED = Marker(FLUSH), Marker(DELIM)
 
 
 def packet(data: bytes) -> bytes:
@@ -81,7 +81,7 @@ def packets(body: bytes) -> Iterator[Packet]:
         except ValueError:
             raise malformed() from None
         if size < 4:
-            yield Mark(body[at : at + 4])
+            yield Marker(body[at : at + 4])
             at += 4
             continue
         if size > len(body) - at:
@@ -95,7 +95,7 @@ def malformed() -> Invalid:
 
 
 def version_of(header: bytes | None) -> int:
-    """The protocol that a ``Git-Protocol`` header asks for; 0 when it names none that we know."""
+    """The protocol that a ``Git-Protocol`` header names; 0 when it names none that we know."""
     versions = [0]
     for part in (header or b"").split(b":"):
         key, _, value = part.strip().partition(b"=")
@@ -162,7 +162,7 @@ class Fetch(msgspec.Struct, frozen=True):
     # Versions 0 and 1 only.
     capabilities: frozenset[bytes] = frozenset()
     wait_for_done: bool = False
-    # Whether anything came after the wants; without it the client only asks for the boundary.
+    # Whether anything came after the wants; without it the client only wants the boundary.
     negotiates: bool = True
 
 
@@ -180,7 +180,7 @@ def fetch_v0(body: bytes) -> Fetch | None:
     capabilities: list[bytes] = []
     flushes = after = 0
     for one in packets(body):
-        if isinstance(one, Mark):
+        if isinstance(one, Marker):
             flushes += 1
             after += flushes > 1
             continue

@@ -29,7 +29,7 @@ from store.errors import StorageFull, trouble
 logger = logging.getLogger(__name__)
 
 CLIENT_CLOSED = 499  # what is logged for a client that left before its answer
-RETRY_WHEN_FULL = 10  # seconds; somebody has to make room
+RETRY_WHEN_FULL = 10  # seconds; an operator has to make room
 
 
 class ParseError(Invalid):
@@ -82,7 +82,7 @@ class HeadTooLarge(Refused):
 
 
 class ClientLeft(Exception):
-    """The connection ended before the request did, or before it was looked at: there is nobody to answer."""
+    """The connection ended before the request did, or before it was looked at: an answer would reach no client."""
 
 
 class MethodNotAllowed(Refused):
@@ -234,7 +234,7 @@ def method_not_allowed(allow: str) -> MethodNotAllowed:
 
 
 def render_failure(error: BaseException) -> Answer:
-    """The answer to what nobody foresaw: nothing of the inside is told; the log has it under the request id."""
+    """The answer to an unforeseen error: without internals, which the log has under the request id."""
     if _is_full(error):
         logger.warning("no room: %s: %s", type(error).__name__, str(error).partition("\n")[0])
         return render(

@@ -20,7 +20,7 @@ SCHEMES = ("http", "https")
 
 
 class TrustedProxies:
-    """Addresses or networks (CIDR) whose ``X-Forwarded-*`` headers are believed; none trusts nobody."""
+    """Addresses or networks (CIDR) whose ``X-Forwarded-*`` headers are believed; without any, no header is believed."""
 
     def __init__(self, networks: Iterable[str] = ()) -> None:
         self._networks = [ip_network(network, strict=False) for network in networks]
@@ -104,7 +104,7 @@ class SubPath:
     """ASGI middleware around everything, for proxies that leave the sub-path of the public address in what they pass on.
 
     Others take it off, so both are served. ``roots`` are the first segments of our own paths: by them ``/s/s/…`` below a public
-    address that ends in ``/s`` is told from ``/s/…``.
+    address that ends in ``/s`` is distinguished from ``/s/…``.
     """
 
     def __init__(self, app: Any, prefix: str, roots: Collection[str]) -> None:

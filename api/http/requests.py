@@ -1,4 +1,4 @@
-"""What a handler asks of its request."""
+"""What a handler reads from its request."""
 
 from collections.abc import Mapping
 from typing import Any

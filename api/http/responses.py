@@ -19,7 +19,7 @@ VARY_ACCEPT: Header = (b"vary", b"accept")
 VARY_ENCODING: Header = (b"vary", b"accept-encoding")
 # Tells a fixed version from everything that may change.
 IMMUTABLE = b"private, max-age=31536000, immutable"
-# May be kept, but every use asks whether it still holds.
+# May be kept, but must be revalidated before each use.
 REVALIDATE = b"private, no-cache"
 
 # An ASGI extension, of servers that take an answer in one message and put it into one packet; also the message's type.
@@ -148,7 +148,7 @@ class RawStream(Response[Any]):
                 async for piece in pieces:
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
                     if LEFT in state:
-                        # What nobody reads is not made.
+                        # Without a reader, no more chunks are made.
                         return
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 

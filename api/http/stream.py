@@ -35,13 +35,18 @@ class EndlessStream(CutStream):
     """
 
     def __init__(
-        self, chunks: AsyncIterator[bytes], tail: LogFollower, *, media_type: str, headers: Mapping[str, str]
+        self,
+        chunks: AsyncIterator[bytes],
+        log_follower: LogFollower,
+        *,
+        media_type: str,
+        headers: Mapping[str, str],
     ) -> None:
         super().__init__(chunks, media_type=media_type, headers=dict(headers))
-        self._tail = tail
+        self._log_follower = log_follower
 
     def to_asgi_response(self, *args: Any, **options: Any) -> Any:
-        return _Ending(super().to_asgi_response(*args, **options), self._tail)
+        return _Ending(super().to_asgi_response(*args, **options), self._log_follower)
 
 
 class Cutting:
@@ -72,9 +77,9 @@ class _Ending:
     The server waits until everything is sent, and ASGI has no word for giving up a connection.
     """
 
-    def __init__(self, response: Any, tail: LogFollower) -> None:
+    def __init__(self, response: Any, log_follower: LogFollower) -> None:
         self._response = response
-        self._tail = tail
+        self._log_follower = log_follower
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         loop, client = asyncio.get_running_loop(), scope.get("client")
@@ -82,11 +87,11 @@ class _Ending:
         def cut_later() -> None:
             loop.call_later(END_TIMEOUT, cut, client)
 
-        self._tail.on_closing.add(cut_later)
+        self._log_follower.on_closing.add(cut_later)
         try:
             await self._response(scope, receive, send)
         finally:
-            self._tail.on_closing.discard(cut_later)
+            self._log_follower.on_closing.discard(cut_later)
 
 
 def cut(client: tuple[str, int | str] | None) -> None:

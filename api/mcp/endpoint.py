@@ -1,6 +1,6 @@
 """``/mcp``: the Model Context Protocol over streamable HTTP, for agents that would rather call tools than addresses.
 
-This module is the door: who may come in, how large a message may be. What the protocol says is in ``api.mcp.server``; that
+This module is the endpoint: which requests are allowed, how large a message may be. What the protocol says is in ``api.mcp.server``; that
 is imported with the protocol's SDK by the first message of a process, because the SDK costs as much time and memory as
 everything else that a process imports.
 
@@ -35,14 +35,14 @@ ANY_ORIGIN = "*"
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
     """Lets a message with a good key into its project, as other addresses do; each message counts as one request.
 
-    Which scopes it needs depends on what it asks for.
+    Which scopes it needs depends on the method it calls.
     """
-    door: McpEndpoint = connection.app.state.mcp
+    endpoint: McpEndpoint = connection.app.state.mcp
     headers = connection.scope["headers"]
-    check_origin(header(headers, b"origin"), header(headers, b"host"), door.allowed_origins)
-    gate: Authorizer = connection.app.state.gate
+    check_origin(header(headers, b"origin"), header(headers, b"host"), endpoint.allowed_origins)
+    authorizer: Authorizer = connection.app.state.authorizer
     project_id = connection.scope["path_params"].get("project_id", CURRENT)
-    principal, number = await gate.enter_project(connection.scope, project_id)
+    principal, number = await authorizer.enter_project(connection.scope, project_id)
     state = connection.scope["state"]
     state["principal"] = principal
     state["project_id"] = number
@@ -55,8 +55,8 @@ async def mcp_endpoint(request: Request[Any, Any, Any], body: RawBody) -> Respon
     There is no session to end by DELETE, and no stream of the server's own to open by GET.
     """
     check_content_type(header_of(request, b"content-type"))
-    door: McpEndpoint = request.app.state.mcp
-    return to_response(await door.answer(request, body))
+    endpoint: McpEndpoint = request.app.state.mcp
+    return to_response(await endpoint.answer(request, body))
 
 
 class McpEndpoint:
@@ -69,7 +69,7 @@ class McpEndpoint:
         self._opening = asyncio.Lock()
 
     async def answer(self, request: Request[Any, Any, Any], body: bytes) -> Answer:
-        """The answer to one message; what the message itself says wrong is told in terms of the protocol."""
+        """The answer to one message; errors in the message itself are answered in terms of the protocol."""
         server = self._server or await self._open()
         scope = request.scope
         inside = InternalClient(self._app, scope, scope["state"]["principal"], project_of(request))

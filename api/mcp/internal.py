@@ -1,6 +1,6 @@
-"""Requests to our own addresses from within: one door of the service asks the API what its caller asked the door.
+"""Requests to our own addresses from within: the MCP endpoint answers by calls of the API for the same caller.
 
-So every rule, scope, error and answer is the API's own. Whoever asks was let in and counted at the door.
+So every rule, scope, error and answer is the API's own. The caller was authorized and counted at the endpoint.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from api.http.responses import JSON, Answer, header
 from domain.errors import Refused
 from store.tables.identity import Principal
 
-# What belongs to the request of the door alone, and must mean nothing to the address that is asked.
+# What belongs to the outer request alone, and must not reach the inner one.
 OUTER = frozenset(
     {
         b"content-length",
@@ -34,7 +34,7 @@ REDIRECTS = (302, 307)
 
 
 class InternalClient:
-    """Asks for one caller in one project, in the name of the request whose ASGI ``scope`` is given."""
+    """Requests for one caller in one project, on behalf of the request whose ASGI ``scope`` is given."""
 
     def __init__(self, app: Any, scope: Any, principal: Principal, project_id: int) -> None:
         self.principal = principal
@@ -42,7 +42,7 @@ class InternalClient:
         self._app = app
         self._outer = scope
 
-    async def ask(
+    async def request(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: bytes = b""
     ) -> Answer:
         """The answer to a request; ``path`` is percent-encoded and below the project, as is what it is redirected to.
@@ -50,7 +50,7 @@ class InternalClient:
         One message may ask for many things, one after the other, so the key is looked at again for each.
         """
         try:
-            await self._app.state.gate.authenticator.check_again(self.principal, self.project_id)
+            await self._app.state.authorizer.authenticator.check_again(self.principal, self.project_id)
         except Refused as refused:
             return render(refused)
         place = f"/api/projects/{self.project_id}/{path}"

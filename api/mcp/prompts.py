@@ -13,7 +13,7 @@ import mcp_types as types
 
 from api.http.answers import rendered
 from api.mcp.internal import segment
-from api.mcp.request import Context, ask_json, mcp_request_of, next_cursor, offset_of
+from api.mcp.request import Context, mcp_request_of, next_cursor, offset_of, request_json
 
 PAGE = 50
 VARIABLE = re.compile(r"\{\{([\w.-]+)\}\}")
@@ -24,7 +24,7 @@ ASSISTANT = "assistant"
 async def list_prompts(ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListPromptsResult:
     offset = offset_of(params)
     query = {"content": "full", "order_by": "name", "limit": str(PAGE), "offset": str(offset)}
-    page = await ask_json(mcp_request_of(ctx), "llm_prompts/", query)
+    page = await request_json(mcp_request_of(ctx), "llm_prompts/", query)
     size = sum(row["prompt_size_bytes"] for row in page["results"])
     prompts = await rendered(size, lambda: [_listed(row) for row in page["results"]])
     return types.ListPromptsResult(
@@ -43,7 +43,9 @@ def _listed(row: Mapping[str, Any]) -> types.Prompt:
 async def get_prompt(ctx: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
     name, _, pick = params.name.partition("@")
     query = {("version" if pick.isdigit() else "label"): pick} if pick else {}
-    found = await ask_json(mcp_request_of(ctx), f"llm_prompts/name/{segment(name)}/", query, name=params.name)
+    found = await request_json(
+        mcp_request_of(ctx), f"llm_prompts/name/{segment(name)}/", query, name=params.name
+    )
     return types.GetPromptResult(
         description=found["version_description"] or None,
         messages=messages_of(found["prompt"], params.arguments or {}),

@@ -1,4 +1,4 @@
-"""One message to the MCP endpoint, as its handlers meet it: who asks, what was written, how refusals are told."""
+"""One message to the MCP endpoint, as its handlers see it: caller, arguments, and how refusals are answered."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from api.mcp.internal import InternalClient
 Context = ServerRequestContext[Any, Any]
 
 # In the state of a scope.
-VISIT = "mcp_visit"
+MCP_REQUEST = "mcp_request"
 
 
 class JsonRpcMessage(msgspec.Struct):
@@ -72,8 +72,8 @@ def _read(body: bytes) -> Message:
 def mcp_request_of(ctx: Context) -> McpRequest:
     """The message that a handler of the SDK is called for."""
     assert ctx.request is not None
-    visit: McpRequest = ctx.request.scope["state"][VISIT]
-    return visit
+    mcp_request: McpRequest = ctx.request.scope["state"][MCP_REQUEST]
+    return mcp_request
 
 
 def loaded(text: bytes) -> Any:
@@ -95,14 +95,16 @@ def check(answer: Answer, **about: Any) -> Answer:
     raise MCPError(code, error["detail"], {**about, **error})
 
 
-async def ask_json(visit: McpRequest, path: str, query: Mapping[str, str] | None = None, **about: Any) -> Any:
+async def request_json(
+    mcp_request: McpRequest, path: str, query: Mapping[str, str] | None = None, **about: Any
+) -> Any:
     """The JSON of a GET below the project. Raises MCPError that tells ``about`` what it was."""
-    body = check(await visit.inside.ask("GET", path, query), **about).body
+    body = check(await mcp_request.inside.request("GET", path, query), **about).body
     return await rendered(len(body), lambda: loaded(body))
 
 
 def offset_of(params: types.PaginatedRequestParams | None) -> int:
-    """Cursors are offsets to us; clients are told nothing of it. Raises MCPError for one that we did not make."""
+    """Cursors are offsets to us; clients see them as opaque. Raises MCPError for one that we did not make."""
     cursor = params.cursor if params is not None else None
     if not cursor:
         return 0

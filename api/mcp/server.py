@@ -27,7 +27,7 @@ from api.http.responses import VARY_ACCEPT, VARY_ENCODING, Answer
 from api.mcp import prompts as mcp_prompts
 from api.mcp import skills as mcp_skills
 from api.mcp.internal import InternalClient, exchange, segment
-from api.mcp.request import VISIT, Context, McpRequest, Message, loaded, mcp_request_of
+from api.mcp.request import MCP_REQUEST, Context, McpRequest, Message, loaded, mcp_request_of
 from api.mcp.tools import ARGUMENTS, PLACEHOLDER, BoundTool, bind, shown
 from domain.errors import Invalid, NotFound, Refused
 from domain.keys import allows
@@ -127,11 +127,11 @@ class McpServer:
 
     async def answer(self, scope: Any, body: bytes, inside: InternalClient) -> Answer:
         """The answer to one message that was let in."""
-        visit = McpRequest(inside, body)
-        scope["state"][VISIT] = visit
-        scope["state"]["route"] = f"{scope['path_template']} {self._what(visit.message)}"
+        mcp_request = McpRequest(inside, body)
+        scope["state"][MCP_REQUEST] = mcp_request
+        scope["state"]["route"] = f"{scope['path_template']} {self._what(mcp_request.message)}"
         answer = await exchange(self._manager.handle_request, scope, body)
-        # The length is told where the answer is sent.
+        # The length is set where the answer is sent.
         headers = [pair for pair in answer.headers if pair[0].lower() != b"content-length"]
         return Answer(answer.status, [*headers, NOT_KEPT, VARY_ACCEPT, VARY_ENCODING], answer.body)
 
@@ -161,9 +161,9 @@ class McpServer:
             raise MCPError(
                 types.INVALID_PARAMS, f"There is no tool {params.name!r}; there are {', '.join(self._tools)}."
             )
-        visit = mcp_request_of(ctx)
+        mcp_request = mcp_request_of(ctx)
         try:
-            answer = await call(visit.inside, bound, visit.arguments(params.arguments))
+            answer = await call(mcp_request.inside, bound, mcp_request.arguments(params.arguments))
         except Refused as refused:
             return tool_error(
                 {
@@ -211,7 +211,7 @@ async def call(inside: InternalClient, bound: BoundTool, arguments: Mapping[str,
         taken = {*bound.places.values(), *bound.query}
         sent = {name: raw for name, raw in arguments.items() if name not in taken}
         body = b"{" + b",".join(msgspec.json.encode(name) + b":" + raw for name, raw in sent.items()) + b"}"
-    return await inside.ask(bound.method, path, query, body)
+    return await inside.request(bound.method, path, query, body)
 
 
 def _place(arguments: Mapping[str, bytes], name: str) -> str:

@@ -1,7 +1,7 @@
 """Skills as resources, and the extension ``io.modelcontextprotocol/skills`` (SEP-2640): what hosts load skills by.
 
 ``skill://<name>/SKILL.md`` and ``skill://<name>/<path>`` are the latest version of a skill, byte for byte as every other
-door gives it. ``skills/list`` and ``skills/get`` tell digests and sizes of all files; ``resources/directory/read`` lists
+endpoint gives it. ``skills/list`` and ``skills/get`` tell digests and sizes of all files; ``resources/directory/read`` lists
 a folder. Files that are no text are blobs.
 """
 
@@ -15,7 +15,7 @@ from mcp.shared.exceptions import MCPError
 
 from api.mcp.frontmatter import read_frontmatter
 from api.mcp.internal import segment
-from api.mcp.request import Context, McpRequest, ask_json, check, mcp_request_of, next_cursor, offset_of
+from api.mcp.request import Context, McpRequest, check, mcp_request_of, next_cursor, offset_of, request_json
 from domain.errors import Invalid
 from domain.formats import skill_md
 from domain.names import check_skill_name
@@ -32,7 +32,7 @@ SKILLS_PAGE = 50
 RESOURCES_PAGE = 100
 # Bytes that an entry has for a file beside its address: a digest, a size and their names.
 FILE = 128
-# A listing may be used again for as long as somebody may wait for a change to be seen.
+# A listing may be used again for as long as a change may take to be seen.
 FRESH = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
 
 
@@ -91,15 +91,17 @@ async def list_templates(
 
 
 async def read_resource(ctx: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
-    visit, uri = mcp_request_of(ctx), params.uri
+    mcp_request, uri = mcp_request_of(ctx), params.uri
     name, path = split(uri)
     if path == SKILL_MD:
-        answer = check(await visit.inside.ask("GET", f"llm_skills/name/{segment(name)}/skill-md/"), uri=uri)
+        answer = check(
+            await mcp_request.inside.request("GET", f"llm_skills/name/{segment(name)}/skill-md/"), uri=uri
+        )
         text = types.TextResourceContents(uri=uri, mime_type=MARKDOWN, text=answer.body.decode())
         return types.ReadResourceResult(contents=[text])
     if not path:
         raise MCPError(types.INVALID_PARAMS, f"{uri} is a directory; resources/directory/read lists it.")
-    file = await ask_json(visit, f"llm_skills/name/{segment(name)}/files/{segment(path)}", uri=uri)
+    file = await request_json(mcp_request, f"llm_skills/name/{segment(name)}/files/{segment(path)}", uri=uri)
     return types.ReadResourceResult(contents=[_contents(uri, file)])
 
 
@@ -111,13 +113,13 @@ def _contents(uri: str, file: Mapping[str, Any]) -> types.TextResourceContents |
 
 async def list_skills(ctx: Context, params: types.PaginatedRequestParams) -> dict[str, Any]:
     """Whole entries, so that a host need not ask again for any of them."""
-    visit, offset = mcp_request_of(ctx), offset_of(params)
-    page = await _page(visit, offset, SKILLS_PAGE)
+    mcp_request, offset = mcp_request_of(ctx), offset_of(params)
+    page = await _page(mcp_request, offset, SKILLS_PAGE)
     entries: list[dict[str, Any]] = []
     passed = size = 0
     for row in page["results"]:
         try:
-            entry = _entry(await _skill(visit, row["name"]))
+            entry = _entry(await _skill(mcp_request, row["name"]))
         except MCPError:
             # Archived since the page was read.
             passed += 1
@@ -171,13 +173,13 @@ def _dumped(resource: types.Resource) -> dict[str, Any]:
     return resource.model_dump(by_alias=True, mode="json", exclude_none=True)
 
 
-async def _page(visit: McpRequest, offset: int, limit: int) -> Any:
+async def _page(mcp_request: McpRequest, offset: int, limit: int) -> Any:
     query = {"order_by": "name", "limit": str(limit), "offset": str(offset)}
-    return await ask_json(visit, "llm_skills/", query)
+    return await request_json(mcp_request, "llm_skills/", query)
 
 
-async def _skill(visit: McpRequest, name: str, **about: Any) -> Any:
-    return await ask_json(visit, f"llm_skills/name/{segment(name)}/", **about)
+async def _skill(mcp_request: McpRequest, name: str, **about: Any) -> Any:
+    return await request_json(mcp_request, f"llm_skills/name/{segment(name)}/", **about)
 
 
 def _skill_md(skill: Mapping[str, Any]) -> types.Resource:

@@ -304,8 +304,8 @@ class PromptsController(Controller):
         )
 
 
-async def labels_then(conn: Connection, stream_id: UUID, moment: ReadModel) -> list[Label]:
-    return await moment.labels(conn, stream_id)
+async def labels_then(conn: Connection, stream_id: UUID, read_model: ReadModel) -> list[Label]:
+    return await read_model.labels(conn, stream_id)
 
 
 def show_of(query: Query) -> Show:

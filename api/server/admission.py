@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from domain.errors import Unavailable
 
-# What asks whether the service is well gets its answer above all when there is too much to do.
+# Health checks must be answered above all under overload.
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 SLOT = "slot"  # in the state of a scope
 QUEUE_TIMEOUT = 0.2  # seconds that a request waits for a place before it is refused
@@ -20,7 +20,7 @@ RETRY_AFTER = 1  # seconds; the requests that are in are answered in less
 
 
 class Overloaded(Unavailable):
-    """There is too much to do at this moment; nothing has been begun."""
+    """The process is overloaded; nothing has been begun."""
 
     code = "overloaded"
 
@@ -75,7 +75,7 @@ class Slot:
 
     async def receive(self, receive: Any) -> Any:
         """What the ASGI ``receive`` of the request does."""
-        # Whoever sends a body slowly keeps nobody out.
+        # A slow upload holds no place.
         self._give_back()
         try:
             return await receive()

@@ -94,7 +94,7 @@ def _shared(headers: Any, more: list[Header]) -> list[Header]:
 
 
 def _preflight(scope: Any) -> list[Header] | None:
-    """The answer to a browser that asks whether it may send a request; None for any other request."""
+    """The answer to a preflight request of a browser; None for any other request."""
     if scope["method"] != "OPTIONS" or header(scope["headers"], b"access-control-request-method") is None:
         return None
     allowed: list[Header] = [

@@ -96,7 +96,7 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
-        # What has been observed since the last flush: writing it into the shared files takes most of the time.
+        # What has been observed since the last write: writing it into the shared files takes most of the time.
         self._requests: dict[tuple[str, str, int], int] = {}
         self._seconds: dict[str, _Values] = {}
         self._batches = _Values(BATCH_BUCKETS)

@@ -1,4 +1,4 @@
-"""The one middleware: request id, access log, metrics, HEAD, and the last word on what nobody caught.
+"""The one middleware: request id, access log, metrics, HEAD, and the answer to errors that nothing else caught.
 
 Everything that a request passes through costs microseconds, so there is one of it. Raw paths, query strings, headers and
 bodies are never logged: they may hold secrets or other people's texts. What is logged is the template of the route.
@@ -183,7 +183,7 @@ class Observability:
         try:
             await self._app(scope, receive, exchange.send)
             if not exchange.complete:
-                # Only what reads on while it sends knows that there is nobody to send to.
+                # Only a reader beside the sender notices that the client is gone.
                 state[LEFT] = True
         except Exception as error:
             if LEFT not in state:

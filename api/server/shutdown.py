@@ -1,7 +1,7 @@
 """Hearing that the process shall end, before the server says so.
 
 A server tells its application to close when the last answer is out, and an answer that waits for news has no end: it has
-to hear of the signal itself.
+to receive the signal itself.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 @contextmanager
 def when_told_to_end(call: Callable[[], None]) -> Iterator[None]:
-    """Within it ``call`` runs in the event loop on the first word to end; whoever handled the signals still does."""
+    """Within it ``call`` runs in the event loop on the first signal to end; the handlers before it still run."""
     if threading.current_thread() is not threading.main_thread():
         # Signals belong to the main thread; a server that runs elsewhere has its own way to end.
         yield
@@ -33,7 +33,7 @@ def when_told_to_end(call: Callable[[], None]) -> Iterator[None]:
 
     for number in SIGNALS:
         before = signal.getsignal(number)
-        # A signal that nobody handles ends the process at once, one that is ignored shall not end anything.
+        # A signal without a handler ends the process at once, one that is ignored shall not end anything.
         if callable(before):
             previous[number] = before
             signal.signal(number, handle)

@@ -48,9 +48,9 @@ class Known(NamedTuple):
 class ShareTokens:
     """Tokens to what they open, kept as keys are in ``api.access.authenticate``: while the log says that nothing changed."""
 
-    def __init__(self, pool: Pool, marks: StreamPositions) -> None:
+    def __init__(self, pool: Pool, positions: StreamPositions) -> None:
         self._pool = pool
-        self._marks = marks
+        self._positions = positions
         self._known: dict[bytes, Known] = {}
 
     def has_seen(self, token: str) -> bool:
@@ -69,7 +69,7 @@ class ShareTokens:
 
     async def _open(self, digest: bytes) -> Opening:
         known = self._known.get(digest)
-        if known is None or not self._marks.is_fresh(known.slot, known.opening.as_of):
+        if known is None or not self._positions.is_fresh(known.slot, known.opening.as_of):
             known = await self._look_up(digest)
         if known is None or known.expires <= time():
             self._known.pop(digest, None)
@@ -85,7 +85,7 @@ class ShareTokens:
             # The oldest entry goes; a share in use is back after one query.
             self._known.pop(next(iter(self._known)), None)
         expires = opening.expires_at.timestamp() if opening.expires_at else float("inf")
-        known = self._known[digest] = Known(opening, self._marks.slot(opening.id), expires)
+        known = self._known[digest] = Known(opening, self._positions.slot(opening.id), expires)
         return known
 
 
@@ -158,7 +158,7 @@ class SharesController(Controller):
         share = await _find(request, as_uuid(share_id))
         if share.revoked_at is None:
             event, writes = store.revocation(share)
-            # Somebody else may have revoked it in between; that is what was wanted.
+            # Another call may have revoked it in between; the outcome is the same.
             with suppress(StreamConflict):
                 await services(request)[1].record(await caller_of(request), event, writes, status=204)
         async with request.app.state.pool.connection() as conn:

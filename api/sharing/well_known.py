@@ -1,4 +1,4 @@
-"""The discovery door: the skills of a project at a well-known address, for installers that send no key.
+"""Discovery: the skills of a project at a well-known address, for installers that send no key.
 
 Below ``/s/{share token}`` for the project of the share, at the origin for the one that the operator has named. The token is
 a secret in an address, so it stays out of logs (they have the template of the route), of caches that others read, and of
@@ -106,8 +106,8 @@ class Discovery:
         self._proxies = proxies
         self._attempts = attempts
         self._public_project = public_project
-        # An installer asks for all skills at the same moment, and leaves out without a word what it does not get: requests
-        # wait for each other here, where nothing times out, and leave database connections to those who have keys.
+        # An installer requests all skills at the same time, and silently leaves out what it does not get: requests
+        # wait for each other here, where nothing times out, and leave database connections to requests with keys.
         self.turns = asyncio.Semaphore(at_once)
         self._kept: LRU[int, Indexes] = LRU(INDEXES)
         self._locks = KeyedLocks()
@@ -163,7 +163,7 @@ class Discovery:
         return made
 
     async def _digest(self, project_id: int, missing: list[IndexEntry]) -> dict[bytes, bytes]:
-        """The digests of archives that nobody has asked for before; they are stored, so this is done once in all."""
+        """The digests of archives that were not requested before; they are stored, so this is done once in all."""
         made = {}
         for one in missing:
             try:
@@ -243,7 +243,7 @@ async def index(request: Request[Any, Any, Any]) -> Response[Index]:
     """By the Agent Skills discovery RFC 0.2.0. `npx skills add` takes the address before `/.well-known`."""
 
     async def answer(project_id: int) -> Answer:
-        found = await _door(request).indexes(project_id)
+        found = await _discovery(request).indexes(project_id)
         return _answer(request, *found.by_artifact, JSON[1])
 
     return await _answered(request, answer)
@@ -261,7 +261,7 @@ async def file_index(request: Request[Any, Any, Any]) -> Response[FileIndex]:
     """By version 0.1.0 of the same RFC, for installers that know no other."""
 
     async def answer(project_id: int) -> Answer:
-        found = await _door(request).indexes(project_id)
+        found = await _discovery(request).indexes(project_id)
         return _answer(request, *found.by_files, JSON[1])
 
     return await _answered(request, answer)
@@ -283,10 +283,10 @@ async def archive(request: Request[Any, Any, Any], skill_archive: FromPath[str])
         if (dot, ending) != (".", "zip"):
             raise NotFound("There is nothing at this address; the index lists what is.")
         version_id = _version_id(request)
-        version = await _door(request).version(project_id, name, version_id)
+        version = await _discovery(request).version(project_id, name, version_id)
         package = packages.package_of(version)
         headers = _headers(request, zips.etag(package), fixed=version_id is not None)
-        return _known(request, headers) or await _door(request).archive(package, headers)
+        return _known(request, headers) or await _discovery(request).archive(package, headers)
 
     return await _answered(request, answer)
 
@@ -306,8 +306,8 @@ async def file(
 
     async def answer(project_id: int) -> Answer:
         version_id, path = _version_id(request), _path(request)
-        package = packages.package_of(await _door(request).version(project_id, skill_name, version_id))
-        data = await _door(request).content(package, path)
+        package = packages.package_of(await _discovery(request).version(project_id, skill_name, version_id))
+        data = await _discovery(request).content(package, path)
         kind = MARKDOWN if path == SKILL_MD else BYTES if text_of(data) is None else TEXT
         return _answer(request, *_tagged(data), kind, fixed=version_id is not None)
 
@@ -317,9 +317,9 @@ async def file(
 HANDLERS = [index, file_index, archive, file]
 
 
-def _door(request: Request[Any, Any, Any]) -> Discovery:
-    door: Discovery = request.app.state.discovery
-    return door
+def _discovery(request: Request[Any, Any, Any]) -> Discovery:
+    discovery: Discovery = request.app.state.discovery
+    return discovery
 
 
 def _token(request: Request[Any, Any, Any]) -> str | None:
@@ -331,11 +331,11 @@ async def _answered(
     request: Request[Any, Any, Any], answer: Callable[[int], Awaitable[Answer | LongAnswer]]
 ) -> Response[Any]:
     """Refusals, too, can be read by a web page."""
-    token, door = _token(request), _door(request)
+    token, discovery = _token(request), _discovery(request)
     given: Answer | LongAnswer
     try:
-        async with door.turns:
-            given = await answer(await door.authorize(request.scope, token))
+        async with discovery.turns:
+            given = await answer(await discovery.authorize(request.scope, token))
         await recheck(request)
         if isinstance(given, LongAnswer):
             given = given._replace(pieces=while_allowed(request, given.pieces))

@@ -371,5 +371,5 @@ def _answer(request: Request[Any, Any, Any], content: msgspec.Struct, *, status:
     body = _encoder.encode(content)
     if request.method == "GET":
         return conditional.answer(request, body)
-    # A secret may be in it, so nobody keeps it.
+    # A secret may be in it, so it must not be cached.
     return to_response(json_answer(body, status=status, cache_control=b"no-store"))

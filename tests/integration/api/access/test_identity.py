@@ -161,7 +161,7 @@ async def client(
     )
     limiter = RateLimiter(None, per_minute=0, per_hour=0)
     attempts = FailedAttempts(TrustedProxies(), per_minute=0)
-    app.state.gate = Authorizer(Authenticator(pool, marks), limiter, attempts)
+    app.state.authorizer = Authorizer(Authenticator(pool, marks), limiter, attempts)
     app.state.health = Health(pool=pool, redis=None, migrations=FOLDERS, metrics=metrics)
     transport = httpx.ASGITransport(Observability(app, metrics=metrics))
     async with httpx.AsyncClient(transport=transport, base_url="http://skald.test") as opened:
