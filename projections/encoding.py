@@ -14,6 +14,10 @@ encode = msgspec.json.encode
 AUTHOR = """users.id, users.uuid, users.distinct_id, users.first_name, users.last_name, users.email,
             users.is_email_verified, users.role_at_organization"""
 
+# Counts the shapes in which versions are stored and answered: raise it with every change of them, such as a new field. Versions
+# of an older number are rendered anew by the replay that a migration ends with, and Redis holds each number's values apart.
+RENDERING = 1
+
 # An erased user is shown as null.
 JOIN_AUTHOR = "LEFT JOIN users ON users.erased_at IS NULL AND users.id ="
 

@@ -22,6 +22,7 @@ from domain.kinds import kind_of
 from domain.maintenance import ReadModelsReplaced
 from domain.versioned import Versioned
 from projections.declared import ASYNC, INLINE, PROJECTIONS, TABLES, AsyncProjection, fold_inline
+from projections.encoding import RENDERING
 from projections.git import history as git_history
 from projections.read import contents
 from projections.read.kinds import KINDS
@@ -65,8 +66,8 @@ SELECT digest FROM unnest(%s::bytea[]) AS part (digest)
 WHERE NOT EXISTS (SELECT 1 FROM contents WHERE contents.digest = part.digest)
 """
 
-# versions_without_package
-INCOMPLETE = "SELECT EXISTS (SELECT 1 FROM versions WHERE package IS NULL AND manifest IS NOT NULL)"
+# Looks through all rows, once at each start: an index would cost every publish.
+OUTDATED = f"SELECT EXISTS (SELECT 1 FROM versions WHERE rendering < {RENDERING})"
 
 INDEXES = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = %s AND tablename = %s"
 
@@ -154,12 +155,12 @@ def tables_of(name: str) -> tuple[str, ...]:
 
 
 async def complete(dsn: str) -> bool:
-    """Replay if an older release wrote rows that lack what this one stores; whether it did.
+    """Replay if an older release rendered versions otherwise than this one does; whether it did.
 
     Safe to call from several processes at once: one works, the others wait. Raises what ``replay`` raises.
     """
     replayed = False
-    while await _incomplete(dsn):
+    while await _outdated(dsn):
         try:
             await replay(dsn)
             replayed = True
@@ -168,10 +169,10 @@ async def complete(dsn: str) -> bool:
     return replayed
 
 
-async def _incomplete(dsn: str) -> bool:
+async def _outdated(dsn: str) -> bool:
     conn = await connect(dsn, application_name="skald-rebuild")
     async with conn:
-        row = await (await conn.execute(INCOMPLETE)).fetchone()
+        row = await (await conn.execute(OUTDATED)).fetchone()
         return bool(row and row[0])
 
 

@@ -17,10 +17,13 @@ from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError, RedisError
 
 from projections.coalescer import Coalescer
+from projections.encoding import RENDERING
 
 logger = logging.getLogger(__name__)
 
-PREFIX = "skald:v1"
+# Releases that render otherwise share no values, and each has a checkpoint of its own.
+EVERY_RENDERING = "skald:v"
+PREFIX = f"{EVERY_RENDERING}{RENDERING}"
 CHECKPOINT = f"{PREFIX}:checkpoint"
 TTL = 7 * 24 * 3600  # seconds; a name without a read in a week is read from PostgreSQL again
 RETRY = 1.0  # seconds without Redis after a failure
@@ -151,9 +154,12 @@ class RedisViews:
         return bool(await self._apply(keys=[CHECKPOINT, *touched], args=[expected, after, *touched.values()]))
 
     async def forget_all(self) -> None:
-        """Drop every value and the checkpoint: an erased person may stand in any. Raises RedisError."""
+        """Drop every value and the checkpoint: an erased person may stand in any. Raises RedisError.
+
+        The values of other renderings go, too; their checkpoints stay, each release keeps its own.
+        """
         await self._redis.delete(CHECKPOINT)
-        async for key in self._redis.scan_iter(match=f"{PREFIX}:*", count=1000):
+        async for key in self._redis.scan_iter(match=f"{EVERY_RENDERING}*:*:*", count=1000):
             await self._redis.delete(key)
 
     def _failed(self, error: Exception) -> None:

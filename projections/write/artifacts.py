@@ -15,6 +15,7 @@ from domain.content import Content, Ref
 from domain.events import Event
 from domain.labels import LabelRemoved, LabelSet
 from domain.versioned import Archived, Restored, Versioned, VersionEvent
+from projections.encoding import RENDERING
 from projections.write import labels, names
 from store.log.statements import Row, SetStatement, Writes, arrays
 
@@ -28,9 +29,9 @@ VERSION_ADDED = SetStatement(
     30,
     f"""
     INSERT INTO versions (stream_id, number, id, stream_version, position, created_at, created_by,
-                          body, details, outline, manifest, package)
+                          body, details, outline, manifest, package, rendering)
     SELECT new.stream_id, number, id, new.stream_version, position, recorded_at, created_by,
-           body, details, outline, manifest, package
+           body, details, outline, manifest, package, {RENDERING}
     FROM {arrays(VERSION)} AS new
     JOIN events ON events.stream_id = new.stream_id AND events.stream_version = new.stream_version
     """,
@@ -61,9 +62,9 @@ PUBLISHED = SetStatement(
         JOIN events ON events.stream_id = new.stream_id AND events.stream_version = new.stream_version
     ), added AS (
         INSERT INTO versions (stream_id, number, id, stream_version, position, created_at, created_by,
-                              body, details, outline, manifest, package)
+                              body, details, outline, manifest, package, rendering)
         SELECT stream_id, number, id, stream_version, position, recorded_at, created_by,
-               body, details, outline, manifest, package
+               body, details, outline, manifest, package, {RENDERING}
         FROM new
     )
     UPDATE artifacts SET latest_version = number, latest_id = id, latest_at = recorded_at, latest_by = created_by,

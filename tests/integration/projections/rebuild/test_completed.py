@@ -12,7 +12,7 @@ from tests.integration.projections.rebuild.test_rebuild import write
 
 # As the rows were before the migration that added the column.
 OLD = """
-UPDATE versions SET package = NULL;
+UPDATE versions SET package = NULL, rendering = 0;
 UPDATE artifacts SET package = NULL;
 DELETE FROM contents WHERE digest = ANY(%s);
 """
