@@ -5,12 +5,14 @@ import base64
 import io
 import random
 import zipfile
+from fnmatch import fnmatchcase
 from pathlib import Path
 from urllib.parse import quote, urljoin
 
 import httpx
 from mcp_types import TextResourceContents
 
+from cli.client.skill_folders import JUNK_FILES, JUNK_FOLDERS
 from domain.content import check_path
 from domain.errors import Invalid
 from domain.formats.archives import zip_of
@@ -153,3 +155,27 @@ def test_refused_or_equal_by_every_door(git: Git, tmp_path: Path) -> None:
         if path.is_file() and path.name != ".skald.json"
     }
     assert pulled == {f"{name}/{path}": data for name, tree in trees.items() for path, data in tree.items()}
+
+    # The last way in: folders that are pushed bring what was pulled.
+    for path, data in pulled.items():
+        copy = person.work / "again" / path
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(data)
+    with git.service.client(git.key, git.project_id, timeout=60) as http:
+        for name in trees:
+            http.post(f"llm_skills/name/{name}/archive").raise_for_status()
+        person.skald("push", "again").check_returncode()
+        for name, tree in trees.items():
+            archive = http.get(f"llm_skills/name/{name}/export/").raise_for_status().content
+            # SKILL.md says which version it is, and that begins anew; what editors and systems leave behind is not pushed.
+            kept = {
+                path: data for path, data in tree.items() if path != "SKILL.md" and not is_left_behind(path)
+            }
+            found = unzipped(archive, f"{name}/")
+            del found["SKILL.md"]
+            assert found == kept, name
+
+
+def is_left_behind(path: str) -> bool:
+    *folders, name = path.split("/")
+    return not JUNK_FOLDERS.isdisjoint(folders) or any(fnmatchcase(name, pattern) for pattern in JUNK_FILES)
