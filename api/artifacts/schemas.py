@@ -8,30 +8,16 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from api.artifacts.fields import BaseVersion, CreatedBy, Timestamp
+from api.openapi.examples import examples_of
 from domain.errors import Invalid
 from projections.compare.diff import FieldChange, FileChange, MetadataChanges, TextChange
 from projections.events.changes import Changes
 from projections.read.versions import MAX_VERSION
 
+_EXAMPLES = examples_of("api.artifacts")
+
+
 _ID = "0195c2e0-5a11-7c02-8f3e-2b7d9e0c4d17"
-
-
-_STREAM = "0195c2e0-5a10-7bd1-9c55-6f0a1e8b7a20"
-
-
-_KEY = "0195c2df-11aa-7d10-a1b2-c3d4e5f60718"
-
-
-_COMMAND = "0195c2e0-5a12-7a00-b000-0a0b0c0d0e0f"
-
-
-_AT = "2026-03-03T09:30:00.000000Z"
-
-
-_OLD = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-
-
-_NEW = "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"
 
 
 UUID_PATTERN = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
@@ -50,7 +36,7 @@ def check_uuid(text: str) -> str:
 class Revert(msgspec.Struct, frozen=True):
     """Which version the new one is to be equal to."""
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {"Back to the first": {"version": 1, "base_version": 3}}
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["Revert"]
 
     version: Annotated[
         int, Meta(ge=1, le=MAX_VERSION, description="The version to go back to.", examples=[1])
@@ -61,7 +47,7 @@ class Revert(msgspec.Struct, frozen=True):
 class Restore(msgspec.Struct, frozen=True):
     """Which life of the name is to come back; without `id` the one that was archived last."""
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {"The last life": {}, "An earlier life": {"id": _ID}}
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["Restore"]
 
     id: (
         Annotated[
@@ -101,55 +87,7 @@ class HistoryEntry(msgspec.Struct):
 class HistoryPage(msgspec.Struct):
     """`count` is of all pages; `next` and `previous` are absolute addresses that keep the query."""
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {
-        "A file was edited": {
-            "count": 1,
-            "next": None,
-            "previous": None,
-            "results": [
-                {
-                    "position": 42,
-                    "time": _AT,
-                    "type": "skald.skill.published.v1",
-                    "stream_id": _STREAM,
-                    "actor": None,
-                    "key_id": _KEY,
-                    "request_id": "c1f7",
-                    "version_before": 1,
-                    "version_after": 2,
-                    "changes": {
-                        "fields": ["description"],
-                        "content": None,
-                        "files": {
-                            "added": [],
-                            "removed": [],
-                            "renamed": [],
-                            "edited": [
-                                {
-                                    "path": "a.txt",
-                                    "before": {
-                                        "path": "a.txt",
-                                        "content_type": "text/plain",
-                                        "size": 4,
-                                        "sha256": _OLD,
-                                    },
-                                    "after": {
-                                        "path": "a.txt",
-                                        "content_type": "text/plain",
-                                        "size": 5,
-                                        "sha256": _NEW,
-                                    },
-                                }
-                            ],
-                        },
-                        "labels": [],
-                        "reverted_to": None,
-                        "source": None,
-                    },
-                }
-            ],
-        }
-    }
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["HistoryPage"]
 
     count: int
     next: str | None

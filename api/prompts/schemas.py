@@ -7,7 +7,6 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from api.artifacts.fields import (
-    AUTHOR,
     BaseVersion,
     CreatedBy,
     Edits,
@@ -17,8 +16,12 @@ from api.artifacts.fields import (
     check_object,
     trimmed,
 )
+from api.openapi.examples import examples_of
 from api.openapi.parameters import NO_NUL
 from domain import content, names, prompts, skills
+
+_EXAMPLES = examples_of("api.prompts")
+
 
 PromptName = Annotated[
     str,
@@ -66,18 +69,7 @@ Config = Annotated[
 class CreatePrompt(msgspec.Struct, frozen=True):
     """A new prompt. Fields that are not named here are ignored."""
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {
-        "A text": {
-            "name": "support-agent",
-            "prompt": "You are a helpful agent.",
-            "config": {"temperature": 0.2},
-            "version_description": "The first one",
-        },
-        "A chat": {
-            "name": "support-chat",
-            "prompt": [{"role": "system", "content": "You are a helpful agent."}],
-        },
-    }
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["CreatePrompt"]
 
     name: PromptName
     prompt: PromptValue
@@ -92,15 +84,7 @@ class PublishPrompt(msgspec.Struct, frozen=True):
     sent. Edits to a prompt that is no text work on its JSON, indented by two spaces.
     """
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {
-        "Edit the text": {"base_version": 1, "edits": [{"old": "helpful", "new": "helpful and brief"}]},
-        "A new text": {
-            "base_version": 2,
-            "prompt": "You are a brief agent.",
-            "version_description": "Shorter",
-        },
-        "Another configuration": {"base_version": 3, "config": {"temperature": 0}},
-    }
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["PublishPrompt"]
     HINTS: ClassVar[dict[str, Any]] = {
         "allOf": [
             {"not": {"required": ["prompt", "edits"]}},
@@ -118,7 +102,7 @@ class PublishPrompt(msgspec.Struct, frozen=True):
 class DuplicatePrompt(msgspec.Struct, frozen=True):
     """What the copy is called."""
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {"A copy": {"new_name": "support-agent-copy"}}
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["DuplicatePrompt"]
 
     new_name: PromptName
 
@@ -126,38 +110,12 @@ class DuplicatePrompt(msgspec.Struct, frozen=True):
 class SetLabel(msgspec.Struct, frozen=True):
     """Which version the label shall point to."""
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {"The first version": {"version": 1}}
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["SetLabel"]
 
     version: Annotated[
         int,
         Meta(ge=1, description="The version that the label shall point to.", examples=[1]),
     ]
-
-
-_PROMPT_BASE = {
-    "id": "0195c2e0-5a11-7c02-8f3e-2b7d9e0c4d17",
-    "name": "support-agent",
-    "prompt": "You are a helpful agent.",
-    "config": {"temperature": 0.2},
-    "prompt_size_bytes": 26,
-    "version_description": "The first one",
-    "version": 1,
-    "created_at": "2026-03-03T09:30:00.000000Z",
-    "updated_at": "2026-03-03T09:30:00.000000Z",
-    "deleted": False,
-    "is_latest": True,
-    "latest_version": 1,
-    "version_count": 1,
-    "first_version_created_at": "2026-03-03T09:30:00.000000Z",
-}
-
-
-_LABEL = {
-    "name": "production",
-    "version": 1,
-    "created_by": AUTHOR,
-    "created_at": "2026-03-03T09:31:00.000000Z",
-}
 
 
 class AllLabels(msgspec.Struct):
@@ -189,7 +147,7 @@ class PromptBase(msgspec.Struct, kw_only=True):
 class PromptByName(PromptBase, kw_only=True):
     """A prompt as a read by name shows it. `label` is there when it was fetched by label."""
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {"A prompt": {**_PROMPT_BASE, "labels": ["production"]}}
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["PromptByName"]
 
     labels: list[str]
 
@@ -197,9 +155,7 @@ class PromptByName(PromptBase, kw_only=True):
 class PromptAnswer(PromptByName, kw_only=True):
     """A prompt with its author, as writes answer with it."""
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {
-        "A prompt": {**_PROMPT_BASE, "labels": ["production"], "created_by": AUTHOR}
-    }
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["PromptAnswer"]
 
     created_by: CreatedBy | None
 
@@ -214,20 +170,7 @@ class PromptRow(PromptBase, kw_only=True):
 class PromptPage(msgspec.Struct):
     """`count` is of all pages; `next` and `previous` are absolute addresses that keep the query."""
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {
-        "One prompt": {
-            "count": 1,
-            "next": None,
-            "previous": None,
-            "results": [
-                {
-                    **_PROMPT_BASE,
-                    "created_by": AUTHOR,
-                    "all_labels": [{"name": "production", "version": 1}],
-                }
-            ],
-        }
-    }
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["PromptPage"]
 
     count: int
     next: str | None
@@ -238,7 +181,7 @@ class PromptPage(msgspec.Struct):
 class LabelAnswer(msgspec.Struct):
     """A label, who set it and when."""
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {"A label": _LABEL}
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["LabelAnswer"]
 
     name: str
     version: int
@@ -249,22 +192,7 @@ class LabelAnswer(msgspec.Struct):
 class ResolvePrompt(msgspec.Struct):
     """The picked version, one page of all versions, newest first, and all labels."""
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {
-        "The only version": {
-            "prompt": {**_PROMPT_BASE, "labels": ["production"], "created_by": AUTHOR},
-            "versions": [
-                {
-                    "id": _PROMPT_BASE["id"],
-                    "version": 1,
-                    "created_by": AUTHOR,
-                    "created_at": _PROMPT_BASE["created_at"],
-                    "is_latest": True,
-                }
-            ],
-            "has_more": False,
-            "labels": [_LABEL],
-        }
-    }
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["ResolvePrompt"]
 
     prompt: PromptAnswer
     versions: list[VersionLine]

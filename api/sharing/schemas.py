@@ -6,17 +6,17 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from api.openapi.examples import examples_of
 from domain.keys import MAX_LABEL_LENGTH
 from domain.shares import LABEL, MAX_EXPIRY_SECONDS, check_label
+
+_EXAMPLES = examples_of("api.sharing")
 
 
 class CreateShare(msgspec.Struct):
     """Whom the address is for, and how long it is good."""
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {
-        "Until it is revoked": {"label": "design team"},
-        "For a week": {"label": "workshop", "expires_in": 604800},
-    }
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["CreateShare"]
 
     label: Annotated[
         str,

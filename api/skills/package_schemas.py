@@ -5,17 +5,18 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from api.openapi.examples import examples_of
 from api.skills.schemas import SkillAnswer
 from domain.formats.spec import Problem
 from projections.read.versions import MAX_VERSION
+
+_EXAMPLES = examples_of("api.skills")
 
 
 class ImportForm(msgspec.Struct):
     """A skill to import; all but the archive may also stand in the query."""
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {
-        "A new version, if anything changed": {"file": "(the bytes of pdf-forms.zip)", "mode": "upsert"}
-    }
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["ImportForm"]
 
     file: Annotated[
         str,
@@ -33,21 +34,7 @@ class ImportForm(msgspec.Struct):
 class ImportAnswer(SkillAnswer, kw_only=True):
     """The skill as it is now, and how it came to be; of a dry run `outcome`, `name` and `problems` alone."""
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {
-        "A dry run": {
-            "outcome": "published",
-            "name": "pdf-forms",
-            "problems": [
-                {
-                    "code": "unknown_key",
-                    "message": "'model' is no key of the Agent Skills specification, so strict validators refuse it. "
-                    "It is kept as it is.",
-                    "path": "pdf-forms/SKILL.md",
-                    "severity": "warning",
-                }
-            ],
-        }
-    }
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["ImportAnswer"]
     HINTS: ClassVar[dict[str, Any]] = {"required": ["name", "outcome", "problems"]}
 
     outcome: Literal["created", "published", "unchanged"]

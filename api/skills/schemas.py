@@ -8,7 +8,6 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from api.artifacts.fields import (
-    AUTHOR,
     WHITE,
     BaseVersion,
     CreatedBy,
@@ -19,9 +18,13 @@ from api.artifacts.fields import (
     one_line,
     trimmed,
 )
+from api.openapi.examples import examples_of
 from api.openapi.parameters import NO_NUL, WITHOUT
 from domain import content, names, skills
 from domain.errors import Invalid, TooBig
+
+_EXAMPLES = examples_of("api.skills")
+
 
 NOT_BLANK = rf"^[^\x00]*[^\x00{WHITE}][^\x00]*$"
 
@@ -312,29 +315,7 @@ FileEditsList = Annotated[
 class CreateSkill(msgspec.Struct, frozen=True):
     """A new skill. Fields that are not named here are ignored."""
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {
-        "With a file": {
-            "name": "pdf-forms",
-            "description": "Fill in PDF forms. Use when a form has to be completed.",
-            "body": "# PDF forms\n\nRead the form, then fill it in.\n",
-            "license": "MIT",
-            "compatibility": "Needs Python 3.11",
-            "allowed_tools": ["Read", "Bash(python:*)"],
-            "metadata": {"team": "docs"},
-            "files": [
-                {
-                    "path": "scripts/fill.py",
-                    "content": "print('filled')\n",
-                    "content_type": "text/x-python",
-                }
-            ],
-        },
-        "The least": {
-            "name": "greeting",
-            "description": "Say hello. Use at the start.",
-            "body": "Say hello.\n",
-        },
-    }
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["CreateSkill"]
 
     name: SkillName
     description: Description
@@ -353,18 +334,7 @@ class PublishSkill(msgspec.Struct, frozen=True):
     `If-Match` is sent.
     """
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {
-        "Edit the body": {"base_version": 1, "edits": [{"old": "fill it in", "new": "complete it"}]},
-        "Edit a file": {
-            "base_version": 2,
-            "file_edits": [{"path": "scripts/fill.py", "edits": [{"old": "filled", "new": "done"}]}],
-        },
-        "New body and description": {
-            "base_version": 3,
-            "body": "# PDF forms\n\nAsk for what is missing.\n",
-            "description": "Fill in PDF forms, and ask for what is missing.",
-        },
-    }
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["PublishSkill"]
     HINTS: ClassVar[dict[str, Any]] = {
         "allOf": [{"not": {"required": ["body", "edits"]}}, {"not": {"required": ["files", "file_edits"]}}]
     }
@@ -384,7 +354,7 @@ class PublishSkill(msgspec.Struct, frozen=True):
 class DuplicateSkill(msgspec.Struct, frozen=True):
     """What the copy is called."""
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {"A copy": {"new_name": "pdf-forms-copy"}}
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["DuplicateSkill"]
 
     new_name: SkillName
 
@@ -392,13 +362,7 @@ class DuplicateSkill(msgspec.Struct, frozen=True):
 class AddFile(msgspec.Struct, frozen=True):
     """One more file; 409 `file_exists` when the path is taken."""
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {
-        "A reference": {
-            "path": "reference/fields.md",
-            "content": "# Fields\n",
-            "content_type": "text/markdown",
-        }
-    }
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["AddFile"]
 
     HINTS: ClassVar[dict[str, Any]] = ENCODED
 
@@ -412,52 +376,11 @@ class AddFile(msgspec.Struct, frozen=True):
 class RenameFile(msgspec.Struct, frozen=True):
     """Another path for one file; 409 `file_exists` when it is taken."""
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {
-        "Move a script": {"old_path": "scripts/fill.py", "new_path": "scripts/complete.py"}
-    }
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["RenameFile"]
 
     old_path: FilePath
     new_path: FilePath
     base_version: BaseVersion | UnsetType = UNSET
-
-
-_ROW = {
-    "id": "0195c2e0-4f5e-7a61-b9a5-0d9f3c1e7a42",
-    "name": "pdf-forms",
-    "description": "Fill in PDF forms. Use when a form has to be completed.",
-    "license": "MIT",
-    "compatibility": "Needs Python 3.11",
-    "allowed_tools": ["Read", "Bash(python:*)"],
-    "metadata": {"team": "docs"},
-    "outline": [{"level": 1, "text": "PDF forms"}],
-    "digest": "sha256:91f53b5c8bf6872c90633974e06f4febd878c7fa0439ce4edcd737b107e64571",
-    "skill_md": {"sha256": "e6dc52f21d2f6fe7cef4261b6d04782e45a0f7f1e095df64678a60db2ae43250", "size": 257},
-    "spec_problems": [],
-    "frontmatter": "",
-    "version": 1,
-    "created_by": AUTHOR,
-    "created_at": "2026-03-03T09:30:00.000000Z",
-    "updated_at": "2026-03-03T09:30:00.000000Z",
-    "deleted": False,
-    "is_latest": True,
-    "latest_version": 1,
-    "version_count": 1,
-    "first_version_created_at": "2026-03-03T09:30:00.000000Z",
-}
-
-
-_FULL = {
-    **_ROW,
-    "body": "# PDF forms\n\nRead the form, then fill it in.\n",
-    "files": [
-        {
-            "path": "scripts/fill.py",
-            "content_type": "text/x-python",
-            "size": 16,
-            "sha256": "9907f189d4238cf493f4f3406bff87c8db0c146ade1007b41a2eedf48b0b8d17",
-        }
-    ],
-}
 
 
 class HeadingAnswer(msgspec.Struct):
@@ -533,7 +456,7 @@ class SkillRow(msgspec.Struct, kw_only=True):
 class SkillAnswer(SkillRow, kw_only=True):
     """A whole skill. `body_total_length` and `body_next_offset` (characters) are there when the body was paged."""
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {"A skill": _FULL}
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["SkillAnswer"]
 
     body: str
     files: list[ManifestEntry]
@@ -544,9 +467,7 @@ class SkillAnswer(SkillRow, kw_only=True):
 class SkillPage(msgspec.Struct):
     """`count` is of all pages; `next` and `previous` are absolute addresses that keep the query."""
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {
-        "One skill": {"count": 1, "next": None, "previous": None, "results": [_ROW]}
-    }
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["SkillPage"]
 
     count: int
     next: str | None
@@ -557,19 +478,7 @@ class SkillPage(msgspec.Struct):
 class FileAnswer(msgspec.Struct):
     """A file with its content. `encoding` is there, and `base64`, when the bytes are no text without NUL in UTF-8."""
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {
-        "A script": {
-            "path": "scripts/fill.py",
-            "content": "print('filled')\n",
-            "content_type": "text/x-python",
-        },
-        "An image": {
-            "path": "assets/dot.gif",
-            "content": "R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==",
-            "content_type": "image/gif",
-            "encoding": "base64",
-        },
-    }
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["FileAnswer"]
 
     path: str
     content: str
@@ -580,21 +489,7 @@ class FileAnswer(msgspec.Struct):
 class ResolveSkill(msgspec.Struct):
     """The picked version, and one page of all versions, newest first."""
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {
-        "The only version": {
-            "skill": _FULL,
-            "versions": [
-                {
-                    "id": _ROW["id"],
-                    "version": 1,
-                    "created_by": AUTHOR,
-                    "created_at": _ROW["created_at"],
-                    "is_latest": True,
-                }
-            ],
-            "has_more": False,
-        }
-    }
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["ResolveSkill"]
 
     skill: SkillAnswer
     versions: list[VersionLine]

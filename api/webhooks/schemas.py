@@ -6,6 +6,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from api.openapi.examples import examples_of
 from api.openapi.parameters import NO_NUL
 from domain.errors import Invalid
 from domain.webhooks import (
@@ -18,6 +19,9 @@ from domain.webhooks import (
 )
 from projections.events.cloudevents import schemas
 from store.tables.webhooks import Cause, Status
+
+_EXAMPLES = examples_of("api.webhooks")
+
 
 MAX_DESCRIPTION = 300
 MAX_POSITION = 2**63 - 1
@@ -93,15 +97,7 @@ Enabled = Annotated[
 class CreateWebhook(msgspec.Struct):
     """Who is to be told of what."""
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {
-        "Everything": {"url": "https://example.com/hooks/skald"},
-        "New versions of some skills": {
-            "url": "https://example.com/hooks/pdf",
-            "types": ["skald.skill.published.v1"],
-            "names": "skill/pdf-*",
-            "description": "Rebuild the index",
-        },
-    }
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["CreateWebhook"]
 
     url: Url
     types: Types = []
@@ -119,7 +115,7 @@ class CreateWebhook(msgspec.Struct):
 class ChangeWebhook(msgspec.Struct):
     """What is left out stays as it is."""
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {"Switch it on again": {"enabled": True}}
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["ChangeWebhook"]
 
     url: Url | UnsetType = UNSET
     types: Types | UnsetType = UNSET
@@ -131,7 +127,7 @@ class ChangeWebhook(msgspec.Struct):
 class RotateSecret(msgspec.Struct):
     """How long the secret before it goes on signing."""
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {"A day": {}, "At once, after a leak": {"expire_after": 0}}
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["RotateSecret"]
 
     expire_after: Annotated[
         int,
@@ -146,7 +142,7 @@ class RotateSecret(msgspec.Struct):
 class ReplayRange(msgspec.Struct, rename={"first": "from", "last": "to"}):
     """Positions of the log, both included."""
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {"From the beginning": {"from": 1, "to": 500}}
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["ReplayRange"]
 
     first: Annotated[int, Meta(ge=1, le=MAX_POSITION, description="The first position.")]
     last: Annotated[
