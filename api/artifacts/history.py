@@ -10,7 +10,6 @@ import msgspec
 from litestar import Request, Response
 
 from api.artifacts import common as artifacts
-from api.artifacts import comparing
 from api.artifacts import schemas as schemas_history
 from api.artifacts.common import base_version, run, services
 from api.cache.reader import unknown
@@ -37,12 +36,6 @@ INCLUDE_ARCHIVED = Param(
 
 
 HISTORY = (INCLUDE_ARCHIVED, artifacts.LIMIT, artifacts.OFFSET)
-
-
-SKILL_DIFF = (comparing.FROM, comparing.TO, comparing.FORMAT, comparing.PATH)
-
-
-PROMPT_DIFF = (comparing.FROM, comparing.TO, comparing.FORMAT)
 
 
 PAGE = (artifacts.LIMIT, artifacts.OFFSET)
