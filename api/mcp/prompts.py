@@ -10,12 +10,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import mcp_types as types
+from mcp.shared.exceptions import MCPError
 
 from api.http.answers import rendered
 from api.mcp.internal import segment
 from api.mcp.request import Context, mcp_request_of, next_cursor, offset_of, request_json
+from projections.sizes import MAX_ANSWER
 
 PAGE = 50
+MAX_ARGUMENTS = 500  # that a prompt is listed with: a form with more is filled in by nobody
 VARIABLE = re.compile(r"\{\{([\w.-]+)\}\}")
 # MCP knows two roles; what another one says is said to the model like what the user says.
 ASSISTANT = "assistant"
@@ -36,7 +39,7 @@ def _listed(row: Mapping[str, Any]) -> types.Prompt:
     return types.Prompt(
         name=row["name"],
         description=row["version_description"] or None,
-        arguments=[types.PromptArgument(name=name) for name in variables_of(row["prompt"])],
+        arguments=[types.PromptArgument(name=name) for name in variables_of(row["prompt"])[:MAX_ARGUMENTS]],
     )
 
 
@@ -46,10 +49,10 @@ async def get_prompt(ctx: Context, params: types.GetPromptRequestParams) -> type
     found = await request_json(
         mcp_request_of(ctx), f"llm_prompts/name/{segment(name)}/", query, name=params.name
     )
-    return types.GetPromptResult(
-        description=found["version_description"] or None,
-        messages=messages_of(found["prompt"], params.arguments or {}),
-    )
+    values = params.arguments or {}
+    size = len(json.dumps(found["prompt"])) + sum(map(len, values.values()))
+    messages = await rendered(size, lambda: messages_of(found["prompt"], values))
+    return types.GetPromptResult(description=found["version_description"] or None, messages=messages)
 
 
 def variables_of(prompt: Any) -> list[str]:
@@ -66,10 +69,22 @@ def _texts(value: Any) -> list[str]:
 
 
 def messages_of(prompt: Any, values: Mapping[str, str]) -> list[types.PromptMessage]:
-    """A chat as its messages; anything else as one message of the user. Variables without a value stay."""
+    """A chat as its messages; anything else as one message of the user. Variables without a value stay.
+
+    Raises MCPError when the values make more of it than an answer has.
+    """
+    parts = [("user", prompt if isinstance(prompt, str) else _json(prompt))]
     if isinstance(prompt, list) and prompt and all(_is_message(item) for item in prompt):
-        return [_message(item["role"], text, values) for item in prompt for text in _parts(item["content"])]
-    return [_message("user", prompt if isinstance(prompt, str) else _json(prompt), values)]
+        parts = [(item["role"], text) for item in prompt for text in _parts(item["content"])]
+    # A value stands in as many places as the prompt names it, so that two megabytes could make a terabyte.
+    filled = sum(len(values.get(name, "")) for _, text in parts for name in VARIABLE.findall(text))
+    if filled > MAX_ANSWER:
+        raise MCPError(
+            types.INVALID_PARAMS,
+            f"The arguments would stand in this prompt with {filled:,} characters, above the limit of {MAX_ANSWER:,}; "
+            "send shorter ones.",
+        )
+    return [_message(role, text, values) for role, text in parts]
 
 
 def _is_message(item: Any) -> bool:
