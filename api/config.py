@@ -44,7 +44,7 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
     # Encoded answers kept in this process: some ten thousand skills of common size.
     cache_bytes: int = 64 * MIB
     # Requests that one process works on at once; above it they are refused with a 503 (reads from memory are not counted).
-    # At a millisecond of CPU each, none of those let in waits much longer than 0.1 s; it also fills the largest batch.
+    # At a millisecond of CPU each, no admitted request waits much longer than 0.1 s; it also fills the largest batch.
     max_in_flight: int = 128
     # Connections of one process. More of them than cores make PostgreSQL slower, not faster.
     pool_size: int = 8

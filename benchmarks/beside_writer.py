@@ -114,7 +114,7 @@ def prepare(on: Stage, server: Server) -> list[str]:
 
 def read(server: Server, job: Job, plan: Plan, into: Summary) -> None:
     before = cpu_seconds(server.pid)
-    load = measured("benchmarks.beside_writer", job, Load, timeout=plan.patience, arguments=("read",))
+    load = measured("benchmarks.beside_writer", job, Load, timeout=plan.timeout, arguments=("read",))
     into.loads.append(load)
     into.cpu["api"].append((cpu_seconds(server.pid) - before) / load.answered)
 
@@ -164,7 +164,7 @@ class Writer:
         self._job, self._paths, self._stop = job, paths, stop
         self._own = connect(job.port)
         self._others = [opened for each in spread(job.port, job.processes, 1) for opened in each]
-        self.told = Written(0, 0.0)
+        self.count = Written(0, 0.0)
         self.error: BaseException | None = None
 
     def run(self) -> None:
@@ -178,12 +178,12 @@ class Writer:
         started = perf_counter()
         for path in cycle(self._paths):
             # By the clock, so that a slow answer is made up for.
-            sleep(max(0.0, started + self.told.publishes * WRITERS / RATE - perf_counter()))
+            sleep(max(0.0, started + self.count.publishes * WRITERS / RATE - perf_counter()))
             if self._stop.now:
                 break
             version, tag = known[path]
             known[path] = self._publish(path, version, tag)
-        self.told.seconds = perf_counter() - started
+        self.count.seconds = perf_counter() - started
 
     def _current(self, path: str) -> tuple[int, str]:
         status, head, body = exchange(self._own, get(path, self._job.key))
@@ -204,14 +204,14 @@ class Writer:
         if status != 200:
             raise RuntimeError(body.decode())
         answered: int = msgspec.json.decode(body)["version"]
-        self.told.publishes += 1
+        self.count.publishes += 1
         for process in self._others:
-            known = tag if self.told.publishes % 2 else ""
+            known = tag if self.count.publishes % 2 else ""
             status, head, body = exchange(process, get(path, self._job.key, known))
-            self.told.checks += 1
+            self.count.checks += 1
             # A 304 says that the old version is the latest.
             if status == 304 or msgspec.json.decode(body)["version"] < answered:
-                self.told.stale += 1
+                self.count.stale += 1
         # Of a read: what a publish of a prompt answers is another representation, with another tag.
         return answered, etag_of(head)
 
@@ -242,7 +242,7 @@ def publishing(job: Job) -> Written:
     for writer in writers:
         if writer.error is not None:
             raise writer.error
-    told = [writer.told for writer in writers]
+    told = [writer.count for writer in writers]
     return Written(
         sum(one.publishes for one in told),
         max(one.seconds for one in told),

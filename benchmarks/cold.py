@@ -99,7 +99,7 @@ def run(on: Stage, plan: Plan) -> Table:
     )
     runs = 4 * len(CONCURRENT) * plan.rounds
     with followers(on):
-        rows = measured("benchmarks.cold", job, list[Measured], timeout=runs * plan.patience)
+        rows = measured("benchmarks.cold", job, list[Measured], timeout=runs * plan.timeout)
     for row in rows:
         ours, theirs = row.read, row.bare
         cpu = [bare / read for bare, read in zip(theirs.cpu["process"], ours.cpu["process"], strict=True)]
@@ -164,20 +164,20 @@ async def reader_of(
     def count(cache: str, result: str) -> None:
         counted[cache, result] += 1
 
-    marks = StreamPositions()
+    positions = StreamPositions()
     pool = await open_pool(config.database_url, size=config.pool_size, timeout=config.pool_timeout)
-    tail = LogFollower(config.database_url, marks)
-    await tail.start()
+    log_follower = LogFollower(config.database_url, positions)
+    await log_follower.start()
     views = RedisViews(redis) if redis is not None else None
     try:
         yield (
-            RepresentationCache(pool, marks, views, KINDS, capacity=config.cache_bytes, count=count),
+            RepresentationCache(pool, positions, views, KINDS, capacity=config.cache_bytes, count=count),
             counted,
         )
     finally:
-        await tail.close()
+        await log_follower.close()
         await pool.close()
-        marks.close()
+        positions.close()
 
 
 async def fill(job: Job, redis: Redis, reader: RepresentationCache, names: list[str]) -> None:

@@ -70,7 +70,7 @@ class Page(msgspec.Struct):
 
 
 def run(on: Stage, plan: Plan) -> Table:
-    """One API process, one consumer. The writer publishes one after the other, a moment apart."""
+    """One API process, one consumer. The writer publishes one after the other, with a short pause."""
     size = 100_000 if plan.seconds >= 1 else 20_000
     arrivals = 200 if plan.seconds >= 1 else 50
     project_id, key = asyncio.run(fill(on, size))
@@ -96,7 +96,7 @@ def run(on: Stage, plan: Plan) -> Table:
             pids = (server.pid, on.postgres_pid)
             before = [cpu_seconds(pid) for pid in pids]
             rates = [
-                size / measured("benchmarks.feed", job(way, 0, size), Result, timeout=plan.patience).seconds
+                size / measured("benchmarks.feed", job(way, 0, size), Result, timeout=plan.timeout).seconds
                 for _ in range(plan.rounds)
             ]
             spent = [cpu_seconds(pid) - seconds for pid, seconds in zip(pids, before, strict=True)]
@@ -110,9 +110,7 @@ def run(on: Stage, plan: Plan) -> Table:
             )
         with writing(on, server, key, path, arrivals) as after:
             lags = sorted(
-                measured(
-                    "benchmarks.feed", job("stream", after, arrivals), Result, timeout=plan.patience
-                ).lags
+                measured("benchmarks.feed", job("stream", after, arrivals), Result, timeout=plan.timeout).lags
             )
         p50, p99 = lags[len(lags) // 2], lags[len(lags) * 99 // 100]
         table.add(

@@ -109,6 +109,6 @@ def fetch(
         seconds=plan.seconds,
     )
     before = cpu_seconds(server.pid)
-    load = measured("benchmarks.load", job, Load, timeout=plan.patience)
+    load = measured("benchmarks.load", job, Load, timeout=plan.timeout)
     into.loads.append(load)
     into.cpu["api"].append((cpu_seconds(server.pid) - before) / load.answered)

@@ -119,7 +119,7 @@ def _add(table: Table, what: str, ours: list[Pushed], theirs: list[Pushed]) -> N
 
 def _push(job: Push, plan: Plan) -> Pushed:
     job = msgspec.structs.replace(job, seconds=plan.warmup + plan.seconds)
-    return measured("benchmarks.pressure", job, Pushed, timeout=plan.patience)
+    return measured("benchmarks.pressure", job, Pushed, timeout=plan.timeout)
 
 
 def _get(server: Server, path: str, key: str = "") -> Push:

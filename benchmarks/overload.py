@@ -1,4 +1,4 @@
-"""Four times what the service can do: who is let in, how long they wait, and how soon all is as before."""
+"""Four times what the service can do: which requests are admitted, how long they wait, and how soon the service recovers."""
 
 import asyncio
 import threading
@@ -27,8 +27,8 @@ VERSIONS = 500  # of each of the skills that are read: each is read once, so tha
 SLICE = 0.5  # seconds of one look at the pace, before and after
 LOOKS = 5  # before; their medians are the capacity, because one look may be a fifth off on a noisy machine
 RECOVERED = 0.9  # of the rate before, with the p50 within as much
-STEPS = 16  # parts of what is read: each look reads a part that nobody has read yet
-PATIENCE = 15.0  # seconds to recover in
+STEPS = 16  # parts of what is read: each probe reads a part that was not read yet
+RECOVERY_TIMEOUT = 15.0  # seconds
 PROBES = ("/healthz", "/readyz", "/metrics")
 
 
@@ -104,7 +104,7 @@ def run(on: Stage, plan: Plan) -> Table:
 
 
 def _push(job: Push, plan: Plan) -> Pushed:
-    return measured("benchmarks.pressure", job, Pushed, timeout=job.seconds + plan.patience)
+    return measured("benchmarks.pressure", job, Pushed, timeout=job.seconds + plan.timeout)
 
 
 def _looks(few: Push, plan: Plan, step: int = 0) -> Iterator[Pace]:
@@ -125,7 +125,7 @@ def _add(table: Table, what: str, before: Pace, many: Push, found: Pushed, back:
         milliseconds(found.latency(50)), milliseconds(found.latency(99)),
         f"{len(found.refused) / found.seconds:,.0f}", milliseconds(at(found.refused, 99)) if found.refused else "–",
         f"{others:,}", f"{found.hasty:,}", f"{found.unsent:,}",
-        f"{back:.1f}" if back is not None else f"MISSES {PATIENCE:g}",
+        f"{back:.1f}" if back is not None else f"MISSES {RECOVERY_TIMEOUT:g}",
     )  # fmt: skip
 
 
@@ -135,7 +135,7 @@ def _recovery(looks: Iterator[Pace], before: Pace) -> float | None:
     for found in looks:
         if found.rate >= RECOVERED * before.rate and found.p50 * RECOVERED <= before.p50:
             return perf_counter() - started
-        if perf_counter() - started > PATIENCE:
+        if perf_counter() - started > RECOVERY_TIMEOUT:
             break
     return None
 

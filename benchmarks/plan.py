@@ -16,6 +16,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     minutes: float = 2.0
 
     @property
-    def patience(self) -> float:
+    def timeout(self) -> float:
         """Seconds after which a run is given up."""
         return self.warmup + self.seconds + 60

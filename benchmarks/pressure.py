@@ -35,7 +35,7 @@ class Push(msgspec.Struct, frozen=True, kw_only=True):
     names: tuple[str, ...]
     paths: tuple[str, ...] = ()
     first: int = 0  # of the paths
-    fresh: bool = False  # nobody has published to the names before
+    fresh: bool = False  # nothing was published to the names before
     prompts: bool = False
     texts: dict[str, str] = {}
 

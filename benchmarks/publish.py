@@ -29,7 +29,7 @@ def run(on: Stage, plan: Plan) -> Table:
         ],
     )  # fmt: skip
     for processes in sorted({1, plan.workers}):
-        # One after the other: idle processes hear of every commit, too.
+        # One after the other: idle processes are notified of every commit, too.
         with (
             service(on, workers=processes) as server,
             service(on, workers=processes, peer=True) as other,
@@ -46,7 +46,7 @@ def add_row(
     ours, theirs = Summary([], {"api": [], "database": []}), Summary([], {})
     served = Summary([], {"api": [], "database": []})
     for turn in range(plan.rounds):
-        # Who goes first alternates, so that nobody always finds another's checkpoint.
+        # The first one alternates, so that none always runs into another's checkpoint.
         for who in (0, 1, 2) if turn % 2 == 0 else (2, 1, 0):
             if who == 0:
                 publish(on, server, clients, plan, ours, f"by-{processes}")
@@ -86,7 +86,7 @@ def publish(
     )
     pids = {"api": server.pid, "database": on.postgres_pid}
     before = {part: cpu_seconds(pid) for part, pid in pids.items()}
-    load = measured("benchmarks.load", job, Load, timeout=plan.patience)
+    load = measured("benchmarks.load", job, Load, timeout=plan.timeout)
     into.loads.append(load)
     for part, pid in pids.items():
         into.cpu[part].append((cpu_seconds(pid) - before[part]) / load.answered)
@@ -94,4 +94,4 @@ def publish(
 
 def save(on: Stage, threads: int, plan: Plan) -> Load:
     job = PeerJob(database_url=on.peer_url, threads=threads, warmup=plan.warmup, seconds=plan.seconds)
-    return measured("benchmarks.peer", job, Load, timeout=plan.patience)
+    return measured("benchmarks.peer", job, Load, timeout=plan.timeout)

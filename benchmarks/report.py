@@ -22,7 +22,7 @@ class Table(msgspec.Struct, kw_only=True):
         self.rows.append(cells)
 
 
-# Columns, when nobody says how many there are: more than any table needs, none is drawn wider than it is.
+# Columns, when the terminal does not say how many there are: more than any table needs, none is drawn wider than it is.
 WIDE = 1_000
 
 

@@ -70,8 +70,8 @@ HISTORIES: dict[str, Ask] = {
         f"resolve/name/{fill.name_of(0)}?offset={max(place.versions - 50, 0)}"
     ),
 }
-# How deep an offset goes is for the caller to choose, so it is told and no target.
-TOLD = ("offset", "a 64th", "all")
+# How deep an offset goes is for the caller to choose, so it is shown without a target.
+SHOWN = ("offset", "a 64th", "all")
 IN_SHAPES = (
     "list, first page",
     "search, one by its name",
@@ -156,8 +156,8 @@ def _compare(
     for name in asks:
         least, most = found[0][name], found[-1][name]
         ratio = median(most) / median(least)
-        told = any(word in name for word in TOLD)
-        verdict = "" if told else f" {'≤' if ratio <= TARGET else 'MISSES'} {TARGET:g}"
+        shown = any(word in name for word in SHOWN)
+        verdict = "" if shown else f" {'≤' if ratio <= TARGET else 'MISSES'} {TARGET:g}"
         table.add(
             name,
             *(milliseconds(median(seconds[name])) for seconds in found),

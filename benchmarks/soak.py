@@ -31,7 +31,7 @@ from benchmarks.load import SILENCE
 from benchmarks.plan import Plan
 from benchmarks.pressure import Client, at
 from benchmarks.report import Table
-from benchmarks.stage import PATIENCE, Stage, free_port, measured
+from benchmarks.stage import START_TIMEOUT, Stage, free_port, measured
 from cli.process.child import Child
 from cli.schema import migrate
 from cli.server.serve import is_ready
@@ -119,7 +119,7 @@ def run(on: Stage, plan: Plan) -> list[Table]:
         pids = api_processes(pid)
         traffic = Traffic(port=settings.port, key=key, path=path, seconds=seconds)
         with _sampling(pids, seconds) as samples:
-            driven = measured("benchmarks.soak", traffic, Driven, timeout=seconds + plan.patience)
+            driven = measured("benchmarks.soak", traffic, Driven, timeout=seconds + plan.timeout)
         if alive := set(pids) - set(api_processes(pid)):
             raise RuntimeError(f"API processes ended meanwhile: {alive}")
         seen, expected = consumer(project_id)
@@ -213,7 +213,7 @@ def _serving(settings: Settings, env: dict[str, str]) -> Iterator[int]:
     with output.open("wb") as log:
         child = Child("service", [sys.executable, "-m", "cli.main", "serve"], env=env, output=log)
     try:
-        deadline = monotonic() + PATIENCE
+        deadline = monotonic() + START_TIMEOUT
         while not is_ready("127.0.0.1", settings.port):
             if child.exit_code() is not None or monotonic() > deadline:
                 raise RuntimeError(f"the service did not start:\n{output.read_text()[-4000:]}")

@@ -29,7 +29,7 @@ from store.tables import identity
 
 PROJECT = "/api/projects/{project_id}/llm_skills"
 DEFAULT_CACHE = Settings().cache_bytes
-PATIENCE = 60.0  # seconds until a server must be ready
+START_TIMEOUT = 60.0  # seconds until a server must be ready
 PORTS = range(18_400, 28_400)
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -127,7 +127,7 @@ def service(
     with (run_dir / "log").open("wb") as log:
         child = Child(module, [sys.executable, "-m", module], env=env, output=log)
     try:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + START_TIMEOUT
         while not is_ready("127.0.0.1", port):
             if child.exit_code() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{module} did not start:\n{(run_dir / 'log').read_text()[-4000:]}")
@@ -155,9 +155,9 @@ def followers(on: Stage) -> Iterator[int]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on. The API processes share theirs, so it has to be a number, not 0.
+    """A free port. The API processes share theirs, so it has to be a number, not 0.
 
-    By chance, because whoever else measures here would not notice that it shares a port with us.
+    By chance, because another benchmark on this machine would not notice that it shares a port with this one.
     """
     for port in sample(PORTS, 200):
         with contextlib.suppress(Exception):

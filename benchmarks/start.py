@@ -123,7 +123,7 @@ def start(data: Path, workers: int) -> Started:
 
 
 def status(port: int, path: str, key: str | None = None) -> int | None:
-    """None while nobody answers."""
+    """None while no server answers."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         headers = {"connection": "close", **({"authorization": f"Bearer {key}"} if key else {})}

@@ -11,7 +11,7 @@ from benchmarks.stage import TICKS, cpu_seconds
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """CPU seconds of the whole machine and of this process with all its children, at one moment."""
+    """CPU seconds of the whole machine and of this process with all its children, at one time."""
 
     at: float
     all: float
@@ -26,7 +26,7 @@ class Usage(msgspec.Struct, frozen=True):
         return cls(monotonic(), busy / TICKS, cpu_seconds(os.getpid()))
 
     def since(self) -> str:
-        """How much of all cores others took from this moment until now."""
+        """How much of all cores others took from this time until now."""
         now = type(self).now()
         others = (now.all - self.all) - (now.ours - self.ours)
         share = max(0.0, others / ((now.at - self.at) * (os.cpu_count() or 1)))

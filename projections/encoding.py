@@ -26,7 +26,7 @@ ETAG_BYTES = 16  # 128 bits: two representations never share one by chance
 
 
 class Author(msgspec.Struct, frozen=True):
-    """Who published a version, as the API page shows a user."""
+    """The author of a version, as the API page shows a user."""
 
     id: int
     uuid: UUID

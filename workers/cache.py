@@ -1,6 +1,6 @@
 """Keeps the shared cache in Redis true: what an event touches goes, and the checkpoint vouches for what stays.
 
-It renders nothing: who reads a name first after a change gives the new value to all others. So it need not hurry: until
+It renders nothing: the first read of a name after a change stores the new value for all others. So it need not hurry: until
 the checkpoint has moved, the positions in the API processes (``api.cache.positions``) rule out what the event has touched.
 """
 
@@ -22,7 +22,7 @@ EVERYWHERE = {UserErased.TOPIC, ReadModelsReplaced.TOPIC}
 
 
 class CacheFollower(Follower):
-    """Its checkpoint lives in Redis with the values; an empty Redis begins at the end of the log, with nothing cached."""
+    """Its checkpoint is in Redis with the values; an empty Redis begins at the end of the log, with nothing cached."""
 
     name = "cache"
     gather = 0.1

@@ -116,7 +116,7 @@ class RateLimiter:
             await self._tell_all()
 
     def admit_now(self, key_id: UUID) -> bool:
-        """True when the request is let in without asking Redis; else ``admit`` decides. Raises RateLimited."""
+        """True when the request is admitted without asking Redis; else ``admit`` decides. Raises RateLimited."""
         if not self._limits:
             return True
         windows = self._windows(key_id)

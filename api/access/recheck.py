@@ -1,4 +1,4 @@
-"""A request that has waited is let in once more before it is answered: its key or its share may have ended meanwhile."""
+"""A request that has waited is authorized once more before it is answered: its key or its share may have ended meanwhile."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -19,7 +19,7 @@ async def recheck(request: Request[Any, Any, Any]) -> None:
 
 
 async def while_allowed(request: Request[Any, Any, Any], parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The parts of an answer that takes long, each when the request would still be let in; else raises Refused."""
+    """The parts of an answer that takes long, each if the request would still be authorized; else raises Refused."""
     async for part in parts:
         await recheck(request)
         yield part

@@ -1,6 +1,6 @@
 """What the processes of a host have just written, shown to each other.
 
-The others are asked for a hot name as soon as one has changed it; without this each would ask Redis or PostgreSQL, all its
+A hot name is requested from the others as soon as one has changed it; without this each would ask Redis or PostgreSQL, all its
 connections at the same time. A name has one place by its hash, and what was put there last stays. An entry carries a digest, so one that is read in the
 middle of a write is none. Whether it is still true is for ``api.cache.positions`` to say, as for any cached answer.
 """

@@ -275,7 +275,7 @@ async def messages(request: Request[Any, Any, Any], after: int, filters: Filters
 async def _next_batch(
     request: Request[Any, Any, Any], project_id: int, after: int, filters: Filters
 ) -> tuple[list[Item], int]:
-    """Raises Refused when the key is no longer let in."""
+    """Raises Refused when the key is no longer valid."""
     batch = await read(request.app.state.pool, project_id, after, BATCH, filters, sizes.MAX_PART)
     await recheck(request)
     return batch

@@ -33,7 +33,7 @@ PLAIN = {"token", "label", "version"}
 PICKS = {"label", "version"}
 NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
-# The kind of each resource, the scopes that its routes name, the method that publishes. Put together once: it is asked for by every request.
+# The kind of each resource, the scopes that its routes name, the method that publishes. Put together once: every request needs it.
 BY_RESOURCE = {
     resource: (kind.aggregate.KIND, kind.read_scope, kind.write_scope, kind.publish)
     for resource, kind in KINDS.items()

@@ -128,7 +128,7 @@ def ls_refs(head: bytes, arguments: Sequence[bytes]) -> bytes:
 
 
 class Command(msgspec.Struct, frozen=True):
-    """A request of version 2. An empty name is no command: a client that only tries whether it is let in."""
+    """A request of version 2. An empty name is no command: a client that only tries whether it is authorized."""
 
     name: bytes
     capabilities: tuple[bytes, ...]
@@ -155,7 +155,7 @@ def command_of(body: bytes) -> Command:
 
 
 class Fetch(msgspec.Struct, frozen=True):
-    """A fetch of any version: what is asked for, and how the client speaks."""
+    """A fetch of any version: what is wanted, and how the client speaks."""
 
     asked: FetchRequest
     done: bool

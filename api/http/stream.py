@@ -31,7 +31,7 @@ class CutStream(Stream):
 class EndlessStream(CutStream):
     """A stream of bytes that does not hold up the end of the process, even with a reader that has stopped reading.
 
-    A chunk is asked for when the one before is in the hands of the connection, so a slow reader costs two.
+    A chunk is made when the one before is in the hands of the connection, so a slow reader costs two.
     """
 
     def __init__(

@@ -114,5 +114,5 @@ def offset_of(params: types.PaginatedRequestParams | None) -> int:
 
 
 def next_cursor(offset: int, came: int, count: int) -> str | None:
-    """Behind the rows that came: a page of large ones has fewer than were asked for."""
+    """Behind the rows that came: a page of large ones has fewer than the limit."""
     return str(offset + came) if came and offset + came < count else None

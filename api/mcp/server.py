@@ -126,7 +126,7 @@ class McpServer:
             await self._runs
 
     async def answer(self, scope: Any, body: bytes, inside: InternalClient) -> Answer:
-        """The answer to one message that was let in."""
+        """The answer to one admitted message."""
         mcp_request = McpRequest(inside, body)
         scope["state"][MCP_REQUEST] = mcp_request
         scope["state"]["route"] = f"{scope['path_template']} {self._what(mcp_request.message)}"

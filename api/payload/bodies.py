@@ -20,7 +20,7 @@ MAX_MEMBERS = 16
 def unpacked(scope: Any, receive: Receive, limit: int) -> Receive:
     """``receive`` of a request, with its body unpacked, which has at most ``limit`` bytes before and after.
 
-    What is wrong with it is raised when it is read: the request may not be let in at all.
+    What is wrong with it is raised when it is read: the request may not be authorized at all.
     """
     encoding = header(scope["headers"], b"content-encoding")
     if encoding is None or encoding.strip().lower() in (b"", b"identity"):

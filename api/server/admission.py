@@ -1,6 +1,6 @@
 """How many requests of this process are worked on at once: more of them would only make each other wait.
 
-A service that is asked for more than it can do keeps its pace by saying no soon. Everything behind this (connections to the
+Under overload a service keeps its pace by refusing early. Everything behind this (connections to the
 database, the queue of the appender) waits in turn, so the time that an admitted request takes is bounded by how many there are.
 Reads that the process answers from memory do not pass here: they wait for nothing, and a refusal costs as much.
 """
@@ -45,7 +45,7 @@ class Admission:
         return slot
 
     async def _hold(self) -> None:
-        """Wait a little: refusals that are asked for again at once would take the time of what is let in."""
+        """Wait a little: refusals that are retried at once would take the time of admitted requests."""
         if self._held < MAX_HELD:
             self._held += 1
             try:

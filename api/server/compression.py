@@ -21,7 +21,7 @@ SMALLEST = 1_024
 INLINE = 65_536
 # Three quarters of what the best level saves, at a fifth of its time.
 LEVEL = 1
-# Bytes of packed bodies that are kept, by entity tag: what is asked for again and again, such as the OpenAPI document.
+# Bytes of packed bodies that are kept, by entity tag: what is requested again and again, such as the OpenAPI document.
 KEPT = 4 * 1024 * 1024
 
 

@@ -89,8 +89,8 @@ class Cors:
 
 def _shared(headers: Any, more: list[Header]) -> list[Header]:
     """``headers`` with ``more``, unless they say by themselves which pages may read the answer (``api.sharing.well_known``)."""
-    told = any(name == ALLOW_ORIGIN for name, _ in headers)
-    return [*headers, *(more[:1] if told else more)]
+    has_origin = any(name == ALLOW_ORIGIN for name, _ in headers)
+    return [*headers, *(more[:1] if has_origin else more)]
 
 
 def _preflight(scope: Any) -> list[Header] | None:

@@ -73,7 +73,7 @@ BASE_VERSION = Param(
 
 
 class Upload(msgspec.Struct, frozen=True):
-    """An import as it was asked for."""
+    """The parameters of an import."""
 
     archive: bytes
     mode: str

@@ -1,7 +1,7 @@
 """Which version brought each line of a text. Pure.
 
 A text is followed back through the versions that changed it, and through the renames of its file. Versions that left it alone
-cost nothing. Bounds: ``MAX_STEPS`` changes and ``MAX_WALKED`` bytes back from the version asked for; lines that are older
+cost nothing. Bounds: ``MAX_STEPS`` changes and ``MAX_WALKED`` bytes back from the requested version; lines that are older
 are given to the oldest version that was looked at, and the answer says that it is not complete. A text over ``MAX_BYTES``
 or ``MAX_LINES`` is not compared at all, and neither is what is no text.
 """

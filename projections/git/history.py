@@ -220,7 +220,7 @@ async def bring_forward(
 
 
 async def forget(conn: Connection) -> None:
-    """Drop the repositories of all projects; they are made again when they are asked for, with the same ids."""
+    """Drop the repositories of all projects; they are made again at the next request, with the same ids."""
     await conn.execute(FORGET)
 
 

@@ -68,7 +68,7 @@ class Unknown(Exception):
 
 
 class NothingSelected(Exception):
-    """No commit is as new as the boundary that was asked for."""
+    """No commit is as new as the requested boundary."""
 
 
 class Places(msgspec.Struct, frozen=True):

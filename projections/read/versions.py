@@ -47,7 +47,7 @@ class Version(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One version as a list shows it; ``body`` and ``labels`` (JSON) only when the page asked for them."""
+    """One version as a list shows it; ``body`` and ``labels`` (JSON) only when the page needs them."""
 
     author: bytes
     name: str
@@ -87,7 +87,7 @@ Found = tuple[UUID, Version | None] | None
 
 
 class PageQuery(msgspec.Struct, frozen=True):
-    """What a list is asked for: conditions (None: any), order, page, and which columns it needs."""
+    """The parameters of a list: conditions (None: any), order, page, and which columns it needs."""
 
     search: str | None
     author_id: int | None

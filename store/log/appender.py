@@ -258,7 +258,7 @@ class Appender:
             with self._watchdog:
                 await notify_pending(conn)
         except Exception as error:
-            logger.warning("what is in the log could not be announced: %s", error)
+            logger.warning("the followers of the log could not be notified: %s", error)
             await self._drop_connection()
 
     def _publish_results(self) -> None:

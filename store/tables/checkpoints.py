@@ -26,7 +26,7 @@ async def begin(conn: Connection, follower: str) -> int:
 
 
 async def hold(conn: Connection, follower: str) -> int:
-    """The checkpoint, which nobody else moves until the transaction ends."""
+    """The checkpoint, locked until the transaction ends."""
     row = await (await conn.execute(HOLD, (follower,))).fetchone()
     return int(row[0]) if row else 0
 

@@ -61,7 +61,7 @@ class Key(msgspec.Struct, frozen=True):
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """Who a request speaks for, as of position ``as_of`` of the log. ``digest`` is the SHA-256 of the key."""
+    """The principal of a request, as of position ``as_of`` of the log. ``digest`` is the SHA-256 of the key."""
 
     key_id: UUID
     digest: bytes
@@ -309,7 +309,7 @@ async def erase_user(conn: Connection, email: str, *, actor_id: int | None = Non
 
 
 async def find_key(conn: Connection, digest: bytes) -> Principal | None:
-    """Who a key speaks for; None for an unknown or revoked one. Expiry is left to the caller, who may cache this."""
+    """The principal of a key; None for an unknown or revoked one. Expiry is left to the caller, who may cache this."""
     row = await (await conn.execute(FIND_KEY, (digest,), binary=True)).fetchone()
     if row is None:
         return None
