@@ -44,6 +44,9 @@ MAX_METADATA_KEYS = 1000  # of the object itself; a comparison of two versions n
 
 Metadata = dict[str, Any]
 
+# What a version says beside its name, body and files. Copies, reverts, comparisons and renderings take the fields from here.
+FIELDS = ("description", "license", "compatibility", "allowed_tools", "metadata", "frontmatter")
+
 
 class FileRef(msgspec.Struct, frozen=True):
     """A file of a version: where it stands and which content it has (``sha256`` in hex, ``size`` in bytes)."""
@@ -166,16 +169,7 @@ class Skill(Versioned, kw_only=True):
     SCOPE: ClassVar[str] = "llm_skill"
     READS: ClassVar[str] = "skills, their files and versions"
     TEXT: ClassVar[str] = "body"
-    COMPARED: ClassVar[tuple[str, ...]] = (
-        "name",
-        "description",
-        "body",
-        "license",
-        "compatibility",
-        "allowed_tools",
-        "metadata",
-        "frontmatter",
-    )
+    COMPARED: ClassVar[tuple[str, ...]] = ("name", FIELDS[0], "body", *FIELDS[1:])
     ARCHIVED: ClassVar[type[Archived]] = SkillArchived
     RESTORED: ClassVar[type[Restored]] = SkillRestored
 
@@ -240,16 +234,8 @@ class Skill(Versioned, kw_only=True):
                 originator_version=1,
                 version_id=version_id,
                 name=name,
-                description=self.description,
-                body=self.body,
-                outline=self.outline,
-                license=self.license,
-                compatibility=self.compatibility,
-                allowed_tools=self.allowed_tools,
-                metadata=self.metadata,
-                files=tuple(served(self.files).values()),
                 source=Source(self.id, self.number),
-                frontmatter=self.frontmatter,
+                **self._content(),
             )
         )
         return copy
@@ -403,22 +389,23 @@ class Skill(Versioned, kw_only=True):
                 originator_version=self.version + 1,
                 number=self.number + 1,
                 version_id=version_id,
-                description=old.description,
-                body=old.body,
-                outline=old.outline,
-                license=old.license,
-                compatibility=old.compatibility,
-                allowed_tools=old.allowed_tools,
-                metadata=old.metadata,
-                files=tuple(served(old.files).values()),
                 reverted_to=old.number,
-                frontmatter=old.frontmatter,
+                **old._content(),
             )
         )
 
     def file(self, path: str) -> FileRef:
         """Raises NotFound with close paths."""
         return find_file(served(self.files), path, self.name)
+
+    def _content(self) -> dict[str, Any]:
+        """All that a version is made of, as the events that bring it whole have it."""
+        return {
+            "body": self.body,
+            "outline": self.outline,
+            "files": tuple(served(self.files).values()),
+            **{field: getattr(self, field) for field in FIELDS},
+        }
 
     def _file_to_edit(self, path: str, index: int) -> FileRef:
         if path not in served(self.files):

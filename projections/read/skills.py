@@ -6,6 +6,7 @@ A representation is put together from JSON parts that are stored encoded; nothin
 import hashlib
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from operator import attrgetter, is_
 from typing import Any, ClassVar
 
 import msgspec
@@ -13,7 +14,7 @@ import msgspec
 from domain.content import Content, Ref, served, text_of
 from domain.events import Event
 from domain.formats import skill_md, spec
-from domain.skills import FileRef, Skill, SkillCreated, SkillPublished
+from domain.skills import FIELDS, FileRef, Skill, SkillCreated, SkillPublished
 from domain.versioned import Versioned
 from projections.read.sides import BODY, Side, as_file
 from projections.read.versions import Row, Version, standing
@@ -26,6 +27,9 @@ LEFT_OUT = f'"code":"{spec.LEFT_OUT}"'.encode()
 
 KEPT = 1024  # skills whose parts are kept
 KEPT_BYTES = 20_000  # of details and manifest; the parts of larger ones are made anew for each version
+
+
+_read_fields = attrgetter("name", *FIELDS)
 
 
 class Details(msgspec.Struct):
@@ -57,27 +61,15 @@ class Fields(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, fields: spec.Fields) -> "Fields":
-        details = Details(
-            fields.description, fields.license, fields.compatibility, fields.allowed_tools, fields.metadata
-        )
+        details = Details(**{field: getattr(fields, field) for field in Details.__struct_fields__})
         # A skill goes on to its next version, so what is looked at later is a copy.
         copy = skill_md.Document(
-            fields.name, fields.description, "", fields.license, fields.compatibility, fields.allowed_tools,
-            fields.metadata, fields.frontmatter,
-        )  # fmt: skip
+            name=fields.name, body="", **{field: getattr(fields, field) for field in FIELDS}
+        )
         return cls(copy, Content.of(encode(details)), skill_md.frame(fields), spec.of_fields(fields))
 
     def are_of(self, fields: spec.Fields) -> bool:
-        mine = self.made_of
-        return (
-            fields.description is mine.description
-            and fields.metadata is mine.metadata
-            and fields.allowed_tools is mine.allowed_tools
-            and fields.license is mine.license
-            and fields.compatibility is mine.compatibility
-            and fields.frontmatter is mine.frontmatter
-            and fields.name is mine.name
-        )
+        return all(map(is_, _read_fields(fields), _read_fields(self.made_of)))
 
 
 class Text(msgspec.Struct, frozen=True):
@@ -183,8 +175,7 @@ class SkillKind:
         details = msgspec.json.decode(version.details, type=Details)
         return Side(
             fields={
-                field: getattr(details, field)
-                for field in ("description", "license", "compatibility", "allowed_tools")
+                field: getattr(details, field) for field in Details.__struct_fields__ if field != "metadata"
             }
             | {"frontmatter": read_package(packed(version))[0].frontmatter},
             metadata=details.metadata,
@@ -286,15 +277,7 @@ def packed(version: Version) -> bytes:
     if version.package is not None:
         return version.package
     held = msgspec.json.decode(version.details, type=Details)
-    fields = skill_md.Document(
-        version.name,
-        held.description,
-        "",
-        held.license,
-        held.compatibility,
-        held.allowed_tools,
-        held.metadata,
-    )
+    fields = skill_md.Document(name=version.name, body="", **msgspec.structs.asdict(held))
     text = Text.of(Content.of(version.body).ref, version.body)
     files = Files.of(read_manifest(version.manifest or b"[]"))
     return package(version.number, version.body, Fields.of(fields), text, files).data
