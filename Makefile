@@ -29,6 +29,10 @@ $(STAMP): constraints.txt pyproject.toml
 run: install
 	@exec $(BIN)/skald serve
 
+# What the fast path answers, tested once more without it (see tests/api/conftest.py).
+FAST_PATH_TESTS = tests/api/skills/test_publish.py tests/api/skills/test_endpoints.py tests/api/skills/test_refusals.py \
+	tests/api/prompts/test_endpoints.py tests/api/prompts/test_refusals.py tests/api/prompts/test_conditional.py tests/api/http
+
 # The checks that need no server come first; pytest's closing line comes last. Tests that kill servers and wait for them
 # share the cores with each other: what fails then has to fail once more, alone, to count.
 test: lint
@@ -36,6 +40,7 @@ test: lint
 		echo "once more, alone:"; \
 		$(BIN)/python -m pytest --last-failed --last-failed-no-failures none; \
 	}
+	@SKALD_TEST_FAST_PATH=off $(BIN)/python -m pytest -q -n auto $(FAST_PATH_TESTS)
 
 bench: install
 	@$(BIN)/python -m benchmarks

@@ -28,7 +28,7 @@ from api.commands.repository import Repository
 from api.config import GC_THRESHOLD, ApiConfig
 from api.events.audit import AuditController
 from api.events.controller import EventSchemaController, FeedController
-from api.fast.hot import HotPath
+from api.fast.hot import FastPathMiddleware, On
 from api.http.errors import EXCEPTION_HANDLERS
 from api.http.proxies import PublicAddress, SubPath, TrustedProxies
 from api.kinds import KINDS
@@ -97,14 +97,14 @@ def create_app(config: ApiConfig, shared: SharedMemoryCache | None = None) -> An
     """
     set_up_logging(config.log_level)
     metrics = prepare(config.run_dir)
-    hot: HotPath | None = None
+    front: FastPathMiddleware | None = None
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             await wire(app, config, metrics, stack, shared)
-            if hot is not None:
-                hot.configure(app, metrics, config.max_body_bytes)
+            if front is not None and config.fast_path:
+                front.fast = On(app, metrics, config.max_body_bytes)
             gc.collect()
             gc.freeze()
             gc.set_threshold(*GC_THRESHOLD)
@@ -120,9 +120,11 @@ def create_app(config: ApiConfig, shared: SharedMemoryCache | None = None) -> An
         openapi_config=None,
         logging_config=None,
     )
-    hot = HotPath(Compression(Options(litestar)), Admission(config.max_in_flight))
+    front = FastPathMiddleware(
+        Compression(Options(litestar)), Admission(config.max_in_flight), config.max_body_bytes
+    )
     log = AccessLog() if config.access_log else None
-    app = Observability(hot, metrics=metrics, log=log, at_once=hot.at_once)
+    app = Observability(front, metrics=metrics, log=log, at_once=front.at_once)
     return edge(app, config, roots={route.path.split("/")[1] for route in litestar.routes})
 
 

@@ -46,6 +46,8 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
     # Requests that one process works on at once; above it they are refused with a 503 (reads from memory are not counted).
     # At a millisecond of CPU each, no admitted request waits much longer than 0.1 s; it also fills the largest batch.
     max_in_flight: int = 128
+    # Whether GETs by name from memory, and publishes, go past the framework: a publish takes a fifth less, a warm GET far less.
+    fast_path: bool = True
     # Connections of one process. More of them than cores make PostgreSQL slower, not faster.
     pool_size: int = 8
     # Seconds that a request waits for a connection before it is answered 503.

@@ -73,6 +73,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     public_url: str | None = None
     cache_bytes: Amount = 64 * 1024 * 1024
     max_in_flight: Amount = 128
+    fast_path: bool = True
     pool_size: Count = 8
     stream_heartbeat: Seconds = 15.0
     log_level: LogLevel = "info"
@@ -147,6 +148,7 @@ MEANINGS: dict[str, str] = {
     "host and prefix of the request, as trusted proxies tell them.",
     "cache_bytes": "Memory for encoded answers in each API process; 0 switches the cache off.",
     "max_in_flight": "Requests that each API process works on at once; more are answered 503 with Retry-After. 0: no bound.",
+    "fast_path": "0 sends the hottest requests, GET and PATCH by name, through the framework as all others: same answers, slower.",
     "pool_size": "Database connections of each API process; more only queue inside PostgreSQL.",
     "stream_heartbeat": "Seconds of silence after which an event stream sends a comment; proxies close silent ones.",
     "log_level": "debug, info, warning or error.",

@@ -48,6 +48,7 @@ def api_config(settings: Settings) -> ApiConfig:
         public_url=settings.public_url,
         cache_bytes=settings.cache_bytes,
         max_in_flight=settings.max_in_flight,
+        fast_path=settings.fast_path,
         pool_size=settings.pool_size,
         heartbeat=settings.stream_heartbeat,
         log_level=settings.log_level,

@@ -1,6 +1,7 @@
 """One application for all API tests of a process, called without sockets; each test has a project and a key of its own."""
 
 import inspect
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -40,6 +41,7 @@ def api_config(postgres_url: str, redis_url: str, tmp_path_factory: pytest.TempP
         pool_size=4,
         secret_keys=(SECRET_KEY,),
         access_log=False,
+        fast_path=os.environ.get("SKALD_TEST_FAST_PATH") != "off",
     )
 
 

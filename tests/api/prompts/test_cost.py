@@ -91,14 +91,14 @@ async def test_a_known_read_takes_the_short_way(
     await prompts.set_label("live", 1)
     slow = await prompts.get(f"name/agent/{query}")
     taken: list[bool] = []
-    known = hot.HotPath._known
+    known = hot.On._known
 
     def noted(self: Asgi, *args: Any) -> Answer | None:
         answer = known(self, *args)
         taken.append(answer is not None)
         return answer
 
-    monkeypatch.setattr(hot.HotPath, "_known", noted)
+    monkeypatch.setattr(hot.On, "_known", noted)
     for prefix in ("projects", "environments"):
         fast = await prompts.space.at(
             "GET", f"/api/{prefix}/{prompts.space.id}/llm_prompts/name/agent/{query}"

@@ -35,6 +35,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "SKALD_PUBLIC_URL": "https://Skald.example/team/skald/",
         "SKALD_CACHE_BYTES": "0",
         "SKALD_MAX_IN_FLIGHT": "64",
+        "SKALD_FAST_PATH": "0",
         "SKALD_POOL_SIZE": "2",
         "SKALD_STREAM_HEARTBEAT": "0.5",
         "SKALD_LOG_LEVEL": "debug",
