@@ -34,7 +34,8 @@ def backup(file: Path, data_dir: Path | None, as_json: bool) -> None:
     """Write the whole database to FILE. It holds people's names and the digests of keys: keep it safe."""
     settings = settings_with(data_dir=data_dir)
     temporary = file.with_name(file.name + ".part")
-    temporary.touch(mode=0o600)
+    temporary.unlink(missing_ok=True)  # one that was cut off, or made by others, has its own mode
+    temporary.touch(mode=0o600, exist_ok=False)
     with database(settings, migrated=False) as url:
         _run(settings, "pg_dump", url, "--format=custom", "--no-owner", f"--file={temporary}")
     temporary.rename(file)

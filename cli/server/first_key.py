@@ -1,7 +1,10 @@
 """The key that a new installation starts with, so that its first request is a line to paste."""
 
 import contextlib
+import shlex
 from pathlib import Path
+
+import msgspec
 
 from cli.embedded.folder import write_private
 from domain.errors import Invalid
@@ -11,10 +14,30 @@ from store.postgres.pool import connect
 from store.tables import identity
 
 OWNER = "owner@skald.local"
-SCOPES = tuple(f"{kind.SCOPE}:write" for kind in KINDS.values())
+# All that the pages of docs/ show; write includes read.
+SCOPES = (*(f"{kind.SCOPE}:write" for kind in KINDS.values()), "event:read", "webhook:write")
 
 
-async def ensure(database_url: str, file: Path, *, embedded: bool) -> tuple[int, str] | None:
+class FirstKey(msgspec.Struct, frozen=True):
+    """``is_new``: made by this start, which alone shows the ``secret``."""
+
+    project_id: int
+    secret: str
+    file: Path
+    is_new: bool
+
+    def curl_line(self, address: str) -> str:
+        """A command line that lists the skills of the project; it works however often it is pasted.
+
+        Output goes into logs, so a later start names the file that holds the key.
+        """
+        url = f"{address}/api/projects/{self.project_id}/llm_skills/"
+        if self.is_new:
+            return f"curl -sS {url} -H 'Authorization: Bearer {self.secret}'"
+        return f'curl -sS {url} -H "Authorization: Bearer $(cat {shlex.quote(str(self.file))})"'
+
+
+async def ensure(database_url: str, file: Path, *, embedded: bool) -> FirstKey | None:
     """The first project and a key of it, made at the first start and kept in ``file``; None when there is no such key.
 
     A database of our own gets one when the file is missing; a shared one only while no key exists, so that not
@@ -31,10 +54,10 @@ async def ensure(database_url: str, file: Path, *, embedded: bool) -> tuple[int,
         if file.exists():
             kept = file.read_text().strip()
             if await identity.find_key(connection, identity.digest_of(kept)):
-                return project_id, kept
+                return FirstKey(project_id, kept, file, is_new=False)
         if await identity.list_keys(connection) and (file.exists() or not embedded):
             return None
-        return project_id, await _make(connection, project_id, file)
+        return FirstKey(project_id, await _make(connection, project_id, file), file, is_new=True)
 
 
 async def _make(connection: Connection, project_id: int, file: Path) -> str:
@@ -45,8 +68,3 @@ async def _make(connection: Connection, project_id: int, file: Path) -> str:
     )
     write_private(file, f"{secret}\n")
     return secret
-
-
-def curl_line(address: str, project_id: int, key: str) -> str:
-    """A command line that lists the skills of the project; it works however often it is pasted."""
-    return f"curl -sS {address}/api/projects/{project_id}/llm_skills/ -H 'Authorization: Bearer {key}'"

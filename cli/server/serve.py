@@ -113,11 +113,13 @@ class Service:
                 part.watch()
             self._stop.wait(0.02)
 
-    def _greet(self, key: tuple[int, str] | None) -> None:
+    def _greet(self, key: first_key.FirstKey | None) -> None:
         address = f"http://{_for_url(self.settings.host)}:{self.settings.port}"
         lines = [f"Skald is ready at {address}", f"API page: {address}/schema"]
         if key:
-            lines += ["Try it:", f"  {first_key.curl_line(address, *key)}"]
+            lines += ["Try it:", f"  {key.curl_line(address)}"]
+            if key.is_new:
+                lines.append(f"The key is shown this once; it is kept in {key.file}")
         else:
             lines.append("Make a key by: skald key create --user EMAIL --scope llm_skill:write")
         print("\n".join(lines), flush=True)

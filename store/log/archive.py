@@ -75,6 +75,9 @@ def export(dsn: str, path: Path, *, progress: Progress | None = None) -> Content
         row = conn.execute(COUNTS).fetchone() or (0, 0, 0)
         about = Contents(FORMAT, *row)
         temporary = path.with_name(path.name + ".part")
+        # It holds people's names, so it is its owner's alone, also when an export that was cut off has left one behind.
+        temporary.unlink(missing_ok=True)
+        temporary.touch(mode=0o600, exist_ok=False)
         with tarfile.open(temporary, "w:gz", compresslevel=6) as tar:
             _add(tar, "archive.json", msgspec.json.encode(about))
             for table, query in TABLES.items():

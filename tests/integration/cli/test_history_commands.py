@@ -31,7 +31,9 @@ def test_an_export_is_imported_into_an_empty_folder(folder: Path, tmp_path: Path
     answer(skald("user", "create", "ada@example.org", f"--data-dir={first}", "--json"))
     answer(skald("key", "create", "--user=ada@example.org", "--scope=*", f"--data-dir={first}", "--json"))
     file = tmp_path / "log.tar.gz"
+    (tmp_path / f"{file.name}.part").touch(mode=0o644)  # an export that was cut off
     assert answer(skald("export", str(file), f"--data-dir={first}", "--json"))["position"] == 1
+    assert file.stat().st_mode & 0o777 == 0o600
 
     answer(skald("import", str(file), f"--data-dir={second}", "--json"))
 

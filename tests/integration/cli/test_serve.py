@@ -41,6 +41,14 @@ def answers(service: RunningService, path: str = "/readyz") -> bool:
 
 def paste(line: str) -> Any:
     """The JSON that a printed curl line gives; curl itself is not on every machine."""
+    if "$(" in line:
+        line = subprocess.run(
+            ["/bin/sh", "-c", f"printf '%s\\n' {line.removeprefix('curl ')}"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.rstrip()
+        line = shlex.join(["curl", *line.splitlines()])
     program, silent, address, header, credential = shlex.split(line)
     assert (program, silent, header) == ("curl", "-sS", "-H")
     name, value = credential.split(": ", 1)
@@ -56,20 +64,30 @@ def api_processes(service: RunningService) -> list[int]:
     return sorted(descendants(service.pid_of("cli.server.http")))
 
 
-def test_a_first_start_prints_a_line_that_works_and_a_later_one_prints_it_again(
+def curl_line(service: RunningService) -> str:
+    [line] = [line.strip() for line in service.output.splitlines() if line.strip().startswith("curl ")]
+    return line
+
+
+def test_a_first_start_prints_the_key_and_a_later_one_the_file_that_holds_it(
     start_service: StartService,
 ) -> None:
     service = start_service("--workers=2")
-    [line] = [line.strip() for line in service.output.splitlines() if line.strip().startswith("curl ")]
+    line = curl_line(service)
+    assert service.key in line
     assert paste(line)["count"] == 0
     body = {"name": "hello", "description": "d", "body": "# b"}
     skills = f"{service.address}/api/projects/1/llm_skills/"
     assert httpx.post(skills, json=body, headers=bearer(service)).status_code == 201
     assert (service.data_dir / "first-key").stat().st_mode & 0o777 == 0o600
+    for path in ("events/", "webhooks/"):
+        url = f"{service.address}/api/projects/1/{path}"
+        assert httpx.get(url, headers=bearer(service)).status_code == 200
     assert service.stop() == 0
     service.restart()
-    assert line in service.output
-    assert paste(line)["count"] == 1
+    assert service.key not in service.output
+    assert str(service.data_dir / "first-key") in curl_line(service)
+    assert paste(curl_line(service))["count"] == 1
 
 
 def test_commands_work_while_it_serves(start_service: StartService) -> None:
