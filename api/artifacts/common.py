@@ -39,11 +39,7 @@ T = TypeVar("T")
 
 
 MAX_RESOLVE_LIMIT = 100
-
-
 DEFAULT_RESOLVE_LIMIT = 50
-
-
 VERSION = Param("version", integer(1), "Which version; the latest when absent.", 1)
 
 

@@ -9,6 +9,7 @@ from litestar import Request, Response
 
 from api.artifacts import common as artifacts
 from api.artifacts.common import services, version_number
+from api.artifacts.fields import PATH_PATTERN
 from api.artifacts.schemas import DiffFormat
 from api.http import conditional
 from api.http.answers import rendered
@@ -56,7 +57,7 @@ FORMAT = Param(
     "`unified` answers with a patch that `git apply` and `patch -p1` take.",
     "json",
 )
-_PATH = {"type": "string", "maxLength": MAX_PATH_LENGTH}
+_PATH = {"type": "string", "maxLength": MAX_PATH_LENGTH, "pattern": PATH_PATTERN}
 PATH = Param("path", _PATH, "Only this file, by its path on either side; `SKILL.md` is the body.", "a.txt")
 BLAME_PATH = Param("path", _PATH, "A file; the body when absent.", "scripts/fill.py")
 
@@ -73,7 +74,7 @@ def side_of(query: Query, name: str) -> Pick:
 
 def path_of(query: Query) -> str | None:
     """The path of a file in its normal form; ``SKILL.md`` in any case is the body. Raises Invalid."""
-    path = query.text("path")
+    path = query.text("path", trim=False)
     if path is None:
         return None
     if path.lower() == BODY.lower():

@@ -59,6 +59,15 @@ def check_object(value: dict[str, Any], max_bytes: int, max_depth: int, what: st
 # An edit may replace a whole text, and that of a prompt has its indentation, too (see ``domain.prompts.edited``).
 MAX_EDIT_BYTES = 16 * content.MAX_CONTENT_BYTES
 
+# A segment of a path is neither empty nor `.` nor `..`; a path has no control character, and `\` separates as `/` does.
+_IN_SEGMENT = r"[^\x00-\x1f\x7f-\x9f\\/]"
+
+
+_SEGMENT = rf"(?:\.?[^\x00-\x1f\x7f-\x9f\\/.]{_IN_SEGMENT}*|\.\.{_IN_SEGMENT}+)"
+
+
+PATH_PATTERN = rf"^{_SEGMENT}(?:[\\/]{_SEGMENT})*$"
+
 
 class EditBody(msgspec.Struct, frozen=True):
     """Replace the one occurrence of `old` by `new`."""

@@ -18,8 +18,6 @@ _EXAMPLES = examples_of("api.artifacts")
 
 
 _ID = "0195c2e0-5a11-7c02-8f3e-2b7d9e0c4d17"
-
-
 UUID_PATTERN = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
 
 

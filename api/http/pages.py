@@ -9,11 +9,7 @@ from api.http.query import Query
 from api.http.requests import link
 
 MAX_LIMIT = 1000
-
-
 DEFAULT_LIMIT = 100
-
-
 MAX_OFFSET = 2**31
 
 

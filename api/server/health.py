@@ -26,7 +26,6 @@ logger = logging.getLogger(__name__)
 DATABASE_TIMEOUT = 2.0  # seconds; a probe must answer before its own time-out
 REDIS_PATIENCE = 0.5
 
-
 # Whether changes can be made: `failing` when the last append of this process failed just now.
 Writes = Literal["ok", "read-only", "not permitted", "failing", "unknown"]
 FAILED_LATELY = 30.0  # seconds that a failed append counts: without further writes nothing would ever tell that all is well

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from api.artifacts.fields import (
+    PATH_PATTERN,
     WHITE,
     BaseVersion,
     CreatedBy,
@@ -27,16 +28,6 @@ _EXAMPLES = examples_of("api.skills")
 
 
 NOT_BLANK = rf"^[^\x00]*[^\x00{WHITE}][^\x00]*$"
-
-
-# A segment of a path is neither empty nor `.` nor `..`; a path has no control character, and `\` separates as `/` does.
-_IN_SEGMENT = r"[^\x00-\x1f\x7f-\x9f\\/]"
-
-
-_SEGMENT = rf"(?:\.?[^\x00-\x1f\x7f-\x9f\\/.]{_IN_SEGMENT}*|\.\.{_IN_SEGMENT}+)"
-
-
-PATH = rf"^{_SEGMENT}(?:[\\/]{_SEGMENT})*$"
 
 
 # The Kelvin sign is a `k` in lower case.
@@ -147,7 +138,7 @@ FilePath = Annotated[
         extra={"rule": content.check_path},
         extra_json_schema={
             "maxLength": content.MAX_PATH_LENGTH,
-            "pattern": PATH,
+            "pattern": PATH_PATTERN,
             "not": {
                 "anyOf": [
                     {"pattern": pattern} for pattern in (SKILL_MD, DOT_GIT, f"^[{WHITE}]*$", "^[A-Za-z]:")
