@@ -8,7 +8,7 @@ import click
 
 from cli.errors import Failure
 from cli.lazy import Lazy, LazyGroup
-from cli.output import show_json
+from cli.output import say_text, settle_streams, show_json
 from domain.errors import Refused
 
 SKILLS = {
@@ -54,6 +54,7 @@ def main() -> None:
     """Run the command line; every failure is one line on standard error, and with ``--json`` an object as well."""
     # httpx would load a command line of its own, which takes a third of our start; it does without when there is none.
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+    settle_streams()
     try:
         skald(standalone_mode=False)
     except Failure as failure:
@@ -112,7 +113,7 @@ def _fail(
     exit_code: int = 1,
     extra: dict[str, Any] | None = None,
 ) -> None:
-    click.echo(f"skald: {detail}", err=True)
+    say_text(f"skald: {detail}", err=True)
     if "--json" in sys.argv[1:]:
         show_json({"error": {"code": code, "detail": detail, "attr": attr, **(extra or {})}})
     sys.exit(exit_code)

@@ -7,24 +7,24 @@ from typing import Any
 
 import click
 
+from cli.client import answers
 from cli.client.remote import Remote, RemoteFailure
 from cli.client.remote_options import (
     kind as kind_option,
 )
 from cli.client.remote_options import (
     one_line,
-    printable,
     remote_options,
     service,
     show_diff,
     to_terminal,
+    warn,
 )
 from cli.errors import Failure
-from cli.output import show_json
+from cli.output import minute, printable, say, say_data, show_json
 from domain.kinds import KINDS
 
 LOG = 20
-WIDTH = 80  # of a description where no terminal tells its width
 
 
 @click.command("list")
@@ -39,19 +39,19 @@ def list_skills(
         params = {"search": search, "order_by": "name"}
         if kind == "prompt":
             params["content"] = "preview"
-        rows = list(remote.pages(remote.path(f"{KINDS[kind].RESOURCE}/"), params))
+        rows = list(remote.pages(remote.path(f"{KINDS[kind].RESOURCE}/"), params, shape=answers.Row))
     if as_json:
         show_json({"count": len(rows), "results": rows})
         return
     if not rows:
-        click.echo(f"no {kind} has {search!r} in it" if search else f"there are no {kind}s yet", err=True)
+        warn(f"no {kind} has {search!r} in it" if search else f"there are no {kind}s yet")
         return
     head = ["name", "version", "changed", "by", "description" if kind == "skill" else "prompt"]
     table = [
         [
-            row["name"],
+            printable(row["name"]),
             str(row["latest_version"]),
-            _day(row["updated_at"]),
+            minute(row["updated_at"]),
             _who(row.get("created_by")),
             row.get("description") or row.get("prompt_preview") or "",
         ]
@@ -61,7 +61,7 @@ def list_skills(
     room = _room() - sum(widths) - 8
     for cells in [head, *table]:
         start = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=False))
-        click.echo(f"{start}  {one_line(cells[4], max(room, 20))}".rstrip())
+        say(f"{start}  {one_line(cells[4], max(room, 20))}".rstrip())
 
 
 @click.command()
@@ -89,16 +89,17 @@ def show(
                 raise Failure("a prompt has no files; leave --file out", code="usage")
             _show_file(remote, name, path, version, as_json)
             return
-        found = remote.get(remote.named(name, kind=kind), {"version": version})
+        found = remote.get(remote.named(name, kind=kind), {"version": version}, shape=answers.Version)
     if as_json:
         show_json(found)
         return
     lines = [
         ("name", found["name"]),
         ("version", f"{found['version']} of {found['latest_version']}"),
-        ("published", f"{_minute(found['updated_at'])} by {_who(found.get('created_by'))}"),
+        ("published", f"{minute(found['updated_at'])} by {_who(found.get('created_by'))}"),
     ]
-    lines += [(key, str(found[key])) for key in ("description", "license", "compatibility") if found.get(key)]
+    described = {key: found.get(key) for key in ("description", "license", "compatibility")}
+    lines += [(key, str(text)) for key, text in described.items() if text]
     if found.get("allowed_tools"):
         lines.append(("allowed tools", " ".join(found["allowed_tools"])))
     if found.get("labels"):
@@ -112,10 +113,10 @@ def show(
     for problem in found.get("spec_problems") or ():
         lines.append(("to improve", f"{problem['path']}: {problem['message']}"))
     for title, text in lines:
-        click.echo(f"{title:<14}{printable(text)}")
-    click.echo()
-    text = found["body"] if kind == "skill" else _prompt_text(found["prompt"])
-    click.echo(printable(text) if to_terminal() else text, nl=not text.endswith("\n"))
+        say(f"{title:<14}{text}")
+    say("")
+    text = found.get("body", "") if kind == "skill" else _prompt_text(found.get("prompt"))
+    say_data(text, nl=not text.endswith("\n"))
 
 
 def _show_file(remote: Remote, name: str, path: str, version: int | None, as_json: bool) -> None:
@@ -123,18 +124,24 @@ def _show_file(remote: Remote, name: str, path: str, version: int | None, as_jso
 
     if path.lower() == "skill.md":
         answer = remote.request("GET", remote.named(name, "skill-md/"), params={"version": version})
-        data, shown = answer.content, {"path": "SKILL.md", "content": answer.content.decode()}
+        data = answer.content
+        shown: Any = {"path": "SKILL.md", "content": data.decode("utf-8", "replace")}
     else:
         import base64
 
-        shown = remote.get(remote.named(name, f"files/{quote(path)}"), {"version": version})
-        content = shown["content"]
-        data = base64.b64decode(content) if shown.get("encoding") == "base64" else content.encode()
+        file = remote.get(
+            remote.named(name, f"files/{quote(path)}"), {"version": version}, shape=answers.File
+        )
+        shown, content = file, file["content"]
+        try:
+            data = base64.b64decode(content) if file.get("encoding") == "base64" else content.encode()
+        except ValueError:
+            raise Failure("the service sent base64 that is none", code="bad_answer") from None
     if as_json:
         show_json(shown)
     elif to_terminal():
         try:
-            click.echo(printable(data.decode()), nl=False)
+            say_data(data.decode(), nl=False)
         except UnicodeDecodeError:
             raise Failure(f"{path} is not text; send it to a file: skald show … > FILE") from None
     else:
@@ -152,7 +159,8 @@ def _show_file(remote: Remote, name: str, path: str, version: int | None, as_jso
 def log(name: str, limit: int, kind: str, profile: str | None, project: str | None, as_json: bool) -> None:
     """Tell what happened to the skill (or prompt) NAME, newest first."""
     with service(profile, project) as remote:
-        page = remote.get(remote.named(name, "history/", kind=kind), {"limit": limit})
+        path = remote.named(name, "history/", kind=kind)
+        page = remote.get(path, {"limit": limit}, shape=answers.History)
     if as_json:
         show_json({"count": page["count"], "results": page["results"]})
         return
@@ -160,11 +168,11 @@ def log(name: str, limit: int, kind: str, profile: str | None, project: str | No
         before, after = entry["version_before"], entry["version_after"]
         version = f"version {after}" if before != after else f"at version {after}"
         what = entry["type"].removeprefix(f"skald.{kind}.").rsplit(".v", 1)[0].replace("_", " ")
-        click.echo(f"{version:<12}  {_minute(entry['time'])}  {_who(entry['actor']):<20}  {what}")
+        say(f"{version:<12}  {minute(entry['time'])}  {_who(entry['actor']):<20}  {what}")
         for line in _changes(entry["changes"]):
-            click.echo(f"{'':<14}{printable(line)}")
+            say(f"{'':<14}{line}")
     if page["count"] > len(page["results"]):
-        click.echo(f"{page['count'] - len(page['results'])} older ones: --limit {page['count']}", err=True)
+        warn(f"{page['count'] - len(page['results'])} older ones: --limit {page['count']}")
 
 
 @click.command()
@@ -202,7 +210,7 @@ def diff(
         path = remote.named(name, "diff/", kind=kind)
         try:
             if as_json:
-                show_json(remote.get(path, params))
+                show_json(remote.get(path, params, shape=dict[str, Any]))
                 return
             answer = remote.request("GET", path, params={**params, "format": "unified"})
         except RemoteFailure as failure:
@@ -223,13 +231,15 @@ def _diff_folder(remote: Remote, folder: Path, version: str | None, as_json: boo
         raise Failure(f"{folder} is no folder", code="usage")
     local = read(folder, folder.resolve())
     if local.document is None:
+        lines = problem_lines(local, "error")
+        for line in lines:
+            warn(line)
         raise Failure(
-            "\n".join(["this skill cannot be published", *problem_lines(local, "error")]),
-            code="invalid_skill",
+            "this skill cannot be published", code="invalid_skill", extra={"problems": local.errors}
         )
     if version is not None and not version.isdigit():
         raise Failure(f"{version!r} is no version; write a number", code="usage")
-    found = remote.get(remote.named(local.name), {"version": version})
+    found = remote.get(remote.named(local.name), {"version": version}, shape=answers.Version)
     before = tree_of(remote, local.name, found["version"])
     after = local.tree(found["version"])
     if as_json:
@@ -246,12 +256,12 @@ def _diff_folder(remote: Remote, folder: Path, version: str | None, as_json: boo
         )
         return
     if before == after:
-        click.echo(f"{folder} is equal to version {found['version']} of {local.name}", err=True)
+        warn(f"{folder} is equal to version {found['version']} of {local.name}")
     else:
         show_diff(skill_diff.diff(before, after))
 
 
-def _changes(changes: dict[str, Any]) -> list[str]:
+def _changes(changes: answers.Changes) -> list[str]:
     """What an event of the history changed, one thing a line."""
     lines = []
     fields = [field for field in changes["fields"] if field not in ("body", "prompt")]
@@ -272,7 +282,9 @@ def _changes(changes: dict[str, Any]) -> list[str]:
     if changes["reverted_to"]:
         lines.append(f"back to version {changes['reverted_to']}")
     if changes["source"]:
-        lines.append(f"made from {changes['source']['name']}, version {changes['source']['version']}")
+        lines.append(
+            f"made from {changes['source']['name'] or 'one that is gone'}, version {changes['source']['version']}"
+        )
     return lines
 
 
@@ -284,19 +296,11 @@ def _prompt_text(prompt: Any) -> str:
     return json.dumps(prompt, indent=2, ensure_ascii=False)
 
 
-def _who(user: dict[str, Any] | None) -> str:
+def _who(user: answers.Person | None) -> str:
     if not user:
         return "-"
     full = f"{user.get('first_name') or ''} {user.get('last_name') or ''}".strip()
     return one_line(full or user.get("email") or "-", 20)
-
-
-def _day(timestamp: str) -> str:
-    return timestamp[:10]
-
-
-def _minute(timestamp: str) -> str:
-    return timestamp[:16].replace("T", " ")
 
 
 def _room() -> int:

@@ -2,10 +2,10 @@
 
 import os
 import sys
-from typing import Any
 
 import click
 
+from cli.client import answers
 from cli.client.profile import (
     CURRENT,
     DEFAULT,
@@ -20,10 +20,12 @@ from cli.client.profile import (
     is_exposed,
 )
 from cli.client.remote import Remote, RemoteFailure
-from cli.client.remote_options import printable, warn
+from cli.client.remote_options import warn
 from cli.errors import Failure
 from cli.options import as_json as json_option
-from cli.output import show_json
+from cli.output import say, show_json
+
+MAX_LINE = 4096  # bytes of standard input; a key has a tenth of it
 
 profile_option = click.option(
     "--profile",
@@ -60,11 +62,11 @@ def login(url: str | None, project: str | None, key_stdin: bool, profile: str, a
         )
     target = Target(url=url, key=_key(key_stdin), project=project)
     with Remote(target, notice=warn) as remote:
-        user = remote.get("/api/users/@me/")
-        scopes = remote.get("/api/personal_api_keys/@current").get("scopes", [])
+        user = remote.get("/api/users/@me/", shape=answers.Me)
+        scopes = remote.get("/api/personal_api_keys/@current", shape=answers.CurrentKey)["scopes"]
         found = _project(remote, project)
-        if "email" not in user or "id" not in found:
-            raise Failure(f"{url} is no Skald service; check the address", code="not_skald")
+        if project not in (CURRENT, str(found["id"])):
+            raise Failure(f"{url} answers with project {found['id']} for {project}", code="not_skald")
     profiles.targets[profile] = Target(url=url, key=target.key, project=str(found["id"]))
     profiles.save()
     if as_json:
@@ -79,15 +81,14 @@ def login(url: str | None, project: str | None, key_stdin: bool, profile: str, a
             }
         )
         return
-    click.echo(
-        f"{printable(user['email'])} at {url}, project {found['id']} ({printable(found['name'])}), may: {', '.join(scopes)}"
-    )
-    click.echo(f"kept in {profiles.path} as profile '{profile}'")
+    say(f"{user['email']} at {url}, project {found['id']} ({found['name']}), may: {', '.join(scopes)}")
+    say(f"kept in {profiles.path} as profile '{profile}'")
 
 
 def _key(key_stdin: bool) -> str:
     if key_stdin:
-        text = sys.stdin.readline().strip()
+        # Bytes, because a wrong file is not text either.
+        text = sys.stdin.buffer.readline(MAX_LINE).decode("ascii", "replace").strip()
     elif sys.stdin.isatty():
         text = click.prompt("Key (not shown)", hide_input=True, err=True).strip()
     else:
@@ -98,16 +99,15 @@ def _key(key_stdin: bool) -> str:
     return checked_key(text)
 
 
-def _project(remote: Remote, project: str) -> dict[str, Any]:
+def _project(remote: Remote, project: str) -> answers.Project:
     try:
-        found: dict[str, Any] = remote.get(f"/api/projects/{project}/")
+        return remote.get(f"/api/projects/{project}/", shape=answers.Project)
     except RemoteFailure as failure:
         if project == CURRENT and failure.status in (403, 404):
             raise Failure(
                 f"the key has no project of its own ({failure}); name one by --project", code=failure.code
             ) from None
         raise
-    return found
 
 
 @click.command()
@@ -122,4 +122,4 @@ def logout(profile: str, as_json: bool) -> None:
     if as_json:
         show_json({"profile": profile, "file": str(profiles.path)})
     else:
-        click.echo(f"profile '{profile}' is gone from {profiles.path}")
+        say(f"profile '{profile}' is gone from {profiles.path}")

@@ -23,6 +23,8 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 CURRENT = "@current"
 PROFILE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 PROJECT = re.compile(r"[0-9]{1,18}|@current", re.ASCII)
+# Other letters of a host have a spelling in ASCII (xn--…), which is what is sent.
+ADDRESS = re.compile(r"[!-~]{1,2000}", re.ASCII)
 KEY = re.compile(r"[!-~]{1,512}", re.ASCII)
 LOOPBACK = ("localhost", "::1")
 
@@ -72,7 +74,7 @@ class Profiles:
             profiles.path.chmod(0o600)  # also when it was copied here with other rights
         try:
             for name, entry in tomllib.loads(text).get("profiles", {}).items():
-                profiles.targets[name] = Target(
+                profiles.targets[checked_name(name)] = Target(
                     url=checked_url(entry["url"]),
                     key=checked_key(entry["key"]),
                     project=checked_project(str(entry.get("project", CURRENT))),
@@ -136,12 +138,15 @@ def find_target(env: Mapping[str, str], *, profile: str | None = None, project: 
 def checked_url(text: str) -> str:
     """The address of a service: scheme, host and perhaps a path before ``/api``. Raises ProfileError."""
     text = text.strip()
-    if "://" not in text:
-        text = f"http://{text}" if _is_loopback(urlsplit(f"//{text}").hostname or "") else f"https://{text}"
-    split = urlsplit(text)
     with contextlib.suppress(ValueError):
+        if "://" not in text:
+            text = (
+                f"http://{text}" if _is_loopback(urlsplit(f"//{text}").hostname or "") else f"https://{text}"
+            )
+        split = urlsplit(text)
         if (
-            split.scheme in ("http", "https")
+            ADDRESS.fullmatch(text)
+            and split.scheme in ("http", "https")
             and split.hostname
             and split.port != 0
             and not (split.username or split.password or split.query or split.fragment)

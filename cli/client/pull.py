@@ -8,13 +8,14 @@ from typing import Any
 import click
 import msgspec
 
+from cli.client import answers
 from cli.client.checkout import Checkout, Plan
 from cli.client.remote import Remote, RemoteFailure
 from cli.client.remote_options import remote_options, service, warn
 from cli.client.skill_folders import digest_of
 from cli.client.transfer import at_once, progress, rows_by_name, tree_of
 from cli.errors import Failure
-from cli.output import show_json
+from cli.output import say, show_json
 
 # Skills after which the memory of the folder is written, so that a kill leaves little to guess.
 SAVE_EVERY = 50
@@ -138,7 +139,9 @@ class Pull:
         if len(names) == 1:
             # One request, which also tells close names.
             try:
-                found = self.remote.get(self.remote.named(names[0]), {"version": version})
+                found = self.remote.get(
+                    self.remote.named(names[0]), {"version": version}, shape=answers.Digested
+                )
             except RemoteFailure as failure:
                 if failure.status != 404:
                     raise
@@ -151,7 +154,7 @@ class Pull:
         wanted = []
         for name in chosen:
             if (row := rows.get(name)) is not None:
-                wanted.append(PullTarget(name, row["latest_version"], row["digest"]))
+                wanted.append(PullTarget(name, row["latest_version"], row.get("digest")))
             elif names:
                 self._failed(name, Failure(f"there is no skill '{name}' in the project", code="not_found"))
             else:
@@ -255,9 +258,9 @@ class Pull:
         for result in self.results:
             match result.outcome:
                 case "written" | "updated":
-                    click.echo(f"{result.name}: {would}{result.outcome}, version {result.version}")
+                    say(f"{result.name}: {would}{result.outcome}, version {result.version}")
                 case "edited":
-                    click.echo(f"{result.name}: edited here, nothing new there")
+                    say(f"{result.name}: edited here, nothing new there")
                 case "gone":
                     warn(f"{result.name}: no longer in the project; its folder stays")
                 case "changed_here":
@@ -276,7 +279,7 @@ class Pull:
         parts = [f"{counts[outcome]} {outcome.replace('_', ' ')}" for outcome in order if outcome in counts]
         head = "dry run, nothing was written: " if self.dry_run else ""
         hint = "; run it again to go on" if self.interrupted else ""
-        click.echo(
+        say(
             f"{head}{', '.join(parts) or 'the project has no skills'}{hint}",
             err=bool(counts.keys() & set(BAD)),
         )

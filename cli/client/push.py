@@ -8,14 +8,14 @@ from typing import Any
 import click
 import msgspec
 
-from cli.client import skill_diff
+from cli.client import answers, skill_diff
 from cli.client.checkout import Checkout
 from cli.client.remote import Remote, RemoteFailure, Unreachable
 from cli.client.remote_options import remote_options, service, show_diff, shown, warn
 from cli.client.skill_folders import SKILL_MD, LocalSkill, find, read
 from cli.client.transfer import at_once, problem_lines, progress, rows_by_name, tree_of, upload
 from cli.errors import Failure
-from cli.output import show_json
+from cli.output import say, show_json
 
 # Results that keep the exit code from being 0.
 CLASH = "name_clash"
@@ -182,7 +182,7 @@ class Push:
         found = self._checkouts[folder]
         return found if found.exists and found.foreign is None else None
 
-    def _compare(self, candidates: list[Candidate], row: dict[str, Any] | None) -> None:
+    def _compare(self, candidates: list[Candidate], row: answers.Row | None) -> None:
         number = row["latest_version"] if row else 1
         first, *others = candidates
         digest = first.skill.digest(number)
@@ -198,13 +198,14 @@ class Push:
         for other in others:
             other.result.outcome = "unchanged"
             other.skill.files = {}
-        if row and row["digest"] == digest:
+        there = row.get("digest") if row else None
+        if there == digest:
             for candidate in candidates:
                 self._is_there(candidate, number, digest)
             return
         if row and first.checkout and not self.force:
             written = first.checkout.state.skills.get(first.skill.name)
-            if written and written.version != number and written.digest != row["digest"]:
+            if written and written.version != number and written.digest != there:
                 self._stale(first, written.version, number)
                 return
         first.base = number if row else None
@@ -261,9 +262,10 @@ class Push:
                 raise
             return
         result.outcome = answer["outcome"]
-        if not self.dry_run:
-            result.version, result.digest = answer["version"], answer["digest"]
-            self._note(candidate, answer["version"], answer["digest"])
+        version, digest = answer.get("version"), answer.get("digest")
+        if not self.dry_run and version and digest:
+            result.version, result.digest = version, digest
+            self._note(candidate, version, digest)
         skill.files = {}  # memory: nothing more is done with it
 
     def _refused(self, candidate: Candidate, failure: RemoteFailure) -> None:
@@ -273,7 +275,7 @@ class Push:
         )
         if conflict:
             with suppress(RemoteFailure):
-                row = self.remote.get(self.remote.named(skill.name))
+                row = self.remote.get(self.remote.named(skill.name), shape=answers.Digested)
                 if row["digest"] == skill.digest(row["version"]):
                     self._is_there(candidate, row["version"], row["digest"])
                     return
@@ -348,7 +350,7 @@ class Push:
             if result.outcome not in ("unchanged", "refused", "conflict", "failed", "interrupted"):
                 would = "would be " if self.dry_run else ""
                 version = f" as version {result.version}" if result.version else ""
-                click.echo(f"{result.name}: {would}{result.outcome}{version}")
+                say(f"{result.name}: {would}{result.outcome}{version}")
             for path, reason in result.left_out.items():
                 if reason != "excluded":
                     warn(
@@ -364,7 +366,7 @@ class Push:
         hint = "; run it again to go on" if self.interrupted or self.ended_by else ""
         if self.ended_by:
             warn(f"skald: {self.ended_by}")
-        click.echo(f"{head}{', '.join(parts)}{hint}", err=bool(counts.keys() & set(BAD)))
+        say(f"{head}{', '.join(parts)}{hint}", err=bool(counts.keys() & set(BAD)))
 
     def _tell_bad(self, result: Result, skill: LocalSkill) -> None:
         error = result.error or {}

@@ -7,16 +7,20 @@ the same ``Idempotency-Key``, so that it happens once.
 import math
 import threading
 import time
+import uuid
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
-from urllib.parse import quote
+from typing import Any, Self, TypeVar
+from urllib.parse import quote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 import msgspec
 
-from cli.client.profile import CURRENT, Target
+from cli.client import answers
+from cli.client.profile import CURRENT, ProfileError, Target
 from cli.errors import Failure
+from cli.output import printable
 from domain.kinds import KINDS
 
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)  # seconds; a publish of a large skill over a slow line
@@ -29,10 +33,13 @@ PAGE = 1000  # rows; the most that a list gives at once
 # answers at the address need not be the service.
 MAX_ANSWER = 64 * 2**20
 MAX_LIST = 512 * 2**20  # bytes of all pages of a list
+# The service's pages are shorter than PAGE only by their bytes, and all of MAX_LIST are a hundred of such.
+MAX_PAGES = 2000
 READ = 64 * 1024  # bytes that are unpacked at a time
 GZIP = 16 + zlib.MAX_WBITS
 
 Notice = Callable[[str], None]
+T = TypeVar("T")
 
 
 class RemoteFailure(Failure):
@@ -63,15 +70,21 @@ class Remote:
     def __init__(self, target: Target, *, notice: Notice = lambda _: None) -> None:
         self.target = target
         self.notice = notice
-        self._http = httpx.Client(
-            base_url=target.url,
-            headers={
-                "Authorization": f"Bearer {target.key}",
-                "User-Agent": "skald-cli",
-                "Accept-Encoding": "gzip",
-            },
-            timeout=TIMEOUT,
-        )
+        self._by = _proxy_of(target.url)
+        try:
+            self._http = httpx.Client(
+                base_url=target.url,
+                headers={
+                    "Authorization": f"Bearer {target.key}",
+                    "User-Agent": "skald-cli",
+                    "Accept-Encoding": "gzip",
+                },
+                timeout=TIMEOUT,
+            )
+        except (ValueError, ImportError, httpx.InvalidURL) as error:
+            raise ProfileError(
+                f"{target.url}{self._by} cannot be asked: {printable(error)}", code="bad_url"
+            ) from None
         self._stopped = threading.Event()
         # Until when every thread waits, once the service has said that there are too many requests.
         self._not_before = -math.inf
@@ -95,7 +108,7 @@ class Remote:
     def settle_project(self) -> None:
         """Put the number in place of ``@current``, so that what is kept of a project does not hang on the key."""
         if self.target.project == CURRENT:
-            found = self.get(self.path(""))
+            found = self.get(self.path(""), shape=answers.Project)
             self.target = msgspec.structs.replace(self.target, project=str(found["id"]))
 
     def path(self, rest: str) -> str:
@@ -106,23 +119,35 @@ class Remote:
         """The path of a skill or prompt, or of something below it; ``name`` may be any text."""
         return self.path(f"{KINDS[kind].RESOURCE}/name/{quote(name, safe='')}/{rest}")
 
-    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
-        """The JSON object that a GET answers with."""
-        return self.decoded(self.request("GET", path, params=params))
+    def get(self, path: str, params: Mapping[str, Any] | None = None, *, shape: type[T]) -> T:
+        """The JSON object that a GET answers with, which has the fields of ``shape``."""
+        return self.decoded(self.request("GET", path, params=params), shape)
 
-    def pages(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
-        """The rows of all pages of a list."""
-        offset, room = 0, MAX_LIST
-        while True:
+    def send(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, shape: type[T]) -> T:
+        """The JSON object that a write answers with; it happens once, however often it is repeated."""
+        headers = {"Idempotency-Key": str(uuid.uuid4())}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        content = None if body is None else msgspec.json.encode(body)
+        return self.decoded(self.request(method, path, content=content, headers=headers), shape)
+
+    def pages(self, path: str, params: Mapping[str, Any] | None = None, *, shape: type[T]) -> Iterator[T]:
+        """The rows of all pages of a list, each of which has the fields of ``shape``."""
+        offset, room, before = 0, MAX_LIST, b""
+        for _ in range(MAX_PAGES):
             answer = self.request("GET", path, params={**(params or {}), "limit": PAGE, "offset": offset})
-            page = self.decoded(answer)
+            page = self.decoded(answer, answers.Page)
             room -= len(answer.content)
             if room < 0:
                 raise self._too_large(answer, MAX_LIST)
-            yield from page["results"]
-            offset += len(page["results"])
-            if not page["results"] or offset >= page["count"]:
+            rows = page["results"]
+            if rows and before == (before := msgspec.json.encode(rows)):
+                raise self._not_skald(answer, "answers with the same page again and again")
+            yield from self._shaped(answer, rows, list[shape])  # type: ignore[valid-type]
+            offset += len(rows)
+            if not rows or offset >= page["count"]:
                 return
+        raise self._not_skald(answer, f"has a list of more than {MAX_PAGES:,} pages")
 
     def request(
         self,
@@ -150,7 +175,9 @@ class Remote:
             except httpx.TransportError as error:
                 attempts += 1
                 if attempts >= ATTEMPTS or isinstance(error, httpx.UnsupportedProtocol):
-                    raise Unreachable(f"{self.target.url} does not answer: {_reason(error)}") from None
+                    raise Unreachable(
+                        f"{self.target.url} does not answer{self._by}: {printable(_reason(error))}"
+                    ) from None
                 self._wait_until(time.monotonic() + wait)
                 wait *= 2
                 continue
@@ -191,15 +218,23 @@ class Remote:
         headers = [pair for pair in streamed.headers.multi_items() if pair[0] != "content-encoding"]
         return httpx.Response(streamed.status_code, headers=headers, content=bytes(body))
 
-    def decoded(self, answer: httpx.Response) -> dict[str, Any]:
-        """The JSON object of an answer. Raises RemoteFailure when it is none."""
+    def decoded(self, answer: httpx.Response, shape: type[T]) -> T:
+        """The JSON object of an answer, with all that it has. Raises RemoteFailure when it has not the fields of ``shape``."""
         try:
             found = msgspec.json.decode(answer.content)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             found = None
         if not isinstance(found, dict):
             raise self._not_skald(answer)
-        return found
+        return self._shaped(answer, found, shape)
+
+    def _shaped(self, answer: httpx.Response, found: Any, shape: type[T]) -> T:
+        try:
+            msgspec.convert(found, shape)
+        except msgspec.ValidationError as error:
+            raise self._not_skald(answer, f"answers with JSON of another kind ({printable(error)})") from None
+        shaped: T = found
+        return shaped
 
     # How it fails
 
@@ -209,16 +244,23 @@ class Remote:
 
     def _failure(self, answer: httpx.Response) -> RemoteFailure:
         if answer.is_redirect:
-            return self._not_skald(answer, f"sends us to {answer.headers.get('location', 'elsewhere')}")
+            return self._not_skald(answer, f"sends us to {answer.headers.get('location', 'elsewhere')[:200]}")
         try:
             error = msgspec.json.decode(answer.content)
             detail, code = str(error.pop("detail")), str(error.pop("code"))
-        except (msgspec.DecodeError, UnicodeDecodeError, KeyError, AttributeError, TypeError):
+        except (
+            msgspec.DecodeError,
+            UnicodeDecodeError,
+            RecursionError,
+            KeyError,
+            AttributeError,
+            TypeError,
+        ):
             return self._not_skald(answer)
         attr = error.pop("attr", None)
         error.pop("type", None)
         return RemoteFailure(
-            f"{detail}{self._advice(answer.status_code, code, error)}",
+            printable(f"{detail}{self._advice(answer.status_code, code, error)}"),
             status=answer.status_code,
             code=code,
             attr=attr if isinstance(attr, str) else None,
@@ -243,7 +285,10 @@ class Remote:
         kind = answer.headers.get("content-type", "no content type").split(";")[0]
         what = what or f"answers {answer.status_code} with {kind}"
         return RemoteFailure(
-            f"{self.target.url} {what} and is no Skald service there; check the address (`skald login --url …`)",
+            printable(
+                f"{self.target.url}{self._by} {what} and is no Skald service there; check the address "
+                "(`skald login --url …`)"
+            ),
             status=answer.status_code,
             code="not_skald",
             attr=None,
@@ -254,7 +299,7 @@ class Remote:
 def _retry_after(answer: httpx.Response, otherwise: float) -> float:
     """Seconds to wait, by the answer's Retry-After; dates are not used by the service."""
     text = answer.headers.get("retry-after", "")
-    return float(text) if text.isdigit() else otherwise
+    return float(text) if text.isascii() and text.isdigit() else otherwise
 
 
 def _reason(error: httpx.TransportError) -> str:
@@ -264,3 +309,14 @@ def _reason(error: httpx.TransportError) -> str:
         case httpx.ConnectError():
             return str(error) or "no connection"
     return str(error) or type(error).__name__
+
+
+def _proxy_of(url: str) -> str:
+    """`` through the proxy …`` where the environment puts one between here and the service; its password is not shown."""
+    split = urlsplit(url)
+    proxies = getproxies()
+    proxy = proxies.get(split.scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(split.hostname or ""):
+        return ""
+    shown = printable(proxy.rpartition("@")[2].rpartition("://")[2])
+    return f" through the proxy {shown} (of {split.scheme.upper()}_PROXY or ALL_PROXY)"

@@ -12,6 +12,7 @@ import click
 from cli.client.profile import find_target
 from cli.client.remote import Remote
 from cli.options import as_json
+from cli.output import printable, say, say_data
 from domain.kinds import KINDS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -45,16 +46,9 @@ def service(profile: str | None, project: str | None) -> Iterator[Remote]:
         yield remote
 
 
-def warn(text: str) -> None:
+def warn(line: str) -> None:
     """A line for the person at the terminal, beside the output."""
-    click.echo(printable(text), err=True)
-
-
-def printable(text: str) -> str:
-    """Text of others as it may stand on a terminal: without control characters, which could do anything there."""
-    return "".join(
-        char if char in "\n\t" or char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text
-    )
+    say(line, err=True)
 
 
 def shown(path: Path) -> str:
@@ -64,7 +58,7 @@ def shown(path: Path) -> str:
 
 def one_line(text: str, width: int) -> str:
     """The beginning of a text, on one line of at most ``width`` characters."""
-    line = " ".join(printable(text[: 4 * width]).split())
+    line = printable(" ".join(text[: 4 * width].split()))
     return line if len(line) <= width else f"{line[: max(width - 1, 0)]}…"
 
 
@@ -75,14 +69,14 @@ def to_terminal() -> bool:
 def show_diff(lines: Iterator[str] | list[str]) -> None:
     """Lines of a unified diff on standard output, coloured where a person looks."""
     if not to_terminal():
-        click.echo("\n".join(lines))
+        say_data("\n".join(lines))
         return
     from rich.console import Console
     from rich.text import Text
 
     console = Console(highlight=False)
     for line in lines:
-        console.print(Text(printable(line), style=_style(line)), soft_wrap=True)
+        console.print(Text(printable(line, lines=True), style=_style(line)), soft_wrap=True)
 
 
 def _style(line: str) -> str:

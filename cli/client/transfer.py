@@ -4,12 +4,14 @@ import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from cli.client import answers
 from cli.client.remote import Remote
 from cli.client.remote_options import shown
 from cli.client.skill_folders import SKILL_MD, LocalSkill
 from cli.errors import Failure
+from cli.output import printable
 from domain.formats.archives import LIMITS, Limits, unpack, zip_of
 
 T = TypeVar("T")
@@ -26,9 +28,10 @@ LARGEST_ARCHIVE = LARGEST.total_bytes + LARGEST.total_bytes // 10
 Progress = Callable[[int], None]
 
 
-def rows_by_name(remote: Remote) -> dict[str, dict[str, Any]]:
+def rows_by_name(remote: Remote) -> dict[str, answers.Row]:
     """Every skill of the project as the list has it, with its digest."""
-    rows = {row["name"]: row for row in remote.pages(remote.path("llm_skills/"), {"order_by": "name"})}
+    pages = remote.pages(remote.path("llm_skills/"), {"order_by": "name"}, shape=answers.Row)
+    rows = {row["name"]: row for row in pages}
     if any("digest" not in row for row in rows.values()):
         raise Failure(
             f"{remote.target.url} tells no digests of skills: it is older than this command", code="too_old"
@@ -50,7 +53,7 @@ def tree_of(remote: Remote, name: str, version: int | None = None) -> dict[str, 
 
 def upload(
     remote: Remote, skill: LocalSkill, *, number: int, base_version: int | None, dry_run: bool
-) -> dict[str, Any]:
+) -> answers.Imported:
     """Send a skill; the answer of the import. ``base_version`` None: the name must be free."""
     archive = zip_of(sorted(skill.tree(number).items()), skill.name)
     fields = {
@@ -70,8 +73,7 @@ def upload(
             "Idempotency-Key": str(uuid.uuid4()),
         },
     )
-    found: dict[str, Any] = remote.decoded(answer)
-    return found
+    return remote.decoded(answer, answers.Imported)
 
 
 def _form(boundary: str, fields: dict[str, str], archive: bytes) -> bytes:
@@ -132,8 +134,10 @@ def progress(title: str, total: int) -> Iterator[Progress]:
 
 def problem_lines(skill: LocalSkill, severity: str) -> list[str]:
     """``  path: message`` for the errors or the warnings of a folder."""
-    return [
-        f"  {shown(skill.folder / problem.path if problem.path else skill.folder)}: {problem.message}"
-        for problem in skill.problems
-        if problem.severity == severity
-    ]
+    lines: list[str] = []
+    for problem in skill.problems:
+        if problem.severity == severity:
+            place = shown(skill.folder / problem.path if problem.path else skill.folder)
+            # A message may bring lines to put into a file.
+            lines += f"  {printable(place)}: {problem.message}".split("\n")
+    return lines

@@ -11,7 +11,7 @@ import click
 
 from cli.operator.database import database
 from cli.options import Duration, common, settings_with
-from cli.output import minute, show_json, show_table
+from cli.output import minute, say, show_json, show_table
 from domain.keys import SCOPES
 from store.postgres.connection import Connection
 from store.postgres.pool import connect
@@ -46,7 +46,7 @@ def create_project(name: str, data_dir: Path | None, as_json: bool) -> None:
     if as_json:
         show_json({"id": made.id, "name": made.name, "api_token": made.api_token})
     else:
-        click.echo(f"project {made.id} {made.name}, token {made.api_token}")
+        say(f"project {made.id} {made.name}, token {made.api_token}")
 
 
 @click.group()
@@ -68,7 +68,7 @@ def create_user(email: str, first_name: str, last_name: str, data_dir: Path | No
     if as_json:
         show_json({"id": made.id, "uuid": made.uuid, "email": made.email})
     else:
-        click.echo(f"user {made.id} {made.email}, {made.uuid}")
+        say(f"user {made.id} {made.email}, {made.uuid}")
 
 
 @user.command("erase")
@@ -80,7 +80,7 @@ def erase_user(email: str, data_dir: Path | None, as_json: bool) -> None:
     if as_json:
         show_json({"id": user_id, "erased": True})
     else:
-        click.echo(f"user {user_id} erased; the versions they published stay, without an author")
+        say(f"user {user_id} erased; the versions they published stay, without an author")
 
 
 @click.group()
@@ -130,7 +130,7 @@ def create_key(
     if as_json:
         show_json({"id": made.id, "key": secret})
     else:
-        click.echo(f"{secret}\nkey {made.id}; it is stored as a hash only, so keep it now")
+        say(f"{secret}\nkey {made.id}; it is stored as a hash only, so keep it now")
 
 
 @key.command("list")
@@ -168,4 +168,4 @@ def revoke_key(key_id: UUID, data_dir: Path | None, as_json: bool) -> None:
     if as_json:
         show_json({"id": revoked.id, "revoked_at": revoked.revoked_at})
     else:
-        click.echo(f"key {revoked.id} revoked")
+        say(f"key {revoked.id} revoked")

@@ -79,7 +79,7 @@ def test_what_fits_is_read_packed_or_not(remote: tuple[Remote, Callable[[Answer]
     give(({"content-encoding": "gzip"}, gzip.compress(body)))
     answer = service.request("GET", "/", max_bytes=LIMIT)
     assert answer.content == body
-    assert service.decoded(answer).keys() == {"a"}
+    assert service.decoded(answer, dict[str, str]).keys() == {"a"}
 
 
 def test_a_list_without_an_end_is_given_up(remote: tuple[Remote, Callable[[Answer], None]]) -> None:
@@ -87,5 +87,5 @@ def test_a_list_without_an_end_is_given_up(remote: tuple[Remote, Callable[[Answe
     row = b'{"name":"%s"}' % (b"x" * 1000)
     give(({}, b'{"count":1000000000,"results":[' + b",".join([row] * 100) + b"]}"))
     with pytest.raises(RemoteFailure) as failed:
-        list(service.pages("/"))
+        list(service.pages("/", shape=dict[str, str]))
     assert failed.value.code == "not_skald"

@@ -1,0 +1,161 @@
+"""What the commands read of the service's answers, by name and type.
+
+Whatever answers at the address need not be the service: `Remote.get` compares an answer with one of these shapes before
+a command looks into it. Fields that are not named here are left as they came, and are for ``--json``.
+"""
+
+from typing import Annotated, Any, NotRequired, TypedDict
+
+from msgspec import Meta
+
+Number = Annotated[int, Meta(ge=1, lt=10**18)]
+Size = Annotated[int, Meta(ge=0)]
+
+
+class Person(TypedDict):
+    first_name: NotRequired[str | None]
+    last_name: NotRequired[str | None]
+    email: NotRequired[str | None]
+
+
+class Me(TypedDict):
+    email: str
+
+
+class CurrentKey(TypedDict):
+    scopes: list[str]
+
+
+class Project(TypedDict):
+    id: Number
+    name: str
+
+
+class Page(TypedDict):
+    """``results`` are compared one by one, with the shape of the list's rows."""
+
+    count: Size
+    results: list[dict[str, Any]]
+
+
+class Row(TypedDict):
+    """A skill or prompt in a list; prompts have no description, and old services no digest."""
+
+    name: str
+    latest_version: Number
+    updated_at: str
+    created_by: NotRequired[Person | None]
+    description: NotRequired[str]
+    prompt_preview: NotRequired[str]
+    digest: NotRequired[str]
+
+
+class FileRow(TypedDict):
+    path: str
+    size: Size
+
+
+class Hint(TypedDict):
+    path: str
+    message: str
+
+
+class Version(TypedDict):
+    """A version of a skill (``body``) or prompt (``prompt``)."""
+
+    name: str
+    version: Number
+    latest_version: Number
+    updated_at: str
+    created_by: NotRequired[Person | None]
+    body: NotRequired[str]
+    prompt: NotRequired[Any]
+    description: NotRequired[str]
+    license: NotRequired[str]
+    compatibility: NotRequired[str]
+    allowed_tools: NotRequired[list[str]]
+    labels: NotRequired[list[str]]
+    digest: NotRequired[str]
+    files: NotRequired[list[FileRow]]
+    spec_problems: NotRequired[list[Hint]]
+
+
+class Digested(TypedDict):
+    """A version of a skill by its digest."""
+
+    name: str
+    version: Number
+    digest: str
+
+
+class File(TypedDict):
+    content: str
+    encoding: NotRequired[str | None]
+
+
+class Imported(TypedDict):
+    """``version`` and ``digest`` are missing or null in a dry run."""
+
+    outcome: str
+    version: NotRequired[Number | None]
+    digest: NotRequired[str | None]
+
+
+class Renamed(TypedDict):
+    old_path: str
+    path: str
+
+
+class PathOf(TypedDict):
+    path: str
+
+
+class FileChanges(TypedDict):
+    added: list[PathOf]
+    removed: list[PathOf]
+    renamed: list[Renamed]
+    edited: list[PathOf]
+
+
+class SizeOf(TypedDict):
+    size: Size
+
+
+class TextChange(TypedDict):
+    before: SizeOf | None
+    after: SizeOf
+
+
+class LabelMove(TypedDict):
+    name: str
+    to: int | None
+
+
+class Source(TypedDict):
+    name: str | None
+    version: int
+
+
+class Changes(TypedDict):
+    fields: list[str]
+    content: TextChange | None
+    files: FileChanges
+    labels: list[LabelMove]
+    reverted_to: int | None
+    source: Source | None
+
+
+class Entry(TypedDict):
+    """An event of a history."""
+
+    time: str
+    type: str
+    actor: Person | None
+    version_before: int | None
+    version_after: int
+    changes: Changes
+
+
+class History(TypedDict):
+    count: Size
+    results: list[Entry]
