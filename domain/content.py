@@ -132,7 +132,7 @@ def apply_edits(
         count = text.count(edit.old)
         if count != 1:
             if count == 0:
-                code, hint = "edit_not_found", "It must occur exactly once; copy it from the current text."
+                code, hint = "edit_not_found", _why_not_found(text, edit.old)
             else:
                 code, hint = (
                     "edit_ambiguous",
@@ -150,6 +150,17 @@ def apply_edits(
     if len(text) * 4 > max_bytes and len(text.encode()) > max_bytes:
         raise too_big(max_bytes, attr=f"{attr}__{len(edits) - 1}__new", edit_index=len(edits) - 1, **where)
     return text
+
+
+def _why_not_found(text: str, old: str) -> str:
+    """How ``old`` has to change. Line ends cannot be seen, and many editors and clients replace them."""
+    if "\n" in old and "\r\n" in text and "\r" not in old:
+        return (
+            "The text has lines that end with CRLF (\\r\\n), and this has LF alone (\\n): write \\r\\n in it."
+        )
+    if "\r\n" in old and "\r" not in text:
+        return "The text has lines that end with LF (\\n), and this has CRLF (\\r\\n): write \\n in it."
+    return "It must occur exactly once; copy it from the current text."
 
 
 def too_big(limit: int, *, attr: str | None = None, **extra: Any) -> TooBig:

@@ -16,7 +16,7 @@ from api.events.schemas import AuditPage
 from api.http import requests
 from api.http.answers import rendered
 from api.http.errors import documented
-from api.http.query import Query, parse_instant
+from api.http.query import INTEGER, Query, parse_instant
 from api.http.requests import as_uuid, header_of, project_of, query_of
 from api.http.responses import REVALIDATE, VARY_ACCEPT, Answer, matches, to_response
 from api.http.stream import CutStream
@@ -26,9 +26,11 @@ from domain.kinds import KINDS, SUBJECTS
 from projections.encoding import etag_of
 from projections.events import audit
 from projections.events.audit import AuditEntry, AuditFilter, Found
-from projections.events.cloudevents import type_of
+from projections.events.cloudevents import no_type
 from projections.sizes import MAX_PART
+from store.postgres.connection import Connection
 from store.postgres.pool import Pool
+from store.tables import identity
 
 CSV = "text/csv"
 MEDIA_TYPES = {"ndjson": NDJSON, "csv": CSV}
@@ -45,7 +47,12 @@ LIMIT = Param(
     "Page size; above 1000 is 1000. A page of large entries ends before that, at 8 MiB. Files have no pages.",
     100,
 )
-ACTOR = Param("actor", integer(1), "Only what this user did, by id.", 1)
+ACTOR = Param(
+    "actor",
+    {"type": "string"},
+    "Only what this user did: by id, mail address, or first name, last name or both.",
+    "ann@example.com",
+)
 KEY = Param(
     "key",
     {"type": "string", "format": "uuid"},
@@ -104,6 +111,7 @@ class AuditController(Controller):
         limit = query.integer("limit", minimum=1, maximum=MAX_LIMIT, cut=True) or DEFAULT_LIMIT
         project_id, pool = project_of(request), request.app.state.pool
         async with pool.connection() as conn:
+            wanted = msgspec.structs.replace(wanted, actor=await actor_of(conn, project_id, query))
             since, upto = await audit.bounds(conn, wanted)
             after = max(after, since)
             if shape == "json":
@@ -131,11 +139,27 @@ def wanted_of(query: Query) -> AuditFilter:
     since, until = query.text("from"), query.text("to")
     return AuditFilter(
         topics=topics_of(query),
-        actor=query.integer("actor", minimum=1, cut=True),
         key=key_id,
         subject=subject_of(query),
         since=None if since is None else parse_instant(since, "from"),
-        until=None if until is None else parse_instant(until, "to"),
+        until=None if until is None else parse_instant(until, "to", date=False),
+    )
+
+
+async def actor_of(conn: Connection, project_id: int, query: Query) -> int | None:
+    """The user that `actor` is, by id, mail or name. Raises Invalid unless it is exactly one who could act in the project."""
+    actor = query.text("actor")
+    if actor is None or INTEGER.fullmatch(actor):
+        return query.integer("actor", minimum=1, cut=True)
+    found = await identity.users_called(conn, project_id, actor)
+    if len(found) == 1:
+        return found[0]
+    ids = ", ".join(map(str, found))
+    raise Invalid(
+        f"Several people are called '{actor}'; use one of their ids: {ids}."
+        if found
+        else f"There is no user '{actor}' here; this must be an id, a mail address or a name.",
+        attr="actor",
     )
 
 
@@ -147,7 +171,7 @@ def topics_of(query: Query) -> tuple[str, ...] | None:
     topics = []
     for type_ in map(str.strip, value.split(",")):
         if (topic := audit.topic_of(type_)) is None:
-            raise Invalid(f"There is no type '{type_}'; {type_of('key.created')} is one.", attr="type")
+            raise Invalid(no_type(type_, audit.topics()), attr="type")
         topics.append(topic)
     return tuple(topics)
 

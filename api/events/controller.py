@@ -30,7 +30,15 @@ from domain.kinds import KINDS, SUBJECTS
 from projections import sizes
 from projections.encoding import etag_of
 from projections.events import feed
-from projections.events.cloudevents import Cloudevent, cloudevent_json, schemas, topic_of, type_of
+from projections.events.cloudevents import (
+    Cloudevent,
+    cloudevent_json,
+    feed_topics,
+    no_type,
+    schemas,
+    topic_of,
+    type_of,
+)
 from projections.events.feed import Item
 from store.postgres.pool import Pool
 
@@ -159,9 +167,7 @@ def topics_of(query: Query) -> tuple[str, ...] | None:
     for type_ in value.split(","):
         topic = topic_of(type_.strip())
         if topic is None:
-            raise Invalid(
-                f"There is no event type '{type_.strip()}'; {type_of('skill.created')} is one.", attr="type"
-            )
+            raise Invalid(no_type(type_.strip(), feed_topics()), attr="type")
         topics.append(topic)
     return tuple(topics)
 

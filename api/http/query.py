@@ -103,12 +103,23 @@ INSTANT = re.compile(
 )
 
 
-def parse_instant(text: str, attr: str = "as_of") -> datetime:
-    """An RFC 3339 instant. Raises Invalid that blames ``attr``."""
+DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+RAW_PLUS = re.compile(r"(.*[0-9]) ([0-9]{2}:[0-9]{2})")
+
+
+def parse_instant(text: str, attr: str = "as_of", *, date: bool = True) -> datetime:
+    """An RFC 3339 instant; a date alone, if ``date``, is the start of that day in UTC. Raises Invalid that blames ``attr``."""
+    if date and DATE.fullmatch(text):
+        text += "T00:00:00Z"
+    elif (blank := RAW_PLUS.fullmatch(text)) and INSTANT.fullmatch("+".join(blank.groups())):
+        raise Invalid(
+            f"A plus sign in an address means a blank; write %2B for it: {blank[1]}%2B{blank[2]}.", attr=attr
+        )
     try:
         instant = datetime.fromisoformat(text.upper())
     except ValueError:
         instant = None
     if instant is None or instant.tzinfo is None or not INSTANT.fullmatch(text):
-        raise Invalid("This must be an RFC 3339 instant, such as 2026-03-03T09:30:00Z.", attr=attr)
+        or_date = ", or a date" if date else ""
+        raise Invalid(f"This must be an RFC 3339 instant, such as 2026-03-03T09:30:00Z{or_date}.", attr=attr)
     return instant

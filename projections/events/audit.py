@@ -17,7 +17,7 @@ from domain.kinds import kind_of
 from domain.versioned import VersionEvent
 from projections import sizes
 from projections.encoding import timestamp
-from projections.events.cloudevents import ENVELOPE, subject_of, type_of
+from projections.events.cloudevents import ENVELOPE, subject_of, topic_among, type_of
 from projections.read.past import position_at
 from projections.sizes import fitting, size_of
 from store.log.log import Recorded, head
@@ -113,7 +113,11 @@ class AuditEntry(msgspec.Struct, frozen=True):
 
 def topic_of(type_: str) -> str | None:
     """The topic behind a type that an audit knows, None for any other."""
-    return next((topic for topic in EVENT_TYPES if type_of(topic) == type_ and _audited(topic)), None)
+    return topic_among(topics(), type_)
+
+
+def topics() -> list[str]:
+    return [topic for topic in EVENT_TYPES if _audited(topic)]
 
 
 def _audited(topic: str) -> bool:

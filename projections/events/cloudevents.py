@@ -4,6 +4,8 @@ Contents are not in an event: it holds digests and sizes, and links to where the
 """
 
 import re
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -73,7 +75,20 @@ def type_of(topic: str) -> str:
 
 def topic_of(type_: str) -> str | None:
     """The topic behind a type of a project's feed, None for a type that does not exist there."""
-    return next((topic for topic in _topics() if type_of(topic) == type_), None)
+    return topic_among(feed_topics(), type_)
+
+
+def topic_among(topics: Iterable[str], type_: str) -> str | None:
+    """The one whose type is ``type_``."""
+    return next((topic for topic in topics if type_of(topic) == type_), None)
+
+
+def no_type(type_: str, topics: Sequence[str]) -> str:
+    """The sentence that ``type_`` is none of ``topics``, with the one that is nearest."""
+    types = [type_of(topic) for topic in topics]
+    short = [type_of(topic) for topic in topics if topic == type_]
+    near = short or get_close_matches(type_, types, 1, cutoff=0.6)
+    return f"There is no event type '{type_}'; " + (f"is it '{near[0]}'?" if near else f"{types[0]} is one.")
 
 
 def schema_path(topic: str) -> str:
@@ -170,10 +185,11 @@ def _shape(topic: str) -> _Shape:
 
 def schemas() -> dict[str, dict[str, Any]]:
     """The JSON Schema of ``data`` for each type of a project's feed."""
-    return {type_of(topic): _schema(EVENT_TYPES[topic]) for topic in _topics()}
+    return {type_of(topic): _schema(EVENT_TYPES[topic]) for topic in feed_topics()}
 
 
-def _topics() -> list[str]:
+def feed_topics() -> list[str]:
+    """The topics of a project's feed."""
     return [topic for topic in EVENT_TYPES if kind_of(topic)]
 
 

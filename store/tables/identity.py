@@ -95,6 +95,16 @@ RETURNING id, uuid, distinct_id, first_name, last_name, email, is_email_verified
 # users_email
 SELECT_USER_ID = "SELECT id, uuid FROM users WHERE lower(email) = lower(%s) AND erased_at IS NULL"
 
+# The projects of keys; a name belongs to few people.
+SELECT_USERS_CALLED = """
+SELECT id FROM users
+WHERE erased_at IS NULL
+  AND lower(%(called)s) IN (lower(email), lower(first_name), lower(last_name), lower(first_name || ' ' || last_name))
+  AND EXISTS (SELECT FROM keys WHERE keys.user_id = users.id
+              AND (keys.project_ids IS NULL OR %(project)s = ANY(keys.project_ids)))
+ORDER BY id LIMIT 10
+"""
+
 # Scopes and projects travel as text with blanks between, because unnest would flatten an array of arrays.
 KEY = """id uuid, user_id bigint, digest bytea, label text, prefix text, scopes text, project_ids text,
          expires_at timestamptz"""
@@ -306,6 +316,12 @@ async def erase_user(conn: Connection, email: str, *, actor_id: int | None = Non
             # A key or the user was revoked or erased in between, so the next look finds fewer of them.
             continue
         return user_id
+
+
+async def users_called(conn: Connection, project_id: int, called: str) -> list[int]:
+    """The ids of the people, at most ten, with this mail address or name who have or had a key that may enter the project."""
+    cursor = await conn.execute(SELECT_USERS_CALLED, {"called": called, "project": project_id})
+    return [row[0] for row in await cursor.fetchall()]
 
 
 async def find_key(conn: Connection, digest: bytes) -> Principal | None:

@@ -140,3 +140,26 @@ def test_killed_consumers_miss_nothing_and_do_nothing_twice(
             for name in PROGRAMS:
                 all_seen(name)
     assert len(events(service, key)) == 36
+
+
+def test_a_consumer_that_is_refused_says_why_and_ends(
+    make_service: MakeService, fresh_database_url: str, tmp_path: Path
+) -> None:
+    service = make_service(database_url=fresh_database_url)
+    keys = {"401": "skt_unknown", "403": service.make_key(["llm_skill:read"])}
+    for status, key in keys.items():
+        for name in ("poll.py", "sse.py"):
+            (tmp_path / name).write_text(PROGRAMS[name])
+            env = {"PATH": os.environ["PATH"], "BASE": service.url().rstrip("/"), "SKALD_KEY": key}
+            ended = subprocess.run(
+                [sys.executable, name],
+                cwd=tmp_path,
+                env=env,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            with service.client(key) as client:
+                detail = client.get("events/").json()["detail"]
+            assert (ended.returncode, ended.stderr.strip()) == (1, f"{status}: {detail}")
