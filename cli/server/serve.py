@@ -21,9 +21,9 @@ from cli.embedded.folder import DataFolder, Running
 from cli.embedded.servers import EmbeddedServers
 from cli.errors import Failure
 from cli.process.child import Child
-from cli.process.supervisor import Part, how
+from cli.process.supervisor import Part, how, tell
 from cli.schema import migrate
-from cli.server import first_key
+from cli.server import connections, first_key
 from cli.settings import Settings
 
 READY_WITHIN = 120.0  # seconds; imports and first connections of many processes on a slow machine
@@ -65,6 +65,10 @@ class Service:
         database_url = self.settings.database_url or servers.database_url
         redis_url = self.settings.redis_url or servers.redis_url
         asyncio.run(migrate(database_url))
+        if warning := asyncio.run(
+            connections.lacking(database_url, connections.needed(self.settings, followers=self._followers))
+        ):
+            tell(warning)
         key = asyncio.run(
             first_key.ensure(database_url, self.folder.first_key, embedded=self.settings.database_url is None)
         )

@@ -19,6 +19,7 @@ SELECT_WRITES = (
     "SELECT current_setting('transaction_read_only')::bool, has_table_privilege('events', 'INSERT')"
 )
 
+NONE = "worker"  # what stands for all followers while there is none
 STALLED = 30.0  # seconds that a follower may leave the next event where it is
 
 # events_pkey. A follower at the end of the log has no next event.
@@ -60,12 +61,19 @@ async def missing_migrations(conn: Connection, folders: Sequence[Path]) -> list[
 
 
 async def followers(conn: Connection) -> dict[str, FollowerState]:
-    """How each follower is, by its name."""
-    return {
+    """How each follower is, by its name; ``NONE`` alone when none has ever run here."""
+    found = {
         name: _state(lag, parked, error, failed, waited)
         for name, lag, parked, error, failed, waited in await (
             await conn.execute(SELECT_FOLLOWERS)
         ).fetchall()
+    }
+    if found:
+        return found
+    row = await (await conn.execute("SELECT coalesce(max(position), 0) FROM events")).fetchone()
+    lag = row[0] if row else 0
+    return {
+        NONE: FollowerState(lag, 0, Failure(lag, 0, "no follower has ever run here; start `skald worker`"))
     }
 
 
