@@ -19,7 +19,7 @@ from api.server.metrics import CONTENT_TYPE, Metrics
 from store.log.appender import Appender
 from store.postgres.pool import Pool
 from store.postgres.room import Room
-from store.tables.readiness import Failure, FollowerState, followers, missing_migrations, writes
+from store.tables.readiness import NONE, Failure, FollowerState, followers, missing_migrations, writes
 
 logger = logging.getLogger(__name__)
 
@@ -86,9 +86,11 @@ class Health:
         (database, taken, states), redis = await asyncio.gather(self._ask_database(), self._ask_redis())
         failing = {name: state.failure for name, state in states.items() if state.failure is not None}
         status: Literal["ok", "degraded", "unavailable"] = "ok"
+        # That none has ever run is said, and is how a service begins.
+        stuck = failing.keys() - {NONE}
         if database != "ok":
             status = "unavailable"
-        elif redis == "unavailable (optional)" or failing or taken != "ok" or not self._room.is_left():
+        elif redis == "unavailable (optional)" or stuck or taken != "ok" or not self._room.is_left():
             status = "degraded"
         storage: Literal["ok", "full"] = "ok" if self._room.is_left() else "full"
         return Readiness(
