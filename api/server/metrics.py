@@ -10,7 +10,9 @@ import os
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
+from platform import python_version
 from typing import Any
 
 from api.allocated import allocate
@@ -191,9 +193,13 @@ class Metrics:
             lag.add_metric([follower], state.lag)
             failing.add_metric([follower], state.failure is not None)
             parked.add_metric([follower], state.parked)
+        build = GaugeMetricFamily(
+            "skald_build_info", "1; the labels say what runs here.", labels=["version", "python"]
+        )
+        build.add_metric([version("skald"), python_version()], 1)
         registry = CollectorRegistry()
         MultiProcessCollector(registry, path=str(self.folder))  # type: ignore[no-untyped-call]
-        registry.register(_Fixed(lambda: [lag, failing, parked]))
+        registry.register(_Fixed(lambda: [build, lag, failing, parked]))
         return generate_latest(registry)
 
 

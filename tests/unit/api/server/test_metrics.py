@@ -1,6 +1,8 @@
 """What is counted, and when it can be read."""
 
 import asyncio
+from importlib.metadata import version
+from platform import python_version
 
 import pytest
 
@@ -64,3 +66,9 @@ async def test_what_was_observed_is_written_soon_and_once(metrics: Metrics) -> N
     assert 'skald_http_requests_total{method="GET",route="/soon",status="200"} 4.0' in text
     assert 'skald_cache_requests_total{cache="soon",result="hit"} 3.0' in text
     assert metrics.exposition().decode() == text
+
+
+def test_a_scrape_says_which_release_runs(metrics: Metrics) -> None:
+    assert f'skald_build_info{{python="{python_version()}",version="{version("skald")}"}} 1.0' in (
+        metrics.exposition().decode()
+    )
