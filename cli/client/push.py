@@ -71,7 +71,7 @@ class Candidate(msgspec.Struct, kw_only=True):
 @click.option(
     "--fill-in",
     is_flag=True,
-    help="Where SKILL.md has no frontmatter, make it from the folder's name and the first paragraph.",
+    help="Where SKILL.md has no frontmatter or no name, make it from the folder's name and the first paragraph.",
 )
 @click.option("--warnings", is_flag=True, help="List what does not keep a skill out, but could be better.")
 @remote_options
@@ -246,7 +246,6 @@ class Push:
             answer = upload(
                 self.remote,
                 skill,
-                number=candidate.base or 1,
                 base_version=candidate.base,
                 dry_run=self.dry_run,
             )

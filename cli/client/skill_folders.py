@@ -18,6 +18,7 @@ from domain.errors import Invalid
 from domain.formats import skill_md, spec
 from domain.formats.skill_md import Document
 from domain.formats.spec import Problem
+from domain.names import check_skill_name
 from domain.skills import FileRef
 
 SKILL_MD = "SKILL.md"
@@ -53,7 +54,8 @@ MAX_DEPTH = 32
 class LocalSkill(msgspec.Struct, kw_only=True):
     """A folder as it would be published. ``document`` is None when a problem is an error.
 
-    ``files`` has the contents beside SKILL.md by path; ``left_out`` the files that are not taken, with the reason. ``source`` is SKILL.md as it lies there.
+    ``files`` has the contents beside SKILL.md by path; ``left_out`` the files that are not taken, with the reason. ``source`` is SKILL.md as it lies there,
+    ``sent`` as it is published: with what --fill-in put into it.
     """
 
     folder: Path
@@ -63,6 +65,7 @@ class LocalSkill(msgspec.Struct, kw_only=True):
     problems: list[Problem]
     left_out: dict[str, str]
     source: bytes = b""
+    sent: bytes = b""
 
     @property
     def errors(self) -> list[Problem]:
@@ -73,6 +76,10 @@ class LocalSkill(msgspec.Struct, kw_only=True):
         assert self.document is not None
         text = skill_md.head(self.document, number) + self.document.body
         return {SKILL_MD: text.encode(), **self.files}
+
+    def upload(self) -> dict[str, bytes]:
+        """SKILL.md as its author wrote it, and all files: what an import reads, nested metadata included."""
+        return {SKILL_MD: self.sent, **self.files}
 
     def digest(self, number: int) -> str:
         return digest_of(self.tree(number))
@@ -204,13 +211,27 @@ def read(
         )
     # A link that may not be followed has been reported already.
     parsed = skill_md.parse(source) if own or not problems else skill_md.Parsed(None, [])
-    document = parsed.document
+    document, sent = parsed.document, source
     for problem in parsed.problems:
         suggestion = _suggested(folder, source) if problem.code == "no_frontmatter" else None
-        if suggestion is None:
+        if problem.code == "required" and "'name'" in problem.message and (line := _name_line(folder)):
+            named = _with_line(source, line)
+            if fill_in and (document := skill_md.parse(named).document) is not None:
+                sent = named
+                problems.append(Problem("filled_in", f"There was no name; it is made up: {document.name}"))
+            else:
+                problems.append(
+                    _error(
+                        problem.code,
+                        f"The frontmatter needs 'name'. Put '{line}' into it, which is the name of the folder; "
+                        "push --fill-in does so.",
+                        SKILL_MD,
+                    )
+                )
+        elif suggestion is None:
             problems.append(problem)
         elif fill_in:
-            document = suggestion
+            document, sent = suggestion, (skill_md.head(suggestion, 1) + suggestion.body).encode()
             problems.append(
                 Problem(
                     "filled_in",
@@ -249,6 +270,7 @@ def read(
         problems=problems,
         left_out=left_out,
         source=source,
+        sent=sent,
     )
 
 
@@ -338,7 +360,7 @@ def _content(path: str, place: Path, problems: list[Problem], most: int) -> byte
 
 def _suggested(folder: Path, source: bytes) -> Document | None:
     """What the frontmatter could be: the folder's name, and the first paragraph of the text."""
-    text = source.decode("utf-8", "replace").lstrip("\ufeff")
+    text = source.decode().lstrip("\ufeff")  # what is not UTF-8 has another problem than its frontmatter
     if text.startswith("---"):
         return None
     paragraph: list[str] = []
@@ -349,6 +371,20 @@ def _suggested(folder: Path, source: bytes) -> Document | None:
             break
     head = skill_md.Document(name=folder.resolve().name, description=" ".join(paragraph)[:1024], body=text)
     return skill_md.parse((skill_md.head(head, 1) + text).encode()).document
+
+
+def _name_line(folder: Path) -> str:
+    """The line that names a skill like its folder; empty when the folder's name cannot be one."""
+    try:
+        return f"name: {skill_md.scalar(check_skill_name(folder.resolve().name))}"
+    except Invalid:
+        return ""
+
+
+def _with_line(source: bytes, line: str) -> bytes:
+    """SKILL.md with one more line at the beginning of its frontmatter."""
+    opening, end, rest = source.partition(b"\n")
+    return opening + end + line.encode() + (b"\r\n" if opening.endswith(b"\r") else b"\n") + rest
 
 
 def _error(code: str, message: str, path: str) -> Problem:

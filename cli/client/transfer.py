@@ -51,11 +51,9 @@ def tree_of(remote: Remote, name: str, version: int | None = None) -> dict[str, 
     return {SKILL_MD: unpacked.skill_md, **dict(unpacked.files)}
 
 
-def upload(
-    remote: Remote, skill: LocalSkill, *, number: int, base_version: int | None, dry_run: bool
-) -> answers.Imported:
+def upload(remote: Remote, skill: LocalSkill, *, base_version: int | None, dry_run: bool) -> answers.Imported:
     """Send a skill; the answer of the import. ``base_version`` None: the name must be free."""
-    archive = zip_of(sorted(skill.tree(number).items()), skill.name)
+    archive = zip_of(sorted(skill.upload().items()), skill.name)
     fields = {
         "mode": "create" if base_version is None else "upsert",
         "dry_run": "true" if dry_run else "false",

@@ -61,6 +61,9 @@ INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,14})")
 DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,14})\.[0-9]{1,15}")
 CONSTANTS = {"true": True, "false": False, "null": None, "~": None, "": None}
 
+# How a text begins whose characters have two bytes; one without a mark begins with the line '---' all the same.
+UTF16 = (b"\xff\xfe", b"\xfe\xff", b"-\0-\0", b"\0-\0-")
+COMMENT = re.compile(r"[ \t]+#")
 CLOSING = re.compile(rb"^---[ \t]*(?:\r?\n|\r|\Z)", re.MULTILINE)
 SURROGATE = re.compile("[\ud800-\udfff]")
 # Line breaks to YAML 1.1, characters as others to 1.2, which installers read.
@@ -216,7 +219,8 @@ class Broken(Exception):
 
 
 class Node(msgspec.Struct):
-    """A value of the frontmatter: a text, a list of nodes, or pairs of nodes. ``line`` counts from 0 in the frontmatter."""
+    """A value of the frontmatter: a text, a list of nodes, or pairs of nodes. ``line`` counts from 0 in the frontmatter, as
+    ``commented`` does: where a comment follows a plain text."""
 
     value: Any
     line: int
@@ -224,6 +228,7 @@ class Node(msgspec.Struct):
     block: bool = False
     flow: bool = False
     pairs: bool = False
+    commented: int | None = None
 
 
 def parse(data: bytes) -> Parsed:
@@ -266,6 +271,7 @@ class _Reading:
             self._error(broken.code, f"Line {broken.line}: {broken.message}")
             return None
         self._stray(entries)
+        self._comments(entries)
         description = self._one_line(entries, "description", MAX_DESCRIPTION, required=True)
         document = Document(
             name=self._name(entries),
@@ -285,8 +291,13 @@ class _Reading:
 
     def _parts(self) -> tuple[bytes, bytes] | None:
         """The source of the frontmatter and the bytes of the body."""
+        if self.data.startswith(UTF16):
+            self._error("not_utf8", "Line 1: the text is UTF-16. Save SKILL.md as UTF-8.")
+            return None
         opening = CLOSING.match(self.data)
         if opening is None:
+            if not self._is_utf8():
+                return None
             what = "is empty" if not self.data.strip() else "does not begin with one"
             self._error(
                 "no_frontmatter",
@@ -295,6 +306,12 @@ class _Reading:
             )
             return None
         closing = CLOSING.search(self.data, opening.end())
+        if closing is None and opening[0].endswith(b"\r"):
+            self._error(
+                "line_ends",
+                "Line 1: lines end in a carriage return alone. Save SKILL.md with LF as line end.",
+            )
+            return None
         if closing is None:
             self._error("no_frontmatter", "The frontmatter has no end: put a line '---' after its last key.")
             return None
@@ -303,6 +320,15 @@ class _Reading:
             self._error("max_size", f"The frontmatter has over {MAX_FRONTMATTER_BYTES:,} bytes.")
             return None
         return source, self.data[closing.end() :]
+
+    def _is_utf8(self) -> bool:
+        try:
+            self.data.decode()
+        except UnicodeDecodeError as error:
+            at = 1 + self.data.count(b"\n", 0, error.start)
+            self._error("not_utf8", f"Line {at}: the text is not UTF-8. Save SKILL.md as UTF-8.")
+            return False
+        return True
 
     def _body(self, data: bytes, line: int) -> str:
         try:
@@ -358,6 +384,25 @@ class _Reading:
         stray = [key for key in entries if key.lower() in KNOWN_KEYS and key not in KNOWN_KEYS]
         for key in stray[:MAX_OF_A_KIND]:
             self._warn("key_case", f"'{key}' is written '{key.lower()}': as it is, nobody reads it.")
+
+    def _comments(self, entries: Mapping[str, Node]) -> None:
+        """Warn of what looks like a part of a value and is a comment to YAML. Unknown keys keep theirs."""
+        found: list[tuple[int, str]] = []
+        stack = [(key, entries[key]) for key in KNOWN_KEYS if key in entries]
+        while stack:
+            key, node = stack.pop()
+            if node.commented is not None:
+                found.append((node.commented, key))
+            elif node.pairs:
+                stack += [(str(name.value), value) for name, value in node.value]
+            elif isinstance(node.value, list):
+                stack += [(key, item) for item in node.value]
+        for line, key in sorted(found)[:MAX_OF_A_KIND]:
+            self._warn(
+                "comment",
+                f"Line {line + 2}: what follows ' #' is a comment and no part of '{key}'. Put the value in double "
+                "quotes if it belongs to it.",
+            )
 
     def _name(self, entries: Mapping[str, Node]) -> str:
         node = entries.get("name")
@@ -534,6 +579,7 @@ def _strings(value: Any) -> Iterator[str]:
 def _compose(text: str) -> Node:
     """The root mapping of a YAML text, of bounded depth and without aliases, so of bounded size. Raises Broken."""
     hidden = _hide_breaks(text)
+    lines = hidden.text.split("\n")
     root: Node | None = None
     stack: list[tuple[Node, list[Node]]] = []
     try:
@@ -553,6 +599,10 @@ def _compose(text: str) -> Node:
                         plain=event.style in (None, ""),
                         block=event.style in ("|", ">"),
                     )
+                    if node.plain and node.value and event.end_mark:
+                        end = event.end_mark
+                        if end.line < len(lines) and COMMENT.match(lines[end.line], end.column):
+                            node.commented = end.line
                 case yaml.CollectionStartEvent():
                     if len(stack) >= MAX_DEPTH:
                         raise Broken(f"This is nested deeper than {MAX_DEPTH} levels.", line + 2, "too_deep")
