@@ -8,7 +8,7 @@ import click
 
 from cli.errors import Failure
 from cli.lazy import Lazy, LazyGroup
-from cli.output import say_text, settle_streams, show_json
+from cli.output import say, say_text, settle_streams, show_json
 from domain.errors import Refused
 
 SKILLS = {
@@ -20,14 +20,22 @@ SKILLS = {
     "show": Lazy("cli.client.browse", "show", "Show a skill, one of its files, or a prompt."),
     "log": Lazy("cli.client.browse", "log", "Tell what happened to a skill or prompt, newest first."),
     "diff": Lazy("cli.client.browse", "diff", "Show what differs between versions, or from a folder."),
+    "blame": Lazy("cli.client.past", "blame", "Show who wrote each line, and in which version."),
+    "revert": Lazy("cli.client.past", "revert", "Publish an earlier version again."),
+    "archive": Lazy(
+        "cli.client.past", "archive", "Take a skill or prompt out of the lists; its name is free then."
+    ),
+    "unarchive": Lazy("cli.client.past", "unarchive", "List what is archived, or bring it back."),
+    "label": Lazy("cli.client.past", "label", "Show or set the labels of a prompt."),
+    "audit": Lazy("cli.client.past", "audit", "Tell who did what in the project."),
 }
 SERVICE = {
     "serve": Lazy("cli.operator.operate", "serve", "Run the service: API, followers, PostgreSQL and Valkey."),
     "worker": Lazy("cli.operator.operate", "worker", "Run the followers of the log alone."),
     "migrate": Lazy("cli.operator.operate", "migrate", "Bring the database up to date."),
     "config": Lazy("cli.operator.operate", "config", "Show every setting."),
-    "project": Lazy("cli.operator.identity", "project", "Create projects."),
-    "user": Lazy("cli.operator.identity", "user", "Create and erase users."),
+    "project": Lazy("cli.operator.identity", "project", "Create and list projects."),
+    "user": Lazy("cli.operator.identity", "user", "Create, list and erase users."),
     "key": Lazy("cli.operator.identity", "key", "Create, list and revoke keys."),
     "share": Lazy("cli.operator.shares", "share", "Create, list and revoke addresses for installers."),
     "verify": Lazy("cli.operator.history", "verify", "Check that the database is what the log says."),
@@ -41,10 +49,26 @@ SERVICE = {
 }
 
 
+def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        say(f"skald {version('skald')}")
+        ctx.exit()
+
+
 @click.group(
     cls=LazyGroup,
     sections={"Skills of a service, from anywhere": SKILLS, "The service, on its host": SERVICE},
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
 )
 def skald() -> None:
     """Skald: versioned skills and prompts for agents, on one event log."""
@@ -56,7 +80,7 @@ def main() -> None:
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     settle_streams()
     try:
-        skald(standalone_mode=False)
+        skald(prog_name="skald", standalone_mode=False)
     except Failure as failure:
         _fail(str(failure), failure.code, attr=failure.attr, exit_code=failure.exit_code, extra=failure.extra)
     except Refused as refusal:

@@ -159,3 +159,48 @@ class Entry(TypedDict):
 class History(TypedDict):
     count: Size
     results: list[Entry]
+
+
+class AuditEntry(TypedDict):
+    position: Size
+    time: str
+    type: str
+    subject: str
+    actor: int | None
+
+
+class Audit(TypedDict):
+    results: list[AuditEntry]
+    position: Size
+
+
+class BlameLine(TypedDict):
+    text: str
+    version: Number
+    created_by: Person | None
+    created_at: str
+
+
+class Blame(TypedDict):
+    lines: list[BlameLine]
+    complete: bool
+    truncated: bool
+
+
+class Archived(TypedDict):
+    id: str
+    name: str
+    latest_version: Number
+    archived_at: str
+    archived_by: Person | None
+
+
+class Label(TypedDict):
+    name: str
+    version: Number
+    created_by: Person | None
+    created_at: str
+
+
+class Resolved(TypedDict):
+    labels: list[Label]

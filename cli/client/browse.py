@@ -52,7 +52,7 @@ def list_skills(
             printable(row["name"]),
             str(row["latest_version"]),
             minute(row["updated_at"]),
-            _who(row.get("created_by")),
+            who(row.get("created_by")),
             row.get("description") or row.get("prompt_preview") or "",
         ]
         for row in rows
@@ -96,7 +96,7 @@ def show(
     lines = [
         ("name", found["name"]),
         ("version", f"{found['version']} of {found['latest_version']}"),
-        ("published", f"{minute(found['updated_at'])} by {_who(found.get('created_by'))}"),
+        ("published", f"{minute(found['updated_at'])} by {who(found.get('created_by'))}"),
     ]
     described = {key: found.get(key) for key in ("description", "license", "compatibility")}
     lines += [(key, str(text)) for key, text in described.items() if text]
@@ -168,7 +168,7 @@ def log(name: str, limit: int, kind: str, profile: str | None, project: str | No
         before, after = entry["version_before"], entry["version_after"]
         version = f"version {after}" if before != after else f"at version {after}"
         what = entry["type"].removeprefix(f"skald.{kind}.").rsplit(".v", 1)[0].replace("_", " ")
-        say(f"{version:<12}  {minute(entry['time'])}  {_who(entry['actor']):<20}  {what}")
+        say(f"{version:<12}  {minute(entry['time'])}  {who(entry['actor']):<20}  {what}")
         for line in _changes(entry["changes"]):
             say(f"{'':<14}{line}")
     if page["count"] > len(page["results"]):
@@ -296,7 +296,7 @@ def _prompt_text(prompt: Any) -> str:
     return json.dumps(prompt, indent=2, ensure_ascii=False)
 
 
-def _who(user: answers.Person | None) -> str:
+def who(user: answers.Person | None) -> str:
     if not user:
         return "-"
     full = f"{user.get('first_name') or ''} {user.get('last_name') or ''}".strip()

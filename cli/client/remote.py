@@ -117,19 +117,22 @@ class Remote:
 
     def named(self, name: str, rest: str = "", *, kind: str = "skill") -> str:
         """The path of a skill or prompt, or of something below it; ``name`` may be any text."""
-        return self.path(f"{KINDS[kind].RESOURCE}/name/{quote(name, safe='')}/{rest}")
+        return self.path(f"{KINDS[kind].RESOURCE}/name/{quote_part(name)}/{rest}")
 
     def get(self, path: str, params: Mapping[str, Any] | None = None, *, shape: type[T]) -> T:
         """The JSON object that a GET answers with, which has the fields of ``shape``."""
         return self.decoded(self.request("GET", path, params=params), shape)
 
-    def send(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, shape: type[T]) -> T:
-        """The JSON object that a write answers with; it happens once, however often it is repeated."""
+    def send(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, shape: type[T] | None = None
+    ) -> Any:
+        """The JSON object that a write answers with, None without ``shape``; it happens once, however often it is repeated."""
         headers = {"Idempotency-Key": str(uuid.uuid4())}
         if body is not None:
             headers["Content-Type"] = "application/json"
         content = None if body is None else msgspec.json.encode(body)
-        return self.decoded(self.request(method, path, content=content, headers=headers), shape)
+        answer = self.request(method, path, content=content, headers=headers)
+        return None if shape is None else self.decoded(answer, shape)
 
     def pages(self, path: str, params: Mapping[str, Any] | None = None, *, shape: type[T]) -> Iterator[T]:
         """The rows of all pages of a list, each of which has the fields of ``shape``."""
@@ -294,6 +297,11 @@ class Remote:
             attr=None,
             extra={},
         )
+
+
+def quote_part(text: str) -> str:
+    """Any text as one part of a path."""
+    return quote(text, safe="")
 
 
 def _retry_after(answer: httpx.Response, otherwise: float) -> float:

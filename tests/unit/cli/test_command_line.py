@@ -42,7 +42,7 @@ def test_the_commands_for_people_know_the_service_by_http_alone() -> None:
         [
             sys.executable,
             "-c",
-            "import sys; import cli.client.login, cli.client.push, cli.client.pull, cli.client.browse; "
+            "import sys; import cli.client.login, cli.client.push, cli.client.pull, cli.client.browse, cli.client.past; "
             "print(sorted({'psycopg', 'litestar', 'redis', 'store', 'api', 'projections'} & set(sys.modules)))",
         ],
         cwd=ROOT,

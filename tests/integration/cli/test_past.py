@@ -1,0 +1,63 @@
+"""`skald blame`, `revert`, `archive`, `unarchive`, `label` and `audit`, as somebody types them."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.people import Person
+from tests.support.service import Service
+
+
+@pytest.fixture
+def ada(running_service: Service, tmp_path: Path) -> Person:
+    """A skill with two versions and a prompt."""
+    person = Person(running_service, tmp_path, scopes=("llm_skill:write", "llm_prompt:write", "event:read"))
+    with running_service.client(person.key, person.project_id) as http:
+        skill = {"name": "notes", "description": "d", "body": "one\ntwo\n"}
+        http.post("llm_skills/", json=skill).raise_for_status()
+        http.patch(
+            "llm_skills/name/notes", json={"base_version": 1, "body": "one\n\ttw\u202eo\x1b\n"}
+        ).raise_for_status()
+        http.post("llm_prompts/", json={"name": "My_Helper", "prompt": "Hi"}).raise_for_status()
+    return person
+
+
+def test_lines_have_their_authors_and_a_version_comes_back(ada: Person) -> None:
+    first, second = ada.skald("blame", "notes").stdout.splitlines()
+    assert (first.split()[0], first.split()[-1]) == ("1", "one")
+    assert (second.split()[0], second.split()[-1]) == ("2", "tw\\u202eo\\x1b")
+    assert first.split()[2].endswith("Z")
+    assert ada.skald("revert", "notes", "1").stdout == "notes: version 3 is equal to version 1\n"
+    assert ada.get("name/notes")["body"] == "one\ntwo\n"
+    assert ada.json("revert", "notes", "9", code=1)["error"]["code"] == "version_not_found"
+
+
+def test_what_is_archived_is_listed_and_comes_back(ada: Person) -> None:
+    for kind, name in (("skill", "notes"), ("prompt", "My_Helper")):
+        assert ada.skald("archive", name, "--kind", kind).stdout == f"{name}: archived\n"
+        assert ada.json("list", "--kind", kind)["count"] == 0
+        [row] = ada.json("unarchive", "--kind", kind)["results"]
+        assert name in ada.skald("unarchive", "--kind", kind).stdout
+        assert ada.json("unarchive", name, "--kind", kind, "--id", row["id"])["name"] == name
+        assert ada.json("unarchive", name, "--kind", kind, code=1)["error"]["code"]
+        assert ada.json("list", "--kind", kind)["count"] == 1
+
+
+def test_a_label_is_set_shown_and_removed(ada: Person) -> None:
+    assert ada.skald("label", "My_Helper", "production", "1").stdout == "My_Helper: production is version 1\n"
+    assert [row["name"] for row in ada.json("label", "My_Helper")["labels"]] == ["production"]
+    assert "production  1" in ada.skald("label", "My_Helper").stdout
+    assert ada.json("label", "My_Helper", "production", code=2)["error"]["code"] == "usage"
+    assert ada.json("label", "My_Helper", "production", "--remove")["removed"] is True
+    assert ada.json("label", "My_Helper")["labels"] == []
+
+
+def test_the_audit_tells_who_did_what(ada: Person) -> None:
+    rows = ada.json("audit", "--subject=skill/notes")["results"]
+    assert [row["type"] for row in rows] == ["skald.skill.created.v1", "skald.skill.published.v1"]
+    assert ada.json("audit", "--subject=skill/notes", "--limit=1")["results"] == rows[:1]
+    shown = ada.skald("audit", "--subject=skill/notes").stdout.splitlines()
+    assert [line.split()[-2:] for line in shown[1:]] == [
+        ["skill.created", "skill/notes"],
+        ["skill.published", "skill/notes"],
+    ]
