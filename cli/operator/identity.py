@@ -49,6 +49,17 @@ def create_project(name: str, data_dir: Path | None, as_json: bool) -> None:
         say(f"project {made.id} {made.name}, token {made.api_token}")
 
 
+@project.command("list")
+@common
+def list_projects(data_dir: Path | None, as_json: bool) -> None:
+    """List all projects."""
+    found = in_database(data_dir, identity.list_projects)
+    if as_json:
+        show_json({"projects": found})
+    else:
+        show_table(["id", "name", "token"], [[str(each.id), each.name, each.api_token] for each in found])
+
+
 @click.group()
 def user() -> None:
     """Users: the people (or services) that keys belong to."""
@@ -71,6 +82,23 @@ def create_user(email: str, first_name: str, last_name: str, data_dir: Path | No
         say(f"user {made.id} {made.email}, {made.uuid}")
 
 
+@user.command("list")
+@common
+def list_users(data_dir: Path | None, as_json: bool) -> None:
+    """List all users but those whose data was erased."""
+    found = in_database(data_dir, identity.list_users)
+    if as_json:
+        show_json({"users": found})
+        return
+    show_table(
+        ["id", "email", "name", "uuid"],
+        [
+            [str(each.id), each.email, f"{each.first_name} {each.last_name}".strip() or "-", str(each.uuid)]
+            for each in found
+        ],
+    )
+
+
 @user.command("erase")
 @click.argument("email")
 @common
@@ -83,12 +111,18 @@ def erase_user(email: str, data_dir: Path | None, as_json: bool) -> None:
         say(f"user {user_id} erased; the versions they published stay, without an author")
 
 
+def _scopes_text() -> str:
+    width = max(map(len, SCOPES))
+    rows = (f"  {scope.ljust(width)}  {opens}" for scope, opens in SCOPES.items())
+    return "\b\n" + "\n".join(["Scopes:", *rows])
+
+
 @click.group()
 def key() -> None:
     """Keys: what a client sends as `Authorization: Bearer …`."""
 
 
-@key.command("create")
+@key.command("create", epilog=_scopes_text())
 @click.option("--user", "email", required=True, metavar="EMAIL", help="Whom the key belongs to.")
 @click.option(
     "--project",
@@ -96,15 +130,16 @@ def key() -> None:
     type=int,
     multiple=True,
     metavar="ID",
-    help="May be repeated; none: every project.",
+    help="A project that the key opens. May be repeated.",
 )
+@click.option("--all-projects", is_flag=True, help="Every project, those of later too.")
 @click.option(
     "--scope",
     "scopes",
     required=True,
     multiple=True,
     metavar="SCOPE",
-    help=f"{', '.join(SCOPES)}. May be repeated; write includes read.",
+    help="One of those below. May be repeated.",
 )
 @click.option(
     "--expires", type=Duration(), help="Valid for so long, such as 12h or 90d. Without it: until revoked."
@@ -114,13 +149,18 @@ def key() -> None:
 def create_key(
     email: str,
     projects: tuple[int, ...],
+    all_projects: bool,
     scopes: tuple[str, ...],
     expires: timedelta | None,
     label: str,
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Create a key. It is shown this once."""
+    """Create a key. It is shown this once, alone on standard output."""
+    if bool(projects) == all_projects:
+        raise click.UsageError(
+            "say which projects the key opens: --project ID (may be repeated), or --all-projects"
+        )
     made, secret = in_database(
         data_dir,
         lambda conn: identity.create_key(
@@ -130,7 +170,8 @@ def create_key(
     if as_json:
         show_json({"id": made.id, "key": secret})
     else:
-        say(f"{secret}\nkey {made.id}; it is stored as a hash only, so keep it now")
+        say(secret)
+        say(f"key {made.id}; it is stored as a hash only, so keep it now", err=True)
 
 
 @key.command("list")

@@ -8,7 +8,7 @@ import click
 
 from cli.operator.identity import in_database
 from cli.options import Duration, common, settings_with
-from cli.output import minute, show_json, show_table
+from cli.output import minute, say, show_json, show_table
 from store.tables import shares
 
 
@@ -37,9 +37,8 @@ def create_share(
         show_json({"id": made.id, "token": token, "path": path, "url": url, "expires_at": made.expires_at})
     else:
         hint = "." if service else "; put the address of the service before it."
-        click.echo(
-            f"{service or ''}{path}\nshare {made.id}{hint} The token is stored as a hash only, so keep it now"
-        )
+        say(f"{service or ''}{path}")
+        say(f"share {made.id}{hint} The token is stored as a hash only, so keep it now", err=True)
 
 
 @share.command("list")

@@ -125,7 +125,7 @@ class Service:
             if key.is_new:
                 lines.append(f"The key is shown this once; it is kept in {key.file}")
         else:
-            lines.append("Make a key by: skald key create --user EMAIL --scope llm_skill:write")
+            lines.append("Make a key by: skald key create --user EMAIL --project ID --scope llm_skill:write")
         print("\n".join(lines), flush=True)
 
 

@@ -92,6 +92,11 @@ VALUES (%s, %s, %s, %s, %s, (SELECT min(id) FROM projects))
 RETURNING id, uuid, distinct_id, first_name, last_name, email, is_email_verified, role_at_organization
 """
 
+SELECT_USERS = """
+SELECT id, uuid, distinct_id, first_name, last_name, email, is_email_verified, role_at_organization
+FROM users WHERE erased_at IS NULL ORDER BY id
+"""
+
 # users_email
 SELECT_USER_ID = "SELECT id, uuid FROM users WHERE lower(email) = lower(%s) AND erased_at IS NULL"
 
@@ -215,6 +220,11 @@ async def create_user(conn: Connection, *, email: str, first_name: str = "", las
             f"A user with the address {email} already exists.", code="unique", attr="email"
         ) from error
     return User(*await _one(cursor))
+
+
+async def list_users(conn: Connection) -> list[User]:
+    """All users who were not erased, oldest first."""
+    return [User(*row) for row in await (await conn.execute(SELECT_USERS)).fetchall()]
 
 
 async def create_key(

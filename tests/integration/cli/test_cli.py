@@ -5,12 +5,14 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from domain.keys import SCOPES
 from tests.support.servers import ROOT, SKALD, make_folder
 
 SCOPE = "--scope=llm_skill:read"
@@ -93,7 +95,16 @@ def test_two_commands_at_once_on_a_new_folder_both_work(folder: Path) -> None:
 def test_a_key_without_a_project_may_enter_every_project(on_database: Run) -> None:
     answer(on_database("user", "create", "ada@example.org", "--json"))
     made = answer(
-        on_database("key", "create", "--user=ada@example.org", SCOPE, "--expires=90d", "--label=ci", "--json")
+        on_database(
+            "key",
+            "create",
+            "--user=ada@example.org",
+            "--all-projects",
+            SCOPE,
+            "--expires=90d",
+            "--label=ci",
+            "--json",
+        )
     )
     [listed] = answer(on_database("key", "list", "--json"))["keys"]
     assert listed["id"] == made["id"]
@@ -105,7 +116,7 @@ def test_a_key_without_a_project_may_enter_every_project(on_database: Run) -> No
 
 def test_a_revoked_key_stays_in_the_list_as_revoked(on_database: Run) -> None:
     answer(on_database("user", "create", "ada@example.org", "--json"))
-    made = answer(on_database("key", "create", "--user=ada@example.org", SCOPE, "--json"))
+    made = answer(on_database("key", "create", "--user=ada@example.org", "--all-projects", SCOPE, "--json"))
     assert answer(on_database("key", "revoke", made["id"], "--json"))["id"] == made["id"]
     [listed] = answer(on_database("key", "list", "--json"))["keys"]
     assert listed["revoked_at"] is not None
@@ -113,7 +124,7 @@ def test_a_revoked_key_stays_in_the_list_as_revoked(on_database: Run) -> None:
 
 def test_an_erased_user_is_gone_and_their_keys_are_revoked(on_database: Run, fresh_database_url: str) -> None:
     answer(on_database("user", "create", "ada@example.org", "--first-name=Ada", "--json"))
-    answer(on_database("key", "create", "--user=ada@example.org", SCOPE, "--json"))
+    answer(on_database("key", "create", "--user=ada@example.org", "--all-projects", SCOPE, "--json"))
     answer(on_database("user", "erase", "ada@example.org", "--json"))
     [listed] = answer(on_database("key", "list", "--json"))["keys"]
     assert listed["revoked_at"] is not None
@@ -123,7 +134,7 @@ def test_an_erased_user_is_gone_and_their_keys_are_revoked(on_database: Run, fre
 
 def test_people_read_lines_not_json(on_database: Run) -> None:
     on_database("user", "create", "ada@example.org")
-    made = on_database("key", "create", "--user=ada@example.org", SCOPE)
+    made = on_database("key", "create", "--user=ada@example.org", "--all-projects", SCOPE)
     listed = on_database("key", "list")
     assert made.stdout.startswith("sk_")
     assert "ada@example.org" in listed.stdout
@@ -133,7 +144,9 @@ def test_people_read_lines_not_json(on_database: Run) -> None:
 def test_a_name_that_is_taken_or_unknown_is_one_clear_line(on_database: Run) -> None:
     answer(on_database("user", "create", "ada@example.org", "--json"))
     assert refusal(on_database("user", "create", "ada@example.org", "--json")) == (1, "unique")
-    assert refusal(on_database("key", "create", "--user=bob@example.org", SCOPE, "--json")) == (
+    assert refusal(
+        on_database("key", "create", "--user=bob@example.org", "--all-projects", SCOPE, "--json")
+    ) == (
         1,
         "not_found",
     )
@@ -144,9 +157,9 @@ def test_a_name_that_is_taken_or_unknown_is_one_clear_line(on_database: Run) -> 
     [
         ("key", "create", SCOPE),
         ("key", "create", "--user=ada@example.org"),
-        ("key", "create", "--user=ada@example.org", SCOPE, "--expires=soon"),
-        ("key", "create", "--user=ada@example.org", SCOPE, "--expires=0d"),
-        ("key", "create", "--user=ada@example.org", SCOPE, "--expires=999999999w"),
+        ("key", "create", "--user=ada@example.org", "--all-projects", SCOPE, "--expires=soon"),
+        ("key", "create", "--user=ada@example.org", "--all-projects", SCOPE, "--expires=0d"),
+        ("key", "create", "--user=ada@example.org", "--all-projects", SCOPE, "--expires=999999999w"),
         ("key", "revoke", "not-an-id"),
         ("project", "create"),
         ("project", "delete"),
@@ -192,3 +205,29 @@ def test_a_worker_without_a_database_says_what_it_needs(folder: Path) -> None:
     run = skald("worker", f"--data-dir={folder}")
     assert run.returncode == 1
     assert "SKALD_DATABASE_URL" in run.stderr
+
+
+def test_a_key_says_its_projects_and_stands_alone_on_standard_output(on_database: Run) -> None:
+    project = answer(on_database("project", "create", "Docs", "--json"))
+    user = answer(on_database("user", "create", "ada@example.org", "--first-name=Ada", "--json"))
+    wanted = ("key", "create", "--user=ada@example.org", SCOPE)
+    assert refusal(on_database(*wanted, "--json")) == (2, "usage")
+    assert refusal(on_database(*wanted, "--all-projects", "--project=1", "--json")) == (2, "usage")
+    made = on_database(*wanted, "--all-projects")
+    assert made.stdout.startswith("sk_")
+    assert (len(made.stdout.split()), made.stderr.startswith("key ")) == (1, True)
+    shared = on_database("share", "create", f"--project={project['id']}")
+    assert (len(shared.stdout.split()), shared.stderr.startswith("share ")) == (1, True)
+    [listed] = answer(on_database("user", "list", "--json"))["users"]
+    assert (listed["id"], listed["email"]) == (user["id"], "ada@example.org")
+    assert "Docs" in on_database("project", "list").stdout
+    assert "ada@example.org  Ada" in on_database("user", "list").stdout
+    answer(on_database("user", "erase", "ada@example.org", "--json"))
+    assert answer(on_database("user", "list", "--json")) == {"users": []}
+
+
+def test_the_help_of_a_key_has_every_scope_and_there_is_a_version_and_completion() -> None:
+    shown = skald("key", "create", "--help").stdout
+    assert all(f"  {scope} " in shown for scope in SCOPES)
+    assert skald("--version").stdout == f"skald {version('skald')}\n"
+    assert "skald" in skald(_SKALD_COMPLETE="zsh_source").stdout
