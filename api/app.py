@@ -18,6 +18,8 @@ from api.access.authenticate import Authenticator
 from api.access.authorize import Authorizer
 from api.access.me import IdentityController
 from api.access.rate_limit import RateLimiter
+from api.activity.controller import ActivityController
+from api.cache.checkpoints import Checkpoints
 from api.cache.log_follower import LogFollower
 from api.cache.positions import StreamPositions
 from api.cache.reader import RepresentationCache
@@ -68,6 +70,7 @@ RESOURCES: tuple[Any, ...] = (
     *(controller for kind in KINDS.values() for controller in kind.controllers),
     FeedController,
     AuditController,
+    ActivityController,
     WebhooksController,
     mcp_endpoint,
 )
@@ -166,6 +169,7 @@ async def wire(
     log_follower = state.log_follower = LogFollower(config.database_url, positions, found_again=pool.check)
     await log_follower.start()
     stack.push_async_callback(log_follower.close)
+    state.checkpoints = Checkpoints(pool, log_follower)
     room = Room(config.database_dir)
     appender = Appender(
         config.database_url, committed=log_follower.committed, observe=metrics.observe_append, room=room

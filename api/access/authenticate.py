@@ -181,10 +181,12 @@ class Authenticator:
         self._tokens[project.api_token] = project.id
 
 
-def require(principal: Principal, scope: str) -> None:
-    """Raise PermissionDenied unless the key has the scope."""
-    if not allows(principal.scopes, scope):
-        raise PermissionDenied(f"API key missing required scope '{scope}'.")
+def require(principal: Principal, scope: str | tuple[str, ...]) -> None:
+    """Raise PermissionDenied unless the key has the scope; of several, one will do."""
+    scopes = (scope,) if isinstance(scope, str) else scope
+    if not any(allows(principal.scopes, one) for one in scopes):
+        names = " or ".join(f"'{one}'" for one in scopes)
+        raise PermissionDenied(f"API key missing required scope {names}.")
 
 
 def _enter(principal: Principal, project_id: int) -> int:

@@ -23,7 +23,7 @@ class Authorizer:
         self.limiter = limiter
         self._attempts = attempts
 
-    async def authorize(self, scope: Any, required: str | None = None) -> Principal:
+    async def authorize(self, scope: Any, required: str | tuple[str, ...] | None = None) -> Principal:
         """The caller. Raises NotAuthenticated, RateLimited, or PermissionDenied when the ``required`` scope is missing."""
         principal: Principal = scope["state"].get(ENTERED) or await self._admit(scope)
         scope["state"]["key_id"] = principal.key_id
@@ -66,7 +66,7 @@ class Authorizer:
             return await self.authenticator.authenticate(credential)
 
     async def enter_project(
-        self, scope: Any, project_id: str, required: str | None = None
+        self, scope: Any, project_id: str, required: str | tuple[str, ...] | None = None
     ) -> tuple[Principal, int]:
         """The caller, and the number of the project that the address means. Raises NotFound too."""
         principal = await self.authorize(scope, required)

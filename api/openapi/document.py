@@ -369,9 +369,12 @@ def _operation(operation: Operation, schemas: "Schemas") -> dict[str, Any]:
         "tags": handler.resolve_tags(),
     }
     scope = operation.opt.get("scope")
-    if scope:
-        shown["description"] += f"\n\nRequired scope: `{scope}`."
-    shown["security"] = [{"key": [scope] if scope else []}] if operation.secured else []
+    scopes = (scope,) if isinstance(scope, str) else scope or ()
+    if scopes:
+        shown["description"] += f"\n\nRequired scope: {' or '.join(f'`{one}`' for one in scopes)}."
+    # Each of the list is enough by itself.
+    alternatives = [{"key": [one]} for one in scopes] or [{"key": []}]
+    shown["security"] = alternatives if operation.secured else []
     if parameters := list(_parameters(operation)):
         shown["parameters"] = parameters
     if body := operation.opt.get("body"):

@@ -51,7 +51,7 @@ def integer(
 
 
 def route(
-    scope: str,
+    scope: str | tuple[str, ...],
     *,
     query: tuple[Param, ...] = (),
     body: type[msgspec.Struct] | None = None,
@@ -60,7 +60,7 @@ def route(
     produces: str | None = None,
     logged: bool = True,
 ) -> dict[str, Any]:
-    """The ``opt`` of a route handler: the scope that its guard requires, and what the document adds.
+    """The ``opt`` of a route handler: the scope that its guard requires, of several one, and what the document adds.
 
     ``form`` is a body of multipart/form-data; ``media`` are the types of text that it may answer with instead of JSON,
     ``produces`` is the one type that it answers with; ``logged`` is False for a change that appends no event.

@@ -41,7 +41,9 @@ def test_the_lines_work_when_pasted(running_service: Service) -> None:
     blame, reverted = answer(), answer()
     assert next(lines) == ""
     archived, restored, audit = (answer() for _ in range(3))
-    (table,) = lines
+    table = next(lines)
+    activity = answer()
+    assert next(lines, None) is None
 
     assert created["version"] == 1
     assert renamed["version"] == 3
@@ -64,3 +66,5 @@ def test_the_lines_work_when_pasted(running_service: Service) -> None:
     ]
     rows = list(csv.DictReader(table.splitlines()))
     assert [int(row["position"]) for row in rows][-1] == audit["results"][-1]["position"]
+    # No follower runs beside the service of this test, so nothing need be counted yet.
+    assert list(activity) == ["total", "rows", "truncated", "position"]

@@ -1,0 +1,1 @@
+"""How much is published, by whom and when."""
