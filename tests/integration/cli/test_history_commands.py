@@ -29,7 +29,17 @@ def test_an_export_is_imported_into_an_empty_folder(folder: Path, tmp_path: Path
     first, second = str(folder / "first"), str(folder / "second")
     project = answer(skald("project", "create", "Docs", f"--data-dir={first}", "--json"))
     answer(skald("user", "create", "ada@example.org", f"--data-dir={first}", "--json"))
-    answer(skald("key", "create", "--user=ada@example.org", "--scope=*", f"--data-dir={first}", "--json"))
+    answer(
+        skald(
+            "key",
+            "create",
+            "--user=ada@example.org",
+            "--all-projects",
+            "--scope=*",
+            f"--data-dir={first}",
+            "--json",
+        )
+    )
     file = tmp_path / "log.tar.gz"
     (tmp_path / f"{file.name}.part").touch(mode=0o644)  # an export that was cut off
     assert answer(skald("export", str(file), f"--data-dir={first}", "--json"))["position"] == 1
@@ -49,7 +59,7 @@ def test_an_export_is_imported_into_an_empty_folder(folder: Path, tmp_path: Path
 def test_a_backup_brings_the_database_back_as_it_was(folder: Path, tmp_path: Path) -> None:
     data = f"--data-dir={folder / 'data'}"
     answer(skald("user", "create", "ada@example.org", data, "--json"))
-    answer(skald("key", "create", "--user=ada@example.org", "--scope=*", data, "--json"))
+    answer(skald("key", "create", "--user=ada@example.org", "--all-projects", "--scope=*", data, "--json"))
     kept = answer(skald("key", "list", data, "--json"))
     file = tmp_path / "skald.dump"
     answer(skald("backup", str(file), data, "--json"))

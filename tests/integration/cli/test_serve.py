@@ -96,7 +96,9 @@ def test_commands_work_while_it_serves(start_service: StartService) -> None:
     project = json.loads(skald("project", "create", "Docs", *where).stdout)
     skald("user", "create", "ada@example.org", *where)
     key = json.loads(
-        skald("key", "create", "--user=ada@example.org", "--scope=llm_skill:read", *where).stdout
+        skald(
+            "key", "create", "--user=ada@example.org", "--all-projects", "--scope=llm_skill:read", *where
+        ).stdout
     )["key"]
     url = f"{service.address}/api/projects/{project['id']}/llm_skills/"
     assert httpx.get(url, headers={"Authorization": f"Bearer {key}"}).status_code == 200

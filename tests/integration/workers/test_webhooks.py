@@ -509,7 +509,7 @@ def test_a_service_of_its_own_makes_the_key_that_seals(start_service: StartServi
     file = service.data_dir / "secret-key"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     made = subprocess.run(
-        [*SKALD, "key", "create", "--user", "owner@skald.local", "--scope", "*", "--json", f"--data-dir={service.data_dir}"],
+        [*SKALD, "key", "create", "--user", "owner@skald.local", "--all-projects", "--scope", "*", "--json", f"--data-dir={service.data_dir}"],
         cwd=ROOT, capture_output=True, text=True, timeout=30, check=True,
     )  # fmt: skip
     key = json.loads(made.stdout)["key"]
