@@ -33,8 +33,8 @@ BODY_RATE = 2_048
 # Seconds in which a client that has stopped reading must take something of its answer: the kernel's buffer may hold some MB
 # of it, which a slow reader empties before it takes more.
 READ_WITHIN = 120.0
-# Seconds that the rest of what a client sends is read and dropped, behind an answer that came before its end: data that nobody
-# reads makes the kernel reset the connection, and the client lose the answer.
+# Seconds that the rest of what a client sends is read and dropped, behind an answer that came before its end: unread
+# data makes the kernel reset the connection, and the client lose the answer.
 LINGER = 2.0
 # Bytes that are parsed at a time. Requests that wait for the one before cost some KB each, the bytes that they come in little.
 SLICE = 16_384

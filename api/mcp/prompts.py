@@ -18,7 +18,7 @@ from api.mcp.request import Context, mcp_request_of, next_cursor, offset_of, req
 from projections.sizes import MAX_ANSWER
 
 PAGE = 50
-MAX_ARGUMENTS = 500  # that a prompt is listed with: a form with more is filled in by nobody
+MAX_ARGUMENTS = 500  # that a prompt is listed with: a form with more is of no use to a person
 VARIABLE = re.compile(r"\{\{([\w.-]+)\}\}")
 # MCP knows two roles; what another one says is said to the model like what the user says.
 ASSISTANT = "assistant"

@@ -29,8 +29,8 @@ FIRST_WAIT = 0.2  # seconds, doubled each time
 LONGEST_WAIT = 3700.0  # seconds; no limit per hour makes a client wait longer than that
 BUSY_TIMEOUT = 120.0  # seconds that 502, 503 and 504 are waited out altogether
 PAGE = 1000  # rows; the most that a list gives at once
-# Bytes of one answer, unpacked: several times what the service sends at once (8 MiB, or one skill with an outline). Whoever
-# answers at the address need not be the service.
+# Bytes of one answer, unpacked: several times what the service sends at once (8 MiB, or one skill with an outline).
+# What answers at the address need not be the service.
 MAX_ANSWER = 64 * 2**20
 MAX_LIST = 512 * 2**20  # bytes of all pages of a list
 # The service's pages are shorter than PAGE only by their bytes, and all of MAX_LIST are a hundred of such.
