@@ -23,6 +23,7 @@ from projections.declared import ACTIVITY
 from projections.encoding import timestamp
 from projections.read import activity
 from projections.read.activity import BY, MAX_ROWS, Count, Period
+from store.log.log import head
 
 # Any of them will do: what the key may not read is not counted.
 READ = tuple(f"{kind.SCOPE}:read" for kind in KINDS.values())
@@ -117,9 +118,13 @@ def _readable(request: Request[Any, Any, Any]) -> list[str]:
 
 
 async def _wait_for(request: Request[Any, Any, Any], position: int) -> None:
-    """Raises Unavailable."""
+    """Raises Invalid, Unavailable."""
     if not position:
         return
+    async with request.app.state.pool.connection() as conn:
+        end = await head(conn)
+    if position > end:
+        raise Invalid(f"The log ends at position {end} now.", code="max_value", attr="after")
     only_waits(request.scope)
     if not await request.app.state.checkpoints.wait_for(ACTIVITY.name, position, MAX_WAIT):
         raise Unavailable(

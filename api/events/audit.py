@@ -21,7 +21,7 @@ from api.http.requests import as_uuid, header_of, project_of, query_of
 from api.http.responses import REVALIDATE, VARY_ACCEPT, Answer, matches, to_response
 from api.http.stream import CutStream
 from api.openapi.parameters import Param, integer, route
-from domain.errors import Invalid
+from domain.errors import Invalid, NotFound
 from domain.kinds import KINDS, SUBJECTS
 from projections.encoding import etag_of
 from projections.events import audit
@@ -147,20 +147,17 @@ def wanted_of(query: Query) -> AuditFilter:
 
 
 async def actor_of(conn: Connection, project_id: int, query: Query) -> int | None:
-    """The user that `actor` is, by id, mail or name. Raises Invalid unless it is exactly one who could act in the project."""
+    """The user that `actor` is, by id, mail or name. Raises NotFound, or Invalid when it is several."""
     actor = query.text("actor")
     if actor is None or INTEGER.fullmatch(actor):
         return query.integer("actor", minimum=1, cut=True)
     found = await identity.users_called(conn, project_id, actor)
     if len(found) == 1:
         return found[0]
+    if not found:
+        raise NotFound(f"There is no user '{actor}' here; actor is an id, a mail address or a name.")
     ids = ", ".join(map(str, found))
-    raise Invalid(
-        f"Several people are called '{actor}'; use one of their ids: {ids}."
-        if found
-        else f"There is no user '{actor}' here; this must be an id, a mail address or a name.",
-        attr="actor",
-    )
+    raise Invalid(f"Several people are called '{actor}'; use one of their ids: {ids}.", attr="actor")
 
 
 def topics_of(query: Query) -> tuple[str, ...] | None:

@@ -22,7 +22,7 @@ def packed(body: Any, **headers: str) -> dict[str, Any]:
 
 
 async def test_create_and_publish_take_gzip(space: Space) -> None:
-    created = await space.at("POST", "llm_skills/", **packed(skill(body="# large\n" * 100_000)))
+    created = await space.at("POST", "llm_skills/", **packed(skill(body="large!!\n" * 100_000)))
     assert created.status_code == 201, created.text
     published = await space.at(
         "PATCH", "llm_skills/name/pdf-forms", **packed({"base_version": 1, "body": "é\n"})

@@ -71,6 +71,8 @@ def test_only_settings_that_exist_are_named() -> None:
     known |= {"SKALD_KEY", "SKALD_POSTGRES_PASSWORD"}
     # Where the commands for people find a service.
     known |= {"SKALD_URL", "SKALD_PROJECT", "SKALD_PROFILE"}
+    # By which a shell asks for completions.
+    known |= {"SKALD_COMPLETE"}
     # Those of programs that are written with the eventsourcing library.
     known |= {Factory.DATABASE_URL, Factory.PROJECT_ID, Factory.LOG_APPEND}
     for page in PAGES:
