@@ -38,7 +38,7 @@ class Checkpoints:
             return
         if self._looking is None:
             self._looking = asyncio.create_task(self._read())
-        # A request that leaves takes the look of nobody else with it.
+        # A request that leaves cancels its own wait and not the shared look.
         await asyncio.shield(self._looking)
 
     async def _read(self) -> None:

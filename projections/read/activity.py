@@ -16,7 +16,7 @@ MAX_ROWS = 1000  # of an answer; some 100 KB
 # too many; of all else what has the most publishes.
 BY = {
     "day": ("day", "", "day DESC"),
-    # An erased user is nobody.
+    # An erased user has no id here.
     "author": ("users.id AS author", f"{JOIN_AUTHOR} activity.author", "publishes DESC, author"),
     "name": (
         "artifacts.kind, artifacts.name",

@@ -216,7 +216,7 @@ def test_reads_go_on_while_the_disk_is_full_and_writes_when_there_is_room(
                 assert httpx.request(method, service.address + path, timeout=15).status_code < 500
         disk.free()
         disk.grow()
-        eventually(lambda: readiness(service) == (200, "ok", "ok"), "it is told that there is room")
+        eventually(lambda: readiness(service) == (200, "ok", "ok"), "readyz says that there is room")
         assert writer.write().status_code == 201
     probes.check()
     assert all(is_running(pid) for pid in servers)
@@ -241,7 +241,7 @@ def test_what_dies_on_a_full_disk_comes_back(disk: SmallDisk, service: RunningSe
         answer = writer.write(10)
         assert answer.status_code == 503
         assert int(answer.headers["Retry-After"]) > 0
-        eventually(lambda: readiness(service)[0] == 503, "it is told that the database is away", timeout=30)
+        eventually(lambda: readiness(service)[0] == 503, "readyz says that the database is away", timeout=30)
         disk.free()
         eventually(lambda: readiness(service) == (200, "ok", "ok"), "all is well again", timeout=60)
         eventually(lambda: writer.write(10).status_code == 201, "writes work again", timeout=30)

@@ -163,7 +163,7 @@ def test_a_killed_program_misses_nothing_and_counts_nothing_twice(
         writer.create_prompt("prompt-0")
         all_counted()
 
-        # A row that somebody else holds stops the program in the middle of an event, two further ones behind it.
+        # A row that another transaction holds stops the program in the middle of an event, two further ones behind it.
         with psycopg.connect(fresh_database_url) as holder:
             holder.execute("SELECT FROM counts.publishes WHERE name = 'skill-2' FOR UPDATE")
             writer.publish(*names)
