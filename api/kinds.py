@@ -13,9 +13,9 @@ from api.sharing.controller import SharesController
 from api.skills.controller import SkillsController
 from api.skills.history import SkillHistoryController
 from api.skills.packages import PackagesController
-from domain.prompts import Prompt
-from domain.skills import Skill
-from domain.versioned import Versioned
+from domain.artifacts.prompts import Prompt
+from domain.artifacts.skills import Skill
+from domain.artifacts.versioned import Versioned
 
 
 class Kind(msgspec.Struct, frozen=True):

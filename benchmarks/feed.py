@@ -24,7 +24,7 @@ from benchmarks.load import SILENCE
 from benchmarks.plan import Plan
 from benchmarks.report import Table
 from benchmarks.stage import Server, Stage, client, cpu_seconds, measured, service
-from domain.skills import Changes, Skill
+from domain.artifacts.skills import Changes, Skill
 from projections.read.skills import SkillKind
 from projections.write.artifacts import AppliedEvent, fold
 from store.log.log import Commit, append

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 from benchmarks import document
-from domain.skills import Changes, Skill
+from domain.artifacts.skills import Changes, Skill
 from projections.read.kinds import KINDS
 from projections.write.artifacts import AppliedEvent, fold
 from store.log.log import Commit, append

@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from benchmarks import document
 from benchmarks.figures import Load
-from domain.skills import Changes, Skill
+from domain.artifacts.skills import Changes, Skill
 
 
 class PeerJob(msgspec.Struct, frozen=True, kw_only=True):

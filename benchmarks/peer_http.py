@@ -18,8 +18,8 @@ from benchmarks import document
 from benchmarks.peer import Peer, environment
 from cli.server.http import serve
 from cli.settings import Settings
+from domain.artifacts.skills import Changes, Skill
 from domain.content import Edit
-from domain.skills import Changes, Skill
 
 DATABASE = "BENCH_PEER"  # its address
 THREADS = 32  # as many as the most clients

@@ -23,8 +23,8 @@ from benchmarks.report import Table
 from benchmarks.stage import Stage
 from cli.operator.memory import collect_seldom
 from cli.schema import migrate
+from domain.artifacts.skills import Skill, SkillCreated, SkillPublished
 from domain.content import Ref
-from domain.skills import Skill, SkillCreated, SkillPublished
 from projections.read import contents
 from projections.read.kinds import KINDS
 from projections.rebuild.rebuild import BATCH, replay

@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import ClassVar
 
+from domain.artifacts.kinds import KINDS
 from domain.errors import Invalid
 from domain.events import Event, event
-from domain.kinds import KINDS
 
 # Only what can be checked without sending a mail: one @, something on both sides, no white space or control character.
 EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")

@@ -16,9 +16,9 @@ from api.http.query import Query, parse_instant
 from api.http.requests import project_of, query_of
 from api.openapi.parameters import Param, integer, route
 from api.server.admission import only_waits
+from domain.artifacts.kinds import KINDS
 from domain.errors import Invalid, Unavailable
 from domain.keys import allows
-from domain.kinds import KINDS
 from projections.declared import ACTIVITY
 from projections.encoding import timestamp
 from projections.read import activity

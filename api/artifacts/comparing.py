@@ -19,10 +19,10 @@ from api.http.responses import IMMUTABLE, REVALIDATE
 from api.http.texts import text_answer
 from api.offload import offload
 from api.openapi.parameters import Param
+from domain.artifacts.skills import Skill, find_file
 from domain.content import MAX_PATH_LENGTH, normal_path
 from domain.errors import Invalid
 from domain.names import MAX_LABEL
-from domain.skills import Skill, find_file
 from projections.compare import blame as blaming
 from projections.compare import diff
 from projections.compare.blame import Blame, Trail

@@ -12,7 +12,8 @@ import msgspec
 from msgspec import Meta
 
 from api.openapi.parameters import NO_NUL, WITHOUT
-from domain import content, prompts, skills
+from domain import content
+from domain.artifacts import prompts, skills
 from domain.errors import Invalid, TooBig
 from domain.json_text import depth
 
@@ -56,7 +57,7 @@ def check_object(value: dict[str, Any], max_bytes: int, max_depth: int, what: st
     return value
 
 
-# An edit may replace a whole text, and that of a prompt has its indentation, too (see ``domain.prompts.edited``).
+# An edit may replace a whole text, and that of a prompt has its indentation, too (see ``domain.artifacts.prompts.edited``).
 MAX_EDIT_BYTES = 16 * content.MAX_CONTENT_BYTES
 
 # A segment of a path is neither empty nor `.` nor `..`; a path has no control character, and `\` separates as `/` does.

@@ -13,10 +13,10 @@ from api.cache.reader import RepresentationCache, unknown
 from api.commands.locks import KeyedLocks, RunningCommands
 from api.commands.repository import Loaded, Repository, is_long
 from api.http.errors import IdempotencyKeyReused
+from domain.artifacts.versioned import Archived, Restored, Versioned
 from domain.content import Content
 from domain.errors import NameTaken, NotFound, Refused, Unavailable
 from domain.events import EVENT_TYPES, Event
-from domain.versioned import Archived, Restored, Versioned
 from projections.declared import fold_inline
 from projections.read import versions
 from projections.read.versions import Version

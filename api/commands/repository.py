@@ -11,7 +11,7 @@ import psycopg
 
 from api.cache.lru import LRU
 from api.cache.positions import StreamPositions
-from domain.versioned import Versioned
+from domain.artifacts.versioned import Versioned
 from store.log.log import read_stream
 from store.log.mapper import decode
 from store.postgres.connection import Connection

@@ -21,8 +21,8 @@ from api.http.requests import as_uuid, header_of, project_of, query_of
 from api.http.responses import REVALIDATE, VARY_ACCEPT, Answer, matches, to_response
 from api.http.stream import CutStream
 from api.openapi.parameters import Param, integer, route
+from domain.artifacts.kinds import KINDS, SUBJECTS
 from domain.errors import Invalid, NotFound
-from domain.kinds import KINDS, SUBJECTS
 from projections.encoding import etag_of
 from projections.events import audit
 from projections.events.audit import AuditEntry, AuditFilter, Found

@@ -25,8 +25,8 @@ from api.http.responses import REVALIDATE, VARY_ACCEPT, VARY_ENCODING, Answer, H
 from api.http.stream import EndlessStream
 from api.openapi.parameters import Param, integer, route
 from api.server.admission import only_waits
+from domain.artifacts.kinds import KINDS, SUBJECTS
 from domain.errors import Invalid, NotFound, Refused
-from domain.kinds import KINDS, SUBJECTS
 from projections import sizes
 from projections.encoding import etag_of
 from projections.events import feed

@@ -20,9 +20,9 @@ from api.kinds import KINDS
 from api.payload.bodies import Receive, read_body, unpacked
 from api.server.admission import PROBES, Admission
 from api.server.metrics import Metrics
+from domain.artifacts.kinds import LABELED
 from domain.errors import Refused
 from domain.keys import allows
-from domain.kinds import LABELED
 from projections.read.versions import Pick
 
 # Names that need no decoding; the templates are those of the routes.

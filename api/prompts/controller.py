@@ -24,11 +24,11 @@ from api.offload import heavy
 from api.openapi.parameters import Param, route
 from api.payload.decode import ignore, read
 from api.prompts import schemas
+from domain.artifacts.prompts import Prompt, PromptChanges
 from domain.content import Content, Edit, edit_cost
 from domain.errors import Invalid, NotFound
 from domain.json_text import compact
 from domain.names import MAX_LABEL, check_label
-from domain.prompts import Prompt, PromptChanges
 from projections.encoding import etag_of
 from projections.read import prompts
 from projections.read.models import ReadModel

@@ -5,7 +5,7 @@ from api.artifacts.schemas import PromptDiff
 from api.http.query import Query
 from api.prompts import schemas
 from api.prompts.controller import CONTENT, show_of
-from domain.prompts import Prompt
+from domain.artifacts.prompts import Prompt
 from projections.read import prompts
 from projections.read.kinds import KINDS
 

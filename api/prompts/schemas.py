@@ -18,7 +18,8 @@ from api.artifacts.fields import (
 )
 from api.openapi.examples import examples_of
 from api.openapi.parameters import NO_NUL
-from domain import content, names, prompts, skills
+from domain import content, names
+from domain.artifacts import prompts, skills
 
 _EXAMPLES = examples_of("api.prompts")
 

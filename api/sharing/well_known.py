@@ -35,9 +35,9 @@ from api.http.requests import as_uuid, header_of, query_of
 from api.http.responses import JSON, Answer, Header, LongAnswer, matches, to_response
 from api.openapi.parameters import Param, route
 from api.sharing.controller import ShareTokens
+from domain.artifacts.skills import Skill, find_file
 from domain.content import normal_path, text_of
 from domain.errors import Invalid, NotFound, Refused
-from domain.skills import Skill, find_file
 from projections.encoding import etag_of
 from projections.read import discovery, packages, versions
 from projections.read.discovery import FileIndex, Index, IndexEntry

@@ -24,9 +24,9 @@ from api.offload import heavy
 from api.openapi.parameters import Param, integer, route
 from api.payload.decode import ignore, read
 from api.skills import schemas
+from domain.artifacts.skills import Changes, File, FileEdits, Skill, find_file
 from domain.content import Content, Edit, normal_path
 from domain.errors import Invalid, NotFound
-from domain.skills import Changes, File, FileEdits, Skill, find_file
 from projections.encoding import etag_of
 from projections.read import skills
 from projections.read.packages import package_of

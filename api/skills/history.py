@@ -7,7 +7,7 @@ from api.artifacts.controller import ArtifactApi, Rows, artifact_controller
 from api.artifacts.schemas import SkillDiff
 from api.http.query import Query
 from api.skills import schemas
-from domain.skills import Skill
+from domain.artifacts.skills import Skill
 from projections.read import skills
 from projections.read.kinds import KINDS
 

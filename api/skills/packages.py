@@ -33,12 +33,12 @@ from api.offload import offload
 from api.openapi.parameters import Param, integer, route
 from api.payload import forms
 from api.skills.package_schemas import ImportAnswer, ImportForm
+from domain.artifacts.skills import Skill
 from domain.content import Content
 from domain.errors import Invalid, NameTaken, NotFound, PreconditionFailed, Unavailable
 from domain.formats import incoming
 from domain.formats.archives import Limits
 from domain.formats.incoming import Incoming
-from domain.skills import Skill
 from projections.encoding import etag_of
 from projections.read import packages
 from store.ids import new_id

@@ -21,7 +21,8 @@ from api.artifacts.fields import (
 )
 from api.openapi.examples import examples_of
 from api.openapi.parameters import NO_NUL, WITHOUT
-from domain import content, names, skills
+from domain import content, names
+from domain.artifacts import skills
 from domain.errors import Invalid, TooBig
 
 _EXAMPLES = examples_of("api.skills")

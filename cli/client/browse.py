@@ -22,7 +22,7 @@ from cli.client.remote_options import (
 )
 from cli.errors import Failure
 from cli.output import minute, printable, say, say_data, show_json
-from domain.kinds import KINDS
+from domain.artifacts.kinds import KINDS
 
 LOG = 20
 

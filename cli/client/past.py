@@ -11,7 +11,7 @@ from cli.client.remote_options import kind as kind_option
 from cli.client.remote_options import one_line, remote_options, service, warn
 from cli.errors import Failure
 from cli.output import minute, printable, say, show_json, show_table
-from domain.kinds import KINDS
+from domain.artifacts.kinds import KINDS
 
 PAGE = 1000  # entries; the most that the audit gives at once
 MAX_ENTRIES = 1_000_000  # of one call; all of a log is a file of the API (format=csv, docs/history.md)

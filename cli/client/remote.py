@@ -21,7 +21,7 @@ from cli.client import answers
 from cli.client.profile import CURRENT, ProfileError, Target
 from cli.errors import Failure
 from cli.output import printable
-from domain.kinds import KINDS
+from domain.artifacts.kinds import KINDS
 
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)  # seconds; a publish of a large skill over a slow line
 ATTEMPTS = 6  # of a request whose connection breaks; the waits between them add up to some 6 s

@@ -13,7 +13,7 @@ from cli.client.profile import find_target
 from cli.client.remote import Remote
 from cli.options import as_json
 from cli.output import printable, say, say_data
-from domain.kinds import KINDS
+from domain.artifacts.kinds import KINDS
 
 F = TypeVar("F", bound=Callable[..., Any])
 

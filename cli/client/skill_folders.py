@@ -13,13 +13,13 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from cli.errors import Failure
+from domain.artifacts.skills import FileRef
 from domain.content import MAX_CONTENT_BYTES, MAX_FILES, Ref, check_path, check_tree
 from domain.errors import Invalid
 from domain.formats import skill_md, spec
 from domain.formats.skill_md import Document
 from domain.formats.spec import Problem
 from domain.names import check_skill_name
-from domain.skills import FileRef
 
 SKILL_MD = "SKILL.md"
 STATE_FILE = ".skald.json"

@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 
 from cli.embedded.folder import write_private
+from domain.artifacts.kinds import KINDS
 from domain.errors import Invalid
-from domain.kinds import KINDS
 from store.postgres.connection import Connection
 from store.postgres.pool import connect
 from store.tables import identity

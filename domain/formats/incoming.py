@@ -6,12 +6,12 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
+from domain.artifacts.skills import Changes, File, FileRef, Metadata, Skill
 from domain.content import Content, text_of
 from domain.formats import skill_md, spec
 from domain.formats.archives import LIMITS, Limits, unpack
 from domain.formats.skill_md import WHOLE, Document
 from domain.formats.spec import Problem
-from domain.skills import Changes, File, FileRef, Metadata, Skill
 
 TEXT = "text/plain"
 BINARY = "application/octet-stream"

@@ -14,12 +14,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from domain.content import MAX_CONTENT_BYTES, Ref
-from domain.errors import Invalid
-from domain.formats.spec import KNOWN_KEYS, MAX_OF_A_KIND, Fields, Problem
-from domain.json_text import depth
-from domain.names import MAX_TOOL, MAX_TOOLS, check_skill_name
-from domain.skills import (
+from domain.artifacts.skills import (
     MAX_COMPATIBILITY,
     MAX_DESCRIPTION,
     MAX_LICENSE,
@@ -28,6 +23,11 @@ from domain.skills import (
     MAX_METADATA_KEYS,
     FileRef,
 )
+from domain.content import MAX_CONTENT_BYTES, Ref
+from domain.errors import Invalid
+from domain.formats.spec import KNOWN_KEYS, MAX_OF_A_KIND, Fields, Problem
+from domain.json_text import depth
+from domain.names import MAX_TOOL, MAX_TOOLS, check_skill_name
 
 # The longest valid one has 100 KB of metadata; a reader of YAML should not be given much more than that.
 MAX_FRONTMATTER_BYTES = 250_000

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from domain.artifacts.skills import FileRef, Skill, SkillFileRenamed
+from domain.artifacts.versioned import Versioned
 from domain.content import Ref
 from domain.events import Event
-from domain.skills import FileRef, Skill, SkillFileRenamed
-from domain.versioned import Versioned
 from projections.compare.lines import Effort, opcodes, split
 
 MAX_BYTES = 200_000

@@ -9,9 +9,15 @@ from typing import Any, Literal
 
 import msgspec
 
+from domain.artifacts.skills import (
+    FileRef,
+    SkillFileAdded,
+    SkillFileRemoved,
+    SkillFileRenamed,
+    SkillPublished,
+)
 from domain.content import Ref
 from domain.events import Event
-from domain.skills import FileRef, SkillFileAdded, SkillFileRemoved, SkillFileRenamed, SkillPublished
 from projections.compare.lines import Effort, Grouped, opcodes, split
 from projections.read.sides import BODY, Side
 

@@ -12,9 +12,9 @@ from uuid import UUID
 
 import msgspec
 
+from domain.artifacts.kinds import kind_of
+from domain.artifacts.versioned import VersionEvent
 from domain.events import EVENT_TYPES
-from domain.kinds import kind_of
-from domain.versioned import VersionEvent
 from projections import sizes
 from projections.encoding import timestamp
 from projections.events.cloudevents import ENVELOPE, subject_of, topic_among, type_of

@@ -5,10 +5,10 @@ from uuid import UUID
 
 import msgspec
 
+from domain.artifacts.skills import FileRef, Skill, SkillFileRenamed
+from domain.artifacts.versioned import Versioned, reverted_to, source_of
 from domain.content import Ref
 from domain.events import Event
-from domain.skills import FileRef, Skill, SkillFileRenamed
-from domain.versioned import Versioned, reverted_to, source_of
 
 
 class ContentChange(msgspec.Struct, frozen=True):

@@ -13,10 +13,10 @@ from uuid import UUID
 
 import msgspec
 
+from domain.artifacts.kinds import KINDS, kind_of
+from domain.artifacts.labels import LabelSet
+from domain.artifacts.versioned import VersionEvent
 from domain.events import EVENT_TYPES, Event
-from domain.kinds import KINDS, kind_of
-from domain.labels import LabelSet
-from domain.versioned import VersionEvent
 from projections.encoding import timestamp
 from store.log.log import Recorded
 from store.log.mapper import decode, encode

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import msgspec
 
-from domain.kinds import KINDS
-from domain.versioned import source_of
+from domain.artifacts.kinds import KINDS
+from domain.artifacts.versioned import source_of
 from projections import sizes
 from projections.encoding import AUTHOR, JOIN_AUTHOR, author, timestamp
 from projections.events.changes import Changes, changes

@@ -5,8 +5,8 @@ from contextlib import aclosing
 from typing import TypeVar
 from uuid import UUID
 
+from domain.artifacts.versioned import Versioned, VersionEvent
 from domain.events import Event
-from domain.versioned import Versioned, VersionEvent
 from store.log.log import Recorded, read_stream
 from store.log.mapper import decode
 from store.postgres.connection import Connection

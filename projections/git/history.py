@@ -14,9 +14,9 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
+from domain.artifacts.skills import FileRef
 from domain.formats import git, marketplace
 from domain.formats.git import BLOB, COMMIT, FILE, FOLDER, TREE, Leaf, TreeEntry
-from domain.skills import FileRef
 from projections.read import contents
 from projections.read.packages import SKILL_MD
 from projections.read.skills import read_package

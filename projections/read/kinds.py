@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from domain.versioned import Versioned
+from domain.artifacts.versioned import Versioned
 from projections.read.prompts import PromptKind
 from projections.read.sides import Side
 from projections.read.skills import SkillKind

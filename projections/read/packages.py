@@ -10,9 +10,9 @@ from uuid import UUID
 
 import msgspec
 
+from domain.artifacts.skills import FileRef
 from domain.content import Ref
 from domain.formats.spec import Problem
-from domain.skills import FileRef
 from projections.read.skills import packed, read_manifest, read_package
 from projections.read.versions import Version
 

@@ -5,11 +5,11 @@ from typing import ClassVar, Literal
 
 import msgspec
 
+from domain.artifacts.prompts import Prompt, PromptCreated, PromptPublished
+from domain.artifacts.versioned import Versioned
 from domain.content import Content, Ref
 from domain.events import Event
 from domain.json_text import indented
-from domain.prompts import Prompt, PromptCreated, PromptPublished
-from domain.versioned import Versioned
 from projections.read.sides import Side, as_file
 from projections.read.versions import Row, Version, standing
 from projections.write.artifacts import AppliedEvent, VersionRow

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
+from domain.artifacts.skills import FileRef
 from domain.content import Content
-from domain.skills import FileRef
 
 # The body of a skill among its files.
 BODY = "SKILL.md"

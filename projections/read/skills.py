@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from domain.artifacts.skills import FIELDS, FileRef, Skill, SkillCreated, SkillPublished
+from domain.artifacts.versioned import Versioned
 from domain.content import Content, Ref, served, text_of
 from domain.events import Event
 from domain.formats import skill_md, spec
-from domain.skills import FIELDS, FileRef, Skill, SkillCreated, SkillPublished
-from domain.versioned import Versioned
 from projections.read.sides import BODY, Side, as_file
 from projections.read.versions import Row, Version, standing
 from projections.write.artifacts import AppliedEvent, VersionRow

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain import kinds
+from domain.artifacts import kinds
 from projections import sizes
 from projections.encoding import AUTHOR, JOIN_AUTHOR, author, timestamp
 from projections.read import search

@@ -17,10 +17,10 @@ from uuid import UUID
 import msgspec
 from psycopg import sql
 
+from domain.artifacts.kinds import kind_of
+from domain.artifacts.versioned import Versioned
 from domain.content import Ref
-from domain.kinds import kind_of
 from domain.maintenance import ReadModelsReplaced
-from domain.versioned import Versioned
 from projections.declared import ASYNC, INLINE, PROJECTIONS, TABLES, AsyncProjection, fold_inline
 from projections.encoding import RENDERING
 from projections.git import history as git_history

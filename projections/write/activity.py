@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from uuid import UUID
 
+from domain.artifacts.kinds import kind_of
+from domain.artifacts.versioned import VersionEvent
 from domain.events import EVENT_TYPES
-from domain.kinds import kind_of
-from domain.versioned import VersionEvent
 from store.log.log import Recorded
 from store.log.statements import SetStatement, Writes, arrays
 

@@ -11,10 +11,10 @@ from uuid import UUID
 
 import msgspec
 
+from domain.artifacts.labels import LabelRemoved, LabelSet
+from domain.artifacts.versioned import Archived, Restored, Versioned, VersionEvent
 from domain.content import Content, Ref
 from domain.events import Event
-from domain.labels import LabelRemoved, LabelSet
-from domain.versioned import Archived, Restored, Versioned, VersionEvent
 from projections.encoding import RENDERING
 from projections.write import labels, names
 from store.log.statements import Row, SetStatement, Writes, arrays

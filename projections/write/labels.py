@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.labels import LabelRemoved, LabelSet
+from domain.artifacts.labels import LabelRemoved, LabelSet
 from projections.encoding import AUTHOR, JOIN_AUTHOR, author, timestamp
 from store.log.statements import Row, SetStatement, arrays
 from store.postgres.connection import Connection

@@ -5,7 +5,8 @@ from typing import Any
 from eventsourcing.persistence import Mapper, StoredEvent
 
 # Each registers its events.
-from domain import keys, maintenance, prompts, shares, skills  # noqa: F401
+from domain import keys, maintenance, shares  # noqa: F401
+from domain.artifacts import prompts, skills  # noqa: F401
 from domain.events import Event
 from store.log.mapper import decode, to_stored
 

@@ -13,10 +13,10 @@ from cli.client.checkout import Checkout
 from cli.client.profile import Target
 from cli.errors import Failure
 from cli.schema import FOLDERS
+from domain.artifacts.skills import File, Skill
 from domain.content import check_path, is_unsafe
 from domain.errors import Invalid
 from domain.formats.archives import tar_gz_of, zip_of
-from domain.skills import File, Skill
 from projections.rebuild import rebuild
 from projections.rebuild.verify import verify
 from store.log.appender import Appender

@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from domain.skills import File
+from domain.artifacts.skills import File
 from projections.git import check as git_check
 from projections.git import history as git_history
 from projections.rebuild.verify import verify

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from domain.skills import Changes
+from domain.artifacts.skills import Changes
 from projections.events import feed
 from projections.events.cloudevents import cloudevent_json, without_data
 from projections.redis.streams import (

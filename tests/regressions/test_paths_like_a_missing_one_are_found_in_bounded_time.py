@@ -4,10 +4,10 @@ import difflib
 
 import pytest
 
-from domain import skills
+from domain.artifacts import skills
+from domain.artifacts.skills import FileRef, find_file
 from domain.content import Ref
 from domain.errors import NotFound
-from domain.skills import FileRef, find_file
 
 
 def missing(path: str, *paths: str) -> list[str]:

@@ -4,7 +4,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.skills import Changes, Skill
+from domain.artifacts.skills import Changes, Skill
 from projections.events import feed
 from projections.events.feed import read_named
 from projections.events.states import walk

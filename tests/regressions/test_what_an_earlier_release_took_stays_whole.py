@@ -7,10 +7,10 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from domain import prompts, skills
+from domain.artifacts import prompts, skills
+from domain.artifacts.prompts import Prompt
+from domain.artifacts.skills import File, Skill
 from domain.content import Content
-from domain.prompts import Prompt
-from domain.skills import File, Skill
 from projections.rebuild.rebuild import replay
 from projections.rebuild.verify import verify
 from store.log.appender import Appender

@@ -7,11 +7,11 @@ from uuid import UUID, uuid4
 
 import msgspec
 
+from domain.artifacts.prompts import Prompt, PromptChanges
+from domain.artifacts.skills import Changes, File, FileEdits, Skill
+from domain.artifacts.versioned import Versioned
 from domain.content import Content, Edit
 from domain.events import Event
-from domain.prompts import Prompt, PromptChanges
-from domain.skills import Changes, File, FileEdits, Skill
-from domain.versioned import Versioned
 from projections.read.kinds import KINDS
 from projections.write import artifacts
 from projections.write.artifacts import AppliedEvent

@@ -16,12 +16,12 @@ import msgspec
 import psycopg
 from psycopg import IsolationLevel
 
-from domain import kinds as domain_kinds
+from domain.artifacts import kinds as domain_kinds
+from domain.artifacts.labels import LabelRemoved, LabelSet
+from domain.artifacts.prompts import Prompt
+from domain.artifacts.skills import Skill
+from domain.artifacts.versioned import Versioned, VersionEvent
 from domain.events import EVENT_TYPES
-from domain.labels import LabelRemoved, LabelSet
-from domain.prompts import Prompt
-from domain.skills import Skill
-from domain.versioned import Versioned, VersionEvent
 from projections.declared import TABLES
 from projections.read.kinds import KINDS
 from projections.write.artifacts import AppliedEvent

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from api.cache.log_follower import POLL
-from domain.skills import Changes
+from domain.artifacts.skills import Changes
 from store.log.log import append
 from store.postgres.pool import connect
 from store.tables import identity

@@ -27,7 +27,7 @@ from cryptography.x509.oid import NameOID
 from standardwebhooks import Webhook as Signer
 from standardwebhooks import WebhookVerificationError
 
-from domain.skills import Skill
+from domain.artifacts.skills import Skill
 from domain.webhooks import Schedule
 from projections.events import feed
 from projections.events.cloudevents import cloudevent_json

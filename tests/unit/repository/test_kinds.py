@@ -4,14 +4,14 @@ import re
 from pathlib import Path
 
 from api import kinds as served
-from domain import kinds
+from domain.artifacts import kinds
 from domain.events import EVENT_TYPES
 from domain.keys import SCOPES
 from projections.read import kinds as read
 
 ROOMS = ("domain", "store", "projections", "api", "workers", "cli")
 ROOT = Path(__file__).parents[3]
-TABLES = {"domain/kinds.py", "projections/read/kinds.py", "api/kinds.py"}
+TABLES = {"domain/artifacts/kinds.py", "projections/read/kinds.py", "api/kinds.py"}
 
 
 def test_the_tables_of_all_rooms_have_the_same_kinds() -> None:

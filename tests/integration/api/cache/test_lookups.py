@@ -9,7 +9,7 @@ import pytest
 from psycopg_pool import PoolTimeout
 
 from api.cache.lookups import AT_LEAST, AT_ONCE, MAX_CONCURRENT, Lookups
-from domain.prompts import Prompt
+from domain.artifacts.prompts import Prompt
 from projections.read import versions
 from projections.read.versions import Found, Lookup
 from store.log.log import append

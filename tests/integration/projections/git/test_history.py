@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from domain.skills import Skill
+from domain.artifacts.skills import Skill
 from projections.git import check as git_check
 from projections.git import history as git_history
 from projections.git import packs as git_packs

@@ -31,7 +31,7 @@ from eventsourcing.projection import (
 )
 from psycopg.conninfo import make_conninfo
 
-from domain.skills import SkillCreated, SkillPublished
+from domain.artifacts.skills import SkillCreated, SkillPublished
 from store.eventsourcing import Factory, recorder
 from store.eventsourcing.datastore import Datastore
 from store.eventsourcing.recorder import LogRecorder

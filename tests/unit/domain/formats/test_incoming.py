@@ -6,10 +6,10 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET
 
+from domain.artifacts.skills import File, Skill
 from domain.formats import skill_md
 from domain.formats.archives import zip_of
 from domain.formats.incoming import Incoming, changes_of, content_type_of, files_of, metadata_of, read
-from domain.skills import File, Skill
 
 BODY = "# PDF\n\nSee [how](how.md).\n"
 ID = UUID(int=1)

@@ -14,11 +14,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from domain.artifacts.skills import FileRef
 from domain.content import Content, Ref
 from domain.formats.skill_md import Document, Parsed, digest, head, parse, same, scalar
 from domain.formats.spec import problems
 from domain.names import check_tool
-from domain.skills import FileRef
 
 NASTY = [
     "a: b",

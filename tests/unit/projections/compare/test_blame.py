@@ -5,8 +5,8 @@ from uuid import uuid4
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.artifacts.skills import Changes, File, Skill
 from domain.content import Content, Ref
-from domain.skills import Changes, File, Skill
 from projections.compare import blame
 from projections.compare.blame import Blame, Step, Trail, bounded
 

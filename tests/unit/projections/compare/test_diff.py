@@ -8,9 +8,15 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from domain.artifacts.skills import (
+    FileRef,
+    SkillFileAdded,
+    SkillFileRemoved,
+    SkillFileRenamed,
+    SkillPublished,
+)
 from domain.content import Content
 from domain.events import Event
-from domain.skills import FileRef, SkillFileAdded, SkillFileRemoved, SkillFileRenamed, SkillPublished
 from projections.compare import diff
 from projections.compare.diff import Hunks, compare, moves, unified
 from projections.read.sides import BODY, NOTHING, Side

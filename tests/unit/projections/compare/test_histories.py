@@ -4,10 +4,10 @@ from uuid import UUID
 
 import pytest
 
+from domain.artifacts.prompts import Prompt
+from domain.artifacts.skills import FileRef, Skill
+from domain.artifacts.versioned import Versioned
 from domain.events import Event
-from domain.prompts import Prompt
-from domain.skills import FileRef, Skill
-from domain.versioned import Versioned
 from projections.compare.blame import Trail
 from projections.compare.diff import compare, moves
 from projections.events.changes import Changes, changes

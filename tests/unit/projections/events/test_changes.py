@@ -3,10 +3,10 @@
 from typing import Any
 from uuid import UUID, uuid4
 
+from domain.artifacts.prompts import Prompt, PromptChanges
+from domain.artifacts.skills import Changes, File, FileEdits, Skill
+from domain.artifacts.versioned import Versioned
 from domain.content import Content, Edit
-from domain.prompts import Prompt, PromptChanges
-from domain.skills import Changes, File, FileEdits, Skill
-from domain.versioned import Versioned
 from projections.events.changes import Changes as Told
 from projections.events.changes import changes
 

@@ -11,10 +11,10 @@ import jsonschema_rs
 import msgspec
 import pytest
 
+from domain.artifacts.prompts import Prompt, PromptChanges
+from domain.artifacts.skills import Changes, File, FileEdits, Skill
 from domain.content import Edit
 from domain.events import EVENT_TYPES, Event
-from domain.prompts import Prompt, PromptChanges
-from domain.skills import Changes, File, FileEdits, Skill
 from projections.events.cloudevents import (
     Cloudevent,
     cloudevent,

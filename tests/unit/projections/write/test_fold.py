@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.artifacts.prompts import Prompt
+from domain.artifacts.skills import Changes, FileRef, Skill
 from domain.content import Content
-from domain.prompts import Prompt
-from domain.skills import Changes, FileRef, Skill
 from projections.read import skills as skill_views
 from projections.read.kinds import KINDS
 from projections.read.skills import SkillKind

@@ -14,11 +14,7 @@ import msgspec
 import pytest
 from eventsourcing.persistence import JSONTranscoder, MapperDeserialisationError, StoredEvent
 
-from domain.content import Ref
-from domain.events import EVENT_TYPES, Event, event
-from domain.keys import KeyCreated, KeyRevoked, UserErased
-from domain.maintenance import ReadModelsReplaced
-from domain.prompts import (
+from domain.artifacts.prompts import (
     PromptArchived,
     PromptCreated,
     PromptLabelRemoved,
@@ -26,8 +22,7 @@ from domain.prompts import (
     PromptPublished,
     PromptRestored,
 )
-from domain.shares import ShareCreated, ShareRevoked
-from domain.skills import (
+from domain.artifacts.skills import (
     FileRef,
     SkillArchived,
     SkillCreated,
@@ -37,7 +32,12 @@ from domain.skills import (
     SkillPublished,
     SkillRestored,
 )
-from domain.versioned import Source
+from domain.artifacts.versioned import Source
+from domain.content import Ref
+from domain.events import EVENT_TYPES, Event, event
+from domain.keys import KeyCreated, KeyRevoked, UserErased
+from domain.maintenance import ReadModelsReplaced
+from domain.shares import ShareCreated, ShareRevoked
 from store.eventsourcing.mapper import EventMapper
 from store.log.mapper import decode, encode, to_stored
 

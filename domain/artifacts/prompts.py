@@ -7,12 +7,12 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from domain.artifacts.labels import LabelRemoved, LabelSet
+from domain.artifacts.versioned import Archived, Restored, Source, Versioned, VersionEvent
 from domain.content import MAX_CONTENT_BYTES, Content, Edit, Ref, apply_edits, too_big
 from domain.errors import Invalid, NotFound, VersionNotFound
 from domain.events import Event, event
 from domain.json_text import depth, indented, parse_edited
-from domain.labels import LabelRemoved, LabelSet
-from domain.versioned import Archived, Restored, Source, Versioned, VersionEvent
 
 MAX_PROMPT_DEPTH = 256
 MAX_CONFIG_BYTES = 100_000

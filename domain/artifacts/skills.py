@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from domain.artifacts.versioned import Archived, Restored, Source, Versioned, VersionEvent
 from domain.content import (
     MAX_CONTENT_BYTES,
     MAX_FILES,
@@ -29,7 +30,6 @@ from domain.content import (
 from domain.errors import FileExists, Invalid, NotFound
 from domain.events import Event, event
 from domain.outline import outline, stays
-from domain.versioned import Archived, Restored, Source, Versioned, VersionEvent
 
 MAX_DESCRIPTION = 1024
 MAX_LICENSE = 255

@@ -6,10 +6,7 @@ from uuid import UUID
 import pytest
 from msgspec import UNSET
 
-from domain.content import MAX_FILES, Content, Edit
-from domain.errors import FileExists, Invalid, NotFound, Refused, TooBig, VersionConflict
-from domain.events import Event
-from domain.skills import (
+from domain.artifacts.skills import (
     Changes,
     File,
     FileEdits,
@@ -21,6 +18,9 @@ from domain.skills import (
     SkillFileRenamed,
     SkillPublished,
 )
+from domain.content import MAX_FILES, Content, Edit
+from domain.errors import FileExists, Invalid, NotFound, Refused, TooBig, VersionConflict
+from domain.events import Event
 
 ID, OTHER = UUID(int=1), UUID(int=2)
 BODY = "# One\ntwo"

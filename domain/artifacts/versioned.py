@@ -39,7 +39,7 @@ class Versioned(msgspec.Struct, kw_only=True):
     ``collect_events`` hands out are appended. Values are replaced, never changed in place, so that ``fork`` is cheap.
     """
 
-    # What declares a kind; ``domain.kinds`` lists all of them.
+    # What declares a kind; ``domain.artifacts.kinds`` lists all of them.
     KIND: ClassVar[str]  # in topics, subjects, tables and sentences
     RESOURCE: ClassVar[str]  # the segment of its addresses
     SCOPE: ClassVar[str]  # of keys, before ``:read`` and ``:write``

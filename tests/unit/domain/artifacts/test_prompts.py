@@ -6,10 +6,7 @@ from uuid import UUID
 import pytest
 from msgspec import UNSET
 
-from domain.content import Edit
-from domain.errors import EditFailed, Invalid, NotFound, Refused, TooBig, VersionConflict, VersionNotFound
-from domain.names import check_label, check_prompt_name
-from domain.prompts import (
+from domain.artifacts.prompts import (
     Prompt,
     PromptArchived,
     PromptChanges,
@@ -18,6 +15,9 @@ from domain.prompts import (
     PromptLabelSet,
     PromptPublished,
 )
+from domain.content import Edit
+from domain.errors import EditFailed, Invalid, NotFound, Refused, TooBig, VersionConflict, VersionNotFound
+from domain.names import check_label, check_prompt_name
 
 ID, FIRST, NEXT = UUID(int=1), UUID(int=2), UUID(int=3)
 

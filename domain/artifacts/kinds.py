@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from domain.prompts import Prompt
-from domain.skills import Skill
-from domain.versioned import Versioned
+from domain.artifacts.prompts import Prompt
+from domain.artifacts.skills import Skill
+from domain.artifacts.versioned import Versioned
 
 # By what topics, subjects and tables call them.
 KINDS: Mapping[str, type[Versioned]] = {kind.KIND: kind for kind in (Skill, Prompt)}

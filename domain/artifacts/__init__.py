@@ -1,0 +1,1 @@
+"""The kinds of artifacts: aggregates with numbered versions, their commands and events."""
