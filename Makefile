@@ -4,26 +4,15 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-ROOMS := domain store projections api workers cli tests benchmarks
+ROOMS := domain store projections api workers cli tests benchmarks install.py
 
 .PHONY: install run test bench lint fmt lock
 
 install: $(STAMP)
 
-# Debian's python3 has venv but not ensurepip, so the system's pip fills the environment; a Python that has no pip of
-# its own brings ensurepip. The stamp is written last: an install that was cut off starts again.
+# The stamp is written last: an install that was cut off starts again.
 $(STAMP): constraints.txt pyproject.toml
-	@if $(PYTHON) -m pip --version >/dev/null 2>&1; then \
-		set -e; \
-		$(PYTHON) -m venv --without-pip $(VENV); \
-		pip="$(PYTHON) -m pip --python $(BIN)/python"; \
-		$$pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt; \
-	else \
-		set -e; \
-		$(PYTHON) -m venv $(VENV); \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt; \
-	fi
-	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(PYTHON) install.py
 	@touch $@
 
 run: install
