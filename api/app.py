@@ -35,6 +35,7 @@ from api.http.errors import EXCEPTION_HANDLERS
 from api.http.proxies import PublicAddress, SubPath, TrustedProxies
 from api.kinds import KINDS
 from api.mcp.endpoint import McpEndpoint, mcp_endpoint
+from api.openapi.home import HomeController
 from api.openapi.reference import ReferenceController
 from api.server import metrics as measuring
 from api.server.admission import Admission
@@ -79,6 +80,7 @@ RESOURCES: tuple[Any, ...] = (
 def route_handlers() -> list[Any]:
     """Everything that is served, at its address."""
     return [
+        HomeController,
         HealthController,
         IdentityController,
         ReferenceController,

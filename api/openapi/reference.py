@@ -70,8 +70,15 @@ def _file(request: Request[Any, Any, Any], name: str, media_type: bytes) -> Resp
     if name.endswith(".html"):
         # Addresses relative to the page would differ with the slash at the end of its own.
         body = body.replace(b'"/schema/', f'"{public(request).prefix(request.scope)}/schema/'.encode())
+    return file_answer(request, body, media_type, extra=[VARY_ENCODING])
+
+
+def file_answer(
+    request: Request[Any, Any, Any], body: bytes, media_type: bytes, *, extra: list[Header]
+) -> Response[bytes]:
+    """A file of the pages, under their security policy."""
     etag = etag_of(body)
-    headers = [(b"etag", etag), (b"cache-control", FRESH), VARY_ENCODING, *SAFETY]
+    headers = [(b"etag", etag), (b"cache-control", FRESH), *extra, *SAFETY]
     condition = header(request.scope["headers"], b"if-none-match")
     if condition is not None and matches(condition, etag):
         return to_response(Answer(304, headers, b""))

@@ -81,12 +81,14 @@ def check_share(client: httpx.Client, skills: str) -> None:
 
 
 def check_reference(client: httpx.Client, base: str) -> None:
-    for page in (f"{base}/schema", f"{base}/schema/"):
-        html = client.get(page).text
+    for page in (f"{base}/schema", f"{base}/schema/", f"{base}/"):
+        html = client.get(page, headers={"Accept": "text/html"}).text
         found = re.findall(r'(?:href|src)="([^"]+)"', html)
         assert len(found) >= 4
         for address in found:
             follow(client, page, address)
+    for place in ("reference", "skills", "readiness"):
+        follow(client, f"{base}/", client.get(f"{base}/").json()["links"][place])
     document = f"{base}/schema/openapi.json"
     described = client.get(document).json()
     server = urljoin(document, described["servers"][0]["url"]).rstrip("/")

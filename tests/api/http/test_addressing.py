@@ -133,7 +133,7 @@ async def test_a_method_that_a_route_lacks(space: Space, method: str, path: str,
     ["", "nothing", "llm_skills/x", "llm_skills/name", "llm_skills/name/a/b", "llm_skills/resolve/name"],
 )
 async def test_an_unknown_route(space: Space, path: str) -> None:
-    for address in (f"/api/environments/{space.id}/x{path}", f"/nothing/{path}", "/"):
+    for address in (f"/api/environments/{space.id}/x{path}", f"/nothing/{path}"):
         assert refusal(await space.at("GET", address)) == (404, "not_found", None)
     if path.startswith("llm"):
         assert refusal(await space.at("GET", path))[:2] == (404, "not_found")
