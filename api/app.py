@@ -47,6 +47,7 @@ from api.server.logs import set_up_logging
 from api.server.observability import AccessLog, Observability
 from api.server.options import Options
 from api.server.shutdown import when_told_to_end
+from api.services import Services
 from api.sharing.controller import ShareTokens
 from api.sharing.well_known import HANDLERS as DISCOVERY
 from api.sharing.well_known import Discovery
@@ -107,15 +108,15 @@ def create_app(config: ApiConfig, shared: SharedMemoryCache | None = None) -> An
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            await wire(app, config, metrics, stack, shared)
+            services = litestar.services = await wire(app, config, metrics, stack, shared)
             if front is not None and config.fast_path:
-                front.fast = On(app, metrics, config.max_body_bytes)
+                front.fast = On(services, metrics, config.max_body_bytes)
             gc.collect()
             gc.freeze()
             gc.set_threshold(*GC_THRESHOLD)
-            with when_told_to_end(app.state.log_follower.end_waits):
+            with when_told_to_end(services.log_follower.end_waits):
                 yield
-            app.state.log_follower.end_waits()
+            services.log_follower.end_waits()
 
     litestar = Application(
         route_handlers=route_handlers(),
@@ -156,22 +157,18 @@ async def wire(
     metrics: measuring.Metrics,
     stack: AsyncExitStack,
     shared: SharedMemoryCache | None,
-) -> None:
+) -> Services:
     """Open everything in order; ``stack`` closes it in the opposite one."""
-    state: Any = app.state
     positions = StreamPositions(config.run_dir / POSITIONS)
     stack.callback(positions.close)
-    pool = state.pool = await open_pool(
-        config.database_url, size=config.pool_size, timeout=config.pool_timeout
-    )
+    pool = await open_pool(config.database_url, size=config.pool_size, timeout=config.pool_timeout)
     stack.push_async_callback(pool.close)
     redis = open_redis(config)
     if redis is not None:
         stack.push_async_callback(redis.aclose)
-    log_follower = state.log_follower = LogFollower(config.database_url, positions, found_again=pool.check)
+    log_follower = LogFollower(config.database_url, positions, found_again=pool.check)
     await log_follower.start()
     stack.push_async_callback(log_follower.close)
-    state.checkpoints = Checkpoints(pool, log_follower)
     room = Room(config.database_dir)
     appender = Appender(
         config.database_url, committed=log_follower.committed, observe=metrics.observe_append, room=room
@@ -186,15 +183,8 @@ async def wire(
     )
     limiter.start()
     stack.push_async_callback(limiter.close)
-    state.heartbeat = config.heartbeat
-    # Unpacked, an archive may hold what a request may.
-    state.archive_limits = Limits(total_bytes=config.max_body_bytes)
-    state.sealer = sealer_of(config.secret_keys)
-    state.webhook_allow_private = config.webhook_allow_private
     proxies = TrustedProxies(config.trusted_proxies)
-    state.public_address = PublicAddress(proxies, config.public_url)
     attempts = FailedAttempts(proxies, per_minute=config.failed_attempts_per_minute)
-    state.authorizer = Authorizer(Authenticator(pool, positions), limiter, attempts)
     share_limiter = RateLimiter(
         redis,
         per_minute=config.share_rate_limit_per_minute,
@@ -204,26 +194,16 @@ async def wire(
     )
     share_limiter.start()
     stack.push_async_callback(share_limiter.close)
-    state.mcp = McpEndpoint(app, allowed_origins=config.mcp_origins)
-    stack.push_async_callback(state.mcp.close)
-    state.histories = Histories(pool, left_out=metrics.git_left_out.inc)
+    mcp = McpEndpoint(app, allowed_origins=config.mcp_origins)
+    stack.push_async_callback(mcp.close)
     # A connection for the probes alone: behind the requests they would tell how long the queue is, and not who is well.
     probes = await open_pool(config.database_url, size=1, timeout=DATABASE_TIMEOUT)
     stack.push_async_callback(probes.close)
+    sealer = sealer_of(config.secret_keys)
     switched_off = {"cache", "streams"} if redis is None else set()
-    if state.sealer is None:
+    if sealer is None:
         switched_off.add("webhooks")
-    state.health = Health(
-        pool=pool,
-        probes=probes,
-        redis=redis,
-        migrations=MIGRATIONS,
-        metrics=metrics,
-        room=room,
-        switched_off=switched_off,
-        appender=appender,
-    )
-    state.reader = RepresentationCache(
+    reader = RepresentationCache(
         pool,
         positions,
         RedisViews(redis) if redis is not None else None,
@@ -232,20 +212,46 @@ async def wire(
         count=metrics.observe_cache,
         shared=shared,
     )
-    state.discovery = Discovery(
-        pool,
-        state.reader,
-        ShareTokens(pool, positions),
-        share_limiter,
-        proxies,
-        attempts,
-        config.public_project,
-        at_once=max(1, config.pool_size // 2),
+    commands = Commands(
+        pool, appender, Repository(pool, positions), reader, kinds.KINDS, config.run_dir / COMMANDS
     )
-    state.commands = Commands(
-        pool, appender, Repository(pool, positions), state.reader, kinds.KINDS, config.run_dir / COMMANDS
+    stack.callback(commands.close)
+    return Services(
+        pool=pool,
+        log_follower=log_follower,
+        checkpoints=Checkpoints(pool, log_follower),
+        authorizer=Authorizer(Authenticator(pool, positions), limiter, attempts),
+        reader=reader,
+        commands=commands,
+        public_address=PublicAddress(proxies, config.public_url),
+        health=Health(
+            pool=pool,
+            probes=probes,
+            redis=redis,
+            migrations=MIGRATIONS,
+            metrics=metrics,
+            room=room,
+            switched_off=switched_off,
+            appender=appender,
+        ),
+        discovery=Discovery(
+            pool,
+            reader,
+            ShareTokens(pool, positions),
+            share_limiter,
+            proxies,
+            attempts,
+            config.public_project,
+            at_once=max(1, config.pool_size // 2),
+        ),
+        histories=Histories(pool, left_out=metrics.git_left_out.inc),
+        mcp=mcp,
+        sealer=sealer,
+        # Unpacked, an archive may hold what a request may.
+        archive_limits=Limits(total_bytes=config.max_body_bytes),
+        webhook_allow_private=config.webhook_allow_private,
+        heartbeat=config.heartbeat,
     )
-    stack.callback(state.commands.close)
 
 
 def open_redis(config: ApiConfig) -> "Redis | None":

@@ -13,6 +13,7 @@ from api.access.authenticate import CURRENT
 from api.access.authorize import Authorizer
 from api.http.errors import documented
 from api.http.responses import header, json_answer, to_response
+from api.services import services
 from domain.errors import NotFound
 from store.tables.identity import Principal
 
@@ -63,7 +64,7 @@ def by_prefix(_: HTTPRouteHandler, __: Method, components: Any) -> str:
 
 
 class IdentityController(Controller):
-    """Needs a valid key, no scope. ``app.state.authorizer`` is an Authorizer."""
+    """Needs a valid key, no scope."""
 
     path = "/api"
     tags = ("identity",)
@@ -71,7 +72,7 @@ class IdentityController(Controller):
     @get("/users/@me", operation_id="users_me_retrieve", responses=documented(401, 429, 503))
     async def me(self, request: Request[Any, Any, Any]) -> Response[Me]:
         """The user whom the key belongs to."""
-        authorizer: Authorizer = request.app.state.authorizer
+        authorizer = services(request).authorizer
         principal = await authorizer.authorize(request.scope)
         team = await current_team(authorizer, principal)
         user = principal.user
@@ -93,7 +94,7 @@ class IdentityController(Controller):
     )
     async def key(self, request: Request[Any, Any, Any]) -> Response[CurrentKey]:
         """What the key may do, and in which projects."""
-        authorizer: Authorizer = request.app.state.authorizer
+        authorizer = services(request).authorizer
         principal = await authorizer.authorize(request.scope)
         return _answer(request, CurrentKey(sorted(principal.scopes), list(principal.project_ids or ()), []))
 
@@ -106,7 +107,7 @@ class IdentityController(Controller):
         self, request: Request[Any, Any, Any], project_id: FromPath[str]
     ) -> Response[ProjectAnswer]:
         """A project that the key may enter."""
-        authorizer: Authorizer = request.app.state.authorizer
+        authorizer = services(request).authorizer
         _, number = await authorizer.enter_project(request.scope, project_id)
         project = await authorizer.authenticator.project(number)
         return _answer(request, ProjectAnswer(project.id, project.name, project.api_token))

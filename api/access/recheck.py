@@ -5,17 +5,19 @@ from typing import Any
 
 from litestar import Request
 
+from api.services import services
+
 
 async def recheck(request: Request[Any, Any, Any]) -> None:
     """Raises what letting the request in would raise now; it is not counted again.
 
     Costs no query while the log says nothing new of the key or share.
     """
-    app_state, state = request.app.state, request.scope["state"]
+    state = request.scope["state"]
     if (principal := state.get("principal")) is not None:
-        await app_state.authorizer.authenticator.check_again(principal, state["project_id"])
+        await services(request).authorizer.authenticator.check_again(principal, state["project_id"])
     elif (opening := state.get("opening")) is not None:
-        await app_state.discovery.shares.check_again(opening)
+        await services(request).discovery.shares.check_again(opening)
 
 
 async def while_allowed(request: Request[Any, Any, Any], parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

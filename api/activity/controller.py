@@ -16,6 +16,7 @@ from api.http.query import Query, parse_instant
 from api.http.requests import project_of, query_of
 from api.openapi.parameters import Param, integer, route
 from api.server.admission import only_waits
+from api.services import services
 from domain.artifacts.kinds import KINDS
 from domain.errors import Invalid, Unavailable
 from domain.keys import allows
@@ -72,7 +73,7 @@ class ActivityController(Controller):
         query = query_of(request)
         period, by = period_of(query, datetime.now(UTC).date()), query.choice("by", BY) or "day"
         await _wait_for(request, query.integer("after", minimum=0) or 0)
-        async with request.app.state.pool.connection() as conn:
+        async with services(request).pool.connection() as conn:
             found = await activity.counts(conn, project_of(request), _readable(request), period, by)
         rows = [_row(by, count) for count in found.rows]
         answer = Activity(found.total, rows, found.found > MAX_ROWS, found.position)
@@ -121,12 +122,12 @@ async def _wait_for(request: Request[Any, Any, Any], position: int) -> None:
     """Raises Invalid, Unavailable."""
     if not position:
         return
-    async with request.app.state.pool.connection() as conn:
+    async with services(request).pool.connection() as conn:
         end = await head(conn)
     if position > end:
         raise Invalid(f"The log ends at position {end} now.", code="max_value", attr="after")
     only_waits(request.scope)
-    if not await request.app.state.checkpoints.wait_for(ACTIVITY.name, position, MAX_WAIT):
+    if not await services(request).checkpoints.wait_for(ACTIVITY.name, position, MAX_WAIT):
         raise Unavailable(
             f"Position {position} of the log is not counted yet; `followers` of /readyz tells how far that is.",
             retry_after=RETRY_AFTER,

@@ -9,8 +9,6 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from msgspec import UNSET, UnsetType
 
-from api.access.authorize import Authorizer
-from api.cache.reader import RepresentationCache
 from api.cache.shared_memory import Encoded
 from api.commands.execute import Caller, Commands, Done
 from api.http.answers import rendered
@@ -27,6 +25,7 @@ from api.http.responses import (
     to_response,
 )
 from api.openapi.parameters import Param, integer
+from api.services import services
 from domain.errors import Invalid, NotFound, VersionNotFound
 from projections.read import versions
 from projections.read.models import CURRENT, ReadModel
@@ -96,16 +95,12 @@ BEFORE = Param("before_version", integer(1), "Only versions below this one; excl
 
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """Lets a request with a fitting key into its project; handlers find both in the state of the scope."""
-    authorizer: Authorizer = connection.app.state.authorizer
+    authorizer = services(connection).authorizer
     project_id = connection.scope["path_params"]["project_id"]
     principal, number = await authorizer.enter_project(connection.scope, project_id, handler.opt["scope"])
     state = connection.scope["state"]
     state["principal"] = principal
     state["project_id"] = number
-
-
-def services(request: Request[Any, Any, Any]) -> tuple[RepresentationCache, Commands]:
-    return request.app.state.reader, request.app.state.commands
 
 
 async def run(
@@ -115,7 +110,7 @@ async def run(
     execute: Callable[[Commands], Awaitable[Done]],
 ) -> Response[Any]:
     """Execute a command, or find what it did before, and answer with the representation that it led to."""
-    reader, commands = services(request)
+    reader, commands = services(request).reader, services(request).commands
     if caller.idempotency_key is None:
         done = await execute(commands)
     else:
@@ -179,7 +174,7 @@ async def page(
         with_labels=with_labels,
         with_body=with_body,
     )
-    async with request.app.state.pool.connection() as conn:
+    async with services(request).pool.connection() as conn:
         read_model = await read_model_of(conn, query)
         count, rows = await read_model.page(conn, project_of(request), kind, wanted)
     return count, rows, page_links(request, query, count, limit, offset, len(rows))
@@ -205,9 +200,11 @@ async def version(
     request: Request[Any, Any, Any], query: Query, kind: str, name: str, pick: Pick = None
 ) -> Version:
     """A version as of the position or time that the query names. Raises NotFound, VersionNotFound, Invalid."""
-    async with request.app.state.pool.connection() as conn:
+    async with services(request).pool.connection() as conn:
         read_model = await read_model_of(conn, query)
-        return await services(request)[0].version_in(conn, project_of(request), kind, name, pick, read_model)
+        return await services(request).reader.version_in(
+            conn, project_of(request), kind, name, pick, read_model
+        )
 
 
 def picked_answer(request: Request[Any, Any, Any], query: Query, body: bytes) -> Response[Any]:
@@ -236,7 +233,7 @@ async def resolve(
     ``more`` reads what else the kind shows of the stream; all of it is of one snapshot.
     Raises Invalid, NotFound, VersionNotFound (also when the two picks disagree).
     """
-    query, reader, project_id = query_of(request), services(request)[0], project_of(request)
+    query, reader, project_id = query_of(request), services(request).reader, project_of(request)
     number = version_number(query)
     picked = query.text("version_id")
     version_id = None if picked is None else as_uuid(picked)
@@ -247,7 +244,7 @@ async def resolve(
     before = version_number(query, "before_version")
     if offset is not None and before is not None:
         raise Invalid("Send offset or before_version, not both.")
-    async with request.app.state.pool.connection() as conn, versions.snapshot(conn):
+    async with services(request).pool.connection() as conn, versions.snapshot(conn):
         read_model = await read_model_of(conn, query)
         version = await reader.version_in(conn, project_id, kind, name, number, read_model)
         if version_id is not None and version.id != version_id:
@@ -289,7 +286,7 @@ async def redirect_to_name(
     version_id = as_uuid(name)
     # Only for a name that nothing has; a missing version or label of one that exists is missing.
     if version_id is not None and "suggestions" in otherwise.extra:
-        async with request.app.state.pool.connection() as conn:
+        async with services(request).pool.connection() as conn:
             read_model = await read_model_of(conn, query_of(request))
             found = await read_model.name_of_id(conn, project_of(request), kind, version_id)
         if found is not None:

@@ -8,7 +8,7 @@ import msgspec
 from litestar import Request, Response
 
 from api.artifacts import common as artifacts
-from api.artifacts.common import services, version_number
+from api.artifacts.common import version_number
 from api.artifacts.fields import PATH_PATTERN
 from api.artifacts.schemas import DiffFormat
 from api.http import conditional
@@ -19,6 +19,7 @@ from api.http.responses import IMMUTABLE, REVALIDATE
 from api.http.texts import text_answer
 from api.offload import offload
 from api.openapi.parameters import Param
+from api.services import services
 from domain.artifacts.skills import Skill, find_file
 from domain.content import MAX_PATH_LENGTH, normal_path
 from domain.errors import Invalid
@@ -91,8 +92,8 @@ async def diff_answer(request: Request[Any, Any, Any], kind: Kind, name: str) ->
     shape = query.choice("format", get_args(DiffFormat)) or "json"
     older_pick, newer_pick = side_of(query, "from"), side_of(query, "to")
     path = path_of(query) if kind.aggregate is Skill else None
-    reader, project_id = services(request)[0], project_of(request)
-    async with request.app.state.pool.connection() as conn, versions.snapshot(conn):
+    reader, project_id = services(request).reader, project_of(request)
+    async with services(request).pool.connection() as conn, versions.snapshot(conn):
         newer = await reader.version_in(conn, project_id, kind.aggregate.KIND, name, newer_pick)
         older: Version | None = None
         if "from" in query or newer.number > 1:
@@ -169,7 +170,7 @@ async def blame_answer(request: Request[Any, Any, Any], kind: Kind, name: str) -
     path = path_of(query) if kind.aggregate is Skill else None
     if path == BODY:
         path = None
-    reader = services(request)[0]
+    reader = services(request).reader
     version = await reader.version(project_of(request), kind.aggregate.KIND, name, number)
     data = version.body
     if path is not None:
@@ -180,7 +181,7 @@ async def blame_answer(request: Request[Any, Any, Any], kind: Kind, name: str) -
     lines: list[dict[str, Any]] = []
     complete = not truncated
     if not truncated:
-        async with request.app.state.pool.connection() as conn:
+        async with services(request).pool.connection() as conn:
             blame, complete = await _blame(conn, kind, version, path)
             found = await history.lines(conn, version.stream_id, set(blame.numbers))
         for place, (line, brought) in enumerate(zip(blame.lines, blame.numbers, strict=True), 1):

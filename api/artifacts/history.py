@@ -11,7 +11,7 @@ from litestar import Request, Response
 
 from api.artifacts import common as artifacts
 from api.artifacts import schemas as schemas_history
-from api.artifacts.common import base_version, run, services
+from api.artifacts.common import base_version, run
 from api.cache.reader import unknown
 from api.commands.caller import caller_of
 from api.commands.repository import Loaded
@@ -19,6 +19,7 @@ from api.http import conditional, pages
 from api.http.requests import header_of, project_of, query_of
 from api.openapi.parameters import Param
 from api.payload.decode import read
+from api.services import services
 from domain.errors import VersionNotFound
 from projections.encoding import etag_of
 from projections.events import history
@@ -55,7 +56,7 @@ async def history_answer(request: Request[Any, Any, Any], kind: Kind, name: str)
     query, project_id = query_of(request), project_of(request)
     archived = query.choice("include_archived", ("true", "false")) == "true"
     limit, offset = pages.page_bounds(query)
-    async with request.app.state.pool.connection() as conn:
+    async with services(request).pool.connection() as conn:
         streams = await history.streams_of(conn, project_id, kind.aggregate.KIND, name, archived=archived)
         if not streams:
             close = await names.close_names(conn, project_id, kind.aggregate.KIND, name)
@@ -82,7 +83,7 @@ async def old_state(
     """The state of an earlier version. Raises PreconditionFailed, VersionConflict, VersionNotFound."""
     current = loaded.aggregate
     if conditional.conditional(request):
-        reader = services(request)[0]
+        reader = services(request).reader
         version = await reader.version(project_of(request), current.KIND, current.name)
         shown = await reader.get(project_of(request), current.KIND, current.name)
         conditional.check_if_match(request, shown.etag, etag_of(reader.render_write(current.KIND, version)))
@@ -90,7 +91,7 @@ async def old_state(
     if number > current.number:
         newest = range(current.number, max(current.number - 20, 0), -1)
         raise VersionNotFound(current.KIND, current.name, number, newest)
-    async with request.app.state.pool.connection() as conn:
+    async with services(request).pool.connection() as conn:
         return await at_number(conn, type(current), current.id, number)
 
 
@@ -114,7 +115,7 @@ async def archived_page(
 ) -> tuple[int, list[ArchivedRow], tuple[str | None, str | None]]:
     query = query_of(request)
     limit, offset = pages.page_bounds(query)
-    async with request.app.state.pool.connection() as conn:
+    async with services(request).pool.connection() as conn:
         count, rows = await history.archived(
             conn, project_of(request), kind, limit=limit, offset=offset, with_body=with_body
         )

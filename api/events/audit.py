@@ -21,6 +21,7 @@ from api.http.requests import as_uuid, header_of, project_of, query_of
 from api.http.responses import REVALIDATE, VARY_ACCEPT, Answer, matches, to_response
 from api.http.stream import CutStream
 from api.openapi.parameters import Param, integer, route
+from api.services import services
 from domain.artifacts.kinds import KINDS, SUBJECTS
 from domain.errors import Invalid, NotFound
 from projections.encoding import etag_of
@@ -109,7 +110,7 @@ class AuditController(Controller):
         wanted, shape = wanted_of(query), format_of(request, query)
         after = query.integer("after", minimum=0) or 0
         limit = query.integer("limit", minimum=1, maximum=MAX_LIMIT, cut=True) or DEFAULT_LIMIT
-        project_id, pool = project_of(request), request.app.state.pool
+        project_id, pool = project_of(request), services(request).pool
         async with pool.connection() as conn:
             wanted = msgspec.structs.replace(wanted, actor=await actor_of(conn, project_id, query))
             since, upto = await audit.bounds(conn, wanted)

@@ -15,7 +15,6 @@ from litestar.response import Stream
 
 from api.access.recheck import recheck
 from api.artifacts import common as artifacts
-from api.cache.log_follower import LogFollower
 from api.http import conditional, requests
 from api.http.answers import rendered
 from api.http.errors import documented
@@ -25,6 +24,7 @@ from api.http.responses import REVALIDATE, VARY_ACCEPT, VARY_ENCODING, Answer, H
 from api.http.stream import EndlessStream
 from api.openapi.parameters import Param, integer, route
 from api.server.admission import only_waits
+from api.services import services
 from domain.artifacts.kinds import KINDS, SUBJECTS
 from domain.errors import Invalid, NotFound, Refused
 from projections import sizes
@@ -141,7 +141,7 @@ class FeedController(Controller):
             after = query.integer("after", minimum=0) or 0
         return EndlessStream(
             messages(request, after, filters),
-            request.app.state.log_follower,
+            services(request).log_follower,
             media_type="text/event-stream",
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )
@@ -211,11 +211,11 @@ async def wait_for_first(
     request: Request[Any, Any, Any], after: int, limit: int, filters: Filters, seconds: float
 ) -> tuple[list[Item], int]:
     """A page as soon as there is an event for it, an empty one when the time is up."""
-    log_follower: LogFollower = request.app.state.log_follower
+    log_follower = services(request).log_follower
     project_id, deadline = project_of(request), monotonic() + seconds
     has_waited = False
     while True:
-        items, after = await read(request.app.state.pool, project_id, after, limit, filters, sizes.MAX_ANSWER)
+        items, after = await read(services(request).pool, project_id, after, limit, filters, sizes.MAX_ANSWER)
         only_waits(request.scope)
         is_over = bool(items) or not await log_follower.wait_beyond(after, deadline - monotonic())
         has_waited = has_waited or not items
@@ -257,8 +257,7 @@ def _as(request: Request[Any, Any, Any], body: bytes, media_type: str, extra: li
 
 async def messages(request: Request[Any, Any, Any], after: int, filters: Filters) -> AsyncIterator[bytes]:
     """Messages of a stream; the next batch is read when the reader has taken the one before."""
-    state = request.app.state
-    log_follower: LogFollower = state.log_follower
+    log_follower, heartbeat = services(request).log_follower, services(request).heartbeat
     project_id, base = project_of(request), requests.base(request)
     yield b"retry: 1000\n\n"
     while not log_follower.closing:
@@ -274,7 +273,7 @@ async def messages(request: Request[Any, Any, Any], after: int, filters: Filters
             return
         if items:
             yield await rendered(sum(item.size for item in items), partial(_messages, items, base))
-        elif not await log_follower.wait_beyond(after, state.heartbeat) and not log_follower.closing:
+        elif not await log_follower.wait_beyond(after, heartbeat) and not log_follower.closing:
             yield b": still here\n\n"
 
 
@@ -282,7 +281,7 @@ async def _next_batch(
     request: Request[Any, Any, Any], project_id: int, after: int, filters: Filters
 ) -> tuple[list[Item], int]:
     """Raises Refused when the key is no longer valid."""
-    batch = await read(request.app.state.pool, project_id, after, BATCH, filters, sizes.MAX_PART)
+    batch = await read(services(request).pool, project_id, after, BATCH, filters, sizes.MAX_PART)
     await recheck(request)
     return batch
 

@@ -8,7 +8,6 @@ from litestar import Controller, Request, Response, get, post
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from api.access.authorize import Authorizer
 from api.access.recheck import while_allowed
 from api.git import protocol as wire
 from api.http.errors import RequestTooLarge, UnsupportedMediaType, render
@@ -16,11 +15,11 @@ from api.http.requests import header_of, project_of, query_of
 from api.http.responses import Answer, header, to_response
 from api.http.stream import EndlessStream
 from api.openapi.parameters import route
+from api.services import services
 from domain.errors import Invalid, NotAuthenticated, PermissionDenied, Refused
 from projections.git import packs as git_packs
 from projections.git.history import Histories
 from projections.git.packs import NothingSelected, Unknown
-from store.postgres.pool import Pool
 
 READ = "llm_skill:read"
 
@@ -37,7 +36,7 @@ MAX_REQUEST = 4 * 2**20
 
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """As ``api.artifacts.common.guard``; the key may come as the password of Basic authentication, with any user name."""
-    authorizer: Authorizer = connection.app.state.authorizer
+    authorizer = services(connection).authorizer
     scope = connection.scope
     credential = bearer_of(header(scope["headers"], b"authorization"))
     headers = [pair for pair in scope["headers"] if pair[0] != b"authorization"]
@@ -129,7 +128,7 @@ class GitController(Controller):
 
 async def answer(request: Request[Any, Any, Any], fetch: wire.Fetch, version: int) -> Response[Any]:
     """What is in common, and the pack when that is settled."""
-    pool: Pool = request.app.state.pool
+    pool = services(request).pool
     project_id = project_of(request)
     if not fetch.asked.wants:
         return whole(wire.FLUSH)
@@ -147,15 +146,14 @@ async def answer(request: Request[Any, Any, Any], fetch: wire.Fetch, version: in
     pack = while_allowed(request, git_packs.pack(pool, project_id, plan))
     return EndlessStream(
         wire.body_of(start, pack, wire.band_of(fetch, version)),
-        request.app.state.log_follower,
+        services(request).log_follower,
         media_type=RESULT,
         headers={"cache-control": NO_CACHE},
     )
 
 
 def histories(request: Request[Any, Any, Any]) -> Histories:
-    found: Histories = request.app.state.histories
-    return found
+    return services(request).histories
 
 
 def whole(body: bytes) -> Response[Any]:

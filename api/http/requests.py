@@ -12,6 +12,7 @@ from api.http.query import Query
 from api.http.responses import (
     header,
 )
+from api.services import services
 
 
 def project_of(request: Request[Any, Any, Any]) -> int:
@@ -34,8 +35,7 @@ def request_path(request: Request[Any, Any, Any]) -> str:
 
 
 def public(request: Request[Any, Any, Any]) -> PublicAddress:
-    address: PublicAddress = request.app.state.public_address
-    return address
+    return services(request).public_address
 
 
 def base(request: Request[Any, Any, Any]) -> str:

@@ -17,11 +17,11 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import RawBody
 
 from api.access.authenticate import CURRENT
-from api.access.authorize import Authorizer
 from api.http.requests import header_of, project_of
 from api.http.responses import Answer, header, to_response
 from api.mcp.internal import InternalClient
 from api.payload.decode import check_content_type
+from api.services import services
 from domain.addresses import HOST
 from domain.errors import PermissionDenied
 
@@ -37,10 +37,10 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHand
 
     Which scopes it needs depends on the method it calls.
     """
-    endpoint: McpEndpoint = connection.app.state.mcp
+    endpoint = services(connection).mcp
     headers = connection.scope["headers"]
     check_origin(header(headers, b"origin"), header(headers, b"host"), endpoint.allowed_origins)
-    authorizer: Authorizer = connection.app.state.authorizer
+    authorizer = services(connection).authorizer
     project_id = connection.scope["path_params"].get("project_id", CURRENT)
     principal, number = await authorizer.enter_project(connection.scope, project_id)
     state = connection.scope["state"]
@@ -55,7 +55,7 @@ async def mcp_endpoint(request: Request[Any, Any, Any], body: RawBody) -> Respon
     There is no session to end by DELETE, and no stream of the server's own to open by GET.
     """
     check_content_type(header_of(request, b"content-type"))
-    endpoint: McpEndpoint = request.app.state.mcp
+    endpoint = services(request).mcp
     return to_response(await endpoint.answer(request, body))
 
 
@@ -72,7 +72,9 @@ class McpEndpoint:
         """The answer to one message; errors in the message itself are answered in terms of the protocol."""
         server = self._server or await self._open()
         scope = request.scope
-        inside = InternalClient(self._app, scope, scope["state"]["principal"], project_of(request))
+        inside = InternalClient(
+            self._app, services(request), scope, scope["state"]["principal"], project_of(request)
+        )
         return await server.answer(scope, body, inside)
 
     async def _open(self) -> "McpServer":

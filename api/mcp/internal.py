@@ -12,6 +12,7 @@ import msgspec
 from api.access.authorize import ENTERED
 from api.http.errors import render
 from api.http.responses import JSON, Answer, header
+from api.services import Services
 from domain.errors import Refused
 from store.tables.identity import Principal
 
@@ -36,10 +37,13 @@ REDIRECTS = (302, 307)
 class InternalClient:
     """Requests for one caller in one project, on behalf of the request whose ASGI ``scope`` is given."""
 
-    def __init__(self, app: Any, scope: Any, principal: Principal, project_id: int) -> None:
+    def __init__(
+        self, app: Any, services: Services, scope: Any, principal: Principal, project_id: int
+    ) -> None:
         self.principal = principal
         self.project_id = project_id
         self._app = app
+        self._services = services
         self._outer = scope
 
     async def request(
@@ -50,14 +54,14 @@ class InternalClient:
         One message may ask for many things, one after the other, so the key is looked at again for each.
         """
         try:
-            await self._app.state.authorizer.authenticator.check_again(self.principal, self.project_id)
+            await self._services.authorizer.authenticator.check_again(self.principal, self.project_id)
         except Refused as refused:
             return render(refused)
         place = f"/api/projects/{self.project_id}/{path}"
         answer = await self._ask(method, place, urlencode(query or {}), body)
         if answer.status in REDIRECTS and (location := header(answer.headers, b"location")):
             target = urlsplit(location.decode())
-            prefix = self._app.state.public_address.prefix(self._outer)
+            prefix = self._services.public_address.prefix(self._outer)
             answer = await self._ask(method, target.path.removeprefix(prefix), target.query, body)
         return answer
 

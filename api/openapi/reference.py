@@ -4,11 +4,12 @@ The page is our own, small and without anything from elsewhere, so that it works
 security policy that allows neither inline code nor other hosts.
 """
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from litestar import Controller, Request, Response, get
+from litestar import Controller, Litestar, Request, Response, get
 
 from api.http.requests import header_of, public
 from api.http.responses import VARY_ENCODING, Answer, Header, header, json_answer, matches, to_response
@@ -52,10 +53,7 @@ class ReferenceController(Controller):
     @get("/openapi.json")
     async def openapi(self, request: Request[Any, Any, Any]) -> Response[bytes]:
         """The document never changes while the process runs, so it is made once; below a sub-path `servers` names it."""
-        state: Any = request.app.state
-        if "openapi" not in state:
-            state.openapi = msgspec.json.encode(document(request.app))
-        body = state.openapi
+        body = _document(request.app)
         if prefix := public(request).prefix(request.scope):
             body = body.replace(SERVERS, SERVERS.replace(b'"/"', msgspec.json.encode(prefix)), 1)
         return to_response(
@@ -63,6 +61,11 @@ class ReferenceController(Controller):
                 body, header_of(request, b"if-none-match"), cache_control=FRESH, extra=[VARY_ENCODING]
             )
         )
+
+
+@lru_cache(maxsize=1)
+def _document(app: Litestar) -> bytes:
+    return msgspec.json.encode(document(app))
 
 
 def _file(request: Request[Any, Any, Any], name: str, media_type: bytes) -> Response[bytes]:

@@ -11,7 +11,7 @@ from litestar.params import FromPath, RawBody
 from msgspec import UNSET
 
 from api.artifacts import common as artifacts
-from api.artifacts.common import base_version, run, services, version_number
+from api.artifacts.common import base_version, run, version_number
 from api.commands.caller import caller_of
 from api.commands.execute import Caller, Commands, Done
 from api.commands.repository import Loaded
@@ -24,6 +24,7 @@ from api.offload import heavy
 from api.openapi.parameters import Param, route
 from api.payload.decode import ignore, read
 from api.prompts import schemas
+from api.services import services
 from domain.artifacts.prompts import Prompt, PromptChanges
 from domain.content import Content, Edit, edit_cost
 from domain.errors import Invalid, NotFound
@@ -130,7 +131,7 @@ class PromptsController(Controller):
 
         The id of an active version in place of the name is redirected to its name.
         """
-        query, reader, project_id = query_of(request), services(request)[0], project_of(request)
+        query, reader, project_id = query_of(request), services(request).reader, project_of(request)
         number, label, show = version_number(query), label_of(query), show_of(query)
         if number is not None and label is not None:
             raise Invalid("Send version or label, not both.")
@@ -158,7 +159,7 @@ class PromptsController(Controller):
         data = await read(schemas.PublishPrompt, body, header_of(request, b"content-type"), any_number=True)
         changes = await heavy(len(body), lambda: changes_of(data, body))
         base = base_version(request, data.base_version, required=True)
-        reader = services(request)[0]
+        reader = services(request).reader
 
         async def decide(loaded: Loaded[Prompt], prompt: Prompt) -> list[Content]:
             await _check_etag(request, loaded)
@@ -246,8 +247,10 @@ class PromptsController(Controller):
             known = prompt.set_label(name, data.version)
             return []
 
-        done = await services(request)[1].change(await _label_caller(request), Prompt, prompt_name, decide)
-        async with request.app.state.pool.connection() as conn:
+        done = await services(request).commands.change(
+            await _label_caller(request), Prompt, prompt_name, decide
+        )
+        async with services(request).pool.connection() as conn:
             found = await labels.at(conn, done.stream_id, name, done.position)
         headers = [(b"x-event-position", b"%d" % found.position)]
         return to_response(json_answer(labels.label_json(found), status=200 if known else 201, extra=headers))
@@ -271,7 +274,7 @@ class PromptsController(Controller):
             prompt.remove_label(name)
             return []
 
-        done = await services(request)[1].change(
+        done = await services(request).commands.change(
             await _label_caller(request), Prompt, prompt_name, decide, status=204
         )
         return to_response(Answer(204, [(b"x-event-position", b"%d" % done.position)], b""))
@@ -372,5 +375,5 @@ async def _check_etag(request: Request[Any, Any, Any], loaded: Loaded[Prompt]) -
     """Raises PreconditionFailed unless ``If-Match`` names the prompt as reads by name, or as writes, show it now."""
     if not conditional.conditional(request):
         return
-    version = await services(request)[0].version(project_of(request), KIND, loaded.aggregate.name)
+    version = await services(request).reader.version(project_of(request), KIND, loaded.aggregate.name)
     conditional.check_if_match(request, etag_of(prompts.by_name(version)), etag_of(prompts.full(version)))

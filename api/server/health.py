@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from api.http.responses import REVALIDATE, Answer, json_answer, to_response
 from api.server.metrics import CONTENT_TYPE, Metrics
+from api.services import services
 from store.log.appender import Appender
 from store.postgres.pool import Pool
 from store.postgres.room import Room
@@ -144,7 +145,7 @@ class Health:
 
 
 class HealthController(Controller):
-    """Probes; ``app.state.health`` is a Health."""
+    """Probes."""
 
     tags = ("operations",)
 
@@ -163,7 +164,7 @@ class HealthController(Controller):
         """200 when the database answers and is migrated, else 503. Without Redis, and while only reading works, it is 200 and
         `degraded`.
         """
-        readiness = await request.app.state.health.readiness()
+        readiness = await services(request).health.readiness()
         status = 503 if readiness.status == "unavailable" else 200
         return to_response(
             json_answer(msgspec.json.encode(readiness), status=status, cache_control=b"no-store")
@@ -172,7 +173,7 @@ class HealthController(Controller):
     @get("/metrics", operation_id="metrics", summary="Prometheus metrics", media_type=MediaType.TEXT)
     async def metrics(self, request: Request[Any, Any, Any]) -> Response[str]:
         """Of all API processes of this host together."""
-        text = await request.app.state.health.scrape()
+        text = await services(request).health.scrape()
         return to_response(
             Answer(200, [(b"content-type", CONTENT_TYPE), (b"cache-control", REVALIDATE)], text)
         )

@@ -13,7 +13,6 @@ from litestar import Controller, Request, Response, delete, get, post
 from litestar.params import FromPath, RawBody
 
 from api.artifacts import common as artifacts
-from api.artifacts.common import services
 from api.cache.positions import StreamPositions
 from api.commands.caller import caller_of
 from api.commands.execute import Caller, Commands, Done
@@ -23,6 +22,7 @@ from api.http.requests import as_uuid, header_of, project_of, query_of
 from api.http.responses import Answer, Header, json_answer, to_response
 from api.openapi.parameters import route
 from api.payload.decode import read
+from api.services import services
 from api.sharing.schemas import CreateShare, NewShare, ShareAnswer, SharePage
 from domain.errors import NotFound
 from projections.encoding import timestamp
@@ -107,7 +107,7 @@ class SharesController(Controller):
         """Without their tokens. Newest first."""
         query = query_of(request)
         limit, offset = pages.page_bounds(query)
-        async with request.app.state.pool.connection() as conn:
+        async with services(request).pool.connection() as conn:
             count, found = await store.page(conn, project_of(request), limit=limit, offset=offset)
         links = pages.page_links(request, query, count, limit, offset, len(found))
         page = SharePage(count, *links, [ShareAnswer(**fields(share)) for share in found])
@@ -126,7 +126,7 @@ class SharesController(Controller):
         The answer holds it, and it is not shown again: only its hash is stored.
         """
         data = await read(CreateShare, body, header_of(request, b"content-type"))
-        caller, commands = await caller_of(request, body), services(request)[1]
+        caller, commands = await caller_of(request, body), services(request).commands
         lasts = None if data.expires_in is None else timedelta(seconds=data.expires_in)
         token: str | None = None
         async with commands.once(caller) as before:
@@ -160,8 +160,8 @@ class SharesController(Controller):
             event, writes = store.revocation(share)
             # Another call may have revoked it in between; the outcome is the same.
             with suppress(StreamConflict):
-                await services(request)[1].record(await caller_of(request), event, writes, status=204)
-        async with request.app.state.pool.connection() as conn:
+                await services(request).commands.record(await caller_of(request), event, writes, status=204)
+        async with services(request).pool.connection() as conn:
             position = await store.revoked_at_position(conn, share.id)
         return to_response(Answer(204, [(b"x-event-position", b"%d" % position)], b""))
 
@@ -174,7 +174,7 @@ async def _find(request: Request[Any, Any, Any], share_id: UUID | None) -> Share
     """Raises NotFound, also for what is no id and for shares of other projects."""
     if share_id is None:
         raise NotFound("There is no such share in this project.")
-    async with request.app.state.pool.connection() as conn:
+    async with services(request).pool.connection() as conn:
         return await store.find(conn, share_id, project_of(request))
 
 

@@ -34,6 +34,7 @@ from api.http.proxies import TrustedProxies
 from api.http.requests import as_uuid, header_of, query_of
 from api.http.responses import JSON, Answer, Header, LongAnswer, matches, to_response
 from api.openapi.parameters import Param, route
+from api.services import services
 from api.sharing.controller import ShareTokens
 from domain.artifacts.skills import Skill, find_file
 from domain.content import normal_path, text_of
@@ -318,8 +319,7 @@ HANDLERS = [index, file_index, archive, file]
 
 
 def _discovery(request: Request[Any, Any, Any]) -> Discovery:
-    discovery: Discovery = request.app.state.discovery
-    return discovery
+    return services(request).discovery
 
 
 def _token(request: Request[Any, Any, Any]) -> str | None:

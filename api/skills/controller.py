@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from api.artifacts import common as artifacts
 from api.artifacts import fields
-from api.artifacts.common import base_version, run, services, version_number
+from api.artifacts.common import base_version, run, version_number
 from api.commands.caller import caller_of
 from api.commands.execute import Caller, Commands, Done
 from api.commands.repository import Loaded
@@ -23,6 +23,7 @@ from api.http.texts import text_answer
 from api.offload import heavy
 from api.openapi.parameters import Param, integer, route
 from api.payload.decode import ignore, read
+from api.services import services
 from api.skills import schemas
 from domain.artifacts.skills import Changes, File, FileEdits, Skill, find_file
 from domain.content import Content, Edit, normal_path
@@ -108,7 +109,7 @@ class SkillsController(Controller):
 
         The id of an active version in place of the name is redirected to its name.
         """
-        query, (reader, _), project_id = query_of(request), services(request), project_of(request)
+        query, reader, project_id = query_of(request), services(request).reader, project_of(request)
         number = version_number(query)
         try:
             if "body_offset" in query or "body_length" in query:
@@ -140,7 +141,7 @@ class SkillsController(Controller):
         data = await read(schemas.PublishSkill, body, header_of(request, b"content-type"))
         changes = await heavy(len(body), lambda: changes_of(data))
         base = base_version(request, data.base_version, required=True)
-        reader = services(request)[0]
+        reader = services(request).reader
 
         async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
             await _check_etag(request, loaded)
@@ -192,7 +193,7 @@ class SkillsController(Controller):
     ) -> Response[schemas.SkillAnswer]:
         """Version 1 of `new_name` with the latest content and files of this skill."""
         data = await read(schemas.DuplicateSkill, body, header_of(request, b"content-type"))
-        commands = services(request)[1]
+        commands = services(request).commands
 
         async def execute(caller: Caller, _: Commands) -> Done:
             source = await commands.find(caller.project_id, Skill, skill_name, cached=False)
@@ -397,7 +398,7 @@ async def _check_etag(
     """Raises PreconditionFailed unless ``If-Match`` names the skill as it is now, or the file at ``path``."""
     if not conditional.conditional(request):
         return
-    reader, project_id = services(request)[0], project_of(request)
+    reader, project_id = services(request).reader, project_of(request)
     current = [(await reader.get(project_id, KIND, loaded.aggregate.name)).etag]
     if path is not None:
         version = await reader.version(project_id, KIND, loaded.aggregate.name)
@@ -407,7 +408,7 @@ async def _check_etag(
 
 async def _file_json(request: Request[Any, Any, Any], version: Version, path: str) -> bytes:
     file = find_file(skills.read_manifest(version.manifest or b"[]"), path, version.name)
-    content = await services(request)[0].content(file.ref.digest)
+    content = await services(request).reader.content(file.ref.digest)
     return skills.file_json(file, content)
 
 

@@ -11,7 +11,7 @@ from litestar.params import FromPath
 
 from api.access.recheck import while_allowed
 from api.artifacts import common as artifacts
-from api.artifacts.common import services, version_number
+from api.artifacts.common import version_number
 from api.commands.caller import caller_of
 from api.commands.execute import Caller, Done
 from api.commands.repository import Loaded
@@ -32,12 +32,12 @@ from api.http.responses import (
 from api.offload import offload
 from api.openapi.parameters import Param, integer, route
 from api.payload import forms
+from api.services import services
 from api.skills.package_schemas import ImportAnswer, ImportForm
 from domain.artifacts.skills import Skill
 from domain.content import Content
 from domain.errors import Invalid, NameTaken, NotFound, PreconditionFailed, Unavailable
 from domain.formats import incoming
-from domain.formats.archives import Limits
 from domain.formats.incoming import Incoming
 from projections.encoding import etag_of
 from projections.read import packages
@@ -114,7 +114,7 @@ class PackagesController(Controller):
         that is wrong with it in `problems`.
         """
         upload = await _upload(request)
-        limits: Limits = request.app.state.archive_limits
+        limits = services(request).archive_limits
         skill = await offload(incoming.read, upload.archive, limits)
         _check(skill)
         keyed = header_of(request, b"idempotency-key") is not None
@@ -146,7 +146,7 @@ class PackagesController(Controller):
         if condition is not None and matches(condition, headers[0][1]):
             return to_response(Answer(304, headers, b""))
         headers.append((b"content-disposition", f'attachment; filename="{package.name}.zip"'.encode()))
-        answer = await zips.answer(services(request)[0], package, headers, package.name)
+        answer = await zips.answer(services(request).reader, package, headers, package.name)
         if isinstance(answer, LongAnswer):
             answer = answer._replace(pieces=while_allowed(request, answer.pieces))
         return to_response(answer)
@@ -162,7 +162,7 @@ class Importing:
             raise ValueError("what has errors cannot be imported")
         self.request, self.caller, self.upload = request, caller, upload
         self.skill, self.document = skill, skill.document
-        self.reader, self.commands = services(request)
+        self.reader, self.commands = services(request).reader, services(request).commands
 
     async def run(self) -> Response[Any]:
         """Import it, or find what an earlier request with the same key did."""

@@ -18,6 +18,7 @@ from api.http.requests import as_uuid, header_of, project_of, query_of
 from api.http.responses import Answer, json_answer, to_response
 from api.openapi.parameters import Param, integer, route
 from api.payload.decode import ignore, read
+from api.services import services
 from api.webhooks.schemas import (
     STATUSES,
     AttemptAnswer,
@@ -70,7 +71,7 @@ class WebhooksController(Controller):
     )
     async def list(self, request: Request[Any, Any, Any]) -> Response[WebhookList]:
         """All of the project; there are at most 100."""
-        async with request.app.state.pool.connection() as conn:
+        async with services(request).pool.connection() as conn:
             found = await store.list_all(conn, project_of(request))
         return _answer(request, WebhookList([shown(webhook) for webhook in found]))
 
@@ -86,7 +87,7 @@ class WebhooksController(Controller):
         data = await read(CreateWebhook, body, header_of(request, b"content-type"))
         url = checked_url(request, data.url)
         sealer, sent = sealer_of(request), await request_of(request, body)
-        async with request.app.state.pool.connection() as conn:
+        async with services(request).pool.connection() as conn:
             before = await made_before(conn, sealer, sent)
             if before is not None:
                 return before
@@ -123,7 +124,7 @@ class WebhooksController(Controller):
         self, request: Request[Any, Any, Any], webhook_id: FromPath[str]
     ) -> Response[WebhookAnswer]:
         """How it is set, how far it has come, and whether it fails."""
-        async with request.app.state.pool.connection() as conn:
+        async with services(request).pool.connection() as conn:
             webhook = await store.find(conn, id_of(webhook_id), project_of(request))
         return _answer(request, shown(webhook))
 
@@ -145,7 +146,7 @@ class WebhooksController(Controller):
             given["url"] = checked_url(request, given["url"])
         if "types" in given:
             given["types"] = unique(given["types"])
-        async with request.app.state.pool.connection() as conn:
+        async with services(request).pool.connection() as conn:
             webhook = await store.change(conn, id_of(webhook_id), project_of(request), given)
         return _answer(request, shown(webhook))
 
@@ -159,7 +160,7 @@ class WebhooksController(Controller):
     )
     async def remove(self, request: Request[Any, Any, Any], webhook_id: FromPath[str]) -> Response[None]:
         """With its secrets and deliveries; nothing more is sent."""
-        async with request.app.state.pool.connection() as conn:
+        async with services(request).pool.connection() as conn:
             await store.delete(conn, id_of(webhook_id), project_of(request))
         return to_response(Answer(204, [], b""))
 
@@ -176,7 +177,7 @@ class WebhooksController(Controller):
     ) -> Response[NewSecret]:
         """A new secret, shown this once. For `expire_after` seconds every message is signed by both."""
         data = await read(RotateSecret, body, header_of(request, b"content-type"))
-        async with request.app.state.pool.connection() as conn:
+        async with services(request).pool.connection() as conn:
             secret, until = await store.rotate_secret(
                 conn,
                 sealer_of(request),
@@ -201,7 +202,7 @@ class WebhooksController(Controller):
         status = query.choice("status", STATUSES)
         limit = query.integer("limit", minimum=1, maximum=MAX_LIMIT, cut=True) or DEFAULT_LIMIT
         before = query.integer("before", minimum=1, cut=True)
-        async with request.app.state.pool.connection() as conn:
+        async with services(request).pool.connection() as conn:
             webhook = await store.find(conn, id_of(webhook_id), project_of(request))
             found = await store.deliveries(conn, webhook.id, status=status, before=before, limit=limit)
         following = None
@@ -226,7 +227,7 @@ class WebhooksController(Controller):
     ) -> Response[DeliveryAnswer]:
         """A new delivery of the same event with the same id; one that is pending is tried at once."""
         await ignore(body, header_of(request, b"content-type"))
-        async with request.app.state.pool.connection() as conn:
+        async with services(request).pool.connection() as conn:
             webhook = await store.find(conn, id_of(webhook_id), project_of(request))
             delivery = await store.redeliver(conn, webhook.id, number_of(delivery_id))
         return _answer(request, shown_delivery(delivery), status=202)
@@ -246,7 +247,7 @@ class WebhooksController(Controller):
         data = await read(ReplayRange, body, header_of(request, b"content-type"))
         if data.last < data.first:
             raise Invalid("The range ends before it begins.", code="invalid_range", attr="to")
-        async with request.app.state.pool.connection() as conn:
+        async with services(request).pool.connection() as conn:
             webhook = await store.find(conn, id_of(webhook_id), project_of(request))
             last = min(data.last, await head(conn))
             if data.first <= last:
@@ -298,7 +299,7 @@ def number_of(text: str) -> int:
 
 def sealer_of(request: Request[Any, Any, Any]) -> Sealer:
     """Raises Unavailable when there is no key to seal by."""
-    sealer: Sealer | None = request.app.state.sealer
+    sealer = services(request).sealer
     if sealer is None:
         raise Unavailable(
             "Webhooks are off: their secrets cannot be kept safe until SKALD_SECRET_KEY is set.",
@@ -310,7 +311,7 @@ def sealer_of(request: Request[Any, Any, Any]) -> Sealer:
 def checked_url(request: Request[Any, Any, Any], url: str) -> str:
     """Raises Invalid."""
     try:
-        return check_url(url, allow_private=request.app.state.webhook_allow_private)
+        return check_url(url, allow_private=services(request).webhook_allow_private)
     except Refused as refused:
         raise refused.within("url") from None
 

@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from uuid import uuid4
 
 import httpx
 import pytest
-from litestar import Litestar
 
 from api.access.attempts import FailedAttempts
 from api.access.authenticate import Authenticator
@@ -18,9 +18,11 @@ from api.access.rate_limit import RateLimiter
 from api.cache.positions import StreamPositions
 from api.http.errors import EXCEPTION_HANDLERS
 from api.http.proxies import TrustedProxies
+from api.server.application import Application
 from api.server.health import Health, HealthController
 from api.server.metrics import open_metrics
 from api.server.observability import Observability
+from api.services import Services
 from cli.schema import FOLDERS
 from domain.errors import Invalid, NotFound
 from store.log.log import head, read_after
@@ -156,13 +158,15 @@ async def client(
     marks = StreamPositions()
     marks.confirm()
     metrics = open_metrics(tmp_path_factory.mktemp("run") / "metrics")
-    app = Litestar(
+    app = Application(
         [IdentityController, HealthController], exception_handlers=EXCEPTION_HANDLERS, openapi_config=None
     )
     limiter = RateLimiter(None, per_minute=0, per_hour=0)
     attempts = FailedAttempts(TrustedProxies(), per_minute=0)
-    app.state.authorizer = Authorizer(Authenticator(pool, marks), limiter, attempts)
-    app.state.health = Health(pool=pool, redis=None, migrations=FOLDERS, metrics=metrics)
+    authorizer = Authorizer(Authenticator(pool, marks), limiter, attempts)
+    health = Health(pool=pool, redis=None, migrations=FOLDERS, metrics=metrics)
+    # The two that these endpoints use.
+    app.services = cast(Services, SimpleNamespace(authorizer=authorizer, health=health))
     transport = httpx.ASGITransport(Observability(app, metrics=metrics))
     async with httpx.AsyncClient(transport=transport, base_url="http://skald.test") as opened:
         yield opened
