@@ -59,6 +59,7 @@ from projections.redis.views import RedisViews
 from store.log.appender import Appender
 from store.postgres.pool import open_pool
 from store.postgres.room import Room
+from store.tables.readiness import not_run
 from store.tables.sealing import sealer_of
 
 logger = logging.getLogger(__name__)
@@ -200,9 +201,6 @@ async def wire(
     probes = await open_pool(config.database_url, size=1, timeout=DATABASE_TIMEOUT)
     stack.push_async_callback(probes.close)
     sealer = sealer_of(config.secret_keys)
-    switched_off = {"cache", "streams"} if redis is None else set()
-    if sealer is None:
-        switched_off.add("webhooks")
     reader = RepresentationCache(
         pool,
         positions,
@@ -231,7 +229,7 @@ async def wire(
             migrations=MIGRATIONS,
             metrics=metrics,
             room=room,
-            switched_off=switched_off,
+            switched_off=not_run(redis=redis is not None, secret_key=sealer is not None),
             appender=appender,
         ),
         discovery=Discovery(

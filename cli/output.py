@@ -90,7 +90,7 @@ def settle_streams() -> None:
 
 
 def _echo(text: str, *, err: bool = False, nl: bool = True) -> None:
-    click.echo(text, err=err, nl=nl)
+    click.echo(text, err=err, nl=nl)  # noqa: TID251 - the one place
 
 
 def _is_utf8(stream: TextIO) -> bool:

@@ -1,22 +1,27 @@
 """The one place that knows which rooms bring tables, and in what order they are made."""
 
-import sys
 from pathlib import Path
 
 import projections
 import store
+from cli.output import say
 from projections.rebuild import rebuild
-from store.postgres.migrate import migrate as apply
+from store.postgres import migrate as migrations
 
 FOLDERS = tuple(Path(str(room.__file__)).parent / "migrations" for room in (store, projections))
 
 
 async def migrate(database_url: str) -> list[str]:
     """Bring the database up to date, rows that an older release wrote included; the names of the migrations applied now."""
-    applied = await apply(database_url, FOLDERS)
+    applied = await migrations.migrate(database_url, FOLDERS)
     try:
         await rebuild.complete(database_url)
     except rebuild.ContentLost as lost:
         # Reads make what the rows lack; a service that serves the rest is better than none.
-        print(f"the read models could not be completed: {lost}; see `skald verify`", file=sys.stderr)
+        say(f"the read models could not be completed: {lost}; see `skald verify`", err=True)
     return applied
+
+
+async def check_release(database_url: str) -> None:
+    """Raises MigrationError when a later release has migrated the database: this one does not know what it would break."""
+    await migrations.check_database(database_url, FOLDERS)

@@ -17,7 +17,7 @@ from cli.embedded.servers import EmbeddedServers
 from cli.errors import Failure
 from cli.operator.database import database
 from cli.options import common, settings_with
-from cli.output import show_json
+from cli.output import say, show_json
 from cli.schema import migrate
 from cli.settings import Settings
 
@@ -42,7 +42,7 @@ def backup(file: Path, data_dir: Path | None, as_json: bool) -> None:
     if as_json:
         show_json({"file": str(file), "bytes": file.stat().st_size})
     else:
-        click.echo(f"{file}: {file.stat().st_size:,} bytes")
+        say(f"{file}: {file.stat().st_size:,} bytes")
 
 
 @click.command()
@@ -61,7 +61,7 @@ def restore(file: Path, data_dir: Path | None, as_json: bool) -> None:
     if as_json:
         show_json({"restored": str(file)})
     else:
-        click.echo(f"restored from {file}")
+        say(f"restored from {file}")
 
 
 def _restore_embedded(settings: Settings, file: Path) -> None:

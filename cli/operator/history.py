@@ -13,7 +13,7 @@ from cli.errors import Failure
 from cli.operator.database import database
 from cli.operator.memory import collect_seldom
 from cli.options import common, settings_with
-from cli.output import show_json
+from cli.output import say, show_json
 from projections.rebuild import rebuild
 from projections.rebuild.verify import verify as verify_database
 from store.log import archive
@@ -62,13 +62,13 @@ def replay(only: str | None, data_dir: Path | None, as_json: bool) -> None:
     if as_json:
         show_json({"equal": found.equal, "report": found})
         return
-    click.echo(f"{found.events} events of {found.streams} streams up to position {found.position}")
+    say(f"{found.events} events of {found.streams} streams up to position {found.position}")
     for difference in found.differences:
-        click.echo(
+        say(
             f"{difference.table}: {difference.only_live} rows were wrong, {difference.only_rebuilt} were missing; replaced"
         )
     if found.equal:
-        click.echo("the live read models were equal to the log")
+        say("the live read models were equal to the log")
 
 
 @click.command()
@@ -85,12 +85,12 @@ def verify(data_dir: Path | None, as_json: bool) -> None:
         show_json({"sound": verdict.sound, "verdict": verdict})
     else:
         for check in verdict.checks:
-            click.echo(f"{'ok    ' if check.holds else 'BROKEN'}  {check.name}")
+            say(f"{'ok    ' if check.holds else 'BROKEN'}  {check.name}")
             for finding in check.findings:
-                click.echo(f"          {finding}")
+                say(f"          {finding}")
         for note in verdict.notes:
-            click.echo(f"note    {note}")
-        click.echo(f"{verdict.events} events of {verdict.streams} streams up to position {verdict.position}")
+            say(f"note    {note}")
+        say(f"{verdict.events} events of {verdict.streams} streams up to position {verdict.position}")
     if not verdict.sound:
         raise SystemExit(1)
 
@@ -105,7 +105,7 @@ def export_log(file: Path, data_dir: Path | None, as_json: bool) -> None:
     if as_json:
         show_json({"file": str(file), "position": about.position, "contents": about.contents})
     else:
-        click.echo(f"{file}: the log up to position {about.position} and {about.contents} contents")
+        say(f"{file}: the log up to position {about.position} and {about.contents} contents")
 
 
 @click.command("import")
@@ -122,6 +122,6 @@ def import_log(file: Path, data_dir: Path | None, as_json: bool) -> None:
     if as_json:
         show_json({"position": about.position, "contents": about.contents})
     else:
-        click.echo(
+        say(
             f"the log up to position {about.position} and {about.contents} contents; make keys with `skald key create`"
         )

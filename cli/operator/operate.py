@@ -12,9 +12,12 @@ from cli.operator.database import database
 from cli.options import as_json as json_option
 from cli.options import common, settings_with
 from cli.options import data_dir as data_dir_option
-from cli.output import show_json, show_table
+from cli.output import say, say_text, show_json, show_table
+from cli.schema import check_release
 from cli.schema import migrate as apply_migrations
 from cli.server.serve import Service
+from store.postgres.pool import connect
+from store.tables.readiness import FollowerState, followers, not_run
 
 
 @click.command()
@@ -39,14 +42,13 @@ def serve(
 
 
 @click.command()
+@click.option(
+    "--check", is_flag=True, help="Only say how the followers are; exit code 1 when one does not go on."
+)
 @data_dir_option
-def worker(data_dir: Path | None) -> None:
+def worker(check: bool, data_dir: Path | None) -> None:
     """Run the followers of the log alone, beside API processes of this or other hosts."""
-    from api.server.logs import set_up_logging
-    from workers.main import run
-
     settings = settings_with(data_dir=data_dir)
-    set_up_logging(settings.log_level)
     database_url, redis_url, secret_key = settings.database_url, settings.redis_url, settings.secret_key
     if not database_url:
         folder = DataFolder(settings.data_dir)
@@ -57,6 +59,15 @@ def worker(data_dir: Path | None) -> None:
             )
         database_url, redis_url = running.database_url, redis_url or running.redis_url
         secret_key = secret_key or folder.secret_key()
+    asyncio.run(check_release(database_url))
+    if check:
+        _tell_followers(database_url, not_run(redis=bool(redis_url), secret_key=bool(secret_key)))
+        return
+
+    from api.server.logs import set_up_logging
+    from workers.main import run
+
+    set_up_logging(settings.log_level)
 
     async def until_told() -> None:
         stop = asyncio.Event()
@@ -82,6 +93,21 @@ def worker(data_dir: Path | None) -> None:
     uvloop.run(until_told())
 
 
+def _tell_followers(database_url: str, without: set[str]) -> None:
+    """A line for each follower that this service runs. Raises Failure when one of them does not go on."""
+
+    async def ask() -> dict[str, FollowerState]:
+        async with await connect(database_url, application_name="skald-cli") as conn:
+            return await followers(conn)
+
+    states = {name: state for name, state in asyncio.run(ask()).items() if name not in without}
+    for name, state in states.items():
+        if state.failure is None:
+            say(f"{name}: {state.lag} events behind")
+    if failing := [f"{name}: {state.failure.error}" for name, state in states.items() if state.failure]:
+        raise Failure("; ".join(failing))
+
+
 @click.command()
 @common
 def migrate(data_dir: Path | None, as_json: bool) -> None:
@@ -91,7 +117,7 @@ def migrate(data_dir: Path | None, as_json: bool) -> None:
     if as_json:
         show_json({"applied": applied})
     else:
-        click.echo("\n".join(applied) or "the database is up to date")
+        say_text("\n".join(applied) or "the database is up to date")
 
 
 @click.command()

@@ -76,4 +76,4 @@ def revoke_share(share_id: UUID, data_dir: Path | None, as_json: bool) -> None:
     if as_json:
         show_json({"id": revoked.id, "revoked_at": revoked.revoked_at})
     else:
-        click.echo(f"share {revoked.id} revoked")
+        say(f"share {revoked.id} revoked")

@@ -2,12 +2,12 @@
 
 import contextlib
 import math
-import sys
 import time
 from collections.abc import Callable
 from typing import Protocol
 
 from cli.errors import Failure
+from cli.output import say
 
 FIRST_PAUSE = 0.5  # seconds before the second restart in a row; the first one is at once
 LONGEST_PAUSE = 30.0
@@ -80,4 +80,4 @@ def how(code: int) -> str:
 def tell(message: str) -> None:
     """A line for the operator. What it goes to may be a full disk or a closed pipe: the service goes on without it."""
     with contextlib.suppress(OSError):
-        print(f"skald: {message}", file=sys.stderr, flush=True)
+        say(f"skald: {message}", err=True)

@@ -20,6 +20,7 @@ from pathlib import Path
 from cli.embedded.folder import DataFolder, Running
 from cli.embedded.servers import EmbeddedServers
 from cli.errors import Failure
+from cli.output import say_text
 from cli.process.child import Child
 from cli.process.supervisor import Part, how, tell
 from cli.schema import migrate
@@ -126,7 +127,7 @@ class Service:
                 lines.append(f"The key is shown this once; it is kept in {key.file}")
         else:
             lines.append("Make a key by: skald key create --user EMAIL --project ID --scope llm_skill:write")
-        print("\n".join(lines), flush=True)
+        say_text("\n".join(lines))
 
 
 class Processes:

@@ -66,15 +66,11 @@ async def migrate(dsn: str, folders: Sequence[Path]) -> list[str]:
     async with conn:
         await conn.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
         files = collect(folders)
-        row = await (await conn.execute(HAS_HISTORY)).fetchone()
-        if row is None or not row[0]:
+        known = await read_applied(conn)
+        if known is None:
             await check_rights(conn)
             await conn.execute(HISTORY)
-        try:
-            rows = await (await conn.execute("SELECT number, sha256 FROM schema_migrations")).fetchall()
-        except InsufficientPrivilege:
-            raise MigrationError(await serving_grants(conn)) from None
-        known: dict[int, str] = dict(rows)
+            known = {}
         check_release(known, files)
         if any(int(file.name[:4]) not in known for file in files):
             await check_rights(conn)
@@ -99,6 +95,23 @@ async def migrate(dsn: str, folders: Sequence[Path]) -> list[str]:
                 )
             applied.append(file.name)
     return applied
+
+
+async def check_database(dsn: str, folders: Sequence[Path]) -> None:
+    """Raises MigrationError when a later release has migrated the database, or when this role may not see that."""
+    async with await connect(dsn, application_name="skald-migrate") as conn:
+        check_release(await read_applied(conn) or {}, collect(folders))
+
+
+async def read_applied(conn: Connection) -> dict[int, str] | None:
+    """The digests of the applied migrations by number; None for a database without any history. Raises MigrationError."""
+    row = await (await conn.execute(HAS_HISTORY)).fetchone()
+    if row is None or not row[0]:
+        return None
+    try:
+        return dict(await (await conn.execute("SELECT number, sha256 FROM schema_migrations")).fetchall())
+    except InsufficientPrivilege:
+        raise MigrationError(await serving_grants(conn)) from None
 
 
 def check_release(applied: Collection[int], files: Sequence[Path]) -> None:

@@ -35,6 +35,11 @@ ORDER BY follower
 """
 
 
+def not_run(*, redis: bool, secret_key: bool) -> set[str]:
+    """The followers that a service without Redis, or without a key for secrets, runs no more, whatever their last position was."""
+    return (set() if redis else {"cache", "streams"}) | (set() if secret_key else {"webhooks"})
+
+
 class Failure(msgspec.Struct, frozen=True):
     """A follower that does not go on: how many events it is behind, for how many seconds, and why."""
 

@@ -82,3 +82,15 @@ def test_a_restore_does_not_overwrite_a_database_of_others(on_database: Run, tmp
     refused = on_database("restore", str(file))
     assert refused.returncode == 1
     assert "not empty" in refused.stderr
+
+
+def test_a_file_name_that_would_clear_the_screen_is_shown_as_it_is_written(
+    on_database: Run, tmp_path: Path
+) -> None:
+    file = tmp_path / "log\x1b[2J\u202e.tar.gz"
+    done = on_database("export", str(file))
+    assert file.exists()
+    assert "log\\x1b[2J\\u202e.tar.gz: the log up to position" in done.stdout
+    assert "\x1b" not in done.stdout
+    dump = tmp_path / "all\x1b[2J.dump"
+    assert "all\\x1b[2J.dump: " in on_database("backup", str(dump)).stdout

@@ -18,7 +18,7 @@ OURS = ("api", "worker", "migrate")
 
 # The keys of the Compose Specification that the file may use; a misspelt one is silently ignored by some engines.
 SERVICE_KEYS = {
-    "build", "cap_drop", "command", "depends_on", "environment", "healthcheck", "image", "init", "ports",
+    "build", "cap_drop", "command", "depends_on", "env_file", "environment", "healthcheck", "image", "init", "ports",
     "read_only", "restart", "security_opt", "shm_size", "stop_grace_period", "stop_signal", "tmpfs", "volumes",
 }  # fmt: skip
 HEALTH_KEYS = {"test", "interval", "timeout", "retries", "start_period"}
@@ -43,8 +43,8 @@ def test_a_service_has_known_keys_of_the_right_shape(name: str) -> None:
     assert DURATION.fullmatch(service.get("stop_grace_period", "10s"))
 
 
-@pytest.mark.parametrize("name", ["postgres", "valkey", "api"])
-def test_what_others_wait_for_has_a_health_check(name: str) -> None:
+@pytest.mark.parametrize("name", ["postgres", "valkey", "api", "worker"])
+def test_what_runs_has_a_health_check_that_up_wait_waits_for(name: str) -> None:
     check = SERVICES[name]["healthcheck"]
     assert set(check) <= HEALTH_KEYS
     assert check["test"][0] in {"CMD", "CMD-SHELL"}
@@ -64,6 +64,27 @@ def test_dependencies_exist_and_can_be_waited_for() -> None:
 def test_the_schema_is_migrated_before_the_service_starts() -> None:
     for name in ("api", "worker"):
         assert SERVICES[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+
+
+def test_what_ends_by_itself_is_awaited_as_such() -> None:
+    """`docker compose up --wait` fails for a container that has ended, unless one that runs depends on its success."""
+    for name in set(SERVICES) - {"postgres", "valkey", "api", "worker"}:
+        assert any(
+            service.get("depends_on", {}).get(name) == {"condition": "service_completed_successfully"}
+            for service in SERVICES.values()
+        ), name
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_settings_in_the_file_env_reach_our_containers(name: str) -> None:
+    service = SERVICES[name]
+    assert service["env_file"] == [{"path": ".env", "required": False}]
+    # What the containers' own addresses depend on, and what is asked for by name, alone.
+    fixed = {
+        "SKALD_DATABASE_URL", "SKALD_REDIS_URL", "SKALD_HOST", "SKALD_PORT", "SKALD_DATA_DIR", "SKALD_WORKERS"
+    }  # fmt: skip
+    assert set(service["environment"]) <= fixed
+    assert service["environment"]["SKALD_PORT"] == SERVICES["api"]["ports"][0].rpartition(":")[2]
 
 
 def test_named_volumes_are_declared_and_used() -> None:
