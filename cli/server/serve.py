@@ -119,7 +119,7 @@ class Service:
             self._stop.wait(0.02)
 
     def _greet(self, key: first_key.FirstKey | None) -> None:
-        address = f"http://{_for_url(self.settings.host)}:{self.settings.port}"
+        address = url_of(self.settings.host, self.settings.port)
         lines = [f"Skald is ready at {address}", f"API page: {address}/schema"]
         if key:
             lines += ["Try it:", f"  {key.curl_line(address)}"]
@@ -213,6 +213,7 @@ def _for_client(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
 
 
-def _for_url(host: str) -> str:
+def url_of(host: str, port: int) -> str:
+    """The address that reaches such a listener from this machine."""
     host = _for_client(host)
-    return f"[{host}]" if ":" in host else host
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

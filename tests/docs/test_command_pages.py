@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.servers import ROOT
+from tests.support.servers import ROOT, StartService
 from tests.support.service import Service
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -22,6 +22,27 @@ def section(page: str, title: str | None) -> str:
     found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     assert found, title
     return found[1]
+
+
+def put_command(folder: Path) -> None:
+    """What `make install` leaves in its folder, and an empty home."""
+    command = folder / ".venv" / "bin" / "skald"
+    command.parent.mkdir(parents=True)
+    command.write_text(f'#!/bin/sh\nexec env PYTHONPATH={ROOT} {sys.executable} -m cli.main "$@"\n')
+    command.chmod(0o755)
+    (folder / "home").mkdir()
+
+
+def paste(script: str, env: dict[str, str], folder: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        ["/bin/sh", "-e", "-x", "-c", script],
+        env=env,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -40,11 +61,7 @@ def test_the_lines_work_when_pasted(
     # What `make run` leaves in its folder.
     (tmp_path / ".skald").mkdir()
     (tmp_path / ".skald" / "first-key").write_text(f"{key}\n")
-    command = tmp_path / ".venv" / "bin" / "skald"
-    command.parent.mkdir(parents=True)
-    command.write_text(f'#!/bin/sh\nexec env PYTHONPATH={ROOT} {sys.executable} -m cli.main "$@"\n')
-    command.chmod(0o755)
-    (tmp_path / "home").mkdir()
+    put_command(tmp_path)
     script = "\n".join(BLOCK.findall(section(page, title))).replace(
         "http://127.0.0.1:8000", running_service.base_url
     )
@@ -52,18 +69,28 @@ def test_the_lines_work_when_pasted(
     if "skald login" not in script:
         env["SKALD_KEY"] = key  # from the lines above on the page
 
-    done = subprocess.run(
-        ["/bin/sh", "-e", "-x", "-c", script],
-        env=env,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
+    done = paste(script, env, tmp_path)
 
     assert done.returncode == 0, done.stderr
     assert key not in done.stdout + done.stderr
     assert "greeting: created as version 1" in done.stdout
     for path in made:
         assert (tmp_path / path).read_text().startswith("---\nname: greeting\n")
+
+
+def test_the_first_look_works_when_pasted(start_service: StartService, tmp_path: Path) -> None:
+    service = start_service()
+    put_command(tmp_path)
+    (tmp_path / ".skald").symlink_to(service.data_dir)
+    script = "\n".join(BLOCK.findall(section("README.md", "Look around")))
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path / "home"),
+        "SKALD_PORT": service.address.rpartition(":")[2],
+    }
+
+    done = paste(script.replace("http://127.0.0.1:8000", service.address), env, tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert "skill code-review: made" in done.stdout
+    assert "+3. List what was added" in done.stdout
