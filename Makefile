@@ -4,14 +4,14 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-ROOMS := domain store projections api workers cli tests benchmarks install.py
+ROOMS := domain store projections api workers cli skald tests benchmarks install.py setup.py
 
 .PHONY: install run test bench lint fmt lock
 
 install: $(STAMP)
 
 # The stamp is written last: an install that was cut off starts again.
-$(STAMP): constraints.txt pyproject.toml
+$(STAMP): constraints.txt pyproject.toml setup.py
 	@$(PYTHON) install.py
 	@touch $@
 

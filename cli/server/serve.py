@@ -29,6 +29,8 @@ from cli.settings import Settings
 
 READY_WITHIN = 120.0  # seconds; imports and first connections of many processes on a slow machine
 WATCH_EVERY = 0.2  # seconds between two looks at the children
+# Where the packages of Skald are. Children look there before anything that PYTHONPATH names.
+ROOMS = Path(__file__).parents[2]
 API_GRACE = 15.0  # seconds; the API master gives its processes 10
 WORKER_GRACE = 10.0
 
@@ -153,6 +155,7 @@ class Processes:
             "secret_key": secret_key,
             "database_dir": database_dir,
         }
+        shown["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOMS), shown.get("PYTHONPATH")]))
         self._env = {**shown, **Settings.from_env(settings.to_env(), **given).to_env()}
         self._api: Child | None = None
         self._worker: Child | None = None

@@ -142,8 +142,8 @@ def test_the_image_builds_from_files_that_its_context_has() -> None:
         for line in (ROOT / ".dockerignore").read_text().splitlines()
         if line[:1] == "!"
     }
-    rooms = {"domain", "store", "projections", "api", "workers", "cli"}
-    assert context == rooms | {"constraints.txt", "pyproject.toml", "README.md"}
+    rooms = {"domain", "store", "projections", "api", "workers", "cli", "skald"}
+    assert context == rooms | {"constraints.txt", "pyproject.toml", "setup.py", "README.md"}
 
 
 def test_the_lock_pins_every_package_by_hash_and_names_no_registry() -> None:
