@@ -51,6 +51,14 @@ MAX_LIMIT = 1000
 MAX_WAIT = 30
 BATCH = 100  # events that a stream holds at a time, if they are small: some 100 KB, of which a slow reader costs a few
 
+# No empty line behind these two: there are clients (httpx-sse) that take every one for the end of a message, an empty one here.
+RETRY = b"retry: 1000\n"
+HEARTBEAT = b": still here\n"
+# A message without data moves the last event id and is dispatched by no EventSource; a client that dispatches it sees its name.
+POSITION = b"event: position\nid: %d\n\n"
+# Positions that a filtered stream passes before it says so ahead of time: a reader that connects again reads no more of them twice.
+POSITION_EVERY = 1000
+
 JSON_BATCH = "application/cloudevents-batch+json"
 NDJSON = "application/x-ndjson"
 
@@ -132,7 +140,8 @@ class FeedController(Controller):
     async def stream(self, request: Request[Any, Any, Any]) -> Stream:
         """One message an event, `id` its position; resumes after `Last-Event-ID`, else after `after`.
 
-        A comment now and then keeps the connection open. It ends when the service stops or the key is revoked.
+        A comment now and then keeps the connection open; with `type` or `subject`, a message `position` that has an `id`
+        and no data says how far the log was looked through. It ends when the service stops or the key is revoked.
         """
         query = query_of(request)
         filters = Filters.of(query)
@@ -157,6 +166,10 @@ class Filters(msgspec.Struct, frozen=True):
     def of(cls, query: Query) -> "Filters":
         """Raises Invalid for a type that does not exist or a subject of another form."""
         return cls(topics_of(query), subject_of(query))
+
+    def __bool__(self) -> bool:
+        """Whether there are events that the reader does not want to see."""
+        return self.topics is not None or self.subject is not None
 
 
 def topics_of(query: Query) -> tuple[str, ...] | None:
@@ -259,7 +272,8 @@ async def messages(request: Request[Any, Any, Any], after: int, filters: Filters
     """Messages of a stream; the next batch is read when the reader has taken the one before."""
     log_follower, heartbeat = services(request).log_follower, services(request).heartbeat
     project_id, base = project_of(request), requests.base(request)
-    yield b"retry: 1000\n\n"
+    sent, due = after, monotonic() + heartbeat
+    yield RETRY
     while not log_follower.closing:
         try:
             # A reader that leaves cancels what it waits for, and a query that is cancelled costs its connection.
@@ -273,8 +287,16 @@ async def messages(request: Request[Any, Any, Any], after: int, filters: Filters
             return
         if items:
             yield await rendered(sum(item.size for item in items), partial(_messages, items, base))
-        elif not await log_follower.wait_beyond(after, heartbeat) and not log_follower.closing:
-            yield b": still here\n\n"
+            sent = items[-1].recorded.position
+        else:
+            skipped = after - sent if filters else 0
+            left = due - monotonic()
+            if left > 0 and skipped < POSITION_EVERY and await log_follower.wait_beyond(after, left):
+                continue
+            if not log_follower.closing:
+                yield POSITION % after if skipped else HEARTBEAT
+                sent = after
+        due = monotonic() + heartbeat
 
 
 async def _next_batch(

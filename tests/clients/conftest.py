@@ -5,6 +5,7 @@ import fcntl
 import functools
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -24,6 +25,7 @@ INSTALL_WITHIN = 240.0  # seconds; a cold npm cache behind a slow mirror
 CALL_WITHIN = 60.0
 # Set by .ci/run: a machine that must run everything may not skip.
 REQUIRED = "SKALD_REQUIRE_NODE"
+ARCHITECTURES = {"x86_64": "x64", "aarch64": "arm64"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -124,13 +126,18 @@ def _without(why: str) -> None:
     pytest.skip(f"the JavaScript clients were not run: {why}")
 
 
+def packaged_node(packages: Path) -> str:
+    """The Node that comes with the packages: some clients want a newer one than systems have."""
+    return str(packages / f"node_modules/node-linux-{ARCHITECTURES[platform.machine()]}/bin/node")
+
+
 def run_node(
-    arguments: list[str], env: dict[str, str], given: bytes = b""
+    arguments: list[str], env: dict[str, str], given: bytes = b"", *, program: str = "node"
 ) -> "subprocess.CompletedProcess[bytes]":
     """Node with an environment of its own: no settings, and no proxy, of whoever runs the tests."""
     clean = {"PATH": os.environ["PATH"], "HOME": tempfile.gettempdir(), **env}
     return subprocess.run(
-        ["node", *arguments], env=clean, input=given, capture_output=True, timeout=CALL_WITHIN, check=False
+        [program, *arguments], env=clean, input=given, capture_output=True, timeout=CALL_WITHIN, check=False
     )
 
 

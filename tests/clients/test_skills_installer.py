@@ -4,20 +4,18 @@ The newest release wants a newer Node than some systems have, so one comes with 
 """
 
 import base64
-import platform
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.clients.conftest import CALL_WITHIN, HERE, Home, home_on
+from tests.clients.conftest import CALL_WITHIN, HERE, Home, home_on, packaged_node
 from tests.support.service import MakeService, Service
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 SCRIPT = "#!/bin/sh\necho 'Grüße'\n"
-ARCHITECTURES = {"x86_64": "x64", "aarch64": "arm64"}
 
 
 class Installer:
@@ -25,8 +23,10 @@ class Installer:
 
     def __init__(self, packages: Path, folder: Path, *, old: bool = False) -> None:
         modules = packages / "node_modules"
-        node = modules / f"node-linux-{ARCHITECTURES[platform.machine()]}/bin/node"
-        self.command = [str(node), str(modules / ("skills-old" if old else "skills") / "bin/cli.mjs")]
+        self.command = [
+            packaged_node(packages),
+            str(modules / ("skills-old" if old else "skills") / "bin/cli.mjs"),
+        ]
         self.home, self.project = folder / "home", folder / "project"
         # What tells the installer that Claude Code is used here; without any agent, updates leave files as they were.
         (self.home / ".claude").mkdir(parents=True)

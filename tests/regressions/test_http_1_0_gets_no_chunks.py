@@ -13,11 +13,11 @@ def test_it_gets_all_answers_plainly(make_service: MakeService) -> None:
     service.key = service.make_key(ALL)
     with Wire(service) as wire:
         wire.send(request(service, "GET", "events/stream", version="1.0"))
-        said = wire.until(b": still here\n\n")
+        said = wire.until(b": still here\n")
     head, _, body = said.partition(b"\r\n\r\n")
     assert b"transfer-encoding" not in head.lower()
     assert b"\r\nconnection: close" in head.lower()
-    assert body == b"retry: 1000\n\n"
+    assert body == b"retry: 1000\n"
 
     for path in ("/healthz", "llm_skills/", "audit/?format=csv", "/nothing"):
         with Wire(service) as wire:

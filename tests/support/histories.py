@@ -15,8 +15,9 @@ from domain.events import Event
 from projections.read.kinds import KINDS
 from projections.write import artifacts
 from projections.write.artifacts import AppliedEvent
-from store.log.log import Commit, Idempotency
+from store.log.log import Commit, Idempotency, append
 from store.log.mapper import to_stored
+from store.postgres.pool import connect
 
 
 def commit_of(
@@ -70,6 +71,18 @@ def states_after(artifact: Versioned, events: Sequence[Event]) -> list[tuple[Ver
 def new_skill(name: str, *, body: str = "# Body\n", **fields: Any) -> tuple[Skill, list[Content]]:
     fields.setdefault("description", f"What {name} does")
     return Skill.create(id=uuid4(), version_id=uuid4(), name=name, body=body, **fields)
+
+
+async def seed(database_url: str, project_id: int, events: int) -> None:
+    """That many events in a project, five hundred of a skill, faster than by requests."""
+    async with await connect(database_url) as conn:
+        for _ in range(events // 500):
+            skill, contents = new_skill(f"seed-{uuid4()}")
+            for number in range(499):
+                contents += skill.publish(
+                    Changes(body=f"# {number}\n"), version_id=uuid4(), base_version=skill.number, texts={}
+                )
+            await append(conn, [commit_of(skill, contents, project_id=project_id, correlation_id="x" * 100)])
 
 
 def created(name: str, *, body: str = "# Body\n", **envelope: Any) -> tuple[Skill, Commit]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import re
 import socket
 import threading
@@ -11,17 +10,14 @@ from itertools import count, pairwise
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
-from uuid import uuid4
 
-import httpx
 import pytest
 
 from api.cache.log_follower import POLL
-from domain.artifacts.skills import Changes
-from store.log.log import append
 from store.postgres.pool import connect
 from store.tables import identity
-from tests.support.histories import commit_of, new_skill
+from tests.support.event_source import EventStream
+from tests.support.histories import seed
 from tests.support.service import MakeService, Service
 from tests.unit.projections.events.test_cloudevents import VALID
 
@@ -88,57 +84,30 @@ async def feed(service: Service) -> AsyncIterator[Feed]:
     await feed.client.aclose()
 
 
-class Stream:
-    """Messages of one connection as a browser takes them apart."""
-
-    def __init__(self, answer: httpx.Response) -> None:
-        self._lines = answer.aiter_lines()
-
-    async def message(self) -> dict[str, str]:
-        """The fields up to the next empty line; ``comment`` for a comment."""
-        fields: dict[str, str] = {}
-        async for line in self._lines:
-            if not line:
-                return fields
-            key, _, value = line.partition(":")
-            fields[key or "comment"] = value.removeprefix(" ")
-        raise EOFError
+class Stream(EventStream):
+    """Events one after the other."""
 
     async def event(self, within: float = 5) -> dict[str, Any]:
         """The next event; its id, its type and what it says of itself agree."""
         async with asyncio.timeout(within):
-            while "data" not in (fields := await self.message()):
-                pass
-        event: dict[str, Any] = json.loads(fields["data"])
+            await self.reads_until(lambda: bool(self.dispatched))
+        kind, event, position = self.dispatched.pop(0)
         VALID.validate(event)
-        assert fields["id"] == str(event["position"])
-        assert fields["event"] == event["type"]
-        return event
+        assert position == str(event["position"])
+        assert kind == event["type"]
+        return event  # type: ignore[no-any-return]
 
     async def ends(self, within: float) -> None:
         async with asyncio.timeout(within):
             with contextlib.suppress(EOFError):
-                while True:
-                    await self.message()
-
-
-async def seed(service: Service, project_id: int, events: int) -> None:
-    """That many events in a project, faster than by requests."""
-    async with await connect(service.database_url) as conn:
-        for _ in range(events // 500):
-            skill, contents = new_skill(next(_names))
-            for number in range(499):
-                contents += skill.publish(
-                    Changes(body=f"# {number}\n"), version_id=uuid4(), base_version=skill.number, texts={}
-                )
-            await append(conn, [commit_of(skill, contents, project_id=project_id, correlation_id="x" * 100)])
+                await self.reads_until(lambda: False)
 
 
 async def test_what_was_and_what_happens_comes_in_order(feed: Feed) -> None:
     before = [await feed.write(), await feed.write()]
     async with feed.follow() as stream:
-        assert await stream.message() == {"retry": "1000"}
         assert [(await stream.event())["position"] for _ in before] == before
+        assert stream.retry == 1000
         found = []
         for _ in range(5):
             position = await feed.write()
@@ -162,10 +131,9 @@ async def test_a_reader_resumes_after_the_last_event_it_had(feed: Feed) -> None:
 
 async def test_silence_is_filled_with_comments(feed: Feed) -> None:
     async with feed.follow(after=await feed.write()) as stream:
-        await stream.message()
+        await stream.reads_until(lambda: stream.retry is not None)
         started = monotonic()
-        assert "comment" in await stream.message()
-        assert "comment" in await stream.message()
+        await stream.reads_until(lambda: stream.comments == 2)
         assert HEARTBEAT < monotonic() - started < HEARTBEAT * 2 + 2
 
 
@@ -183,7 +151,7 @@ async def test_a_filtered_stream_has_only_what_was_asked_for(feed: Feed) -> None
 
 async def test_a_stream_ends_when_its_key_is_revoked(feed: Feed) -> None:
     async with feed.follow() as stream:
-        await stream.message()
+        await stream.reads_until(lambda: stream.retry is not None)
         async with await connect(feed.service.database_url) as conn:
             for key in await identity.list_keys(conn):
                 if key.prefix and feed.key.startswith(key.prefix):
@@ -221,7 +189,7 @@ async def test_a_reader_that_leaves_in_mid_query_costs_no_connection(feed: Feed)
 
 
 async def test_readers_that_do_not_read_cost_little_memory(feed: Feed) -> None:
-    await seed(feed.service, feed.id, 12_000)
+    await seed(feed.service.database_url, feed.id, 12_000)
     [pid] = feed.service.api_pids()
     # So that the first stream's own needs do not count.
     async with feed.follow() as stream:
@@ -248,7 +216,7 @@ def resident(pid: int) -> int:
 async def test_open_streams_do_not_hold_up_the_end_of_the_service(make_service: MakeService) -> None:
     service = make_service()
     feed = Feed(service)
-    await seed(service, feed.id, 8_000)
+    await seed(service.database_url, feed.id, 8_000)
     stalled = [feed.open_socket(receive_buffer=8192) for _ in range(2)]
     reading = feed.open_socket()
     received = bytearray()
