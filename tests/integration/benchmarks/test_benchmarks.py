@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks import beside_writer, cold, get, start, storage
+from benchmarks import beside_writer, cold, get, start, storage, turns
 from benchmarks.plan import Plan
 from benchmarks.report import Table
 from benchmarks.stage import Stage, stage
@@ -92,3 +92,17 @@ def test_start_times_a_new_folder_and_one_that_is_there(on: Stage) -> None:
     assert column(table, "data folder") == ["new", "there already"]
     before, after = figures(table, "schema and key"), figures(table, "first 200 of a GET with the key")
     assert all(0 < earlier < later for earlier, later in zip(before, after, strict=True))
+
+
+def test_turns_compare_two_checkouts_by_every_request(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(turns, "CLIENTS", (2,))
+    monkeypatch.setattr("sys.argv", ["turns", str(turns.HERE), "--rounds", "1", "--seconds", "0.1"])
+    turns.main()
+
+    shown = capsys.readouterr().out
+    for request in ("publish", "skill", "prompt", "304"):
+        row = re.search(rf"{request} .*? 2 ((?:.*?[0-9.]+){{3}})", shown)
+        assert row is not None, shown
+        assert min(float(cell) for cell in re.findall(r"[0-9.]+", row[1])[:2]) >= 0
