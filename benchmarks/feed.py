@@ -24,7 +24,7 @@ from benchmarks.load import SILENCE
 from benchmarks.plan import Plan
 from benchmarks.report import Table
 from benchmarks.stage import Server, Stage, client, cpu_seconds, measured, service
-from domain.artifacts.skills import Changes, Skill
+from domain.artifacts.skills import Changes, Skill, SkillFields
 from projections.read.skills import SkillKind
 from projections.write.artifacts import AppliedEvent, fold
 from store.log.log import Commit, append
@@ -145,13 +145,13 @@ async def fill(on: Stage, events: int) -> tuple[int, str]:
                 id=uuid4(),
                 version_id=uuid4(),
                 name=f"feed-{number}",
-                description="A document of common size.",
+                fields=SkillFields("A document of common size."),
                 body=document.body(number),
             )
             texts = {contents[0].digest: contents[0].data}
             steps = [AppliedEvent(skill.fork(), skill.pending[-1], project.id, 1, texts)]
             for version in range(1, STREAM):
-                changes = Changes(description=f"Version {version} of a document of common size.")
+                changes = Changes(fields={"description": f"Version {version} of a document of common size."})
                 contents += skill.publish(changes, version_id=uuid4(), base_version=version, texts={})
                 steps.append(AppliedEvent(skill.fork(), skill.pending[-1], project.id, 1, texts))
             pending = skill.collect_events()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 from benchmarks import document
-from domain.artifacts.skills import Changes, Skill
+from domain.artifacts.skills import Changes, Skill, SkillFields
 from projections.read.kinds import KINDS
 from projections.write.artifacts import AppliedEvent, fold
 from store.log.log import Commit, append
@@ -57,14 +57,14 @@ def _commits(project_id: int, count: int, versions: int, first: int) -> Iterator
             id=uuid4(),
             version_id=uuid4(),
             name=name_of(number),
-            description=description_of(number),
+            fields=SkillFields(description_of(number)),
             body=text,
         )
         texts = {content.digest: content.data for content in contents}
         steps = [AppliedEvent(skill.fork(), skill.pending[-1], project_id, 1, texts)]
         for version in range(2, versions + 1):
             # A field that no search looks at, as most changes are.
-            changes = Changes(license=f"Terms {version}")
+            changes = Changes(fields={"license": f"Terms {version}"})
             contents += skill.publish(changes, version_id=uuid4(), base_version=skill.number, texts=texts)
             steps.append(AppliedEvent(skill.fork(), skill.pending[-1], project_id, 1, texts))
         pending = skill.collect_events()

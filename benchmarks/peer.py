@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from benchmarks import document
 from benchmarks.figures import Load
-from domain.artifacts.skills import Changes, Skill
+from domain.artifacts.skills import Changes, Skill, SkillFields
 
 
 class PeerJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +56,7 @@ def saves(peer: Peer) -> Iterator[None]:
         id=uuid4(),
         version_id=uuid4(),
         name="bench",
-        description="A document of common size.",
+        fields=SkillFields("A document of common size."),
         body=document.body(1),
     )
     peer.save(skill)

@@ -18,7 +18,7 @@ from benchmarks import document
 from benchmarks.peer import Peer, environment
 from cli.server.http import serve
 from cli.settings import Settings
-from domain.artifacts.skills import Changes, Skill
+from domain.artifacts.skills import Changes, Skill, SkillFields
 from domain.content import Edit
 
 DATABASE = "BENCH_PEER"  # its address
@@ -49,7 +49,11 @@ def app() -> Any:
             # A client that is new here, or was served by another process before.
             text = document.body(int(change.old.split()[1][:9]))
             skill, _ = Skill.create(
-                id=uuid4(), version_id=uuid4(), name=name, description="A document of common size.", body=text
+                id=uuid4(),
+                version_id=uuid4(),
+                name=name,
+                fields=SkillFields("A document of common size."),
+                body=text,
             )
             peer.save(skill)
         [content, *_] = skill.publish(

@@ -3,6 +3,7 @@
 import logging
 from contextlib import aclosing
 from datetime import datetime
+from functools import cache
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -172,6 +173,19 @@ def is_long(aggregate: Versioned, appended: int) -> bool:
     return aggregate.version // SNAPSHOT_EVERY != (aggregate.version - appended) // SNAPSHOT_EVERY
 
 
+@cache
 def schema_of(cls: type[Versioned]) -> str:
     """Names the shape of a snapshot: one that other code wrote in another shape is not read."""
-    return f"{cls.KIND}:{','.join(cls.__struct_fields__)}"
+    return f"{cls.KIND}:{_shape_of(cls)}"
+
+
+def _shape_of(struct: type[msgspec.Struct]) -> str:
+    """The names of all fields, those of structs within in brackets."""
+    return ",".join(
+        f"{field.name}({_shape_of(field.type)})" if _is_struct(field.type) else field.name
+        for field in msgspec.structs.fields(struct)
+    )
+
+
+def _is_struct(found: Any) -> bool:
+    return isinstance(found, type) and issubclass(found, msgspec.Struct)

@@ -10,12 +10,14 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 import mcp_types as types
+import msgspec
 from mcp.server.lowlevel.server import Server
 from mcp.shared.exceptions import MCPError
 
 from api.mcp.frontmatter import read_frontmatter
 from api.mcp.internal import segment
 from api.mcp.request import Context, McpRequest, check, mcp_request_of, next_cursor, offset_of, request_json
+from domain.artifacts.skills import SkillFields
 from domain.errors import Invalid
 from domain.formats import skill_md
 from domain.names import check_skill_name
@@ -229,15 +231,6 @@ def split(uri: str) -> tuple[str, str]:
 
 def frontmatter_of(skill: Mapping[str, Any]) -> dict[str, Any]:
     """The frontmatter of SKILL.md as JSON; the SKILL.md is rendered as it was when the version was published."""
-    document = skill_md.Document(
-        name=skill["name"],
-        description=skill["description"],
-        body="",
-        license=skill["license"],
-        compatibility=skill["compatibility"],
-        allowed_tools=tuple(skill["allowed_tools"]),
-        metadata=skill["metadata"],
-        frontmatter=skill["frontmatter"],
-    )
-    head = skill_md.head(document, skill["version"])
+    frame = skill_md.frame(skill["name"], msgspec.convert(skill, SkillFields))
+    head = skill_md.numbered(frame, skill["version"])
     return read_frontmatter(head.removeprefix("---\n").removesuffix("---\n"))

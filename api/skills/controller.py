@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from operator import attrgetter
 from typing import Any
 from urllib.parse import unquote
 
@@ -25,7 +26,7 @@ from api.openapi.parameters import Param, integer, route
 from api.payload.decode import ignore, read
 from api.services import services
 from api.skills import schemas
-from domain.artifacts.skills import Changes, File, FileEdits, Skill, find_file
+from domain.artifacts.skills import FIELDS, Changes, File, FileEdits, Skill, SkillFields, find_file
 from domain.content import Content, Edit, normal_path
 from domain.errors import Invalid, NotFound
 from projections.encoding import etag_of
@@ -35,6 +36,11 @@ from projections.read.versions import Version
 from store.ids import new_id
 
 MARKDOWN = "text/markdown"
+
+# The fields that bodies may bring.
+SENT = [field for field in FIELDS if field in schemas.CreateSkill.__struct_fields__]
+NONE_SENT = (UNSET,) * len(SENT)
+values_sent: Callable[[Any], tuple[Any, ...]] = attrgetter(*SENT)
 
 READ, WRITE = f"{Skill.SCOPE}:read", f"{Skill.SCOPE}:write"
 KIND = Skill.KIND
@@ -346,12 +352,8 @@ def new_skill(data: schemas.CreateSkill) -> tuple[Skill, list[Content]]:
         id=new_id(),
         version_id=new_id(),
         name=data.name,
-        description=data.description,
+        fields=SkillFields(**sent(data)),
         body=data.body,
-        license=data.license,
-        compatibility=data.compatibility,
-        allowed_tools=tuple(data.allowed_tools),
-        metadata=data.metadata,
         files=files_of(data.files),
     )
 
@@ -363,18 +365,26 @@ def changes_of(data: schemas.PublishSkill) -> Changes:
     if data.files is not UNSET and data.file_edits is not UNSET:
         raise Invalid("Send the whole list of files or edits to some of them, not both.")
     return Changes(
-        description=data.description,
         body=data.body,
         edits=UNSET if data.edits is UNSET else edits_of(data.edits),
-        license=data.license,
-        compatibility=data.compatibility,
-        allowed_tools=UNSET if data.allowed_tools is UNSET else tuple(data.allowed_tools),
-        metadata=data.metadata,
         files=UNSET if data.files is UNSET else files_of(data.files),
         file_edits=UNSET
         if data.file_edits is UNSET
         else tuple(FileEdits(entry.path, edits_of(entry.edits)) for entry in data.file_edits),
+        fields=sent(data),
     )
+
+
+def sent(data: schemas.CreateSkill | schemas.PublishSkill) -> dict[str, Any]:
+    """The fields that a body brings, as the domain has them."""
+    values = values_sent(data)
+    if values == NONE_SENT:
+        return {}
+    return {
+        field: tuple(value) if type(value) is list else value
+        for field, value in zip(SENT, values, strict=True)
+        if value is not UNSET
+    }
 
 
 def edits_of(edits: list[fields.EditBody]) -> tuple[Edit, ...]:

@@ -34,7 +34,7 @@ from api.openapi.parameters import Param, integer, route
 from api.payload import forms
 from api.services import services
 from api.skills.package_schemas import ImportAnswer, ImportForm
-from domain.artifacts.skills import Skill
+from domain.artifacts.skills import Skill, SkillFields, values_of
 from domain.content import Content
 from domain.errors import Invalid, NameTaken, NotFound, PreconditionFailed, Unavailable
 from domain.formats import incoming
@@ -229,13 +229,8 @@ class Importing:
             id=new_id(),
             version_id=new_id(),
             name=document.name,
-            description=document.description,
+            fields=SkillFields(*values_of(document)),
             body=document.body,
-            license=document.license,
-            compatibility=document.compatibility,
-            allowed_tools=document.allowed_tools,
-            metadata=document.metadata,
-            frontmatter=document.frontmatter,
             files=incoming.files_of(self.skill, {}),
         )
 

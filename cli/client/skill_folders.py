@@ -250,7 +250,7 @@ def read(
                 )
             )
     if document is not None:
-        problems += spec.problems(document, document.body.encode(), files.keys())
+        problems += spec.problems(document.name, document, document.body.encode(), files.keys())
         if (own_name := folder.resolve().name) != document.name:
             problems.append(
                 Problem(

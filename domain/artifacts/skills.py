@@ -3,12 +3,14 @@
 import difflib
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, UnsetType
+from msgspec.structs import asdict, replace
 
 from domain.artifacts.versioned import Archived, Restored, Source, Versioned, VersionEvent
 from domain.content import (
@@ -44,8 +46,33 @@ MAX_METADATA_KEYS = 1000  # of the object itself; a comparison of two versions n
 
 Metadata = dict[str, Any]
 
-# What a version says beside its name, body and files. Copies, reverts, comparisons and renderings take the fields from here.
-FIELDS = ("description", "license", "compatibility", "allowed_tools", "metadata", "frontmatter")
+
+class Details(msgspec.Struct, frozen=True):
+    """The short fields of a version, as answers list them, in their order."""
+
+    description: str = ""
+    license: str = ""
+    compatibility: str = ""
+    allowed_tools: tuple[str, ...] = ()
+    metadata: Metadata = {}
+
+
+class SkillFields(Details, frozen=True):
+    """What a version says beside its name, body and files.
+
+    ``frontmatter`` holds what an imported SKILL.md says beside the fields, as source lines (see ``domain.formats.skill_md``).
+    Events have the same fields flat; commands, copies, reverts, comparisons and renderings take them from here.
+    """
+
+    frontmatter: str = ""
+
+
+FIELDS = SkillFields.__struct_fields__
+COMPARED = ("name", FIELDS[0], "body", *FIELDS[1:])
+ABSENT = (UNSET,) * len(FIELDS)
+
+# The values of all fields, of what has them.
+values_of: Callable[[Any], tuple[Any, ...]] = attrgetter(*FIELDS)
 
 
 class FileRef(msgspec.Struct, frozen=True):
@@ -143,24 +170,21 @@ class FileEdits(msgspec.Struct, frozen=True):
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
-    """The fields of a publish. An absent field carries forward, a given one replaces the whole value."""
+    """What a publish brings. What is absent carries forward, what is given replaces the whole value.
 
-    description: str | UnsetType = UNSET
+    ``fields`` are those of ``SkillFields`` by their names.
+    """
+
     body: str | UnsetType = UNSET
     edits: tuple[Edit, ...] | UnsetType = UNSET
-    license: str | UnsetType = UNSET
-    compatibility: str | UnsetType = UNSET
-    allowed_tools: tuple[str, ...] | UnsetType = UNSET
-    metadata: Metadata | UnsetType = UNSET
     files: tuple[File, ...] | UnsetType = UNSET
     file_edits: tuple[FileEdits, ...] | UnsetType = UNSET
-    frontmatter: str | UnsetType = UNSET
+    fields: Mapping[str, Any] = {}
 
 
 class Skill(Versioned, kw_only=True):
     """A skill: one stream, which holds a name from its creation to its archive.
 
-    ``frontmatter`` holds what an imported SKILL.md says beside the fields, as source lines (see ``domain.formats.skill_md``).
     Commands return the contents that must be stored with their events.
     """
 
@@ -169,19 +193,17 @@ class Skill(Versioned, kw_only=True):
     SCOPE: ClassVar[str] = "llm_skill"
     READS: ClassVar[str] = "skills, their files and versions"
     TEXT: ClassVar[str] = "body"
-    COMPARED: ClassVar[tuple[str, ...]] = ("name", FIELDS[0], "body", *FIELDS[1:])
+    COMPARED: ClassVar[tuple[str, ...]] = COMPARED
     ARCHIVED: ClassVar[type[Archived]] = SkillArchived
     RESTORED: ClassVar[type[Restored]] = SkillRestored
 
-    description: str = ""
+    fields: SkillFields = SkillFields()
     body: Ref = Ref("", 0)
     outline: Ref = Ref("", 0)
-    license: str = ""
-    compatibility: str = ""
-    allowed_tools: tuple[str, ...] = ()
-    metadata: Metadata = {}
     files: dict[str, FileRef] = {}
-    frontmatter: str = ""
+
+    def compared(self, field: str) -> Any:
+        return getattr(self.fields if field in FIELDS else self, field)
 
     # Commands
 
@@ -192,14 +214,9 @@ class Skill(Versioned, kw_only=True):
         id: UUID,
         version_id: UUID,
         name: str,
-        description: str,
+        fields: SkillFields,
         body: str,
-        license: str = "",
-        compatibility: str = "",
-        allowed_tools: tuple[str, ...] = (),
-        metadata: Metadata | None = None,
         files: Sequence[File] = (),
-        frontmatter: str = "",
     ) -> tuple[Self, list[Content]]:
         """Version 1 of a new skill. Raises Invalid when two files do not fit in one tree."""
         check_tree(file.path for file in files)
@@ -212,15 +229,10 @@ class Skill(Versioned, kw_only=True):
                 originator_version=1,
                 version_id=version_id,
                 name=name,
-                description=description,
                 body=text.ref,
                 outline=headings.ref,
-                license=license,
-                compatibility=compatibility,
-                allowed_tools=allowed_tools,
-                metadata=metadata or {},
                 files=refs,
-                frontmatter=frontmatter,
+                **asdict(fields),
             )
         )
         return skill, [text, headings, *contents]
@@ -315,16 +327,11 @@ class Skill(Versioned, kw_only=True):
                 originator_version=self.version + 1,
                 number=self.number + 1,
                 version_id=version_id,
-                description=changes.description,
                 body=body,
                 outline=headings,
-                license=changes.license,
-                compatibility=changes.compatibility,
-                allowed_tools=changes.allowed_tools,
-                metadata=changes.metadata,
                 files=files,
                 edited=tuple(edited),
-                frontmatter=changes.frontmatter,
+                **changes.fields,
             )
         )
         return contents
@@ -404,7 +411,7 @@ class Skill(Versioned, kw_only=True):
             "body": self.body,
             "outline": self.outline,
             "files": tuple(served(self.files).values()),
-            **{field: getattr(self, field) for field in FIELDS},
+            **asdict(self.fields),
         }
 
     def _file_to_edit(self, path: str, index: int) -> FileRef:
@@ -428,23 +435,14 @@ class Skill(Versioned, kw_only=True):
     def apply(self, event: Event) -> None:
         match event:
             case SkillPublished():
-                # Field by field: a loop over their names took as long as all the rest of this fold.
-                if event.description is not UNSET:
-                    self.description = event.description
+                # All at once: a loop over their names took as long as all the rest of this fold.
+                given = values_of(event)
+                if given != ABSENT:
+                    self.fields = _replaced(self.fields, given)
                 if event.body is not UNSET:
                     self.body = event.body
                 if event.outline is not UNSET:
                     self.outline = event.outline
-                if event.license is not UNSET:
-                    self.license = event.license
-                if event.compatibility is not UNSET:
-                    self.compatibility = event.compatibility
-                if event.allowed_tools is not UNSET:
-                    self.allowed_tools = event.allowed_tools
-                if event.metadata is not UNSET:
-                    self.metadata = event.metadata
-                if event.frontmatter is not UNSET:
-                    self.frontmatter = event.frontmatter
                 if event.files is not UNSET:
                     self.files = _by_path(event.files)
                 if event.edited:
@@ -459,17 +457,19 @@ class Skill(Versioned, kw_only=True):
                 self.files = {path: file for path, file in self.files.items() if path != event.path}
             case SkillCreated():
                 self.name = event.name
-                self.description = event.description
+                self.fields = SkillFields(*values_of(event))
                 self.body = event.body
                 self.outline = event.outline
-                self.license = event.license
-                self.compatibility = event.compatibility
-                self.allowed_tools = event.allowed_tools
-                self.metadata = event.metadata
                 self.files = _by_path(event.files)
-                self.frontmatter = event.frontmatter
             case _:
                 raise ValueError(f"a skill has no event {event.TOPIC}")
+
+
+def _replaced(fields: SkillFields, given: tuple[Any, ...]) -> SkillFields:
+    """``given`` are values of all fields, UNSET where the one of before stays."""
+    return replace(
+        fields, **{field: new for field, new in zip(FIELDS, given, strict=True) if new is not UNSET}
+    )
 
 
 def find_file(files: Mapping[str, FileRef], path: str, name: str) -> FileRef:

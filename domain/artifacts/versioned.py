@@ -1,6 +1,6 @@
 """What skills and prompts share: a name, numbered versions, an end."""
 
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 from uuid import UUID
 
 import msgspec
@@ -64,6 +64,10 @@ class Versioned(msgspec.Struct, kw_only=True):
         """The content of the field ``TEXT``."""
         found: Ref = getattr(self, self.TEXT)
         return found
+
+    def compared(self, field: str) -> Any:
+        """The value of one of the fields ``COMPARED``."""
+        return getattr(self, field)
 
     def fork(self) -> Self:
         """An independent copy to decide on; drop it when its events could not be appended."""

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from domain.artifacts.skills import Changes, File, FileRef, Metadata, Skill
+from domain.artifacts.skills import FIELDS, Changes, File, FileRef, Metadata, Skill, values_of
 from domain.content import Content, text_of
 from domain.formats import skill_md, spec
 from domain.formats.archives import LIMITS, Limits, unpack
@@ -43,7 +43,7 @@ def read(archive: bytes, limits: Limits = LIMITS) -> Incoming:
     within = list(parsed.problems)
     if (document := parsed.document) is not None:
         paths = {path for path, _ in unpacked.files}
-        within += spec.problems(document, document.body.encode(), paths)
+        within += spec.problems(document.name, document, document.body.encode(), paths)
     found = [
         *unpacked.problems,
         *(msgspec.structs.replace(problem, path=prefix + problem.path) for problem in within),
@@ -83,27 +83,28 @@ def changes_of(incoming: Incoming, skill: Skill, body: bytes) -> Changes | None:
     if document is None:
         raise ValueError("what has errors changes nothing")
     same_body = document.body.encode() == body
-    merged = msgspec.structs.replace(document, metadata=metadata_of(document.metadata, skill.metadata))
+    old = skill.fields
+    tools_stay = " ".join(document.allowed_tools) == " ".join(old.allowed_tools)
+    merged = msgspec.structs.replace(
+        document,
+        allowed_tools=old.allowed_tools if tools_stay else document.allowed_tools,
+        metadata=metadata_of(document.metadata, old.metadata),
+    )
     same_files = {path: Content.of(data).ref for path, data in incoming.files} == {
         path: file.ref for path, file in skill.files.items()
     }
-    if same_files and same_body and skill_md.head(merged, 0) == skill_md.head(skill, 0):
+    if same_files and same_body and skill_md.frame(merged.name, merged) == skill_md.frame(skill.name, old):
         return None
-    tools_stay = " ".join(document.allowed_tools) == " ".join(skill.allowed_tools)
     return Changes(
-        description=_changed(skill.description, document.description),
         body=UNSET if same_body else document.body,
-        license=_changed(skill.license, document.license),
-        compatibility=_changed(skill.compatibility, document.compatibility),
-        allowed_tools=UNSET if tools_stay else document.allowed_tools,
-        metadata=UNSET if merged.metadata is skill.metadata else merged.metadata,
-        frontmatter=_changed(skill.frontmatter, document.frontmatter),
         files=UNSET if same_files else files_of(incoming, skill.files),
+        fields={
+            field: new
+            for field, was, new in zip(FIELDS, values_of(old), values_of(merged), strict=True)
+            # Of metadata what is equal may be another text: 1, 1.0 and true are equal.
+            if new is not was and (new != was or field == "metadata")
+        },
     )
-
-
-def _changed(old: str, new: str) -> Any:
-    return UNSET if old == new else new
 
 
 def metadata_of(new: Metadata, old: Metadata) -> Metadata:

@@ -21,11 +21,13 @@ from domain.artifacts.skills import (
     MAX_METADATA_BYTES,
     MAX_METADATA_DEPTH,
     MAX_METADATA_KEYS,
+    Details,
     FileRef,
+    SkillFields,
 )
 from domain.content import MAX_CONTENT_BYTES, Ref
 from domain.errors import Invalid
-from domain.formats.spec import KNOWN_KEYS, MAX_OF_A_KIND, Fields, Problem
+from domain.formats.spec import KNOWN_KEYS, MAX_OF_A_KIND, Problem
 from domain.json_text import depth
 from domain.names import MAX_TOOL, MAX_TOOLS, check_skill_name
 
@@ -78,17 +80,11 @@ Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 encode = msgspec.json.encode
 
 
-class Document(msgspec.Struct, frozen=True):
+class Document(SkillFields, frozen=True, kw_only=True):
     """What a SKILL.md says. ``frontmatter`` holds the source lines of unknown keys as they were, each with its ``\\n``."""
 
     name: str
-    description: str
     body: str
-    license: str = ""
-    compatibility: str = ""
-    allowed_tools: tuple[str, ...] = ()
-    metadata: dict[str, Any] = {}
-    frontmatter: str = ""
 
 
 class Parsed(msgspec.Struct, frozen=True):
@@ -102,18 +98,18 @@ class Parsed(msgspec.Struct, frozen=True):
 # Writing
 
 
-def head(fields: Fields, number: int) -> str:
+def head(document: Document, number: int) -> str:
     """The frontmatter of version ``number``, from ``---`` to the line end after the other ``---``."""
-    return numbered(frame(fields), number)
+    return numbered(frame(document.name, document), number)
 
 
 def numbered(frame: Sequence[str], number: int) -> str:
     return str(number).join(frame)
 
 
-def frame(fields: Fields) -> tuple[str, ...]:
+def frame(name: str, fields: SkillFields) -> tuple[str, ...]:
     """The frontmatter, parted where the number of the version goes; in one part where the fields bring a version."""
-    lines = ["---\nname: ", scalar(fields.name), "\ndescription: ", scalar(fields.description)]
+    lines = ["---\nname: ", scalar(name), "\ndescription: ", scalar(fields.description)]
     if fields.license:
         lines += ("\nlicense: ", scalar(fields.license))
     if fields.compatibility:
@@ -559,15 +555,15 @@ def _keys_of(source: str) -> list[str]:
 
 
 def _texts(document: Document) -> Iterator[str]:
-    yield from (document.name, document.description, document.license, document.compatibility)
-    yield from document.allowed_tools
-    yield from _strings(document.metadata)
+    yield document.name
+    for field in Details.__struct_fields__:
+        yield from _strings(getattr(document, field))
 
 
 def _strings(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
-    elif isinstance(value, list):
+    elif isinstance(value, list | tuple):
         for item in value:
             yield from _strings(item)
     elif isinstance(value, dict):

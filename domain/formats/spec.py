@@ -7,10 +7,12 @@ import re
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Collection
-from typing import Any, Literal, Protocol
+from typing import Literal
 from urllib.parse import unquote
 
 import msgspec
+
+from domain.artifacts.skills import SkillFields
 
 # The specification recommends to stay below both; a token is about four bytes of text.
 MAX_BODY_LINES = 500
@@ -60,38 +62,19 @@ class Problem(msgspec.Struct, frozen=True):
     severity: Severity = "warning"
 
 
-class Fields(Protocol):
-    """What a frontmatter is rendered from: a document has it, and so has a skill."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def description(self) -> str: ...
-    @property
-    def license(self) -> str: ...
-    @property
-    def compatibility(self) -> str: ...
-    @property
-    def allowed_tools(self) -> tuple[str, ...]: ...
-    @property
-    def metadata(self) -> dict[str, Any]: ...
-    @property
-    def frontmatter(self) -> str: ...
-
-
-def problems(fields: Fields, body: bytes, paths: Collection[str]) -> list[Problem]:
+def problems(name: str, fields: SkillFields, body: bytes, paths: Collection[str]) -> list[Problem]:
     """What a version of a skill should do better; ``paths`` are those of its files. All of them are warnings."""
-    return [*of_fields(fields), *of_body(body), *of_paths(paths), *of_links(body, targets(body), paths)]
+    return [*of_fields(name, fields), *of_body(body), *of_paths(paths), *of_links(body, targets(body), paths)]
 
 
-def of_fields(fields: Fields) -> list[Problem]:
+def of_fields(name: str, fields: SkillFields) -> list[Problem]:
     unknown = (
         [match[1].strip("'\"") for match in KEY.finditer(fields.frontmatter)] if fields.frontmatter else []
     )
     no_text = [key for key, value in fields.metadata.items() if type(value) is not str]
     found = [_unknown_key(key) for key in unknown[:MAX_OF_A_KIND]]
-    if DEVICE_NAME.fullmatch(fields.name):
-        found.append(msgspec.structs.replace(_device(fields.name), path="SKILL.md"))
+    if DEVICE_NAME.fullmatch(name):
+        found.append(msgspec.structs.replace(_device(name), path="SKILL.md"))
     if (more := len(unknown) - MAX_OF_A_KIND) > 0:
         found.append(Problem("unknown_key", f"{more:,} more keys are none of the specification."))
     found += [

@@ -78,7 +78,7 @@ def changes(
 
     ``before`` is the state that ``event`` turned into ``after``; the empty state for the first event.
     """
-    fields = [field for field in after.COMPARED if getattr(before, field) != getattr(after, field)]
+    fields = [field for field in after.COMPARED if before.compared(field) != after.compared(field)]
     content = None
     if after.TEXT in fields:
         content = ContentChange(before.text if before.text.sha256 else None, after.text)

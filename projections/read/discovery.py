@@ -12,9 +12,10 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from domain.artifacts.skills import Details
 from projections import sizes
 from projections.read.packages import SKILL_MD
-from projections.read.skills import Details, read_manifest, read_package
+from projections.read.skills import read_manifest, read_package
 from projections.sizes import fitting, size_of
 from store.postgres.connection import Connection
 

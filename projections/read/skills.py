@@ -6,12 +6,19 @@ A representation is put together from JSON parts that are stored encoded; nothin
 import hashlib
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from operator import attrgetter, is_
-from typing import Any, ClassVar
+from operator import attrgetter
+from typing import ClassVar
 
 import msgspec
 
-from domain.artifacts.skills import FIELDS, FileRef, Skill, SkillCreated, SkillPublished
+from domain.artifacts.skills import (
+    Details,
+    FileRef,
+    Skill,
+    SkillCreated,
+    SkillFields,
+    SkillPublished,
+)
 from domain.artifacts.versioned import Versioned
 from domain.content import Content, Ref, served, text_of
 from domain.events import Event
@@ -29,17 +36,7 @@ KEPT = 1024  # skills whose parts are kept
 KEPT_BYTES = 20_000  # of details and manifest; the parts of larger ones are made anew for each version
 
 
-_read_fields = attrgetter("name", *FIELDS)
-
-
-class Details(msgspec.Struct):
-    """The short fields of a version, in the order of the API page."""
-
-    description: str
-    license: str
-    compatibility: str
-    allowed_tools: tuple[str, ...]
-    metadata: dict[str, Any]
+_details_of = attrgetter(*Details.__struct_fields__)
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -54,22 +51,15 @@ class Summary(msgspec.Struct, frozen=True):
 class Fields(msgspec.Struct, frozen=True):
     """What is made of the fields of a skill; ``frame`` is its frontmatter (see ``domain.formats.skill_md.frame``)."""
 
-    made_of: skill_md.Document
+    made_of: SkillFields
     details: Content
     frame: tuple[str, ...]
     problems: list[spec.Problem]
 
     @classmethod
-    def of(cls, fields: spec.Fields) -> "Fields":
-        details = Details(**{field: getattr(fields, field) for field in Details.__struct_fields__})
-        # A skill goes on to its next version, so what is looked at later is a copy.
-        copy = skill_md.Document(
-            name=fields.name, body="", **{field: getattr(fields, field) for field in FIELDS}
-        )
-        return cls(copy, Content.of(encode(details)), skill_md.frame(fields), spec.of_fields(fields))
-
-    def are_of(self, fields: spec.Fields) -> bool:
-        return all(map(is_, _read_fields(fields), _read_fields(self.made_of)))
+    def of(cls, name: str, fields: SkillFields) -> "Fields":
+        details = Content.of(encode(Details(*_details_of(fields))))
+        return cls(fields, details, skill_md.frame(name, fields), spec.of_fields(name, fields))
 
 
 class Text(msgspec.Struct, frozen=True):
@@ -147,8 +137,8 @@ class SkillKind:
     def _parts(self, skill: Skill, body: bytes) -> tuple[Fields, Text, Files]:
         key = skill.id.int
         fields, text, files = self._kept.pop(key, (None, None, None))
-        if fields is None or not fields.are_of(skill):
-            fields = Fields.of(skill)
+        if fields is None or fields.made_of is not skill.fields:
+            fields = Fields.of(skill.name, skill.fields)
         if text is None or text.made_of is not skill.body:
             text = Text.of(skill.body, body)
         if files is None or files.made_of is not skill.files:
@@ -161,7 +151,7 @@ class SkillKind:
         return parts
 
     def text(self, step: AppliedEvent) -> str:
-        return _skill_of(step.artifact).description
+        return _skill_of(step.artifact).fields.description
 
     def text_changed(self, event: Event) -> bool:
         return isinstance(event, SkillCreated) or (
@@ -276,11 +266,10 @@ def packed(version: Version) -> bytes:
     """The package of a version; made now for one that was written before packages were, until a replay stores it."""
     if version.package is not None:
         return version.package
-    held = msgspec.json.decode(version.details, type=Details)
-    fields = skill_md.Document(name=version.name, body="", **msgspec.structs.asdict(held))
+    fields = msgspec.json.decode(version.details, type=SkillFields)
     text = Text.of(Content.of(version.body).ref, version.body)
     files = Files.of(read_manifest(version.manifest or b"[]"))
-    return package(version.number, version.body, Fields.of(fields), text, files).data
+    return package(version.number, version.body, Fields.of(version.name, fields), text, files).data
 
 
 _summaries = msgspec.json.Decoder(Summary)

@@ -20,7 +20,7 @@ PLAIN = [
 
 def codes(paths: list[str], name: str = "pdf") -> list[tuple[str, str]]:
     document = Document(name=name, description="x", body="")
-    return [(problem.code, problem.path) for problem in spec.problems(document, b"", paths)]
+    return [(problem.code, problem.path) for problem in spec.problems(name, document, b"", paths)]
 
 
 @pytest.mark.parametrize(

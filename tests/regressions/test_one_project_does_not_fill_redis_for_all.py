@@ -175,7 +175,7 @@ async def test_a_large_event_is_a_reference_to_its_place_in_the_feed(
         skill, commit = created("small", project_id=1)
         await appender.append(commit)
         fork = skill.fork()
-        changes = Changes(body="# More\n", metadata={"notes": "n" * 3 * MAX_EVENT})
+        changes = Changes(body="# More\n", fields={"metadata": {"notes": "n" * 3 * MAX_EVENT}})
         contents = fork.publish(changes, version_id=uuid4(), base_version=1, texts={})
         await appender.append(commit_of(fork, contents, project_id=1))
         await appender.close()

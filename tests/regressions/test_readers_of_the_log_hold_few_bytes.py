@@ -36,7 +36,7 @@ async def fill(url: str) -> UUID:
     await appender.append(first)
     for number in range(EVENTS - 1):
         skill = skill.fork()
-        changes = Changes(metadata={"large": f"{number} " + "x" * 4_000})
+        changes = Changes(fields={"metadata": {"large": f"{number} " + "x" * 4_000}})
         contents = skill.publish(changes, version_id=uuid4(), base_version=skill.number, texts={})
         await appender.append(commit_of(skill, contents, known=known))
     await appender.close()

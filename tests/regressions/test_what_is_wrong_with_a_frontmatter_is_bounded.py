@@ -14,7 +14,7 @@ HEAD = "name: pdf\ndescription: d\n"
 def told(frontmatter: str) -> list[spec.Problem]:
     parsed = skill_md.parse(f"---\n{frontmatter}---\nbody\n".encode())
     document = parsed.document
-    of_fields = spec.of_fields(document) if document else []
+    of_fields = spec.of_fields(document.name, document) if document else []
     return [*parsed.problems, *of_fields]
 
 
@@ -65,7 +65,7 @@ def test_a_frontmatter_within_braces_is_no_crash(frontmatter: str, codes: list[s
 @pytest.mark.timeout(30)
 def test_links_and_code_of_a_body_take_time_in_proportion() -> None:
     """Each of many links was sought in each of many paths, and a long run of backticks in every part of it."""
-    document = Document("pdf", "d", "")
+    document = Document("d", name="pdf", body="")
     paths = {"/".join([f"{n}", *["a"] * 200]) for n in range(200)}
     bodies = [
         b"".join(b"](a%d)" % n for n in range(9900)),
@@ -73,12 +73,12 @@ def test_links_and_code_of_a_body_take_time_in_proportion() -> None:
         (b"](a)\n" + b"]" + b"`" * 900 + b"x\n") * 100,
     ]
     for body in bodies:
-        assert spec.problems(document, body, paths)
+        assert spec.problems("pdf", document, body, paths)
 
 
 def test_code_between_backticks_is_no_link() -> None:
-    document = Document("pdf", "d", "")
+    document = Document("d", name="pdf", body="")
     for body in (b"`[a](b)`", b"``[a](b)``", b"x ```[a](b)``` y", b"```\n[a](b)\n```"):
-        assert spec.problems(document, body, ()) == []
+        assert spec.problems("pdf", document, body, ()) == []
     for body in (b"[a](b)", b"`c` [a](b) `d`", b"`` [a](b) `", b"x ``` [a](b)"):
-        assert [problem.code for problem in spec.problems(document, body, ())] == ["missing_file"]
+        assert [problem.code for problem in spec.problems("pdf", document, body, ())] == ["missing_file"]

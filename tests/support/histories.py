@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from domain.artifacts.prompts import Prompt, PromptChanges
-from domain.artifacts.skills import Changes, File, FileEdits, Skill
+from domain.artifacts.skills import FIELDS, Changes, File, FileEdits, Skill, SkillFields
 from domain.artifacts.versioned import Versioned
 from domain.content import Content, Edit
 from domain.events import Event
@@ -70,7 +70,16 @@ def states_after(artifact: Versioned, events: Sequence[Event]) -> list[tuple[Ver
 
 def new_skill(name: str, *, body: str = "# Body\n", **fields: Any) -> tuple[Skill, list[Content]]:
     fields.setdefault("description", f"What {name} does")
-    return Skill.create(id=uuid4(), version_id=uuid4(), name=name, body=body, **fields)
+    files = fields.pop("files", ())
+    return Skill.create(
+        id=uuid4(), version_id=uuid4(), name=name, body=body, files=files, fields=SkillFields(**fields)
+    )
+
+
+def changes_of(**given: Any) -> Changes:
+    """Changes to parts of a version and to its fields, each by its name."""
+    fields = {name: given.pop(name) for name in FIELDS if name in given}
+    return Changes(**given, fields=fields)
 
 
 async def seed(database_url: str, project_id: int, events: int) -> None:
@@ -153,7 +162,7 @@ class History:
         if kind == Prompt.KIND:
             return Prompt.create(**ids, prompt=self._value(), config=rng.choice((None, '{"t":1}')))
         files = [File(f"f{n}.txt", self._text().encode()) for n in range(rng.randrange(3))]
-        return Skill.create(**ids, body=self._text(), description=self._text(), files=files)
+        return Skill.create(**ids, body=self._text(), fields=SkillFields(self._text()), files=files)
 
     def _change_prompt(self, prompt: Prompt) -> list[Content]:
         rng = self._random
@@ -191,7 +200,7 @@ class History:
         if chosen == "remove":
             skill.remove_file(rng.choice(paths), version_id=version_id, base_version=None)
             return []
-        changes = Changes(body=self._text(), metadata={"n": rng.random()}, description=self._text())
+        changes = changes_of(body=self._text(), metadata={"n": rng.random()}, description=self._text())
         if chosen == "edit":
             body = self._data[skill.body.digest].decode()
             changes = Changes(edits=(Edit(body, body[:200] + self._text()),))

@@ -252,7 +252,7 @@ def _text(artifact: Versioned, contents: Mapping[bytes, bytes]) -> str:
         # Only a text is decoded: numbers may be beyond what a decoder takes.
         return (msgspec.json.decode(data, type=str) if data[:1] == b'"' else data.decode()).casefold()
     assert isinstance(artifact, Skill)
-    return artifact.description.casefold()
+    return artifact.fields.description.casefold()
 
 
 def _refs(event: Any) -> Iterable[Any]:

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from uuid import uuid4
 
 from api import kinds as served
 from domain.artifacts import kinds
@@ -24,7 +25,9 @@ def test_the_tables_of_all_rooms_have_the_same_kinds() -> None:
 
 def test_an_aggregate_says_all_that_its_kind_is() -> None:
     for kind in kinds.KINDS.values():
-        assert {kind.TEXT, "name"} <= set(kind.COMPARED) <= set(kind.__struct_fields__)
+        assert {kind.TEXT, "name"} <= set(kind.COMPARED)
+        state = kind(id=uuid4(), name="one")
+        assert {field: state.compared(field) for field in kind.COMPARED}["name"] == "one"
         assert {f"{kind.SCOPE}:read", f"{kind.SCOPE}:write"} <= SCOPES.keys()
         assert kinds.kind_of(kind.ARCHIVED.TOPIC) == kinds.kind_of(kind.RESTORED.TOPIC) == kind.KIND
         assert (read.KINDS[kind.KIND].labeled is not None) == kind.LABELED

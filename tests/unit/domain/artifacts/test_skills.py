@@ -13,6 +13,7 @@ from domain.artifacts.skills import (
     Skill,
     SkillArchived,
     SkillCreated,
+    SkillFields,
     SkillFileAdded,
     SkillFileRemoved,
     SkillFileRenamed,
@@ -21,6 +22,7 @@ from domain.artifacts.skills import (
 from domain.content import MAX_FILES, Content, Edit
 from domain.errors import FileExists, Invalid, NotFound, Refused, TooBig, VersionConflict
 from domain.events import Event
+from tests.support.histories import changes_of
 
 ID, OTHER = UUID(int=1), UUID(int=2)
 BODY = "# One\ntwo"
@@ -32,10 +34,9 @@ def given(*files: tuple[str, str], **fields: Any) -> Skill:
         id=ID,
         version_id=UUID(int=11),
         name="pdf",
-        description="D",
+        fields=SkillFields("D", **fields),
         body=BODY,
         files=[File(path, text.encode(), "text/x") for path, text in files],
-        **fields,
     )
     return loaded(created.collect_events())
 
@@ -52,7 +53,9 @@ def texts(*values: str) -> dict[bytes, bytes]:
 
 
 def publish(skill: Skill, base: int = 1, *, read: tuple[str, ...] = (), **changes: Any) -> list[Content]:
-    return skill.publish(Changes(**changes), version_id=UUID(int=12), base_version=base, texts=texts(*read))
+    return skill.publish(
+        changes_of(**changes), version_id=UUID(int=12), base_version=base, texts=texts(*read)
+    )
 
 
 def refused(kind: type[Refused], call: Any) -> Refused:
@@ -66,7 +69,7 @@ def test_create() -> None:
         id=ID,
         version_id=OTHER,
         name="pdf",
-        description="D",
+        fields=SkillFields("D"),
         body=BODY,
         files=[File("b", b"x"), File("a", b"y")],
     )
@@ -91,7 +94,7 @@ def test_create() -> None:
 
 
 def test_create_refuses_files_that_fit_in_no_tree_and_a_body_too_large() -> None:
-    fields: dict[str, Any] = {"id": ID, "version_id": OTHER, "name": "pdf", "description": "D"}
+    fields: dict[str, Any] = {"id": ID, "version_id": OTHER, "name": "pdf", "fields": SkillFields("D")}
 
     clash = [File("a", b""), File("a/b", b"")]
     assert refused(Invalid, lambda: Skill.create(**fields, body="x", files=clash)).attr == "files__1__path"
@@ -108,12 +111,8 @@ def test_publish_of_nothing_is_a_version_and_everything_carries_forward() -> Non
     assert isinstance(event, SkillPublished)
     assert (event.originator_version, event.number, event.version_id) == (2, 2, UUID(int=12))
     assert (event.body, event.files, event.description, event.edited) == (UNSET, UNSET, UNSET, ())
-    assert (skill.body, skill.files, skill.license, skill.metadata) == (
-        before.body,
-        before.files,
-        before.license,
-        before.metadata,
-    )
+    assert (skill.body, skill.files) == (before.body, before.files)
+    assert skill.fields is before.fields
 
 
 def test_publish_replaces_what_is_sent() -> None:
@@ -123,8 +122,8 @@ def test_publish_replaces_what_is_sent() -> None:
         skill, license="", metadata={}, allowed_tools=(), files=(), body="new", description="E"
     )
 
-    assert (skill.license, skill.metadata, skill.allowed_tools, skill.files) == ("", {}, (), {})
-    assert (skill.description, skill.body) == ("E", Content.of("new").ref)
+    assert skill.fields == SkillFields("E")
+    assert (skill.body, skill.files) == (Content.of("new").ref, {})
     assert {content.data for content in contents} == {b"new", b"[]"}
 
 
@@ -265,7 +264,7 @@ def test_duplicate() -> None:
     assert (event.source.stream_id, event.source.number) == (ID, 2)
     assert (copy.id, copy.name, copy.number, copy.version) == (OTHER, "copy", 1, 1)
     assert (copy.body, copy.outline, copy.files) == (skill.body, skill.outline, skill.files)
-    assert (copy.license, copy.metadata, copy.allowed_tools) == ("MIT", {"k": [1]}, ("Read",))
+    assert copy.fields == SkillFields("D", license="MIT", metadata={"k": [1]}, allowed_tools=("Read",))
 
 
 def test_a_fork_leaves_the_original_alone() -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET
 
-from domain.artifacts.skills import File, Skill
+from domain.artifacts.skills import File, Skill, SkillFields
 from domain.formats import skill_md
 from domain.formats.archives import zip_of
 from domain.formats.incoming import Incoming, changes_of, content_type_of, files_of, metadata_of, read
@@ -27,14 +27,15 @@ def archive(skill: bytes, *files: tuple[str, bytes], folder: str = "pdf") -> byt
 def stored(**fields: Any) -> Skill:
     files = fields.pop("files", (File("how.md", b"How.\n", "text/markdown"),))
     skill, _ = Skill.create(
-        id=ID, version_id=ID, name="pdf", description="d", body=BODY, files=files, **fields
+        id=ID, version_id=ID, name="pdf", fields=SkillFields("d", **fields), body=BODY, files=files
     )
     skill.collect_events()
     return skill
 
 
 def exported(skill: Skill, *files: tuple[str, bytes]) -> Incoming:
-    return read(archive((skill_md.head(skill, skill.number) + BODY).encode(), *files))
+    head = skill_md.numbered(skill_md.frame(skill.name, skill.fields), skill.number)
+    return read(archive((head + BODY).encode(), *files))
 
 
 def codes(incoming: Incoming) -> list[tuple[str, str, str]]:
@@ -100,10 +101,8 @@ def test_only_what_differs_is_published() -> None:
     changes = changes_of(incoming, skill, BODY.encode())
 
     assert changes is not None
-    sent = {
-        field: value for field in changes.__struct_fields__ if (value := getattr(changes, field)) is not UNSET
-    }
-    assert sent == {
+    assert (changes.body, changes.files) == (UNSET, UNSET)
+    assert changes.fields == {
         "description": "new",
         # A text that stands for the same JSON keeps it, and so does the number that is the registry's to write.
         "metadata": {"author": "you", "tags": ["a", 1], "version": "7"},

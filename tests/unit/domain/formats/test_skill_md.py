@@ -428,7 +428,10 @@ def test_no_frontmatter_raises_and_what_is_read_is_written_as_it_was(text: str) 
 
 def problems_of(body: str, paths: list[str] | None = None, **fields: object) -> list[tuple[str, str]]:
     document = Document(**{"name": "a", "description": "b", "body": body, **fields})  # type: ignore[arg-type]
-    return [(problem.code, problem.path) for problem in problems(document, body.encode(), paths or [])]
+    return [
+        (problem.code, problem.path)
+        for problem in problems(document.name, document, body.encode(), paths or [])
+    ]
 
 
 def test_a_good_skill_has_no_problems() -> None:

@@ -5,7 +5,7 @@ from uuid import uuid4
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.artifacts.skills import Changes, File, Skill
+from domain.artifacts.skills import Changes, File, Skill, SkillFields
 from domain.content import Content, Ref
 from projections.compare import blame
 from projections.compare.blame import Blame, Step, Trail, bounded
@@ -38,7 +38,7 @@ def test_lines_are_those_of_the_last_text_and_versions_had_them(texts: list[str]
 def test_a_file_is_followed_through_renames_and_not_beyond_its_removal() -> None:
     trail = Trail()
     skill, _ = Skill.create(
-        id=uuid4(), version_id=uuid4(), name="s", description="d", body="b", files=[File("a", b"1")]
+        id=uuid4(), version_id=uuid4(), name="s", fields=SkillFields("d"), body="b", files=[File("a", b"1")]
     )
 
     def follow() -> None:

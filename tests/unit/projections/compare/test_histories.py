@@ -58,7 +58,7 @@ def test_a_summary_turns_the_state_before_into_the_one_after(seed: int) -> None:
         for event, before, after in steps:
             told = changes(before, event, after)
             for field in after.COMPARED:
-                assert (field in told.fields) == (getattr(before, field) != getattr(after, field))
+                assert (field in told.fields) == (before.compared(field) != after.compared(field))
             labels = dict(before.labels)
             for label in told.labels:
                 assert labels.pop(label.name, None) == label.before
@@ -71,8 +71,8 @@ def test_a_summary_turns_the_state_before_into_the_one_after(seed: int) -> None:
 
 def side(skill: Skill) -> Side:
     return Side(
-        fields={"description": skill.description},
-        metadata=skill.metadata,
+        fields={"description": skill.fields.description},
+        metadata=skill.fields.metadata,
         text=FileRef(BODY, "text/markdown", skill.body.size, skill.body.sha256),
         files=skill.files,
     )

@@ -4,11 +4,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from domain.artifacts.prompts import Prompt, PromptChanges
-from domain.artifacts.skills import Changes, File, FileEdits, Skill
+from domain.artifacts.skills import Changes, File, FileEdits, Skill, SkillFields
 from domain.artifacts.versioned import Versioned
 from domain.content import Content, Edit
 from projections.events.changes import Changes as Told
 from projections.events.changes import changes
+from tests.support.histories import new_skill
 
 
 def told(artifact: Versioned, before: Versioned, names: dict[UUID, str] | None = None) -> Told:
@@ -19,9 +20,7 @@ def told(artifact: Versioned, before: Versioned, names: dict[UUID, str] | None =
 
 
 def skill(**fields: Any) -> Skill:
-    made, _ = Skill.create(
-        id=uuid4(), version_id=uuid4(), name="pdf", **{"description": "d", "body": "b\n", **fields}
-    )
+    made, _ = new_skill("pdf", **{"description": "d", "body": "b\n", **fields})
     made.pending = ()
     return made
 
@@ -31,9 +30,8 @@ def test_a_creation_sets_all_fields_that_have_a_value() -> None:
         id=uuid4(),
         version_id=uuid4(),
         name="pdf",
-        description="d",
+        fields=SkillFields("d", license="MIT"),
         body="b\n",
-        license="MIT",
         files=[File("a.txt", b"x")],
     )
     summary = told(made, Skill(id=made.id))
@@ -50,8 +48,7 @@ def test_a_publish_tells_fields_and_files_that_differ() -> None:
     new = old.fork()
     new.publish(
         Changes(
-            description="other",
-            metadata={"k": 1},
+            fields={"description": "other", "metadata": {"k": 1}},
             files=(File("a", b"1"), File("b", b"two"), File("d", b"4")),
         ),
         version_id=uuid4(),

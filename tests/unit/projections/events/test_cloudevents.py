@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from domain.artifacts.prompts import Prompt, PromptChanges
-from domain.artifacts.skills import Changes, File, FileEdits, Skill
+from domain.artifacts.skills import Changes, File, FileEdits, Skill, SkillFields
 from domain.content import Edit
 from domain.events import EVENT_TYPES, Event
 from projections.events.cloudevents import (
@@ -64,14 +64,13 @@ def happened() -> list[tuple[str, Event]]:
     skill, _ = Skill.create(
         **ids,
         name="pdf-forms",
-        description='Fill in "forms"',
+        fields=SkillFields('Fill in "forms"', metadata={"number": 7, "a": [1, None]}),
         body=f"# {SECRET}\n",
-        metadata={"number": 7, "a": [1, None]},
         files=[File("a.txt", SECRET.encode())],
     )
     texts = {skill.body.digest: f"# {SECRET}\n".encode(), skill.files["a.txt"].ref.digest: SECRET.encode()}
     for changes in (
-        Changes(body=f"## {SECRET}\n", license="MIT", allowed_tools=("Read",)),
+        Changes(body=f"## {SECRET}\n", fields={"license": "MIT", "allowed_tools": ("Read",)}),
         Changes(file_edits=(FileEdits("a.txt", (Edit(SECRET, "other"),)),)),
         Changes(files=(File("n.txt", SECRET.encode()),)),
     ):

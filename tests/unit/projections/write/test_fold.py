@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.artifacts.prompts import Prompt
-from domain.artifacts.skills import Changes, FileRef, Skill
+from domain.artifacts.skills import FileRef, Skill, SkillFields
 from domain.content import Content
 from projections.read import skills as skill_views
 from projections.read.kinds import KINDS
@@ -17,7 +17,7 @@ from projections.read.skills import SkillKind
 from projections.write import artifacts, labels, names
 from projections.write.artifacts import AppliedEvent, fold
 from store.log.statements import SetStatement, merge
-from tests.support.histories import new_skill
+from tests.support.histories import changes_of, new_skill
 
 
 class Life:
@@ -36,7 +36,7 @@ class Life:
 
     def publish(self, body: str = "# B\n", **changes: Any) -> "Life":
         contents = self.artifact.publish(
-            Changes(body=body, **changes), version_id=uuid4(), base_version=self.artifact.number, texts={}
+            changes_of(body=body, **changes), version_id=uuid4(), base_version=self.artifact.number, texts={}
         )
         self.data |= {content.digest: content.data for content in contents}
         return self.note()
@@ -195,20 +195,35 @@ def files(*paths: str) -> dict[str, FileRef]:
     return {path: FileRef(path, "text/plain", 1, Content.of(path).ref.sha256) for path in paths}
 
 
-# Two values for each field that a version has; 1 and true are equal, but not the same JSON.
-FIELDS: dict[str, tuple[Any, Any]] = {
-    "name": ("one", "two"),
+# Two values for each part that a version has; 1 and true are equal, but not the same JSON.
+PARTS: dict[str, tuple[Any, Any]] = {
     "number": (1, 2),
-    "description": ("What it does", "What else"),
     "body": (BODIES[0].ref, BODIES[1].ref),
     "outline": (BODIES[0].ref, BODIES[2].ref),
+    "files": (files("a.txt"), files("a.txt", "A.txt")),
+}
+# And for each field.
+FIELDS: dict[str, tuple[Any, Any]] = {
+    "description": ("What it does", "What else"),
     "license": ("MIT", ""),
     "compatibility": ("", "Any"),
     "allowed_tools": (("Read",), ("Read", "Grep")),
     "metadata": ({"n": 1}, {"n": True}),
-    "files": (files("a.txt"), files("a.txt", "A.txt")),
     "frontmatter": ("", "model: opus\n"),
 }
+
+
+def state() -> Skill:
+    parts = {name: values[0] for name, values in PARTS.items()}
+    fields = SkillFields(**{name: values[0] for name, values in FIELDS.items()})
+    return Skill(id=uuid4(), name="one", fields=fields, **parts)
+
+
+def with_value(state: Skill, name: str, which: int) -> Skill:
+    if name in PARTS:
+        return msgspec.structs.replace(state, **{name: PARTS[name][which]})
+    fields = msgspec.structs.replace(state.fields, **{name: FIELDS[name][which]})
+    return msgspec.structs.replace(state, fields=fields)
 
 
 def step_of(state: Skill) -> AppliedEvent:
@@ -216,31 +231,33 @@ def step_of(state: Skill) -> AppliedEvent:
 
 
 def test_each_field_of_a_version_is_looked_at() -> None:
-    of_the_stream = {"id", "version", "version_id", "archived", "labels", "pending"}
-    assert set(Skill.__struct_fields__) - of_the_stream == set(FIELDS)
+    of_the_stream = {"id", "name", "version", "version_id", "archived", "labels", "pending"}
+    assert set(Skill.__struct_fields__) - of_the_stream == {"fields", *PARTS}
+    assert set(SkillFields.__struct_fields__) == set(FIELDS)
 
 
-@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("field", [*PARTS, *FIELDS])
 def test_what_changes_alone_is_not_taken_from_the_version_before(field: str) -> None:
     kind = SkillKind()
-    before = Skill(id=uuid4(), **{name: values[0] for name, values in FIELDS.items()})
-    after = msgspec.structs.replace(before, **{field: FIELDS[field][1]})
+    before = state()
+    after = with_value(before, field, 1)
     views = [kind.view(step_of(state)) for state in (before, after, before)]
     assert views[0] == views[2] != views[1]
     assert views[1] == SkillKind().view(step_of(after))
     # Nor when the state itself goes on.
-    setattr(before, field, FIELDS[field][1])
+    changed = field if field in PARTS else "fields"
+    setattr(before, changed, getattr(after, changed))
     assert kind.view(step_of(before)) == views[1]
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 3), st.sampled_from(sorted(FIELDS)), st.integers(0, 1)), max_size=30)
+    st.lists(st.tuples(st.integers(0, 3), st.sampled_from([*PARTS, *FIELDS]), st.integers(0, 1)), max_size=30)
 )
 def test_what_is_kept_changes_no_view(changes: list[tuple[int, str, int]]) -> None:
     kind = SkillKind()
-    states = [Skill(id=uuid4(), **{name: values[0] for name, values in FIELDS.items()}) for _ in range(4)]
+    states = [state() for _ in range(4)]
     for which, field, value in changes:
-        states[which] = msgspec.structs.replace(states[which], **{field: FIELDS[field][value]})
+        states[which] = with_value(states[which], field, value)
         assert kind.view(step_of(states[which])) == SkillKind().view(step_of(states[which]))
 
 
@@ -250,5 +267,6 @@ def test_only_some_and_only_small_ones_are_kept(monkeypatch: pytest.MonkeyPatch)
     for state in small:
         kind.view(step_of(state))
     kind.view(step_of(small[2]))
-    kind.view(step_of(Skill(id=uuid4(), body=BODIES[0].ref, metadata={"long": "x" * skill_views.KEPT_BYTES})))
+    large = SkillFields(metadata={"long": "x" * skill_views.KEPT_BYTES})
+    kind.view(step_of(Skill(id=uuid4(), body=BODIES[0].ref, fields=large)))
     assert list(kind._kept) == [state.id.int for state in (small[3], small[4], small[2])]
