@@ -249,6 +249,7 @@ async def wire(
         archive_limits=Limits(total_bytes=config.max_body_bytes),
         webhook_allow_private=config.webhook_allow_private,
         heartbeat=config.heartbeat,
+        sdk_text_only=config.sdk_text_only,
     )
 
 

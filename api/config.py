@@ -34,6 +34,9 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
     # The project whose skills are read at the origin without a key; None: there is none.
     public_project: int | None = None
 
+    # Whether lists that an SDK asks for leave out prompts that are no text.
+    sdk_text_only: bool = False
+
     # Takes a skill of 30 large files in one request; more than that is better sent file by file.
     max_body_bytes: int = 32 * MIB
     # Addresses or networks (CIDR) whose X-Forwarded-* headers are believed.

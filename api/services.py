@@ -41,6 +41,7 @@ class Services:
     archive_limits: "Limits"
     webhook_allow_private: bool
     heartbeat: float
+    sdk_text_only: bool
 
 
 def services(connection: ASGIConnection[Any, Any, Any, Any]) -> Services:

@@ -68,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     share_rate_limit_per_minute: Amount = 6000
     failed_attempts_per_minute: Amount = 60
     public_project: Annotated[int, Meta(ge=1, le=2**53)] | None = None
+    sdk_text_only: bool = False
     max_body_bytes: Annotated[int, Meta(ge=1024, le=2**31)] = 32 * 1024 * 1024
     trusted_proxies: tuple[str, ...] = ()
     public_url: str | None = None
@@ -142,6 +143,7 @@ MEANINGS: dict[str, str] = {
     "failed_attempts_per_minute": "Wrong keys and share addresses per client address, minute and API process; then only keys "
     "that were good before are let in. 0 switches it off. Behind a proxy, set trusted_proxies.",
     "public_project": "Number of the project whose skills anyone may install from the origin, without a key. Unset: none.",
+    "sdk_text_only": "1 leaves prompts that are no text out of the lists that SDKs ask for, which fail at the first such prompt.",
     "max_body_bytes": "Largest request body. 32 MiB holds a skill with many files, and bounds memory.",
     "trusted_proxies": "Addresses or networks, comma-separated, whose X-Forwarded-* headers count. None by default.",
     "public_url": "Where clients find the service, such as https://host/skald; addresses in answers begin by it. Unset: by scheme, "

@@ -161,6 +161,7 @@ async def page(
     label: str | None = None,
     with_labels: bool = False,
     with_body: bool = False,
+    texts_only: bool = False,
 ) -> tuple[int, list[Row], tuple[str | None, str | None]]:
     """The rows of a list by the query's parameters: the count of all, one page, the links to its neighbours."""
     limit, offset = page_bounds(query)
@@ -173,6 +174,7 @@ async def page(
         label=label,
         with_labels=with_labels,
         with_body=with_body,
+        texts_only=texts_only,
     )
     async with services(request).pool.connection() as conn:
         read_model = await read_model_of(conn, query)

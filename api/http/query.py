@@ -98,6 +98,9 @@ class Query:
         return value
 
 
+# What a flag in the query may be.
+BOOLEANS = ("true", "false")
+
 INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )

@@ -17,7 +17,7 @@ from api.commands.execute import Caller, Commands, Done
 from api.commands.repository import Loaded
 from api.http import conditional, pages
 from api.http.errors import documented
-from api.http.query import Query
+from api.http.query import BOOLEANS, Query
 from api.http.requests import header_of, project_of, query_of
 from api.http.responses import Answer, json_answer, to_response
 from api.offload import heavy
@@ -55,6 +55,13 @@ LABEL = Param(
     "The version that this label points to; excludes `version`.",
     "production",
 )
+TEXT_ONLY = Param(
+    "text_only",
+    {"type": "string", "enum": list(BOOLEANS)},
+    "`true` leaves out prompts that are no text but a chat or another JSON value. Default: `false`, unless the operator has set "
+    "`SKALD_SDK_TEXT_ONLY` and the request has the project's `token`, as those of the SDKs have.",
+    "true",
+)
 SEARCH = Param("search", {"type": "string"}, "Part of the name or of the text, in any case.", "agent")
 
 
@@ -82,6 +89,7 @@ class PromptsController(Controller):
                 CONTENT,
                 SEARCH,
                 LABEL,
+                TEXT_ONLY,
                 artifacts.AUTHOR,
                 artifacts.ORDER,
                 artifacts.LIMIT,
@@ -96,7 +104,13 @@ class PromptsController(Controller):
         query = query_of(request)
         show, label = show_of(query), label_of(query)
         count, rows, links = await artifacts.page(
-            request, query, KIND, label=label, with_labels=True, with_body=show == "full"
+            request,
+            query,
+            KIND,
+            label=label,
+            with_labels=True,
+            with_body=show == "full",
+            texts_only=texts_only(query, services(request).sdk_text_only),
         )
         return await artifacts.large_answer(
             request,
@@ -314,6 +328,12 @@ async def labels_then(conn: Connection, stream_id: UUID, read_model: ReadModel) 
 def show_of(query: Query) -> Show:
     found = query.choice("content", get_args(Show))
     return cast(Show, found or "full")
+
+
+def texts_only(query: Query, of_sdks: bool) -> bool:
+    """Whether a list has text prompts alone. The SDKs, which fail at any other, are known by the token that they send."""
+    asked = query.choice("text_only", BOOLEANS)
+    return asked == "true" or (asked is None and of_sdks and "token" in query)
 
 
 def label_of(query: Query) -> str | None:

@@ -17,7 +17,7 @@ from api.commands.execute import Caller, Done
 from api.commands.repository import Loaded
 from api.http import conditional, zips
 from api.http.errors import UnsupportedMediaType, documented
-from api.http.query import Query
+from api.http.query import BOOLEANS, Query
 from api.http.requests import header_of, query_of
 from api.http.responses import (
     IMMUTABLE,
@@ -48,7 +48,6 @@ WRITE = "llm_skill:write"
 KIND = Skill.KIND
 
 MODES = ("create", "upsert")
-BOOLEANS = ("true", "false")
 
 # Who creates a name while others archive it loses to one of them each time.
 MAX_ATTEMPTS = 20

@@ -43,6 +43,7 @@ def api_config(settings: Settings) -> ApiConfig:
         share_rate_limit_per_minute=settings.share_rate_limit_per_minute,
         failed_attempts_per_minute=settings.failed_attempts_per_minute,
         public_project=settings.public_project,
+        sdk_text_only=settings.sdk_text_only,
         max_body_bytes=settings.max_body_bytes,
         trusted_proxies=settings.trusted_proxies,
         public_url=settings.public_url,

@@ -15,6 +15,7 @@ from projections.read.kinds import KINDS
 from projections.read.versions import (
     COLUMNS,
     HAS_LABELS,
+    IS_TEXT,
     MAX_VERSION,
     PARTS,
     PageQuery,
@@ -158,7 +159,8 @@ LEFT JOIN versions AS newest ON %(search)s
 LEFT JOIN contents AS sought
     ON sought.digest = CASE alive.kind {searched} END
 {join_author} versions.created_by
-WHERE %(author)s::bigint IS NULL OR versions.created_by = %(author)s
+WHERE (%(author)s::bigint IS NULL OR versions.created_by = %(author)s)
+  AND (NOT %(texts_only)s OR {is_text})
 ORDER BY {order}, versions.id DESC
 """
 
@@ -178,6 +180,7 @@ LISTS = {
         author=AUTHOR,
         join_author=JOIN_AUTHOR,
         size=size_of("details.bytes", "outline.bytes", "package.bytes", "body.bytes"),
+        is_text=IS_TEXT.format(table="versions"),
         order=f"{ORDERS[column]} {direction}",
     )
     for field, column in COLUMNS.items()
@@ -267,6 +270,7 @@ class AsOfReadModel:
             "author": wanted.author_id,
             "body": wanted.with_body,
             "search": wanted.search is not None,
+            "texts_only": wanted.texts_only,
         }
         sql = LISTS[wanted.order]
         if wanted.search is None:

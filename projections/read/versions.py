@@ -97,6 +97,7 @@ class PageQuery(msgspec.Struct, frozen=True):
     label: str | None = None
     with_labels: bool = False
     with_body: bool = False
+    texts_only: bool = False
 
 
 class VersionLine(msgspec.Struct, frozen=True):
@@ -273,6 +274,10 @@ ACTIVE = (
 )
 AUTHORED = "artifacts.latest_by = %(author)s"
 LABELED_AUTHORED = "versions.created_by = %(author)s"
+# The body is JSON and a text, by its first byte. contents_pkey; no more than that byte is unpacked.
+IS_TEXT = (
+    "(SELECT substring(bytes FROM 1 FOR 1) FROM contents WHERE contents.digest = {table}.body) = '\\x22'"
+)
 
 # What a search finds is looked up once and first, whatever the planner expects it to be. When it is little, its rows are read
 # and sorted; when it is more than a tenth of the project, the rows are read in their order until the page is full.
@@ -307,6 +312,7 @@ class Filter(msgspec.Struct, frozen=True):
     authored: bool
     found: bool
     labeled: bool
+    texts_only: bool = False
 
     @property
     def tables(self) -> str:
@@ -314,7 +320,7 @@ class Filter(msgspec.Struct, frozen=True):
 
     @property
     def count(self) -> str:
-        if self.authored or self.labeled:
+        if self.authored or self.labeled or self.texts_only:
             return COUNT.format(tables=self.tables, where=self.narrowed(FOUND if self.found else ACTIVE))
         return COUNT_FOUND if self.found else COUNT_ALL
 
@@ -334,10 +340,12 @@ class Filter(msgspec.Struct, frozen=True):
         )
 
     def narrowed(self, where: str) -> str:
-        """A condition and, if there is an author to look for, the one that holds for them."""
-        if not self.authored:
-            return where
-        return f"{where} AND {LABELED_AUTHORED if self.labeled else AUTHORED}"
+        """A condition, and those on author and text as far as there are any."""
+        if self.authored:
+            where += f" AND {LABELED_AUTHORED if self.labeled else AUTHORED}"
+        if self.texts_only:
+            where += f" AND {IS_TEXT.format(table='versions' if self.labeled else 'artifacts')}"
+        return where
 
     def sql(self, order: str) -> str:
         return LIST.format(
@@ -349,7 +357,7 @@ class Filter(msgspec.Struct, frozen=True):
         )
 
 
-FILTERS = [Filter(*flags) for flags in product((False, True), repeat=3)]
+FILTERS = [Filter(*flags) for flags in product((False, True), repeat=4)]
 LISTS = {(key, order): key.sql(by) for key in FILTERS for order, by in ORDERS.items()}
 
 
@@ -479,7 +487,9 @@ async def page(
         "body": wanted.with_body,
         "max_bytes": sizes.MAX_ANSWER,
     }
-    key = Filter(wanted.author_id is not None, wanted.search is not None, wanted.label is not None)
+    key = Filter(
+        wanted.author_id is not None, wanted.search is not None, wanted.label is not None, wanted.texts_only
+    )
     if wanted.search is not None:
         params |= await search.sought(conn, project_id, kind, wanted.search)
     rows = await (await conn.execute(LISTS[(key, wanted.order)], params, binary=True)).fetchall()

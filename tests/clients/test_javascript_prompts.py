@@ -1,6 +1,9 @@
 """``Prompts`` of npm @posthog/ai, unmodified."""
 
-from tests.clients.conftest import Home, Prompts
+from pathlib import Path
+
+from tests.clients.conftest import Home, Prompts, call_prompts
+from tests.support.service import MakeService
 
 
 def test_get(home: Home, js_prompts: Prompts) -> None:
@@ -62,3 +65,15 @@ def test_refusals(home: Home, js_prompts: Prompts) -> None:
         assert result["error"].endswith("HTTP 401")
     for result in js_prompts(["get", "greeter"], ["getAll"], key=home.other_key("llm_skill:read")):
         assert "Access denied" in result["error"]
+
+
+def test_prompts_that_are_no_text_are_left_out_when_the_operator_says_so(
+    packages: Path, home: Home, make_service: MakeService
+) -> None:
+    home.prompt("chat", [{"role": "system", "content": "Help."}])
+    home.prompt("text", "one")
+    [refused] = call_prompts(packages, home, ["getAll"])
+    assert "error" in refused
+    same = home._replace(service=make_service(settings={"SKALD_SDK_TEXT_ONLY": "1"}))
+    [found] = call_prompts(packages, same, ["getAll"])
+    assert found["value"].keys() == {"text"}

@@ -5,7 +5,8 @@ import warnings
 import pytest
 from posthog.ai.prompts import PromptFetchError, Prompts
 
-from tests.clients.conftest import Home
+from tests.clients.conftest import Home, home_on
+from tests.support.service import MakeService
 
 
 def prompts_of(home: Home, key: str = "") -> Prompts:
@@ -59,6 +60,38 @@ def test_get_all_follows_every_page(home: Home) -> None:
     assert {name: (result.version, result.label) for name, result in live.items()} == {"labeled": (1, "live")}
     assert prompts.get("labeled", with_metadata=True, label="live").source == "cache"
     assert prompts.get_all(label="absent") == {}
+
+
+CHAT = [{"role": "system", "content": "You help customers of {{shop}}."}]
+
+
+def test_a_prompt_that_is_no_text_fails_and_is_left_out_when_the_operator_says_so(
+    home: Home, make_service: MakeService
+) -> None:
+    home.prompt("chat", CHAT)
+    home.prompt("text", "one")
+    for ask in (lambda: prompts_of(home).get("chat", with_metadata=True), prompts_of(home).get_all):
+        with pytest.raises(Exception, match=r"[Ii]nvalid response"):
+            ask()
+
+    service = make_service(settings={"SKALD_SDK_TEXT_ONLY": "1"})
+    same = home._replace(service=service)
+    assert {name: one.prompt for name, one in prompts_of(same).get_all().items()} == {"text": "one"}
+    assert prompts_of(same).get("text", with_metadata=False) == "one"
+    with same.http() as http:
+        assert http.get("llm_prompts/").json()["count"] == 2
+        with_token = {"token": home.token, "text_only": "false"}
+        assert http.get("llm_prompts/", params=with_token).json()["count"] == 2
+
+
+def test_every_page_has_texts_alone(make_service: MakeService) -> None:
+    home = home_on(make_service(settings={"SKALD_SDK_TEXT_ONLY": "1"}))
+    for number in range(103):
+        home.prompt(f"p-{number}", f"text {number}", labels={"live": 1})
+        if number % 10 == 0:
+            home.prompt(f"chat-{number}", CHAT, labels={"live": 1})
+    for found in (prompts_of(home).get_all(), prompts_of(home).get_all(label="live")):
+        assert found.keys() == {f"p-{number}" for number in range(103)}
 
 
 def test_refusals(home: Home) -> None:

@@ -45,5 +45,5 @@ def test_the_lines_work_when_pasted(running_service: Service) -> None:
 
     [prompt], [edited], [label], [labeled] = printed[5:]
     assert (prompt["version"], edited["version"], label["version"]) == (1, 2, 2)
-    assert edited["prompt"][0]["content"] == "You help the customers of {{shop}}."
+    assert edited["prompt"] == "You help the customers of {{shop}}."
     assert (labeled["label"], labeled["prompt"]) == ("production", edited["prompt"])

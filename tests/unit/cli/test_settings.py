@@ -30,6 +30,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "SKALD_SHARE_RATE_LIMIT_PER_MINUTE": "2",
         "SKALD_FAILED_ATTEMPTS_PER_MINUTE": "3",
         "SKALD_PUBLIC_PROJECT": "7",
+        "SKALD_SDK_TEXT_ONLY": "1",
         "SKALD_MAX_BODY_BYTES": "2048",
         "SKALD_TRUSTED_PROXIES": "10.0.0.0/8, ::1",
         "SKALD_PUBLIC_URL": "https://Skald.example/team/skald/",
