@@ -1,9 +1,11 @@
 """Wires the rooms together once: the ASGI application of one API process."""
 
+import asyncio
 import gc
 import logging
 from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -104,6 +106,7 @@ def create_app(config: ApiConfig, shared: SharedMemoryCache | None = None) -> An
     """
     set_up_logging(config.log_level)
     metrics = prepare(config.run_dir)
+    admission = Admission(config.max_in_flight)
     front: FastPathMiddleware | None = None
 
     @asynccontextmanager
@@ -112,6 +115,8 @@ def create_app(config: ApiConfig, shared: SharedMemoryCache | None = None) -> An
             services = litestar.services = await wire(app, config, metrics, stack, shared)
             if front is not None and config.fast_path:
                 front.fast = On(services, metrics, config.max_body_bytes)
+            watching = asyncio.create_task(metrics.keep_in_flight(lambda: admission.taken), name="in-flight")
+            stack.callback(watching.cancel)
             gc.collect()
             gc.freeze()
             gc.set_threshold(*GC_THRESHOLD)
@@ -127,9 +132,7 @@ def create_app(config: ApiConfig, shared: SharedMemoryCache | None = None) -> An
         openapi_config=None,
         logging_config=None,
     )
-    front = FastPathMiddleware(
-        Compression(Options(litestar)), Admission(config.max_in_flight), config.max_body_bytes
-    )
+    front = FastPathMiddleware(Compression(Options(litestar)), admission, config.max_body_bytes)
     log = AccessLog() if config.access_log else None
     app = Observability(front, metrics=metrics, log=log, at_once=front.at_once)
     return edge(app, config, roots={route.path.split("/")[1] for route in litestar.routes})
@@ -181,17 +184,23 @@ async def wire(
         per_minute=config.rate_limit_per_minute,
         per_hour=config.rate_limit_per_hour,
         timeout=config.redis_timeout,
+        refused=partial(metrics.observe_rate_limited, "key"),
     )
     limiter.start()
     stack.push_async_callback(limiter.close)
     proxies = TrustedProxies(config.trusted_proxies)
-    attempts = FailedAttempts(proxies, per_minute=config.failed_attempts_per_minute)
+    attempts = FailedAttempts(
+        proxies,
+        per_minute=config.failed_attempts_per_minute,
+        refused=partial(metrics.observe_rate_limited, "address"),
+    )
     share_limiter = RateLimiter(
         redis,
         per_minute=config.share_rate_limit_per_minute,
         per_hour=0,
         timeout=config.redis_timeout,
         whose="this share or address",
+        refused=partial(metrics.observe_rate_limited, "share"),
     )
     share_limiter.start()
     stack.push_async_callback(share_limiter.close)

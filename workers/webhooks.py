@@ -9,8 +9,10 @@ import asyncio
 import heapq
 import logging
 import random
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
+from math import inf
 from time import monotonic
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -30,7 +32,7 @@ from store.tables import webhooks as store
 from store.tables.sealing import CannotOpen, Sealer
 from store.tables.webhooks import Attempt, Delivery, Moved, Replay, Webhook
 from workers.event_buffer import EventBuffer
-from workers.follower import Leader, park
+from workers.follower import REPORT_EVERY, Leader, park
 from workers.outbound import open_client
 from workers.task import POLL
 
@@ -91,6 +93,8 @@ class WebhookFollower(Leader):
             # A requested stop leaves time for deliveries; the loss of the leader's lock leaves none.
             timeout = STOP_TIMEOUT if stop.is_set() else 0.0
             await asyncio.gather(*(endpoint.end(timeout) for endpoint in running.values()))
+            if stop.is_set():
+                await sender.write_totals(conn, last=True)
             await client.aclose()
             await pool.close()
 
@@ -114,6 +118,7 @@ class WebhookFollower(Leader):
             for webhook_id in changed & running.keys():
                 running[webhook_id].wake()
             await self._report(conn, seen)
+            await sender.write_totals(conn)
             if monotonic() - swept >= SWEEP_EVERY:
                 await store.sweep(conn)
                 swept = monotonic()
@@ -321,6 +326,9 @@ class Sender:
         self._options = options
         self._chance = chance
         self._places = asyncio.Semaphore(AT_ONCE)
+        # Attempts that are not in the totals yet: a row of all endpoints would be locked by each of them in turn.
+        self._outcomes: Counter[store.Outcome] = Counter()
+        self._written_at = -inf
         # Of the projects that have something under way.
         self._places_of: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
 
@@ -429,7 +437,15 @@ class Sender:
         self, delivery: Delivery, attempt: Attempt, *, status: store.Status, pause: float = 0.0
     ) -> datetime | None:
         async with self.pool.connection() as conn:
-            return await store.record(conn, delivery, attempt, status=status, pause=pause)
+            since = await store.record(conn, delivery, attempt, status=status, pause=pause)
+        self._outcomes["retry" if status == "pending" else status] += 1
+        return since
+
+    async def write_totals(self, conn: Connection, *, last: bool = False) -> None:
+        """Write what came of the attempts, now and then and at the ``last``."""
+        if self._outcomes and (last or monotonic() - self._written_at >= REPORT_EVERY):
+            outcomes, self._outcomes, self._written_at = self._outcomes, Counter(), monotonic()
+            await store.add_totals(conn, outcomes)
 
     async def _disable(self, webhook_id: UUID, reason: str) -> None:
         logger.warning("webhook %s is switched off: %s", webhook_id, reason)

@@ -6,7 +6,7 @@ that it has not seen yet waits for ``RESERVE_EVERY``.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -41,8 +41,11 @@ class Failures(msgspec.Struct, frozen=True):
 class FailedAttempts:
     """Counts failures by client address; a limit of 0 is no limit."""
 
-    def __init__(self, proxies: TrustedProxies, *, per_minute: int) -> None:
+    def __init__(
+        self, proxies: TrustedProxies, *, per_minute: int, refused: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._proxies = proxies
+        self._refused = refused
         self._limit = per_minute
         # By address; the last to fail stands last.
         self._failures: OrderedDict[str, Failures] = OrderedDict()
@@ -75,6 +78,7 @@ class FailedAttempts:
             return
         # Earlier than the window ends there may be a try, or others may have had it.
         seconds = ceil(failures.end - now)
+        self._refused("minute")
         raise RateLimited(
             f"Request was throttled: this address has sent {self._limit} wrong keys or share addresses within a minute. "
             f"Check the key; expected available in {seconds} seconds.",

@@ -9,6 +9,7 @@ Without Redis each process counts alone; no request waits for it longer than one
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from math import ceil, inf
 from time import monotonic, time
@@ -74,7 +75,8 @@ class Window:
 class RateLimiter:
     """Admits or refuses requests of a key. A limit of 0 is no limit; ``redis`` None counts in this process alone.
 
-    What is counted may be something else with an id of its own; ``whose`` is what a refusal calls it.
+    What is counted may be something else with an id of its own; ``whose`` is what a refusal calls it. ``refused`` is called
+    with the window (minute, hour) at each.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class RateLimiter:
         timeout: float = 0.1,
         prefix: str = "skald",
         whose: str = "this key",
+        refused: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._redis = redis
         self._script = redis.register_script(SCRIPT) if redis is not None else None
@@ -93,6 +96,7 @@ class RateLimiter:
         self._timeout = timeout
         self._prefix = prefix
         self._whose = whose
+        self._refused = refused
         self._keys: dict[UUID, list[Window]] = {}
         self._unsaid: set[UUID] = set()
         self._away_until = -inf
@@ -240,6 +244,7 @@ class RateLimiter:
         window = max(spent, key=lambda one: one.end)
         wait = max(1, ceil(window.end - now))
         unit = "minute" if window.length == MINUTE else "hour"
+        self._refused(unit)
         return RateLimited(
             f"Request was throttled: {self._whose} may make {window.limit} requests per {unit}. "
             f"Expected available in {wait} seconds.",

@@ -21,6 +21,7 @@ from store.log.appender import Appender
 from store.postgres.pool import Pool
 from store.postgres.room import Room
 from store.tables.readiness import NONE, Failure, FollowerState, followers, missing_migrations, writes
+from store.tables.webhooks import Totals, totals
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +110,14 @@ class Health:
         """The metrics of all processes of this host in Prometheus text format."""
         self._metrics.observe_pool(self._pool.get_stats())
         _, _, states = await self._ask_database()
-        return self._metrics.exposition(states)
+        return self._metrics.exposition(states, await self._ask_webhooks())
+
+    async def _ask_webhooks(self) -> Totals | None:
+        try:
+            async with asyncio.timeout(DATABASE_TIMEOUT), self._probes.connection(DATABASE_TIMEOUT) as conn:
+                return await totals(conn) if self._migrated else None
+        except (DatabaseError, OSError, TimeoutError):
+            return None  # which the line before has told
 
     async def _ask_database(
         self,

@@ -17,7 +17,10 @@ from typing import Any
 
 from api.allocated import allocate
 from api.config import MIB
+from api.server import processes
+from store.log.log import Commit
 from store.tables.readiness import FollowerState
+from store.tables.webhooks import Totals
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
@@ -25,11 +28,16 @@ CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 # Seconds. Fine around a millisecond, where cached reads and single appends are.
 LATENCY_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 FLUSH_EVERY = 0.1  # seconds that observations wait to be written together
+IN_FLIGHT_EVERY = (
+    1.0  # seconds between two looks at the requests in flight: they are no part of what is counted by request
+)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)  # commits
 
 # A process has a file of each kind, which the library maps into memory. It would start small and sparse and grow by need;
 # here all that can be counted, each route with each status, has its place from the start.
 FILES = {"counter": 2 * MIB, "histogram": MIB, "gauge_livesum": MIB // 16}  # bytes
+
+PROCESSES = "processes"  # the folder of their numbers, below that of the metrics
 
 _opened: "Metrics | None" = None
 
@@ -62,6 +70,19 @@ class Metrics:
             registry=registry,
         )
         self.appends = Counter("skald_appends_total", "Commits appended to the log.", registry=registry)
+        self.events = Counter("skald_events_total", "Events appended, by type.", ["type"], registry=registry)
+        self.rate_limited = Counter(
+            "skald_rate_limited_total",
+            "Requests refused by a limit, by whose it is (key, share, address) and its window (minute, hour).",
+            ["whose", "window"],
+            registry=registry,
+        )
+        self.in_flight = Gauge(
+            "skald_http_requests_in_flight",
+            "Requests that are worked on; what only waits for its client, or streams, is not.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         self.batch_size = Histogram(
             "skald_append_batch_size",
             "Commits that went into one transaction.",
@@ -105,6 +126,8 @@ class Metrics:
         self._append_seconds = _Values(LATENCY_BUCKETS)
         self._caches: dict[tuple[str, str], int] = {}
         self._refusals: dict[int, int] = {}
+        self._events: dict[str, int] = {}
+        self._rate_limited: dict[tuple[str, str], int] = {}
         self._flushing = False
 
     def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -134,6 +157,10 @@ class Metrics:
             self.requests.labels(method, route, str(status)).inc(count)
         for status, count in self._refusals.items():
             self.refusals.labels(str(status)).inc(count)
+        for type_, count in self._events.items():
+            self.events.labels(type_).inc(count)
+        for (whose, window), count in self._rate_limited.items():
+            self.rate_limited.labels(whose, window).inc(count)
         for (cache, result), count in self._caches.items():
             self.cache_requests.labels(cache, result).inc(count)
         for route, spent in self._seconds.items():
@@ -142,13 +169,23 @@ class Metrics:
             self.appends.inc(self._batches.total)
             self._batches.move_to(self.batch_size)
             self._append_seconds.move_to(self.append_seconds)
-        for observed in (self._requests, self._refusals, self._caches, self._seconds):
+        for observed in (
+            self._requests,
+            self._refusals,
+            self._events,
+            self._rate_limited,
+            self._caches,
+            self._seconds,
+        ):
             observed.clear()
 
-    def observe_append(self, commits: int, seconds: float) -> None:
+    def observe_append(self, commits: Sequence[Commit], seconds: float) -> None:
         """Count one append transaction; fits ``store.log.appender.Appender(observe=…)``."""
-        self._batches.observe(commits)
+        self._batches.observe(len(commits))
         self._append_seconds.observe(seconds)
+        for commit in commits:
+            for event in commit.events:
+                self._events[event.topic] = self._events.get(event.topic, 0) + 1
         if not self._flushing:
             self._flush_soon()
 
@@ -165,14 +202,32 @@ class Metrics:
         if not self._flushing:
             self._flush_soon()
 
+    def observe_rate_limited(self, whose: str, window: str) -> None:
+        """Count one request that a limit refused."""
+        key = (whose, window)
+        self._rate_limited[key] = self._rate_limited.get(key, 0) + 1
+        if not self._flushing:
+            self._flush_soon()
+
+    async def keep_in_flight(self, count: Callable[[], int]) -> None:
+        """Show how many requests this process works on, until it is cancelled: a scrape may come to another process."""
+        shown = 0
+        while True:
+            if (now := count()) != shown:
+                self.in_flight.set(now)
+                shown = now
+            await asyncio.sleep(IN_FLIGHT_EVERY)
+
     def observe_pool(self, stats: Mapping[str, int]) -> None:
         """Take over what ``AsyncConnectionPool.get_stats()`` says."""
         self.pool_size.set(stats.get("pool_size", 0))
         self.pool_available.set(stats.get("pool_available", 0))
         self.pool_waiting.set(stats.get("requests_waiting", 0))
 
-    def exposition(self, followers: Mapping[str, FollowerState] | None = None) -> bytes:
-        """The text of one scrape: all processes of the host, and how each follower is."""
+    def exposition(
+        self, followers: Mapping[str, FollowerState] | None = None, webhooks: Totals | None = None
+    ) -> bytes:
+        """The text of one scrape: all processes of the host, how each follower is, and what came of all webhooks."""
         from prometheus_client import CollectorRegistry, generate_latest
         from prometheus_client.core import GaugeMetricFamily
         from prometheus_client.multiprocess import MultiProcessCollector
@@ -199,8 +254,49 @@ class Metrics:
         build.add_metric([version("skald"), python_version()], 1)
         registry = CollectorRegistry()
         MultiProcessCollector(registry, path=str(self.folder))  # type: ignore[no-untyped-call]
-        registry.register(_Fixed(lambda: [build, lag, failing, parked]))
+        known = [build, lag, failing, parked, *_of_processes(self.folder), *_of_webhooks(webhooks)]
+        registry.register(_Fixed(lambda: known))
         return generate_latest(registry)
+
+
+def _of_processes(folder: Path) -> list[Any]:
+    """The figures that Prometheus has for every process, by role and number."""
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    labels = ["role", "pid"]
+    cpu = CounterMetricFamily("process_cpu_seconds_total", "User and system CPU time.", labels=labels)
+    resident = GaugeMetricFamily("process_resident_memory_bytes", "Resident memory.", labels=labels)
+    files = GaugeMetricFamily("process_open_fds", "Open file descriptors.", labels=labels)
+    started = GaugeMetricFamily(
+        "process_start_time_seconds", "When it started, since the Unix epoch.", labels=labels
+    )
+    for one in processes.living(folder / PROCESSES):
+        for family, value in (
+            (cpu, one.cpu),
+            (resident, one.resident),
+            (files, one.open_files),
+            (started, one.started_at),
+        ):
+            family.add_metric([one.role, str(one.pid)], value)
+    return [cpu, resident, files, started]
+
+
+def _of_webhooks(totals: Totals | None) -> list[Any]:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    if totals is None:
+        return []
+    attempts = CounterMetricFamily(
+        "skald_webhook_attempts_total",
+        "Attempts to deliver, by outcome: delivered, retry (failed, to be tried again), failed (given up).",
+        labels=["outcome"],
+    )
+    for outcome, count in totals.attempts.items():
+        attempts.add_metric([outcome], count)
+    pending = GaugeMetricFamily(
+        "skald_webhook_pending_deliveries", "Deliveries that wait for their attempt.", value=totals.pending
+    )
+    return [attempts, pending]
 
 
 class _Values:
@@ -243,6 +339,7 @@ def open_metrics(folder: Path) -> Metrics:
         folder.mkdir(parents=True, exist_ok=True)
         os.environ[FOLDER_VARIABLE] = str(folder)
         _make_files(folder)
+        processes.announce(folder / PROCESSES, "api")
         _opened = Metrics(folder)
     return _opened
 

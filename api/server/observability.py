@@ -16,7 +16,7 @@ from uuid import UUID
 
 import msgspec
 
-from api.http.errors import CLIENT_CLOSED, answer_for
+from api.http.errors import CLIENT_CLOSED, RateLimited, answer_for
 from api.http.responses import HEAD_ONLY, LEFT, WHOLE, Answer, send_answer, with_length
 from api.server.logs import request_id as current_request_id
 from api.server.metrics import Metrics
@@ -149,6 +149,9 @@ class Observability:
         started = perf_counter()
         try:
             answer = self._at_once(scope)
+        except RateLimited as refused:
+            # The application would refuse it, and count that, once more.
+            answer = answer_for(refused)
         except Exception:
             # The application meets it again, where there is all that is needed to tell of it.
             return None

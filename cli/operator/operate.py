@@ -65,9 +65,14 @@ def worker(check: bool, data_dir: Path | None) -> None:
         return
 
     from api.server.logs import set_up_logging
+    from api.server.metrics import PROCESSES
+    from api.server.processes import announce
     from workers.main import run
 
     set_up_logging(settings.log_level)
+    if settings.run_dir:
+        # The API processes of this host show its figures.
+        announce(settings.run_dir / "metrics" / PROCESSES, "worker")
 
     async def until_told() -> None:
         stop = asyncio.Event()

@@ -40,7 +40,7 @@ MAX_QUEUE = 2_000  # commits that wait; at 1,000 a second that is two seconds of
 MIN_NOTIFY_INTERVAL = 0.005
 TIMEOUT = 20.0  # seconds that a commit waits for a lost or unresponsive database before it fails
 
-Observer = Callable[[int, float], None]
+Observer = Callable[[Sequence[Commit], float], None]
 Done = Sequence[tuple[Commit, Appended]]
 Durable = Callable[[Appended], None]
 
@@ -226,7 +226,7 @@ class Appender:
             self._notified_at = monotonic()
         self._unnotified, self._failure = not notify, None
         if self._observe is not None:
-            self._observe(len(batch), perf_counter() - started)
+            self._observe(commits, perf_counter() - started)
 
     async def _refused(self, batch: list[Pending], error: Exception) -> None:
         """The database takes no append at all: read-only, full, without rights, too slow."""

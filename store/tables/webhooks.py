@@ -2,9 +2,9 @@
 
 import base64
 import secrets as random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from uuid import UUID
 
 import msgspec
@@ -16,6 +16,7 @@ from store.postgres.connection import Connection
 from store.tables.sealing import Sealer
 
 Status = Literal["pending", "delivered", "failed"]
+Outcome = Literal["delivered", "retry", "failed"]  # of an attempt; failed is the last one of a delivery
 Cause = Literal["event", "redelivery", "replay"]
 
 CHANNEL = "skald_webhooks"  # its payload is the id of a webhook that has changed or has something to do
@@ -75,6 +76,13 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes | None = None
     error: str | None = None
     retry_after: float | None = None
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """What came of all attempts since ever, by outcome, and how many deliveries are pending now."""
+
+    attempts: dict[str, int]
+    pending: int
 
 
 class Replay(msgspec.Struct, frozen=True):
@@ -219,6 +227,13 @@ UPDATE webhooks SET failing_since = coalesce(failing_since, %s) WHERE id = %s AN
 DISABLE = """
 UPDATE webhooks SET enabled = false, disabled_reason = %s, updated_at = clock_timestamp() WHERE id = %s AND enabled
 """
+
+ADD_TOTALS = """
+INSERT INTO webhook_totals (outcome, attempts) SELECT * FROM unnest(%s::text[], %s::bigint[])
+ON CONFLICT (outcome) DO UPDATE SET attempts = webhook_totals.attempts + excluded.attempts
+"""
+# webhook_deliveries_pending
+COUNT_PENDING = "SELECT count(*) FROM webhook_deliveries WHERE status = 'pending'"
 
 # webhook_deliveries_age
 SWEEP_OLD = """
@@ -486,6 +501,18 @@ async def record(
             return None
         row = await (await conn.execute(FAILED, (attempt.started_at, delivery.webhook_id))).fetchone()
     return row[0] if row else None
+
+
+async def add_totals(conn: Connection, attempts: Mapping[Outcome, int]) -> None:
+    """Count what came of attempts."""
+    await conn.execute(ADD_TOTALS, (list(attempts), list(attempts.values())))
+
+
+async def totals(conn: Connection) -> Totals:
+    known = dict.fromkeys(get_args(Outcome), 0)
+    counted = await (await conn.execute("SELECT outcome, attempts FROM webhook_totals")).fetchall()
+    pending = await (await conn.execute(COUNT_PENDING)).fetchone()
+    return Totals({**known, **dict(counted)}, pending[0] if pending else 0)
 
 
 async def disable(conn: Connection, webhook_id: UUID, reason: str) -> None:

@@ -200,6 +200,8 @@ async def test_a_failure_is_tried_again_with_the_same_id_and_a_fresh_time(
     assert gaps[2] >= 0.95, "Retry-After is kept"
     assert (delivery.status, delivery.attempts) == ("delivered", 4)
     assert (await stage.state(hook)).failing_since is None
+    totals = await webhooks.totals(stage.conn)
+    assert (totals.attempts, totals.pending) == ({"delivered": 1, "retry": 3, "failed": 0}, 0)
 
 
 async def test_gone_ends_it_at_once_and_switching_it_on_goes_on_where_it_stopped(
@@ -227,6 +229,7 @@ async def test_gone_ends_it_at_once_and_switching_it_on_goes_on_where_it_stopped
     assert sorted(receiver.positions[1:]) == later
     assert (await stage.deliveries(hook))[0].status == "failed"
     assert (await stage.state(hook)).disabled_reason is None
+    assert (await webhooks.totals(stage.conn)).attempts == {"delivered": 2, "retry": 0, "failed": 1}
 
 
 async def test_it_is_switched_off_with_a_reason_when_it_fails_for_too_long(

@@ -8,13 +8,15 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "docs" / "monitoring"
-MEASURED = set(re.findall(r'"(skald_[a-z_]+)"', (ROOT / "api" / "server" / "metrics.py").read_text()))
+SOURCE = (ROOT / "api" / "server" / "metrics.py").read_text()
+MEASURED = set(re.findall(r'"((?:skald|process)_[a-z_]+)"', SOURCE))
 
 
 @pytest.mark.parametrize("name", ["grafana.json", "alerts.yaml"])
 def test_every_metric_exists(name: str) -> None:
     named = {
-        found.removesuffix("_bucket") for found in re.findall(r"skald_[a-z_]+", (FOLDER / name).read_text())
+        found.removesuffix("_bucket")
+        for found in re.findall(r"\b(?:skald|process)_[a-z_]+", (FOLDER / name).read_text())
     }
     assert named
     assert named <= MEASURED

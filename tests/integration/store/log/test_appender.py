@@ -47,7 +47,7 @@ async def outcomes(appender: Appender, *commits: Commit) -> list[Any]:
 
 async def test_what_comes_during_a_commit_goes_together_in_the_next(fresh_database_url: str) -> None:
     sizes: list[int] = []
-    async with running(fresh_database_url, observe=lambda size, _: sizes.append(size)) as appender:
+    async with running(fresh_database_url, observe=lambda commits, _: sizes.append(len(commits))) as appender:
         async with log_held(fresh_database_url):
             first = asyncio.create_task(appender.append(created("first")[1]))
             await asyncio.sleep(0.05)
@@ -61,7 +61,7 @@ async def test_what_comes_during_a_commit_goes_together_in_the_next(fresh_databa
 
 async def test_commits_on_one_stream_go_to_different_batches_in_their_order(fresh_database_url: str) -> None:
     sizes: list[int] = []
-    async with running(fresh_database_url, observe=lambda size, _: sizes.append(size)) as appender:
+    async with running(fresh_database_url, observe=lambda commits, _: sizes.append(len(commits))) as appender:
         skill, commit = created("one")
         commits = [commit]
         for _ in range(5):
@@ -340,7 +340,7 @@ async def test_it_outlives_an_announcement_that_fails(
 async def test_it_outlives_whatever_a_batch_raises(
     fresh_database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def observe(size: int, _: float) -> None:
+    def observe(_: Any, __: float) -> None:
         raise RuntimeError("the figures are broken")
 
     caplog.set_level(logging.CRITICAL, "store.log.appender")
