@@ -18,7 +18,7 @@ SKILLS = {
     "pull": Lazy("cli.client.pull", "pull", "Write skills of the service into a folder."),
     "list": Lazy("cli.client.browse", "list_skills", "List skills or prompts."),
     "show": Lazy("cli.client.browse", "show", "Show a skill, one of its files, or a prompt."),
-    "log": Lazy("cli.client.browse", "log", "Tell what happened to a skill or prompt, newest first."),
+    "log": Lazy("cli.client.browse", "log", "Show what happened to a skill or prompt, newest first."),
     "diff": Lazy("cli.client.browse", "diff", "Show what differs between versions, or from a folder."),
     "blame": Lazy("cli.client.past", "blame", "Show who wrote each line, and in which version."),
     "revert": Lazy("cli.client.past", "revert", "Publish an earlier version again."),
@@ -27,7 +27,7 @@ SKILLS = {
     ),
     "unarchive": Lazy("cli.client.past", "unarchive", "List what is archived, or bring it back."),
     "label": Lazy("cli.client.past", "label", "Show or set the labels of a prompt."),
-    "audit": Lazy("cli.client.past", "audit", "Tell who did what in the project."),
+    "audit": Lazy("cli.client.past", "audit", "Show who did what in the project."),
 }
 SERVICE = {
     "serve": Lazy("cli.operator.operate", "serve", "Run the service: API, followers, PostgreSQL and Valkey."),

@@ -147,7 +147,7 @@ MEANINGS: dict[str, str] = {
     "max_body_bytes": "Largest request body. 32 MiB holds a skill with many files, and bounds memory.",
     "trusted_proxies": "Addresses or networks, comma-separated, whose X-Forwarded-* headers count. None by default.",
     "public_url": "Where clients find the service, such as https://host/skald; addresses in answers begin by it. Unset: by scheme, "
-    "host and prefix of the request, as trusted proxies tell them.",
+    "host and prefix of the request, as trusted proxies give them.",
     "cache_bytes": "Memory for encoded answers in each API process; 0 switches the cache off.",
     "max_in_flight": "Requests that each API process works on at once; more are answered 503 with Retry-After. 0: no bound.",
     "fast_path": "0 sends the hottest requests, GET and PATCH by name, through the framework as all others: same answers, slower.",

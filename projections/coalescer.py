@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 Question = TypeVar("Question", bound=Hashable)
 Found = TypeVar("Found")
 
-# Asks for what ``take`` gives, which it calls once, as late as it can; returns an answer for each, or what went wrong with it.
+# Reads what ``take`` gives, which it calls once, as late as it can; returns an answer for each, or what went wrong with it.
 Fetch = Callable[[Callable[[], list[Question]]], Awaitable[Sequence[Found | Exception]]]
 Waiter = asyncio.Future[Found]
 

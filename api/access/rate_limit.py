@@ -2,7 +2,7 @@
 
 A request costs no round trip: each process counts for itself and tells Redis in slices. A slice is a hundredth of what is
 left of the tighter window, so five processes that know nothing of each other stay within five percent, and near the end, as
-with every small limit, each request asks Redis and the count is exact. Every 100 ms what is left over is reported as well.
+with every small limit, each request counts in Redis, exactly. Every 100 ms what is left over is reported as well.
 
 Without Redis each process counts alone; no request waits for it longer than one time-out.
 """
@@ -30,7 +30,7 @@ RETRY_EVERY = 1.0  # seconds between attempts while Redis is away
 SWEEP_EVERY = 60.0  # seconds between looks for idle keys
 
 # KEYS: one counter per window. ARGV: 1 when one more request is to be admitted, then for each window its limit, what was
-# admitted already and is only reported now, and the seconds to keep the counter. Returns 1 or 0 for the one that asks,
+# admitted already and is only reported now, and the seconds to keep the counter. Returns 1 or 0 for this request,
 # then the counts. A request that is refused is not counted, in neither window.
 SCRIPT = """
 local counts = {}

@@ -129,7 +129,7 @@ async def _wait_for(request: Request[Any, Any, Any], position: int) -> None:
     only_waits(request.scope)
     if not await services(request).checkpoints.wait_for(ACTIVITY.name, position, MAX_WAIT):
         raise Unavailable(
-            f"Position {position} of the log is not counted yet; `followers` of /readyz tells how far that is.",
+            f"Position {position} of the log is not counted yet; `followers` of /readyz says how far that is.",
             retry_after=RETRY_AFTER,
         )
     await recheck(request)

@@ -63,7 +63,7 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
     @get(
         f"{one}/history",
         operation_id=f"{cls.RESOURCE}_name_history_list",
-        summary=f"Tell what happened to a {cls.KIND}",
+        summary=f"Show what happened to a {cls.KIND}",
         description=api.texts["history"],
         opt=route(reading, query=history.HISTORY),
         responses=documented(*READS),
@@ -88,7 +88,7 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
     @get(
         f"{one}/blame",
         operation_id=f"{cls.RESOURCE}_name_blame_retrieve",
-        summary=f"Tell which version brought each line of a {cls.KIND}",
+        summary=f"Show which version brought each line of a {cls.KIND}",
         description=api.texts["blame"],
         opt=route(reading, query=(*api.blame_query, artifacts.VERSION)),
         responses=documented(*READS),

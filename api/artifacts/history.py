@@ -31,7 +31,7 @@ from projections.write import names
 INCLUDE_ARCHIVED = Param(
     "include_archived",
     {"type": "string", "enum": ["true", "false"], "default": "false"},
-    "Whether earlier lives of the name are told, too.",
+    "Whether the events of archived streams that held the name are listed, too.",
     "true",
 )
 

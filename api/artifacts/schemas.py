@@ -43,7 +43,7 @@ class Revert(msgspec.Struct, frozen=True):
 
 
 class Restore(msgspec.Struct, frozen=True):
-    """Which life of the name is to come back; without `id` the one that was archived last."""
+    """Which archived stream of the name is to come back; without `id` the one that was archived last."""
 
     EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["Restore"]
 
@@ -51,7 +51,7 @@ class Restore(msgspec.Struct, frozen=True):
         Annotated[
             str,
             Meta(
-                description="The id of any version of the life that is meant, or its `stream_id` in the history.",
+                description="The id of any version of the stream that is meant, or its `stream_id` in the history.",
                 examples=[_ID],
                 extra={"rule": check_uuid},
                 extra_json_schema={
@@ -68,7 +68,7 @@ class Restore(msgspec.Struct, frozen=True):
 
 
 class HistoryEntry(msgspec.Struct):
-    """One event. `actor` is null for nobody and for an erased user; the versions are the latest before and after it."""
+    """One event. `actor` is null for an event without a user and for an erased one; the versions are the latest before and after it."""
 
     position: int
     time: Timestamp

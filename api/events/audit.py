@@ -57,7 +57,7 @@ ACTOR = Param(
 KEY = Param(
     "key",
     {"type": "string", "format": "uuid"},
-    "Only what was done with this key, and the life of the key itself.",
+    "Only what was done with this key, and the creation and revocation of the key itself.",
     "0195c2df-11aa-7d10-a1b2-c3d4e5f60718",
 )
 TYPE = Param(
@@ -69,7 +69,7 @@ TYPE = Param(
 SUBJECT = Param(
     "subject",
     {"type": "string"},
-    "Only what happened to this name, in all its lives, or to a key or a share (`key/` or `share/` and its id).",
+    "Only what happened to this name, in every stream that held it, or to a key or a share (`key/` or `share/` and its id).",
     "skill/pdf-forms",
 )
 FROM = Param("from", _INSTANT, "Only entries of this RFC 3339 instant and later.", "2026-03-03T09:30:00Z")

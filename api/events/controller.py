@@ -76,7 +76,10 @@ TYPE = Param(
     "skald.skill.published.v1",
 )
 SUBJECT = Param(
-    "subject", {"type": "string"}, "Only events about this name, of all its lives.", "skill/pdf-forms"
+    "subject",
+    {"type": "string"},
+    "Only events about this name, of every stream that held it.",
+    "skill/pdf-forms",
 )
 WAIT = Param(
     "wait", integer(0, MAX_WAIT, 0), "Seconds to wait for the first event when there is none yet.", 10
@@ -113,7 +116,7 @@ class FeedController(Controller):
         """Events after a position, strictly in order and complete. `position` is where to go on from.
 
         `Accept: application/cloudevents-batch+json` gives the bare array, `application/x-ndjson` a line an event; both
-        tell the next address in a `Link` header.
+        give the next address in a `Link` header.
         """
         query = query_of(request)
         filters = Filters.of(query)

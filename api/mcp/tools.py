@@ -117,7 +117,7 @@ TOOLS = (
         title="Publish a new version of a skill",
         description="What is not sent stays as it is. Prefer `edits` (each `old` text must occur exactly once) and "
         "`file_edits` to sending a whole body or all files again. `base_version` is the version you read; "
-        "when somebody was faster, the error `version_conflict` names the latest one: read it, and apply your change to that.",
+        "when another change came first, the error `version_conflict` names the latest one: read it, and apply your change to that.",
         operation="llm_skills_name_partial_update",
         required=("base_version",),
         omit=NOT_AFTER_WRITES,
@@ -204,7 +204,7 @@ TOOLS = (
         name="edit_prompt",
         title="Publish a new version of a prompt",
         description="Send `edits` (each `old` text must occur exactly once) or the whole `prompt`. `base_version` is the "
-        "version you read; when somebody was faster, the error `version_conflict` names the latest one: read it, and apply "
+        "version you read; when another change came first, the error `version_conflict` names the latest one: read it, and apply "
         "your change to that. Labels stay where they are: set_prompt_label moves them.",
         operation="llm_prompts_name_partial_update",
         required=("base_version",),

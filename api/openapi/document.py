@@ -69,7 +69,7 @@ TAGS = {
     "shares": "Secret addresses at which installers read the skills of a project without a key.",
     "discovery": "What installers such as `npx skills` read: at the address of a share, or at the origin for the project "
     "that the operator has made public (404 while there is none). No key is needed.",
-    "webhooks": "Who is told of it by HTTP: signed, at least once, in the order of each name.",
+    "webhooks": "Events sent by HTTP: signed, at least once, in the order of each name.",
     "history": "What a name went through: events, differences, authors of lines; and the way back.",
     "identity": "Who the key belongs to and where it may go.",
     "operations": "Probes and numbers for operators; no key is needed.",

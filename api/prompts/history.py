@@ -24,7 +24,7 @@ TEXTS = {
     ),
     "revert": "A new version with the prompt and config of `version`. `base_version` is required, or `If-Match`.",
     "restore": "With all its versions, without labels; 400 `unique` while the name is taken, 404 when there is nothing.",
-    "archived": "Every archived life that can come back, the last archived first; `id` names it to restore.",
+    "archived": "Every archived prompt that can come back, the last archived first; `id` names it to restore.",
 }
 
 

@@ -202,7 +202,7 @@ class ResolvePrompt(msgspec.Struct):
 
 
 class ArchivedPrompt(PromptRow, kw_only=True):
-    """The latest version of an archived life. It can come back unless its name is taken; `id` names it to restore."""
+    """The latest version of an archived prompt. It can come back unless its name is taken; `id` names it to restore."""
 
     archived_at: Timestamp
     archived_by: CreatedBy | None

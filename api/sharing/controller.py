@@ -121,7 +121,7 @@ class SharesController(Controller):
         responses=documented(400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
     )
     async def create(self, request: Request[Any, Any, Any], body: RawBody) -> Response[NewShare]:
-        """An address at which all skills of the project can be read, without a key, by whoever has it.
+        """An address at which all skills of the project can be read, without a key, by anyone who has the address.
 
         The answer holds it, and it is not shown again: only its hash is stored.
         """
@@ -192,4 +192,6 @@ def fields(share: Share) -> dict[str, Any]:
 
 
 def _closed() -> NotFound:
-    return NotFound("This share address is unknown, has expired or was revoked; ask whoever gave it to you.")
+    return NotFound(
+        "This share address is unknown, has expired or was revoked; ask for a new one where it came from."
+    )

@@ -38,7 +38,9 @@ class ShareAnswer(msgspec.Struct):
 
     id: UUID
     label: str
-    prefix: Annotated[str, Meta(description="The first characters of its token, to tell shares apart.")]
+    prefix: Annotated[
+        str, Meta(description="The first characters of its token, by which shares are distinguished.")
+    ]
     created_by_id: Annotated[
         int | None, Meta(description="The user who made it; null when it was made on the host.")
     ]
@@ -54,7 +56,7 @@ class NewShare(ShareAnswer):
         str | None,
         Meta(
             description="Null when this repeats an earlier request (`Idempotency-Key`): it is stored as a hash only, so it "
-            "cannot be told again."
+            "cannot be shown again."
         ),
     ]
     url: Annotated[str | None, Meta(description="What `npx skills add` takes. Null together with the token.")]

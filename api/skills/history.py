@@ -26,7 +26,7 @@ TEXTS = {
     ),
     "revert": "A new version that is equal to `version`, files included. `base_version` is required, or `If-Match`.",
     "restore": "With all its versions; 400 `unique` while the name is taken, 404 when there is nothing to restore.",
-    "archived": "Every archived life that can come back, the last archived first; `id` names it to restore.",
+    "archived": "Every archived skill that can come back, the last archived first; `id` names it to restore.",
 }
 ROWS = Rows(with_body=False, json=partial(skills.row, deleted=True))
 

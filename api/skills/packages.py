@@ -63,7 +63,7 @@ MODE = Param(
 DRY_RUN = Param(
     "dry_run",
     {"type": "string", "enum": list(BOOLEANS), "default": "false"},
-    "Tell what would be done, and do nothing.",
+    "Answer what would be done, and do nothing.",
     "true",
 )
 BASE_VERSION = Param(

@@ -489,7 +489,7 @@ class ResolveSkill(msgspec.Struct):
 
 
 class ArchivedSkill(SkillRow, kw_only=True):
-    """The latest version of an archived life. It can come back unless its name is taken; `id` names it to restore."""
+    """The latest version of an archived skill. It can come back unless its name is taken; `id` names it to restore."""
 
     archived_at: Timestamp
     archived_by: CreatedBy | None

@@ -1,4 +1,4 @@
-"""Webhooks: who is told of a project's events by HTTP. Sending is the worker's work (``workers.webhooks``)."""
+"""Webhooks: endpoints that get a project's events by HTTP. Sending is the worker's work (``workers.webhooks``)."""
 
 from typing import Any
 from uuid import UUID

@@ -95,7 +95,7 @@ Enabled = Annotated[
 
 
 class CreateWebhook(msgspec.Struct):
-    """Who is to be told of what."""
+    """Where which events are sent."""
 
     EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["CreateWebhook"]
 

@@ -157,7 +157,7 @@ def _show_file(remote: Remote, name: str, path: str, version: int | None, as_jso
 @kind_option
 @remote_options
 def log(name: str, limit: int, kind: str, profile: str | None, project: str | None, as_json: bool) -> None:
-    """Tell what happened to the skill (or prompt) NAME, newest first."""
+    """Show what happened to the skill (or prompt) NAME, newest first."""
     with service(profile, project) as remote:
         path = remote.named(name, "history/", kind=kind)
         page = remote.get(path, {"limit": limit}, shape=answers.History)

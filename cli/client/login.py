@@ -57,9 +57,7 @@ def login(url: str | None, project: str | None, key_stdin: bool, profile: str, a
     url = checked_url(url or DEFAULT_URL)
     project = checked_project(project or os.environ.get("SKALD_PROJECT", "").strip() or CURRENT)
     if is_exposed(url):
-        warn(
-            f"{url} is plain HTTP: whoever sits between here and there can read the key; use https if you can"
-        )
+        warn(f"{url} is plain HTTP: the key can be read on the way; use https if you can")
     target = Target(url=url, key=_key(key_stdin), project=project)
     with Remote(target, notice=warn) as remote:
         user = remote.get("/api/users/@me/", shape=answers.Me)

@@ -43,7 +43,7 @@ def audit(
     project: str | None,
     as_json: bool,
 ) -> None:
-    """Tell who did what in the project, in the order of the log; needs a key with event:read."""
+    """Show who did what in the project, in the order of the log; needs a key with event:read."""
     params = {"subject": subject, "actor": actor, "type": types, "from": since, "to": until}
     with service(profile, project) as remote:
         rows = _audited(remote, params, limit)
@@ -143,11 +143,16 @@ def archive(name: str, kind: str, profile: str | None, project: str | None, as_j
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--id", "life", metavar="ID", help="An earlier one of that name, as the list shows it.")
+@click.option("--id", "archived_id", metavar="ID", help="An earlier one of that name, as the list shows it.")
 @kind_option
 @remote_options
 def unarchive(
-    name: str | None, life: str | None, kind: str, profile: str | None, project: str | None, as_json: bool
+    name: str | None,
+    archived_id: str | None,
+    kind: str,
+    profile: str | None,
+    project: str | None,
+    as_json: bool,
 ) -> None:
     """Bring the archived skill (or prompt) NAME back with all its versions; without NAME, list what is archived."""
     with service(profile, project) as remote:
@@ -155,7 +160,7 @@ def unarchive(
             path = remote.path(f"{KINDS[kind].RESOURCE}/archived/")
             _show_archived(list(remote.pages(path, shape=answers.Archived)), as_json)
             return
-        body = {"id": life} if life else {}
+        body = {"id": archived_id} if archived_id else {}
         made = remote.send("POST", remote.named(name, "restore/", kind=kind), body, shape=answers.Version)
     _done(made, f"{made['name']}: back, with version {made['version']} as the latest", as_json)
 

@@ -196,7 +196,7 @@ class Pull:
             return failure
         if each.digest is not None and digest_of(tree) != each.digest:
             return Failure(
-                f"what came for '{each.name}' does not have the digest that the service tells; nothing was written",
+                f"what came for '{each.name}' does not have the digest that the service gives; nothing was written",
                 code="bad_digest",
             )
         return tree

@@ -287,7 +287,7 @@ class Push:
             ]
         detail = str(failure)
         if conflict:
-            detail = f"somebody else published '{skill.name}' at the same moment ({detail}) Look by `skald log {skill.name}`, and push again."
+            detail = f"another publish of '{skill.name}' came first ({detail}) Look by `skald log {skill.name}`, and push again."
         result.error = {"code": failure.code, "detail": detail}
 
     def _note(self, candidate: Candidate, version: int, digest: str) -> None:

@@ -34,7 +34,7 @@ def rows_by_name(remote: Remote) -> dict[str, answers.Row]:
     rows = {row["name"]: row for row in pages}
     if any("digest" not in row for row in rows.values()):
         raise Failure(
-            f"{remote.target.url} tells no digests of skills: it is older than this command", code="too_old"
+            f"{remote.target.url} gives no digests of skills: it is older than this command", code="too_old"
         )
     return rows
 

@@ -26,7 +26,7 @@ from store.postgres.connection import Connection
 from store.tables import identity
 
 SCOPES = [f"{kind.SCOPE}:write" for kind in KINDS.values()]
-# A key of a person of the demo; nobody keeps it, and the next run makes another.
+# A key of a person of the demo is not kept; the next run makes another.
 KEY_LASTS = timedelta(minutes=10)
 TRY = (
     "skald list",

@@ -14,7 +14,7 @@ from store.tables import shares
 
 @click.group()
 def share() -> None:
-    """Shares: secret addresses that show the skills of one project to whoever has them."""
+    """Shares: secret addresses that show the skills of one project to anyone who has them."""
 
 
 @share.command("create")

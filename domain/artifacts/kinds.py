@@ -1,4 +1,4 @@
-"""The kinds of artifacts there are. A kind is declared by its aggregate; what has to know all kinds asks this table."""
+"""The kinds of artifacts there are. A kind is declared by its aggregate; what has to know all kinds reads this table."""
 
 from collections.abc import Mapping
 

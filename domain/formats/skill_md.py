@@ -379,7 +379,7 @@ class _Reading:
     def _stray(self, entries: Mapping[str, Node]) -> None:
         stray = [key for key in entries if key.lower() in KNOWN_KEYS and key not in KNOWN_KEYS]
         for key in stray[:MAX_OF_A_KIND]:
-            self._warn("key_case", f"'{key}' is written '{key.lower()}': as it is, nobody reads it.")
+            self._warn("key_case", f"'{key}' is written '{key.lower()}': as it is, no reader knows it.")
 
     def _comments(self, entries: Mapping[str, Node]) -> None:
         """Warn of what looks like a part of a value and is a comment to YAML. Unknown keys keep theirs."""

@@ -270,7 +270,7 @@ def _bad_link(link: str, paths: Collection[str], ordered: list[str]) -> Problem 
             if not segments:
                 return Problem(
                     "outside_link",
-                    f"The body links to '{link}', outside of the skill: nobody who installs it has that.",
+                    f"The body links to '{link}', outside of the skill: an installed skill does not have it.",
                 )
             segments.pop()
         elif segment not in ("", "."):

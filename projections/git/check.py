@@ -52,7 +52,7 @@ async def differences(conn: Connection, limit: int) -> tuple[str, ...]:
                 if len(found) + len(its) >= limit:
                     break
         except (NotRendered, KeyError) as error:
-            its.append(f"project {project_id}: nobody can tell: {error!r}")
+            its.append(f"project {project_id}: not checked: {error!r}")
         # A replay that found the read models wrong drops the repositories meanwhile: they are made anew.
         if its and await _still_has(conn, project_id, sequence):
             found += its

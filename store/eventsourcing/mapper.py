@@ -1,4 +1,4 @@
-"""Skald's events for the ``eventsourcing`` library: they have ids and versions as its protocol asks, and topics of their own."""
+"""Skald's events for the ``eventsourcing`` library: they have ids and versions as its protocol requires, and topics of their own."""
 
 from typing import Any
 

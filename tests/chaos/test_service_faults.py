@@ -248,7 +248,7 @@ def test_a_kill_between_commit_and_answer_is_repaired_by_the_key(fresh_database_
         through.withhold_answer = True
         with service.client(timeout=5) as client:
             with pytest.raises(httpx.TransportError):
-                # The answer never comes: whoever waits gives up, and then the service dies.
+                # The answer never comes: who waits gives up, and then the service dies.
                 client.post("llm_skills/", json=body, headers=headers, timeout=2)
             assert through.withheld.wait(5)
             service.kill()

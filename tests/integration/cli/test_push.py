@@ -245,7 +245,7 @@ def test_a_race_is_told_and_the_same_content_is_none(relay: "Relay", ada: Person
     relay.before_import = others
     answer = ada.json_by(relay.url, "push", "skills", code=1)
     assert outcomes(answer) == {"fresh": "conflict", "old": "conflict", "same": "unchanged"}
-    assert "somebody else published" in answer["skills"][0]["error"]["detail"]
+    assert "another publish of" in answer["skills"][0]["error"]["detail"]
     assert ada.get("name/old")["body"] == "Other"
 
 

@@ -188,7 +188,7 @@ async def test_the_position_is_that_of_the_snapshot(reads: Lookups, writer: Conn
     assert (found[1].as_of, later[1].as_of) == (before.last, after.last)
 
 
-async def test_whoever_goes_away_takes_nobody_along(reads: Lookups, statements: Statements) -> None:
+async def test_a_reader_that_leaves_takes_no_other_along(reads: Lookups, statements: Statements) -> None:
     statements.held = {name_of(1)}
     same = [asyncio.create_task(reads.find(skill(name_of(1)))) for _ in range(3)]
     neighbour = asyncio.create_task(reads.find(skill(name_of(2))))

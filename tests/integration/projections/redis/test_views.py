@@ -183,12 +183,12 @@ async def test_what_is_asked_meanwhile_is_fetched_together(
         assert await asyncio.gather(*others) == [None, *expected, *expected]
     sizes = [len(keys) for keys in commands.keys]
     assert sizes == [1] * redis_views.MAX_CONCURRENT + [redis_views.AT_ONCE, 6]
-    # And whoever comes after a pause is not forgotten.
+    # And a request after a pause is not forgotten.
     async with asyncio.timeout(5):
         assert await found(views, "n0") == (b"n0", 6)
 
 
-async def test_whoever_goes_away_takes_nobody_along(
+async def test_a_reader_that_leaves_takes_no_other_along(
     views: RedisViews, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await written(views, ["x", "y"])
