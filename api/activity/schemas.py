@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from api.artifacts.fields import Timestamp
+from api.openapi.examples import examples_of
 
 
 class ActivityRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,21 +29,7 @@ class Activity(msgspec.Struct, frozen=True):
     was counted.
     """
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {
-        "By day": {
-            "total": 4,
-            "rows": [
-                {
-                    "day": "2026-03-03",
-                    "publishes": 4,
-                    "first_at": "2026-03-03T09:30:00.000000Z",
-                    "last_at": "2026-03-03T16:02:11.000000Z",
-                }
-            ],
-            "truncated": False,
-            "position": 42,
-        },
-    }
+    EXAMPLES: ClassVar[dict[str, Any]] = examples_of("api.activity")["Activity"]
 
     total: int
     rows: list[ActivityRow]

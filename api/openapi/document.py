@@ -16,6 +16,7 @@ from litestar.routes import HTTPRoute
 
 from api.http.errors import ErrorBody
 from api.openapi import parameters as docs
+from api.openapi.examples import examples_of
 from api.server.metrics import CONTENT_TYPE
 
 VERSION = "1.0.0"
@@ -113,6 +114,9 @@ PATH_PARAMETERS: dict[str, tuple[str, dict[str, Any], Any]] = {
     ),
 }
 
+# By the schema of the error.
+ERROR_EXAMPLES = examples_of("api.openapi")
+
 # What each error may carry beside the four keys of all: status to kind and extra keys.
 _NAMES = {"type": "array", "items": {"type": "string"}, "maxItems": 3}
 _NUMBERS = {"type": "array", "items": {"type": "integer", "minimum": 1}, "maxItems": 20}
@@ -166,97 +170,8 @@ ERRORS: dict[int, tuple[str, tuple[str, ...], dict[str, Any]]] = {
     503: ("Unavailable", ("server_error",), {}),
 }
 
+
 # One example an error: code, detail, attr, extra keys.
-ERROR_EXAMPLES: dict[int, dict[str, tuple[str, str, str | None, dict[str, Any]]]] = {
-    400: {
-        "A missing field": ("required", "This field is required.", "description", {}),
-        "An edit that does not fit": (
-            "edit_not_found",
-            "The text to replace occurs 0 times. It must occur exactly once; copy it from the current text.",
-            "edits__0__old",
-            {"edit_index": 0},
-        ),
-    },
-    401: {
-        "A wrong key": ("authentication_failed", "This API key is wrong, expired or revoked.", None, {}),
-    },
-    403: {
-        "A missing scope": (
-            "permission_denied",
-            "API key missing required scope 'llm_skill:write'.",
-            None,
-            {},
-        ),
-    },
-    404: {
-        "An unknown name": (
-            "not_found",
-            "There is no skill 'pdf-form'.",
-            None,
-            {"suggestions": ["pdf-forms"]},
-        ),
-        "An unknown version": (
-            "version_not_found",
-            "The skill 'pdf-forms' has no version 9.",
-            None,
-            {"available_versions": [3, 2, 1]},
-        ),
-    },
-    409: {
-        "Another change came first": (
-            "version_conflict",
-            "base_version 1 is not the latest version; the latest is 2. Fetch it, apply your change to it and send "
-            "its number.",
-            "base_version",
-            {"current_version": 2},
-        ),
-    },
-    412: {
-        "Another change came first": (
-            "precondition_failed",
-            "If-Match names another version than the current one; fetch it again and apply your change to that.",
-            None,
-            {},
-        ),
-    },
-    413: {
-        "Too large": ("request_too_large", "The request body is larger than this service takes.", None, {})
-    },
-    415: {
-        "A form": (
-            "unsupported_media_type",
-            "Send the body as application/json, not text/plain.",
-            None,
-            {},
-        )
-    },
-    422: {
-        "Another request": (
-            "idempotency_key_reused",
-            "This Idempotency-Key came with another request before.",
-            None,
-            {},
-        ),
-    },
-    429: {
-        "Too many requests": (
-            "throttled",
-            "Request was throttled: this key may make 480 requests per minute. Expected available in 21 seconds.",
-            None,
-            {},
-        ),
-    },
-    503: {
-        "The database is away": (
-            "unavailable",
-            "The service cannot reach its database now; try again shortly.",
-            None,
-            {},
-        ),
-    },
-}
-
-
 class Operation(msgspec.Struct, frozen=True):
     """One method of one address."""
 
@@ -490,11 +405,8 @@ def _error(status: int, spec: ResponseSpec) -> dict[str, Any]:
         headers.update(docs.RETRY_AFTER)
     if status == 429:
         headers.update(docs.BUDGET)
-    name, kinds, _ = ERRORS[status]
-    examples = {
-        title: {"value": {"type": kinds[0], "code": code, "detail": detail, "attr": attr, **extra}}
-        for title, (code, detail, attr, extra) in ERROR_EXAMPLES[status].items()
-    }
+    name = ERRORS[status][0]
+    examples = {title: {"value": value} for title, value in ERROR_EXAMPLES[name].items()}
     return {
         "description": spec.description,
         "headers": headers,
