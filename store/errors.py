@@ -5,7 +5,6 @@ All append errors mean: nothing of that commit was written.
 
 import re
 from typing import NamedTuple
-from uuid import UUID
 
 import psycopg
 
@@ -15,11 +14,10 @@ class AppendError(Exception):
 
 
 class StreamConflict(AppendError):
-    """Another writer appended to the stream first: load it again and decide again."""
+    """The stream is not as the writer believes, most times because another one was first: load it again and decide again."""
 
-    def __init__(self, streams: tuple[UUID, ...] = ()) -> None:
-        super().__init__("the stream has moved on")
-        self.streams = streams
+    def __init__(self, reason: str = "the stream has moved on") -> None:
+        super().__init__(reason)
 
 
 class NameConflict(AppendError):

@@ -109,6 +109,8 @@ class Commands:
             return await self._append(caller, artifact, contents, 201, None)
         except NameConflict:
             raise NameTaken(artifact.KIND, artifact.name, attr=attr) from None
+        except StreamConflict:
+            raise Unavailable("What this is made from is no longer in the log; try again shortly.") from None
 
     async def change(
         self, caller: Caller, cls: type[A], name: str, decide: Decide[A], *, status: int = 200
@@ -253,6 +255,10 @@ class Commands:
         # Most of a version is as it was in the one before, which is in the log: what has not changed need not be sent.
         parts = {part.digest: part for part in (*contents, *folded.parts)}
         known: frozenset[bytes] = loaded.stored if loaded else frozenset()
+        relied = {ref.digest for ref in artifact.refs} - parts.keys()
+        if loaded is not None:
+            # The version before is in the log with what it is made of, or the append is refused.
+            relied -= {ref.digest for ref in loaded.aggregate.refs}
         claims: list[Any] = [(caller.project_id, artifact.KIND, artifact.name)]
         if caller.idempotency_key is not None:
             claims.append((caller.key_id, caller.idempotency_key))
@@ -264,6 +270,8 @@ class Commands:
             key_id=caller.key_id,
             correlation_id=caller.correlation_id,
             contents=tuple([part for digest, part in parts.items() if digest not in known]),
+            relied=tuple(relied),
+            follows=loaded.position if loaded else None,
             writes=folded.writes,
             idempotency=_remembered(caller, status),
             claims=tuple(claims),
@@ -293,7 +301,7 @@ class Commands:
         first_at = loaded.first_at if loaded else appended.recorded_at
         self._repository.keep(caller.project_id, artifact, first_at, appended.last, frozenset(parts) or known)
         if is_long(artifact, len(events)):
-            await self._repository.save(artifact)
+            await self._repository.save(artifact, appended.last)
         if view is not None:
             if answer is None:
                 # It failed there; the caller gets the error.

@@ -46,8 +46,10 @@ WHERE artifacts.stream_id IN (SELECT stream_id FROM name_spans WHERE project_id 
 ORDER BY archived_position DESC LIMIT 1
 """
 
+# events_pkey. Only as of an event of this log: a server that knows less may have taken the place of the one it was appended to.
 SAVE_SNAPSHOT = """
-INSERT INTO snapshots (stream_id, stream_version, schema, state) VALUES (%s, %s, %s, %s)
+INSERT INTO snapshots (stream_id, stream_version, schema, state)
+SELECT stream_id, stream_version, %s, %s FROM events WHERE position = %s AND stream_id = %s
 ON CONFLICT (stream_id) DO UPDATE
     SET stream_version = excluded.stream_version, schema = excluded.schema, state = excluded.state
     WHERE snapshots.stream_version < excluded.stream_version OR snapshots.schema <> excluded.schema
@@ -55,7 +57,7 @@ ON CONFLICT (stream_id) DO UPDATE
 
 
 class Loaded(msgspec.Struct, Generic[A], frozen=True):
-    """An aggregate with the time of its first version, as of a position of the log.
+    """An aggregate with the time of its first version and the position of its last event, as of a position of the log.
 
     ``stored`` are contents, by digest, that this process knows to be in the database: parts of the latest version.
     """
@@ -63,6 +65,7 @@ class Loaded(msgspec.Struct, Generic[A], frozen=True):
     aggregate: A
     first_at: datetime
     as_of: int
+    position: int
     from_cache: bool = False
     stored: frozenset[bytes] = frozenset()
 
@@ -96,9 +99,9 @@ class Repository:
                 self._cache.drop(key)
                 return None
             stream_id, first_at, as_of, state = row
-            start = kept.aggregate if kept is not None and kept.aggregate.id == stream_id else None
-            aggregate = await self._load(conn, cls, stream_id, start, state)
-        loaded = Loaded(aggregate, first_at, as_of)
+            known = kept if kept is not None and kept.aggregate.id == stream_id else None
+            aggregate, position = await self._load(conn, cls, stream_id, known, state)
+        loaded = Loaded(aggregate, first_at, as_of, position)
         self._cache.put(key, loaded)
         return loaded
 
@@ -114,7 +117,8 @@ class Repository:
             if row is None:
                 return None
             stream_id, first_at, as_of, state = row
-            return Loaded(await self._load(conn, cls, stream_id, None, state), first_at, as_of)
+            aggregate, position = await self._load(conn, cls, stream_id, None, state)
+            return Loaded(aggregate, first_at, as_of, position)
 
     def keep(
         self,
@@ -129,40 +133,50 @@ class Repository:
         if aggregate.archived:
             self._cache.drop(key)
         else:
-            self._cache.put(key, Loaded(aggregate, first_at, as_of, stored=stored))
+            self._cache.put(key, Loaded(aggregate, first_at, as_of, as_of, stored=stored))
 
-    async def save(self, aggregate: Versioned) -> None:
-        """Keep a snapshot. It may fail: it only saves time."""
+    async def save(self, aggregate: Versioned, position: int) -> None:
+        """Keep a snapshot as of its last event, which is at ``position``. It may fail: it only saves time."""
         try:
             async with self._pool.connection() as conn:
-                await self._save(conn, aggregate)
+                await self._save(conn, aggregate, position)
         except (psycopg.Error, OSError) as error:
             logger.warning("no snapshot of %s: %s", aggregate.id, type(error).__name__)
 
     @staticmethod
-    async def _save(conn: Connection, aggregate: Versioned) -> None:
+    async def _save(conn: Connection, aggregate: Versioned, position: int) -> None:
         state = msgspec.json.encode(aggregate)
-        await conn.execute(
-            SAVE_SNAPSHOT, (aggregate.id, aggregate.version, schema_of(type(aggregate)), state)
-        )
+        await conn.execute(SAVE_SNAPSHOT, (schema_of(type(aggregate)), state, position, aggregate.id))
 
     async def _load(
-        self, conn: Connection, cls: type[A], stream_id: UUID, start: A | None, state: bytes | None
-    ) -> A:
-        if start is not None:
-            aggregate = start.fork()
+        self, conn: Connection, cls: type[A], stream_id: UUID, kept: Loaded[A] | None, state: bytes | None
+    ) -> tuple[A, int]:
+        """The aggregate from its stream, and the position of its last event.
+
+        It starts from what is ``kept`` or from the snapshot ``state``, whose last event is read once more: it is not in a log
+        that went back.
+        """
+        if kept is not None:
+            aggregate = kept.aggregate.fork()
         elif state is not None:
             aggregate = msgspec.json.decode(state, type=cls)
         else:
             aggregate = cls(id=stream_id)
         known = aggregate.version
-        async with aclosing(read_stream(conn, stream_id, after=known)) as batches:
+        position = 0
+        async with aclosing(read_stream(conn, stream_id, after=max(0, known - 1))) as batches:
             async for events in batches:
                 for event in events:
-                    aggregate.evolve(decode(event.topic, event.state))
+                    if event.stream_version > known:
+                        aggregate.evolve(decode(event.topic, event.state))
+                    elif kept is not None and event.position != kept.position:
+                        return await self._load(conn, cls, stream_id, None, state)
+                    position = event.position
+        if known and not position:
+            return await self._load(conn, cls, stream_id, None, None if kept is None else state)
         if aggregate.version - known >= SNAPSHOT_EVERY:
-            await self._save(conn, aggregate)
-        return aggregate
+            await self._save(conn, aggregate, position)
+        return aggregate, position
 
 
 def is_long(aggregate: Versioned, appended: int) -> bool:

@@ -205,6 +205,10 @@ class Skill(Versioned, kw_only=True):
     def compared(self, field: str) -> Any:
         return getattr(self.fields if field in FIELDS else self, field)
 
+    @property
+    def refs(self) -> Iterable[Ref]:
+        return (self.body, self.outline, *(file.ref for file in self.files.values()))
+
     # Commands
 
     @classmethod

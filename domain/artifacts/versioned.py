@@ -1,5 +1,6 @@
 """What skills and prompts share: a name, numbered versions, an end."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
@@ -68,6 +69,11 @@ class Versioned(msgspec.Struct, kw_only=True):
     def compared(self, field: str) -> Any:
         """The value of one of the fields ``COMPARED``."""
         return getattr(self, field)
+
+    @property
+    def refs(self) -> Iterable[Ref]:
+        """The contents that the latest version is made of."""
+        return (self.text,)
 
     def fork(self) -> Self:
         """An independent copy to decide on; drop it when its events could not be appended."""

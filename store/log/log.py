@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 import psycopg
 from eventsourcing.persistence import StoredEvent
+from psycopg.errors import NotNullViolation
 
 from domain.content import Content
 from store.errors import AppendError, CommandRepeated, NameConflict, StreamConflict
@@ -51,6 +52,10 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     writes: Writes = {}
     idempotency: Idempotency | None = None
     claims: tuple[Hashable, ...] = ()
+    # The position of the event before the first one in its stream, None when its writer has not seen it, and the digests of
+    # contents that are not sent again. The append is refused when they are not in the log.
+    follows: int | None = None
+    relied: tuple[bytes, ...] = ()
 
 
 class Appended(msgspec.Struct, frozen=True):
@@ -81,29 +86,41 @@ class Recorded(msgspec.Struct, frozen=True):
 LOCK = "SELECT pg_advisory_xact_lock(7203014)"
 
 # The same after storing contents: those that others are storing, too, are waited for while the lock is free.
-STORE_AND_LOCK = f"""
+STORED_AND_LOCK = """
 WITH stored AS (
     INSERT INTO contents (digest, bytes)
-    SELECT digest, bytes FROM {arrays("digest bytea, bytes bytea")} AS new
+    SELECT {rows}
     ON CONFLICT DO NOTHING
     RETURNING 1
 )
 SELECT pg_advisory_xact_lock(7203014) FROM (SELECT count(*) FROM stored) AS done
 """
+CONTENT = "digest bytea, bytes bytea"
+STORE_AND_LOCK = STORED_AND_LOCK.format(rows=f"digest, bytes FROM {arrays(CONTENT)} AS new")
+# A content without bytes is one that has to be there (contents_pkey); else the table refuses it.
+STORE_RELIED_AND_LOCK = STORED_AND_LOCK.format(
+    rows=f"""new.digest, CASE WHEN stored.digest IS NULL THEN new.bytes ELSE '' END
+    FROM {arrays(CONTENT)} AS new LEFT JOIN contents AS stored ON stored.digest = new.digest AND new.bytes IS NULL"""
+)
 
 # The head is read in the statement after the lock, so by a snapshot that sees every earlier append (READ COMMITTED).
 # recorded_at never runs backwards, whatever the clock does, so that an instant names one position.
+# An event whose predecessor is not in its stream (events_stream) gets no position, which the table refuses: whatever its
+# writer has read, of a server that has been replaced by one that knows less too.
 APPENDED = f"""
 WITH head AS MATERIALIZED (
-    SELECT coalesce(max(position), 0) AS position,
-           greatest(clock_timestamp(), (SELECT recorded_at FROM events ORDER BY position DESC LIMIT 1)) AS now
-    FROM events
+    SELECT coalesce(last.position, 0) AS position, greatest(clock_timestamp(), last.recorded_at) AS now
+    FROM (SELECT) AS always
+    LEFT JOIN (SELECT position, recorded_at FROM events ORDER BY position DESC LIMIT 1) AS last ON true
 ), appended AS (
     INSERT INTO events (position, stream_id, stream_version, topic, state, recorded_at,
                         project_id, actor_id, key_id, command_id, correlation_id)
-    SELECT head.position + ordinal, stream_id, stream_version, topic, state, head.now,
-           project_id, actor_id, key_id, command_id, correlation_id
-    FROM head, {arrays(f"{EVENT}, ordinal int")} AS new
+    SELECT CASE WHEN after_version IS NULL OR before.position = coalesce(after_position, before.position)
+                THEN head.position + ordinal END,
+           new.stream_id, new.stream_version, new.topic, new.state, head.now, new.project_id, new.actor_id, new.key_id,
+           new.command_id, new.correlation_id
+    FROM head, {arrays(f"{EVENT}, ordinal int, after_version int, after_position bigint")} AS new
+    LEFT JOIN events AS before ON before.stream_id = new.stream_id AND before.stream_version = after_version
     RETURNING position, recorded_at
 )
 """
@@ -156,8 +173,14 @@ CONFLICTS: dict[str, type[AppendError]] = {
 }
 
 
+# What an append leaves empty when it is to be refused (see APPENDED and STORE_RELIED_AND_LOCK).
+BUILT_ON = {("events", "position"), ("contents", "bytes")}
+
+
 def conflict(error: psycopg.Error) -> AppendError | None:
     """The append error behind a broken constraint; None when it is not one of the log's guards."""
+    if isinstance(error, NotNullViolation) and (error.diag.table_name, error.diag.column_name) in BUILT_ON:
+        return StreamConflict("what it builds on is not in the log")
     kind = CONFLICTS.get(error.diag.constraint_name or "")
     return kind() if kind else None
 
@@ -172,10 +195,14 @@ async def append(
     """Write all commits in one transaction, in order; return where each one stands.
 
     ``conn`` is idle and in autocommit; ``sent`` is as with ``execute_pipeline``. An append without ``notify`` needs a ``notify_pending`` soon.
-    Raises psycopg.errors.UniqueViolation (see ``conflict``), then nothing of any commit was written, and
+    Raises psycopg.errors.IntegrityError (see ``conflict``), then nothing of any commit was written, and
     psycopg.OperationalError when the connection fails, then it is unknown (see ``find_committed``).
     """
-    contents = {content.digest: content.data for commit in commits for content in commit.contents}
+    relied: dict[bytes, bytes | None] = {digest: None for commit in commits for digest in commit.relied}
+    contents = {
+        **relied,
+        **{content.digest: content.data for commit in commits for content in commit.contents},
+    }
     events = [row for commit in commits for row in rows_of(commit)]
     commands: list[tuple[Any, ...]] = []
     for commit in commits:
@@ -196,7 +223,8 @@ async def append(
     if contents:
         # By digest, so that two writers of the same contents cannot deadlock.
         digests = sorted(contents)
-        batch.append((STORE_AND_LOCK, (digests, [contents[digest] for digest in digests])))
+        store = STORE_RELIED_AND_LOCK if relied else STORE_AND_LOCK
+        batch.append((store, (digests, [contents[digest] for digest in digests])))
     else:
         batch.append((LOCK, ()))
     place = len(batch)
@@ -230,7 +258,7 @@ async def append_within(conn: Connection, commit: Commit) -> None:
 
 
 def rows_of(commit: Commit) -> list[tuple[Any, ...]]:
-    """The events of a commit as rows of ``INSERT_EVENTS``."""
+    """The events of a commit as rows of ``INSERT_EVENTS``; behind each the position that it has to follow."""
     return [
         (
             event.originator_id,
@@ -242,20 +270,32 @@ def rows_of(commit: Commit) -> list[tuple[Any, ...]]:
             commit.key_id,
             commit.command_id,
             commit.correlation_id,
+            commit.follows if place == 0 else None,
         )
-        for event in commit.events
+        for place, event in enumerate(commit.events)
     ]
 
 
 def columns_of(events: Sequence[tuple[Any, ...]]) -> list[Any]:
     """What ``INSERT_WITHOUT_NOTIFY`` takes for these rows."""
-    return [*SetStatement.columns(events), list(range(1, len(events) + 1))]
+    *columns, positions = SetStatement.columns(events)
+    return [*columns, list(range(1, len(events) + 1)), _versions_before(events), positions]
 
 
 def arguments(events: Sequence[tuple[Any, ...]]) -> list[Any]:
     """What ``INSERT_EVENTS`` takes for these rows."""
     columns = columns_of(events)
     return [*columns, notification(columns[0], columns[4])]
+
+
+def _versions_before(events: Sequence[tuple[Any, ...]]) -> list[int | None]:
+    """For each event the version of its stream that has to be in the log before it; None for the first, and for what follows here."""
+    reached: dict[UUID, int] = {}
+    before: list[int | None] = []
+    for stream, version, *_ in events:
+        before.append(version - 1 if version > 1 and reached.get(stream) != version - 1 else None)
+        reached[stream] = version
+    return before
 
 
 def notification(streams: Sequence[UUID], projects: Sequence[int | None]) -> str:

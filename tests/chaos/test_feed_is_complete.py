@@ -5,7 +5,6 @@ import contextlib
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import msgspec
@@ -13,7 +12,7 @@ import psycopg
 import pytest
 
 from store.log.appender import Appender
-from store.log.log import INSERT_EVENTS, STORE_AND_LOCK, arguments
+from store.log.log import INSERT_EVENTS, STORE_AND_LOCK, arguments, rows_of
 from store.log.statements import merge
 from store.postgres.pool import connect
 from tests.support.histories import created, published
@@ -140,11 +139,7 @@ async def hold_open(database_url: str, project_id: int, rounds: int) -> None:
     """Appends whose transaction stays open for a while, and half of which are then taken back: nothing may overtake."""
     for number in range(rounds):
         _, commit = created(f"held-{number}", project_id=project_id)
-        rows = [
-            (event.originator_id, event.originator_version, event.topic, event.state, project_id, None, None,
-             uuid4(), None)
-            for event in commit.events
-        ]  # fmt: skip
+        rows = rows_of(commit)
         with contextlib.suppress(psycopg.OperationalError):
             async with await connect(database_url) as conn, conn.transaction() as transaction:
                 for sql, parameters in (

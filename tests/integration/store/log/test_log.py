@@ -226,3 +226,64 @@ async def test_the_statements_of_an_append_are_planned_once(conn: Connection) ->
 
     assert len(counted) == 3
     assert all(generic and custom <= 5 for generic, custom in counted), counted
+
+
+async def refused(conn: Connection, *commits: Commit) -> AppendError | None:
+    before = await counts(conn)
+    with pytest.raises(psycopg.errors.NotNullViolation) as caught:
+        await append(conn, commits)
+    assert await counts(conn) == before, "nothing of any commit was written"
+    return conflict(caught.value)
+
+
+async def test_an_event_whose_predecessor_is_not_in_its_stream_is_refused(conn: Connection) -> None:
+    skill, commit = created("kept")
+    await append(conn, [commit])
+    skill, _ = published(skill)
+    _, third = published(skill)
+    _, lost = published(created("lost")[0])
+
+    for commits in ([third], [lost], [created("beside")[1], third]):
+        assert isinstance(await refused(conn, *commits), StreamConflict)
+
+
+async def test_an_event_that_follows_another_one_than_its_writer_has_seen_is_refused(
+    conn: Connection,
+) -> None:
+    skill, commit = created("kept")
+    [first] = await append(conn, [commit])
+    _, second = published(skill)
+
+    other = await refused(conn, msgspec.structs.replace(second, follows=first.last + 1))
+    await append(conn, [msgspec.structs.replace(second, follows=first.last)])
+
+    assert isinstance(other, StreamConflict)
+
+
+async def test_a_content_that_is_relied_on_has_to_be_stored(conn: Connection) -> None:
+    skill, commit = created("kept")
+    await append(conn, [commit])
+    _, second = published(skill, body="# Another body\n")
+    there = commit.contents[0].digest
+
+    for sent in (second.contents, ()):
+        lacking = msgspec.structs.replace(second, contents=sent, relied=(there, b"\0" * 32))
+        assert isinstance(await refused(conn, lacking), StreamConflict)
+    await append(conn, [msgspec.structs.replace(second, relied=(there,))])
+
+
+async def test_events_of_one_commit_follow_each_other(conn: Connection) -> None:
+    skill, commit = created("kept")
+    fork, more = published(skill)
+    fork, last = published(fork)
+    both = msgspec.structs.replace(
+        last,
+        events=(*more.events, *last.events),
+        contents=(*more.contents, *last.contents),
+        writes={},
+    )
+
+    await append(conn, [msgspec.structs.replace(commit, writes={})])
+    await append(conn, [both])
+
+    assert await head(conn) == 3
