@@ -18,6 +18,7 @@ Context = ServerRequestContext[Any, Any]
 
 # In the state of a scope.
 MCP_REQUEST = "mcp_request"
+CALL = "tools/call"
 
 
 class JsonRpcMessage(msgspec.Struct):
@@ -46,21 +47,33 @@ class McpRequest:
     def __init__(self, inside: InternalClient, body: bytes) -> None:
         self.inside = inside
         self.message = _read(body)
+        self._body = body
 
     def arguments(self, decoded: Mapping[str, Any] | None) -> dict[str, bytes]:
-        """The JSON of each argument as it was written; ``decoded`` are those that the SDK has read.
-
-        Its numbers may have lost their way of writing, and a prompt comes back as it was sent.
-        """
-        sent = self.message.params.arguments
-        if sent is not None and sent.keys() == (decoded or {}).keys():
-            return {name: bytes(raw) for name, raw in sent.items()}
+        """The JSON of each argument of a tool as it was written; ``decoded`` are those that the SDK has read, if any."""
+        if self._has_own_arguments:
+            return {name: bytes(raw) for name, raw in (self.message.params.arguments or {}).items()}
         return {name: json.dumps(value).encode() for name, value in (decoded or {}).items()}
+
+    def body(self) -> bytes:
+        """The message for the SDK: without the arguments of a tool, whose numbers and depth are not the same to all parsers."""
+        if not self._has_own_arguments:
+            return self._body
+        fields = msgspec.json.decode(self._body, type=dict[str, msgspec.Raw])
+        params = msgspec.json.decode(fields["params"], type=dict[str, msgspec.Raw])
+        params["arguments"] = msgspec.Raw(b"{}")
+        fields["params"] = msgspec.Raw(msgspec.json.encode(params))
+        return msgspec.json.encode(fields)
+
+    @property
+    def _has_own_arguments(self) -> bool:
+        return self.message.method == CALL and self.message.params.arguments is not None
 
 
 def _read(body: bytes) -> Message:
     try:
-        return msgspec.json.decode(body, type=Message)
+        # What is kept raw has no other check of its encoding.
+        return msgspec.json.decode(body.decode(), type=Message)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         pass
     try:

@@ -27,7 +27,8 @@ from api.http.responses import VARY_ACCEPT, VARY_ENCODING, Answer
 from api.mcp import prompts as mcp_prompts
 from api.mcp import skills as mcp_skills
 from api.mcp.internal import InternalClient, exchange, segment
-from api.mcp.request import MCP_REQUEST, Context, McpRequest, Message, loaded, mcp_request_of
+from api.mcp.request import CALL, MCP_REQUEST, Context, McpRequest, Message, loaded, mcp_request_of
+from api.mcp.structured import structured
 from api.mcp.tools import ARGUMENTS, PLACEHOLDER, BoundTool, bind, shown
 from domain.errors import Invalid, NotFound, Refused
 from domain.keys import allows
@@ -48,7 +49,7 @@ METHODS = frozenset(
         "notifications/initialized",
         "notifications/cancelled",
         "tools/list",
-        "tools/call",
+        CALL,
         "resources/list",
         "resources/templates/list",
         "resources/read",
@@ -130,17 +131,20 @@ class McpServer:
         mcp_request = McpRequest(inside, body)
         scope["state"][MCP_REQUEST] = mcp_request
         scope["state"]["route"] = f"{scope['path_template']} {self._what(mcp_request.message)}"
-        answer = await exchange(self._manager.handle_request, scope, body)
+        answer = await exchange(self._manager.handle_request, scope, mcp_request.body())
+        content = answer.body
+        if mcp_request.message.method == "initialize":
+            content = mcp_skills.declared(content)
         # The length is set where the answer is sent.
         headers = [pair for pair in answer.headers if pair[0].lower() != b"content-length"]
-        return Answer(answer.status, [*headers, NOT_KEPT, VARY_ACCEPT, VARY_ENCODING], answer.body)
+        return Answer(answer.status, [*headers, NOT_KEPT, VARY_ACCEPT, VARY_ENCODING], content)
 
     def _what(self, message: Message) -> str:
         """What was asked, in the few words that metrics can bear."""
         if message.method not in METHODS:
             return "other"
-        if message.method == "tools/call" and message.params.name in self._tools:
-            return f"tools/call {message.params.name}"
+        if message.method == CALL and message.params.name in self._tools:
+            return f"{CALL} {message.params.name}"
         return message.method
 
     def _input_schema(self, name: str) -> Mapping[str, Any] | None:
@@ -218,9 +222,9 @@ def _place(arguments: Mapping[str, bytes], name: str) -> str:
     """An argument that is a part of the address."""
     if name not in arguments:
         raise Invalid("This argument is required.", code="required", attr=name)
-    value = json.loads(arguments[name])
-    if not isinstance(value, str):
+    if not arguments[name].startswith(b'"'):
         raise Invalid("This must be a string.", attr=name)
+    value: str = json.loads(arguments[name])
     if not value.strip():
         raise Invalid("This may not be blank.", code="blank", attr=name)
     if re.search("[\ud800-\udfff]", value) or (name != "path" and "/" in value):
@@ -232,8 +236,10 @@ def _text(raw: bytes | None) -> str | None:
     """An argument as a query has it; null is as good as absent."""
     if raw is None or raw == b"null":
         return None
-    value = json.loads(raw)
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else raw.decode()
+    if not raw.startswith(b'"'):
+        return raw.decode()
+    value: str = json.loads(raw)
+    return value.encode("utf-8", "replace").decode()
 
 
 def tool_result(bound: BoundTool, answer: Answer) -> types.CallToolResult:
@@ -244,7 +250,7 @@ def tool_result(bound: BoundTool, answer: Answer) -> types.CallToolResult:
         return types.CallToolResult(content=[types.TextContent(text="Done.")])
     text = shown(bound.tool, answer.body)
     return types.CallToolResult(
-        content=[types.TextContent(text=text.decode())], structured_content=loaded(text)
+        content=[types.TextContent(text=text.decode())], structured_content=structured(text)
     )
 
 

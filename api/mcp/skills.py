@@ -58,6 +58,18 @@ def extend(server: Server[Any]) -> None:
     server.add_request_handler("resources/directory/read", DirectoryParams, read_directory)
 
 
+def declared(answer: bytes) -> bytes:
+    """The answer to ``initialize`` with the extension among the capabilities.
+
+    The SDK has that field for the revision without a handshake only; clients of the others look for it all the same.
+    """
+    message = msgspec.json.decode(answer)
+    if "result" not in message:
+        return answer
+    message["result"]["capabilities"]["extensions"] = {EXTENSION: SETTINGS}
+    return msgspec.json.encode(message)
+
+
 async def list_resources(
     ctx: Context, params: types.PaginatedRequestParams | None
 ) -> types.ListResourcesResult:
@@ -152,7 +164,7 @@ async def read_directory(ctx: Context, params: DirectoryParams) -> dict[str, Any
     children = list(_children(skill, folder))
     if not children:
         raise MCPError(types.INVALID_PARAMS, f"{params.uri} is not a directory resource.")
-    return {"resultType": "complete", "resources": [_dumped(child) for child in children]}
+    return {**FRESH, "resources": [_dumped(child) for child in children]}
 
 
 def _children(skill: Mapping[str, Any], folder: str) -> Iterator[types.Resource]:

@@ -41,7 +41,11 @@ PORTABLE = frozenset(
 
 # What is of no use to a model in an answer, or has just been sent by it.
 NOT_IN_ROWS = ("id", "created_by", "deleted", "is_latest", "first_version_created_at")
+NOT_IN_PREVIEWS = ("prompt", "config")
 PACKAGING = ("digest", "skill_md", "frontmatter")
+# JSON of an author's own. A schema of the answer promises structured content, which is left out where a reader would have
+# other digits than the author wrote; so a tool with one of these has no schema.
+AS_WRITTEN = frozenset({"metadata", "prompt", "config"})
 NOT_AFTER_WRITES = (*NOT_IN_ROWS, *PACKAGING, "body", "outline", "prompt", "config")
 
 
@@ -175,7 +179,7 @@ TOOLS = (
         query=("search", "label", "order_by", "limit", "offset"),
         fixed={"content": "preview"},
         defaults={"limit": 20},
-        omit=NOT_IN_ROWS,
+        omit=(*NOT_IN_ROWS, *NOT_IN_PREVIEWS),
     ),
     _reading(
         name="get_prompt",
@@ -322,7 +326,7 @@ def portable(schema: Any, components: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _output_schema(tool: Tool, answer: Any) -> dict[str, Any] | None:
-    """The schema of what is left of the answer; None for an answer without a body."""
+    """The schema of what is left of the answer; None for an answer without a body, or with JSON of an author's own."""
     if answer is type(None):
         return None
     (_,), components = msgspec.json.schema_components([answer], ref_template="#/$defs/{name}")
@@ -331,11 +335,13 @@ def _output_schema(tool: Tool, answer: Any) -> dict[str, Any] | None:
         schema.pop(said_by_the_tool, None)
     rows = _rows_of(schema)
     if rows is None:
-        schema = _without(schema, tool.omit)
+        schema = shown_part = _without(schema, tool.omit)
     else:
         schema = _without(schema, LINKS)
         name = rows.rpartition("/")[2]
-        components[name] = _without(components[name], tool.omit)
+        components[name] = shown_part = _without(components[name], tool.omit)
+    if AS_WRITTEN & shown_part["properties"].keys():
+        return None
     used = _used(schema, components)
     return {**schema, "$defs": {name: components[name] for name in sorted(used)}} if used else schema
 

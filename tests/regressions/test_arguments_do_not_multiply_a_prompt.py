@@ -3,6 +3,7 @@
 import tracemalloc
 from typing import Any
 
+import msgspec
 import pytest
 from mcp.shared.exceptions import MCPError
 
@@ -24,17 +25,17 @@ MANY = "{{a}}" * 10_000
     ],
 )
 def test_it_is_refused_before_it_is_made(prompt: Any) -> None:
-    values = {"a": "x" * 100_000, "b": "y"}
+    values, raw = {"a": "x" * 100_000, "b": "y"}, msgspec.json.encode(prompt)
     tracemalloc.start()
     with pytest.raises(MCPError, match="send shorter ones"):
-        messages_of(prompt, values)
+        messages_of(raw, values)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < MAX_ANSWER
 
 
 def test_what_fits_is_filled_in() -> None:
-    [message] = messages_of(MANY, {"a": "x" * (MAX_ANSWER // 10_000)})
+    [message] = messages_of(msgspec.json.encode(MANY), {"a": "x" * (MAX_ANSWER // 10_000)})
     assert len(message.content.text) == MAX_ANSWER // 10_000 * 10_000  # type: ignore[union-attr]
-    [message] = messages_of(MANY, {"other": "x" * 1_000_000})
+    [message] = messages_of(msgspec.json.encode(MANY), {"other": "x" * 1_000_000})
     assert message.content.text == MANY  # type: ignore[union-attr]

@@ -5,6 +5,7 @@ import base64
 import hashlib
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 from mcp.shared.exceptions import MCPError
@@ -154,15 +155,28 @@ async def test_what_is_not_there_is_told(running_service: Service, era: str) -> 
         assert (await other.client.list_resources()).resources == []
 
 
-async def test_the_newest_revision_declares_the_extension_and_how_long_answers_hold(
-    running_service: Service,
-) -> None:
-    async with agent_on(running_service) as agent:
+@pytest.mark.parametrize("era", ERAS)
+async def test_every_revision_declares_the_extension(running_service: Service, era: str) -> None:
+    async with agent_on(running_service, era) as agent:
         assert agent.client.server_capabilities.extensions == {
             "io.modelcontextprotocol/skills": {"directoryRead": True}
         }
-        listed = await agent.ask("skills/list")
-        assert (listed["resultType"], listed["ttlMs"], listed["cacheScope"]) == ("complete", 0, "private")
+
+
+async def test_answers_of_the_extension_say_how_long_they_hold(running_service: Service) -> None:
+    async with agent_on(running_service) as agent:
+        await agent.call("create_skill", **SKILL)
+        for method, params in {
+            "skills/list": {},
+            "skills/get": {"uri": "skill://pdf-forms/SKILL.md"},
+            "resources/directory/read": {"uri": "skill://pdf-forms"},
+        }.items():
+            answer = await agent.ask(method, **params)
+            assert (answer["resultType"], answer["ttlMs"], answer["cacheScope"]) == (
+                "complete",
+                0,
+                "private",
+            ), method
 
 
 async def test_reads_need_the_scope(running_service: Service) -> None:
@@ -231,6 +245,25 @@ async def test_prompts_are_filled_in(running_service: Service, era: str) -> None
             assert refused.value.error.code == -32602
 
 
+@pytest.mark.parametrize("era", ERAS)
+async def test_every_prompt_has_a_description(running_service: Service, era: str) -> None:
+    async with agent_on(running_service, era) as agent:
+        chat = [{"role": "system", "content": [{"type": "text", "text": " You  help\n{{who}}. "}]}]
+        await agent.call("create_prompt", name="Chat", prompt=chat)
+        await agent.call("create_prompt", name="Json", prompt={"a": 1})
+        await agent.call("create_prompt", name="Long", prompt="word " * 100)
+        await agent.call("create_prompt", name="Said", prompt="x", version_description="Says x")
+        listed = {one.name: one.description or "" for one in (await agent.client.list_prompts()).prompts}
+        assert (listed["Chat"], listed["Json"], listed["Said"]) == (
+            "You help {{who}}.",
+            '{"a":1}',
+            "Says x",
+        )
+        assert (listed["Long"][:10], listed["Long"][-1], len(listed["Long"])) == ("word word ", "…", 100)
+        for name, description in listed.items():
+            assert (await agent.client.get_prompt(name)).description == description
+
+
 @pytest.mark.parametrize(
     ("prompt", "said"),
     [
@@ -241,25 +274,22 @@ async def test_prompts_are_filled_in(running_service: Service, era: str) -> None
         ),
         (
             [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image", "url": "u"}]}],
-            [("user", "a"), ("user", '{"type": "image", "url": "u"}')],
+            [("user", "a"), ("user", '{"type":"image","url":"u"}')],
         ),
         ([{"role": "user", "content": None}], [("user", "null")]),
         ([], [("user", "[]")]),
-        ({"system": "é {{x}}"}, [("user", '{"system": "é {{1}}"}')]),
+        ({"system": "é {{x}}"}, [("user", '{"system":"é {{1}}"}')]),
         (5, [("user", "5")]),
     ],
 )
 def test_every_prompt_makes_messages(prompt: Any, said: list[tuple[str, str]]) -> None:
-    messages = messages_of(prompt, {"x": "{{1}}", "y": "never"})
+    messages = messages_of(msgspec.json.encode(prompt), {"x": "{{1}}", "y": "never"})
     assert [(one.role, one.content.text) for one in messages if isinstance(one.content, TextContent)] == said
 
 
 def test_variables_are_found_once_and_at_any_depth() -> None:
-    assert variables_of([{"a": "{{x}} {{y-1}}"}, ["{{x}}", {"b": {"c": "{{z}}"}}], 1, None]) == [
-        "x",
-        "y-1",
-        "z",
-    ]
+    prompt = [{"a": "{{x}} {{y-1}}"}, ["{{x}}", {"b": {"c": "{{z}}"}}], 1, None]
+    assert variables_of(msgspec.json.encode(prompt)) == ["x", "y-1", "z"]
 
 
 def test_a_cursor_is_ours_or_refused(running_service: Service) -> None:
