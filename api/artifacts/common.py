@@ -74,23 +74,21 @@ RESOLVE_LIMIT = Param(
 )
 
 
-POSITION = Param(
-    "position", integer(0), "As it was when the log ended at this position; excludes `as_of`.", 1
-)
+# Of parameters that exclude each other one at most has an example: tools send all examples at once.
+POSITION = Param("position", integer(0), "As it was when the log ended at this position; excludes `as_of`.")
 
 
 AS_OF = Param(
     "as_of",
     {"type": "string", "format": "date-time"},
-    "As it was at this RFC 3339 instant; excludes `position`.",
-    "2026-03-03T09:30:00Z",
+    "As it was at this RFC 3339 instant, such as `2026-03-03T09:30:00Z`; excludes `position`.",
 )
 
 
 PAST = (POSITION, AS_OF)
 
 
-BEFORE = Param("before_version", integer(1), "Only versions below this one; excludes `offset`.", 10)
+BEFORE = Param("before_version", integer(1), "Only versions below this one; excludes `offset`.")
 
 
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:

@@ -59,7 +59,7 @@ FORMAT = Param(
     "json",
 )
 _PATH = {"type": "string", "maxLength": MAX_PATH_LENGTH, "pattern": PATH_PATTERN}
-PATH = Param("path", _PATH, "Only this file, by its path on either side; `SKILL.md` is the body.", "a.txt")
+PATH = Param("path", _PATH, "Only this file, by its path on either side; `SKILL.md` is the body.", "SKILL.md")
 BLAME_PATH = Param("path", _PATH, "A file; the body when absent.", "scripts/fill.py")
 
 

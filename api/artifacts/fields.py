@@ -32,6 +32,16 @@ def one_line(longest: int) -> str:
     return rf"{inked}(?:[^\x00]{{0,{longest - 2}}}{inked})?"
 
 
+def only(field: str, rule: Any) -> dict[str, Any]:
+    """What a condition in ``HINTS`` says of one field, and nothing of the others: linters take them for forbidden otherwise."""
+    return {"properties": {field: rule}, "additionalProperties": True}
+
+
+def given(field: str, rule: Any = True) -> dict[str, Any]:
+    """The condition that the field is there and fits."""
+    return {**only(field, rule), "required": [field]}
+
+
 BaseVersion = Annotated[
     int,
     Meta(

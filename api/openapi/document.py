@@ -83,7 +83,7 @@ PATH_PARAMETERS: dict[str, tuple[str, dict[str, Any], Any]] = {
         "@current",
     ),
     "skill_name": ("The name of an active skill.", {"type": "string"}, "pdf-forms"),
-    "prompt_name": ("The name of an active prompt; case counts.", {"type": "string"}, "support-answer"),
+    "prompt_name": ("The name of an active prompt; case counts.", {"type": "string"}, "support-agent"),
     "label_name": ("Lower-case letters, digits, `.`, `_` and `-`.", {"type": "string"}, "production"),
     "share_token": (
         "The secret of a share.",
@@ -134,7 +134,7 @@ ERRORS: dict[int, tuple[str, tuple[str, ...], dict[str, Any]]] = {
             "file_path": {"type": "string", "description": "The file that an edit was meant for."},
             "problems": {
                 "type": "array",
-                "items": {"type": "object"},
+                "items": {"type": "object", "additionalProperties": True},
                 "description": "Everything that is wrong with an import, with code `invalid_skill`.",
             },
         },
@@ -257,10 +257,7 @@ def _read(route: HTTPRoute, handler: HTTPRouteHandler, method: str) -> Operation
     if not operation_id:
         raise ValueError(f"{method} {route.path_format} has no operation id")
     answer = _answer_type(handler)
-    # The documented address has the slash that clients of this API send.
-    path = route.path_format
-    slash = "/" if ("project_id" in path and not path.endswith("}")) or path.endswith("_name}") else ""
-    return Operation(path + slash, method, handler, operation_id, answer, dict(handler.responses or {}))
+    return Operation(route.path_format, method, handler, operation_id, answer, dict(handler.responses or {}))
 
 
 def _answer_type(handler: HTTPRouteHandler) -> Any:
@@ -307,7 +304,7 @@ def _operation(operation: Operation, schemas: "Schemas") -> dict[str, Any]:
 
 def _is_needed(body: dict[str, Any]) -> bool:
     """Whether no body, which counts as ``{}``, would be refused for what it lacks."""
-    return bool(body.get("required")) or any("anyOf" in part for part in body.get("allOf", ()))
+    return bool(body.get("required")) or "anyOf" in body.get("else", ())
 
 
 def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:
@@ -449,11 +446,19 @@ class Schemas:
             component.pop("title", None)
         for struct in structs:
             components[struct.__name__].update(getattr(struct, "HINTS", {}))
+        for operation in operations:
+            # Tools that make a sample of every field would make one of fields that exclude each other.
+            if body := operation.opt.get("body"):
+                components[body.__name__]["examples"] = list(body.EXAMPLES.values())
         self.components: dict[str, Any] = {**components, **_error_schemas()}
 
     def reference(self, kind: Any) -> dict[str, Any]:
         """A reference to a Struct, the schema itself of anything else."""
-        return self._references.get(kind) or msgspec.json.schema(kind)
+        if kind in self._references:
+            return self._references[kind]
+        schema = msgspec.json.schema(kind)
+        _tidy(schema)
+        return schema
 
     def component(self, kind: Any) -> dict[str, Any]:
         """The schema of a Struct; nothing for anything else."""
@@ -462,12 +467,14 @@ class Schemas:
 
 
 def _tidy(schema: Any) -> None:
-    """Keywords that the document leaves out go, at any depth."""
+    """Keywords that the document leaves out go, and objects of any keys say so, at any depth."""
     if isinstance(schema, dict):
         for keyword in schema.pop(docs.WITHOUT, ()):
             schema.pop(keyword, None)
         for inner in schema.values():
             _tidy(inner)
+        if schema.get("type") == "object" and "properties" not in schema:
+            schema.setdefault("additionalProperties", True)
     elif isinstance(schema, list):
         for inner in schema:
             _tidy(inner)

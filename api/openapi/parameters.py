@@ -96,7 +96,6 @@ IDEMPOTENCY_KEY = Param(
     {"type": "string", "pattern": "^[!-~]{1,255}$"},
     "1 to 255 visible ASCII characters of the client's choice. The same key with the same request gives the first "
     "answer again (`Idempotent-Replayed: true`), with another request 422, while the first one runs 409. Kept 24 hours.",
-    example="0b9f6a52-publish-7",
     where="header",
 )
 

@@ -21,7 +21,7 @@ from api.http.query import BOOLEANS, Query
 from api.http.requests import header_of, project_of, query_of
 from api.http.responses import Answer, json_answer, to_response
 from api.offload import heavy
-from api.openapi.parameters import Param, route
+from api.openapi.parameters import Param, integer, route
 from api.payload.decode import ignore, read
 from api.prompts import schemas
 from api.services import services
@@ -62,6 +62,11 @@ TEXT_ONLY = Param(
     "`SKALD_SDK_TEXT_ONLY` and the request has the project's `token`, as those of the SDKs have.",
     "true",
 )
+# The label has the example of the two.
+VERSION_OR_LABEL = Param("version", integer(1), "Which version; the latest when absent; excludes `label`.")
+HAVING_LABEL = msgspec.structs.replace(
+    LABEL, description="Only prompts that have this label, at the version that it points to."
+)
 SEARCH = Param("search", {"type": "string"}, "Part of the name or of the text, in any case.", "agent")
 
 
@@ -88,7 +93,7 @@ class PromptsController(Controller):
             query=(
                 CONTENT,
                 SEARCH,
-                LABEL,
+                HAVING_LABEL,
                 TEXT_ONLY,
                 artifacts.AUTHOR,
                 artifacts.ORDER,
@@ -135,7 +140,7 @@ class PromptsController(Controller):
         "/name/{prompt_name:str}",
         operation_id="llm_prompts_name_retrieve",
         summary="Get a prompt",
-        opt=route(READ, query=(artifacts.VERSION, LABEL, CONTENT, *artifacts.PAST)),
+        opt=route(READ, query=(VERSION_OR_LABEL, LABEL, CONTENT, *artifacts.PAST)),
         responses=documented(400, 401, 403, 404, 429, 503),
     )
     async def retrieve(

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from api.artifacts.fields import (
+    WHITE,
     BaseVersion,
     CreatedBy,
     Edits,
@@ -14,6 +15,8 @@ from api.artifacts.fields import (
     VersionDescription,
     VersionLine,
     check_object,
+    given,
+    only,
     trimmed,
 )
 from api.openapi.examples import examples_of
@@ -32,8 +35,7 @@ PromptName = Annotated[
         examples=["support-agent"],
         extra={"trim": True, "rule": names.check_prompt_name},
         extra_json_schema={
-            "pattern": trimmed(rf"[A-Za-z0-9_-]{{1,{names.MAX_PROMPT_NAME}}}"),
-            "not": {"pattern": trimmed("[nN][eE][wW]")},
+            "pattern": trimmed(rf"(?![nN][eE][wW][{WHITE}]*$)[A-Za-z0-9_-]{{1,{names.MAX_PROMPT_NAME}}}")
         },
     ),
 ]
@@ -87,10 +89,9 @@ class PublishPrompt(msgspec.Struct, frozen=True):
 
     EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["PublishPrompt"]
     HINTS: ClassVar[dict[str, Any]] = {
-        "allOf": [
-            {"not": {"required": ["prompt", "edits"]}},
-            {"anyOf": [{"required": ["prompt"]}, {"required": ["edits"]}, {"required": ["config"]}]},
-        ]
+        "if": given("edits"),
+        "then": only("prompt", False),
+        "else": {"anyOf": [given("prompt"), given("config")]},
     }
 
     prompt: PromptValue | UnsetType = UNSET

@@ -3,18 +3,17 @@
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import Meta
 
 from api.openapi.examples import examples_of
 from api.skills.schemas import SkillAnswer
 from domain.formats.spec import Problem
-from projections.read.versions import MAX_VERSION
 
 _EXAMPLES = examples_of("api.skills")
 
 
 class ImportForm(msgspec.Struct):
-    """A skill to import; all but the archive may also stand in the query."""
+    """A skill to import."""
 
     EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["ImportForm"]
 
@@ -26,9 +25,6 @@ class ImportForm(msgspec.Struct):
             extra_json_schema={"format": "binary"},
         ),
     ]
-    mode: Literal["create", "upsert"] | UnsetType = UNSET
-    dry_run: Literal["true", "false"] | UnsetType = UNSET
-    base_version: Annotated[int, Meta(ge=1, le=MAX_VERSION)] | UnsetType = UNSET
 
 
 class ImportAnswer(SkillAnswer, kw_only=True):

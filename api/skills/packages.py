@@ -107,7 +107,7 @@ class PackagesController(Controller):
     async def import_(self, request: Request[Any, Any, Any]) -> Response[ImportAnswer]:
         """A skill from a zip or gzipped tar, with SKILL.md at the root or one folder down.
 
-        The form's fields `mode`, `dry_run` and `base_version` may also stand in the query. 201 when the skill is new, 200
+        `mode`, `dry_run` and `base_version` may also be fields of the form, which then count. 201 when the skill is new, 200
         when a version was published, or when nothing would change and so nothing was written. A dry run answers 200 with
         `outcome`, `name` and `problems` alone. What cannot be imported is refused by 400 `invalid_skill`, with everything
         that is wrong with it in `problems`.

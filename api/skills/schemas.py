@@ -16,7 +16,9 @@ from api.artifacts.fields import (
     Timestamp,
     VersionLine,
     check_object,
+    given,
     one_line,
+    only,
     trimmed,
 )
 from api.openapi.examples import examples_of
@@ -32,11 +34,15 @@ NOT_BLANK = rf"^[^\x00]*[^\x00{WHITE}][^\x00]*$"
 
 
 # The Kelvin sign is a `k` in lower case.
-SKILL_MD = r"^[sS\u017f][kK\u212a][iI][lL][lL]\.[mM][dD](?:[\\/]|$)"
+SKILL_MD = r"[sS\u017f][kK\u212a][iI][lL][lL]\.[mM][dD](?:[\\/]|$)"
 
 
 # The plain spellings; `domain.content.is_dot_git` knows more.
-DOT_GIT = r"(?:^|[\\/])(?:\.[gG][iI][tT](?:[mM][oO][dD][uU][lL][eE][sS])?|[gG][iI][tT](?:[mM][oO][dD])?~[0-9])[ .]*(?::|[\\/]|$)"
+DOT_GIT = r"(?:[^\x00]*[\\/])?(?:\.[gG][iI][tT](?:[mM][oO][dD][uU][lL][eE][sS])?|[gG][iI][tT](?:[mM][oO][dD])?~[0-9])[ .]*(?::|[\\/]|$)"
+
+
+# What no path begins with, in front of what every path is.
+NO_PATH = rf"(?:{SKILL_MD}|{DOT_GIT}|[{WHITE}]*$|[A-Za-z]:)"
 
 
 SkillName = Annotated[
@@ -47,11 +53,9 @@ SkillName = Annotated[
         examples=["pdf-forms"],
         extra={"trim": True, "rule": names.check_skill_name},
         extra_json_schema={
-            "pattern": trimmed(r"[a-z0-9]+(?:-[a-z0-9]+)*"),
-            "allOf": [
-                {"pattern": trimmed(rf"[a-z0-9-]{{1,{names.MAX_SKILL_NAME}}}")},
-                {"not": {"pattern": trimmed("new")}},
-            ],
+            "pattern": trimmed(
+                rf"(?!new[{WHITE}]*$)(?![a-z0-9-]{{{names.MAX_SKILL_NAME + 1}}})[a-z0-9]+(?:-[a-z0-9]+)*"
+            )
         },
     ),
 ]
@@ -119,8 +123,10 @@ Tool = Annotated[
         examples=["Bash(git log:*)"],
         extra={"trim": True, "rule": names.check_tool},
         extra_json_schema={
-            "allOf": [{"pattern": trimmed(rf"[^\x00]{{1,{names.MAX_TOOL}}}")}],
-            "pattern": trimmed(rf"(?:[^\x00{WHITE}]+|[^\x00(){WHITE}]*\([^\x00()]*\)[^\x00(){WHITE}]*)"),
+            "pattern": trimmed(
+                rf"(?![^\x00]{{{names.MAX_TOOL}}}[^\x00]*[^\x00{WHITE}])"
+                rf"(?:[^\x00{WHITE}]+|[^\x00(){WHITE}]*\([^\x00()]*\)[^\x00(){WHITE}]*)"
+            ),
         },
     ),
 ]
@@ -139,12 +145,7 @@ FilePath = Annotated[
         extra={"rule": content.check_path},
         extra_json_schema={
             "maxLength": content.MAX_PATH_LENGTH,
-            "pattern": PATH_PATTERN,
-            "not": {
-                "anyOf": [
-                    {"pattern": pattern} for pattern in (SKILL_MD, DOT_GIT, f"^[{WHITE}]*$", "^[A-Za-z]:")
-                ]
-            },
+            "pattern": f"^(?!{NO_PATH}){PATH_PATTERN[1:]}",
         },
     ),
 ]
@@ -202,21 +203,9 @@ MetadataField = Annotated[
 
 # What is sent as text is at most 1,000,000 characters, what is sent as base64 is valid base64.
 ENCODED = {
-    "anyOf": [
-        {
-            "properties": {
-                "encoding": {"enum": ["utf-8"]},
-                "content": {"maxLength": content.MAX_CONTENT_BYTES},
-            }
-        },
-        {
-            "properties": {
-                "encoding": {"enum": ["base64"]},
-                "content": {"pattern": "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"},
-            },
-            "required": ["encoding"],
-        },
-    ]
+    "if": given("encoding", {"const": "base64"}),
+    "then": only("content", {"pattern": "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"}),
+    "else": only("content", {"maxLength": content.MAX_CONTENT_BYTES}),
 }
 
 
@@ -319,6 +308,9 @@ class CreateSkill(msgspec.Struct, frozen=True):
     files: Files = []
 
 
+FILE_EDITS_OR_FILES = {"if": given("file_edits"), "then": only("files", False)}
+
+
 class PublishSkill(msgspec.Struct, frozen=True):
     """What is absent carries forward, files too; what is sent replaces the whole field.
 
@@ -328,7 +320,9 @@ class PublishSkill(msgspec.Struct, frozen=True):
 
     EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["PublishSkill"]
     HINTS: ClassVar[dict[str, Any]] = {
-        "allOf": [{"not": {"required": ["body", "edits"]}}, {"not": {"required": ["files", "file_edits"]}}]
+        "if": given("edits"),
+        "then": only("body", False) | FILE_EDITS_OR_FILES,
+        "else": FILE_EDITS_OR_FILES,
     }
 
     body: Body | UnsetType = UNSET

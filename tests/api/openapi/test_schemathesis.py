@@ -119,7 +119,7 @@ class Stage:
         if not _negative(case, "path"):
             for name, value in self._path(case).items():
                 case.path_parameters[name] = value
-        if case.operation.path.endswith("/activity/") and str(case.query.get("after", "")).isdigit():
+        if case.operation.path.endswith("/activity") and str(case.query.get("after", "")).isdigit():
             # It would wait for a position that there may never be.
             case.query.pop("after")
         if not _negative(case, "query"):
@@ -135,7 +135,7 @@ class Stage:
                 body["files"] = [_encoded(file) for file in body["files"]]
             case.body = body
         based = isinstance(case.body, dict) and "base_version" in case.body
-        starts_from = case.operation.method == "patch" or case.operation.path.endswith("/revert/")
+        starts_from = case.operation.method == "patch" or case.operation.path.endswith("/revert")
         if starts_from and not based:
             case.headers["If-Match"] = "*"
 
