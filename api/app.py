@@ -33,6 +33,7 @@ from api.config import GC_THRESHOLD, ApiConfig
 from api.events.audit import AuditController
 from api.events.controller import EventSchemaController, FeedController
 from api.fast.hot import FastPathMiddleware, On
+from api.git.shared import SharedGitController
 from api.http.errors import EXCEPTION_HANDLERS
 from api.http.proxies import PublicAddress, SubPath, TrustedProxies
 from api.kinds import KINDS
@@ -89,6 +90,7 @@ def route_handlers() -> list[Any]:
         IdentityController,
         ReferenceController,
         *DISCOVERY,
+        SharedGitController,
         EventSchemaController,
         mcp_endpoint,
         *(

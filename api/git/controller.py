@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from typing import Any
+from typing import Any, Protocol
 
 from litestar import Controller, Request, Response, get, post
 from litestar.connection import ASGIConnection
@@ -18,8 +18,7 @@ from api.openapi.parameters import route
 from api.services import services
 from domain.errors import Invalid, NotAuthenticated, PermissionDenied, Refused
 from projections.git import packs as git_packs
-from projections.git.history import Histories
-from projections.git.packs import NothingSelected, Unknown
+from projections.git.packs import NothingSelected, Repository, Unknown
 
 READ = "llm_skill:read"
 
@@ -86,56 +85,84 @@ class GitController(Controller):
     @get("/info/refs", opt=route(READ))
     async def advertise(self, request: Request[Any, Any, Any]) -> Response[Any]:
         """What this repository can do and, before version 2, which commit its branch is at."""
-        service = query_of(request).text("service")
-        if service == "git-receive-pack":
-            raise PermissionDenied("This repository is read-only; publish skills through the API.")
-        if service != "git-upload-pack":
-            raise Invalid(
-                "This repository speaks git's smart HTTP protocol only; use a client of 2010 or newer.",
-                attr="service",
-            )
-        version = wire.version_of(header_of(request, b"git-protocol"))
-        if version == 2:
-            body = wire.advertise_v2()
-        else:
-            body = wire.advertise(await histories(request).head(project_of(request)), version)
-        return to_response(
-            Answer(200, [(b"content-type", ADVERTISEMENT), (b"cache-control", NO_CACHE.encode())], body)
-        )
+        return await advertise(request, Own(request))
 
     @post("/git-upload-pack", opt=route(READ), status_code=200)
     async def upload_pack(self, request: Request[Any, Any, Any]) -> Response[Any]:
         """The branch, or a pack of what the client lacks."""
-        body = await body_of(request)
-        try:
-            return await self._answer(request, body)
-        except wire.Unsupported as error:
-            return whole(wire.failure(str(error)))
-
-    async def _answer(self, request: Request[Any, Any, Any], body: bytes) -> Response[Any]:
-        if wire.version_of(header_of(request, b"git-protocol")) < 2:
-            fetch = wire.fetch_v0(body)
-            return whole(b"") if fetch is None else await answer(request, fetch, 0)
-        command = wire.command_of(body)
-        if any(one.startswith(b"object-format=") and one != wire.FORMAT for one in command.capabilities):
-            return whole(wire.failure("this repository has SHA-1 ids"))
-        if command.name == b"ls-refs":
-            return whole(wire.ls_refs(await histories(request).head(project_of(request)), command.arguments))
-        if command.name == b"fetch":
-            return await answer(request, wire.fetch_v2(command.arguments), 2)
-        return whole(wire.failure("there is no such command") if command.name else b"")
+        return await upload_pack(request, Own(request))
 
 
-async def answer(request: Request[Any, Any, Any], fetch: wire.Fetch, version: int) -> Response[Any]:
+class Door(Protocol):
+    """What a request opens: a repository and the id of its last commit."""
+
+    repository: Repository
+
+    async def head(self) -> bytes: ...
+
+
+class Own:
+    """The repository of the project, to its keys."""
+
+    def __init__(self, request: Request[Any, Any, Any]) -> None:
+        self._histories = services(request).histories
+        self.repository = Repository(project_of(request))
+
+    async def head(self) -> bytes:
+        return await self._histories.head(self.repository.project_id)
+
+
+async def advertise(request: Request[Any, Any, Any], door: Door) -> Response[Any]:
+    service = query_of(request).text("service")
+    if service == "git-receive-pack":
+        raise PermissionDenied("This repository is read-only; publish skills through the API.")
+    if service != "git-upload-pack":
+        raise Invalid(
+            "This repository speaks git's smart HTTP protocol only; use a client of 2010 or newer.",
+            attr="service",
+        )
+    version = wire.version_of(header_of(request, b"git-protocol"))
+    if version == 2:
+        body = wire.advertise_v2()
+    else:
+        body = wire.advertise(await door.head(), version, cut=door.repository.since is not None)
+    headers = [(b"content-type", ADVERTISEMENT), (b"cache-control", NO_CACHE.encode())]
+    return to_response(Answer(200, headers, body))
+
+
+async def upload_pack(request: Request[Any, Any, Any], door: Door) -> Response[Any]:
+    body = await body_of(request)
+    try:
+        return await _command(request, door, body)
+    except wire.Unsupported as error:
+        return whole(wire.failure(str(error)))
+
+
+async def _command(request: Request[Any, Any, Any], door: Door, body: bytes) -> Response[Any]:
+    if wire.version_of(header_of(request, b"git-protocol")) < 2:
+        fetch = wire.fetch_v0(body)
+        return whole(b"") if fetch is None else await answer(request, door.repository, fetch, 0)
+    command = wire.command_of(body)
+    if any(one.startswith(b"object-format=") and one != wire.FORMAT for one in command.capabilities):
+        return whole(wire.failure("this repository has SHA-1 ids"))
+    if command.name == b"ls-refs":
+        return whole(wire.ls_refs(await door.head(), command.arguments))
+    if command.name == b"fetch":
+        return await answer(request, door.repository, wire.fetch_v2(command.arguments), 2)
+    return whole(wire.failure("there is no such command") if command.name else b"")
+
+
+async def answer(
+    request: Request[Any, Any, Any], repository: Repository, fetch: wire.Fetch, version: int
+) -> Response[Any]:
     """What is in common, and the pack when that is settled."""
     pool = services(request).pool
-    project_id = project_of(request)
     if not fetch.asked.wants:
         return whole(wire.FLUSH)
     try:
         async with pool.connection() as conn:
-            places = await git_packs.locate(conn, project_id, fetch.asked)
-            plan = await git_packs.plan(conn, project_id, fetch.asked, places)
+            places = await git_packs.locate(conn, repository, fetch.asked)
+            plan = await git_packs.plan(conn, repository, fetch.asked, places)
     except Unknown as error:
         return whole(wire.failure(f"upload-pack: not our ref {error}"))
     except NothingSelected:
@@ -143,17 +170,13 @@ async def answer(request: Request[Any, Any, Any], fetch: wire.Fetch, version: in
     start, with_pack = (wire.answer_v2 if version == 2 else wire.answer_v0)(fetch, places, plan)
     if not with_pack:
         return whole(start)
-    pack = while_allowed(request, git_packs.pack(pool, project_id, plan))
+    pack = while_allowed(request, git_packs.pack(pool, repository.project_id, plan))
     return EndlessStream(
         wire.body_of(start, pack, wire.band_of(fetch, version)),
         services(request).log_follower,
         media_type=RESULT,
         headers={"cache-control": NO_CACHE},
     )
-
-
-def histories(request: Request[Any, Any, Any]) -> Histories:
-    return services(request).histories
 
 
 def whole(body: bytes) -> Response[Any]:

@@ -108,13 +108,15 @@ def advertise_v2() -> bytes:
     return b"".join((line(b"version 2"), *map(line, CAPABILITIES_V2), FLUSH))
 
 
-def advertise(head: bytes, version: int) -> bytes:
-    """What versions 0 and 1 begin with: all refs."""
+def advertise(head: bytes, version: int, *, cut: bool = False) -> bytes:
+    """What versions 0 and 1 begin with: all refs, and where a history that is ``cut`` begins."""
     oid = head.hex().encode()
     parts = [line(b"# service=" + SERVICE), FLUSH]
     if version == 1:
         parts.append(line(b"version 1"))
-    parts += [line(b"%b HEAD\0%b" % (oid, CAPABILITIES_V0)), line(b"%b %b" % (oid, BRANCH)), FLUSH]
+    parts += [line(b"%b HEAD\0%b" % (oid, CAPABILITIES_V0)), line(b"%b %b" % (oid, BRANCH))]
+    parts += [line(b"shallow " + oid)] if cut else []
+    parts.append(FLUSH)
     return b"".join(parts)
 
 
@@ -257,7 +259,7 @@ def answer_v2(fetch: Fetch, places: Places, plan: Plan) -> Answer:
         if fetch.wait_for_done or not places.common:
             return Answer(b"".join((*parts, FLUSH)), with_pack=False)
         parts += [line(b"ready"), DELIM]
-    if fetch.asked.deepens or fetch.asked.shallows:
+    if fetch.asked.deepens or fetch.asked.shallows or plan.shallow:
         parts += [line(b"shallow-info"), *_boundary(plan), DELIM]
     parts.append(line(b"packfile"))
     return Answer(b"".join(parts), with_pack=True)

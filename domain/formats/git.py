@@ -143,6 +143,16 @@ def encode_commit(tree: bytes, parent: bytes | None, who: str, seconds: int, mes
     return ("\n".join(lines) + f"\n\n{message}").encode()
 
 
+def with_parent(commit: bytes, tree: bytes, parent: bytes | None) -> bytes:
+    """The same commit with another tree and parent."""
+    head, end, message = commit.partition(b"\n\n")
+    people = [line for line in head.split(b"\n") if line.startswith((b"author ", b"committer "))]
+    links = [b"tree " + tree.hex().encode()]
+    if parent is not None:
+        links.append(b"parent " + parent.hex().encode())
+    return b"\n".join([*links, *people]) + end + message
+
+
 # Packs ------------------------------------------------------------------------------------------------------------
 
 

@@ -15,6 +15,8 @@ PLUGIN = "plugin.json"
 ATTRIBUTES_FILE = ".gitattributes"
 ATTRIBUTES = b"* -text\n"
 
+EXTENSION = "gemini-extension.json"
+
 OWNER = "Skald"
 DOMAIN = "skald.invalid"  # no mail ever arrives there
 
@@ -49,6 +51,17 @@ def plugin(project_id: int, sequence: int) -> bytes:
             "version": version_of(sequence),
             "description": _description(project_id),
             "author": {"name": OWNER},
+        }
+    )
+
+
+def extension(project_id: int, sequence: int) -> bytes:
+    """By this file at the root Gemini takes a repository for an extension; it finds ``skills/`` by itself."""
+    return _json(
+        {
+            "name": name_of(project_id),
+            "version": version_of(sequence),
+            "description": _description(project_id),
         }
     )
 

@@ -10,7 +10,9 @@ from typing import Any
 from domain.formats import git
 from projections.git.history import (
     BATCH,
+    COMMITS,
     Blobs,
+    GitCommit,
     Line,
     NotRendered,
     Object,
@@ -20,6 +22,8 @@ from projections.git.history import (
     changes_after,
     read_tree,
 )
+from projections.git.shared import COMMITS as SHARED_COMMITS
+from projections.git.shared import originals_after, shared_of
 from projections.read import contents
 from store.postgres.connection import Connection
 
@@ -28,9 +32,12 @@ SELECT_REPOSITORIES = "SELECT project_id, position, sequence FROM git_repositori
 # git_repositories_pkey
 SELECT_SEQUENCE = "SELECT sequence FROM git_repositories WHERE project_id = %s"
 
-# git_commits_pkey
+# git_shared_commits_pkey
+SELECT_LAST_SHARED = "SELECT coalesce(max(sequence), -1) FROM git_shared_commits WHERE project_id = %s"
+
+# git_commits_pkey, git_shared_commits_pkey
 SELECT_COMMITS = """
-SELECT sequence, position, seconds, oid, tree, skills, objects FROM git_commits
+SELECT sequence, position, seconds, oid, tree, skills, objects FROM {table}
 WHERE project_id = %s AND sequence BETWEEN %s AND %s
 """
 
@@ -74,28 +81,49 @@ async def _of_project(conn: Connection, project_id: int, until: int, sequence: i
         blobs = await blobs_of(conn, changes, Blobs({}, {}, []))
         for change in changes:
             line.commit(change, blobs)
-        async for difference in _of_batch(conn, project_id, line, blobs.new):
+        async for difference in _of_batch(
+            conn, project_id, COMMITS, line.commits, [*line.objects, *blobs.new]
+        ):
             yield difference
         line.forget()
         more = len(changes) == BATCH
         after = changes[-1].position if changes else until
     if line.sequence != sequence:
         yield f"its last commit is {sequence}, and the log gives {line.sequence}"
+    async for difference in _of_shares(conn, project_id):
+        yield f"as its shares show it: {difference}"
+
+
+async def _of_shares(conn: Connection, project_id: int) -> AsyncIterator[str]:
+    """By the commits of the project, which are right by then, or are told."""
+    row = await (await conn.execute(SELECT_LAST_SHARED, (project_id,))).fetchone()
+    last, sequence, head = row[0] if row else -1, -1, None
+    while sequence < last:
+        found = await originals_after(conn, project_id, sequence)
+        originals = [one for one in found if one.sequence <= last]
+        if not originals:
+            yield f"its last commit is {last}, and the project's is {sequence}"
+            return
+        commits, objects = shared_of(project_id, originals, head)
+        async for difference in _of_batch(conn, project_id, SHARED_COMMITS, commits, objects):
+            yield difference
+        sequence, head = commits[-1].sequence, commits[-1].oid
 
 
 async def _of_batch(
-    conn: Connection, project_id: int, line: Line, blobs: Sequence[Object]
+    conn: Connection, project_id: int, table: str, commits: Sequence[GitCommit], made: Sequence[Object]
 ) -> AsyncIterator[str]:
-    asked = (project_id, line.commits[0].sequence, line.commits[-1].sequence) if line.commits else None
+    asked = (project_id, commits[0].sequence, commits[-1].sequence) if commits else None
     if asked is not None:
-        rows = await (await conn.execute(SELECT_COMMITS, asked, binary=True)).fetchall()
+        sql = SELECT_COMMITS.format(table=table)
+        rows = await (await conn.execute(sql, asked, binary=True)).fetchall()
         stored = {row[0]: row for row in rows}
-        for one in line.commits:
+        for one in commits:
             if stored.get(one.sequence) != (
                 one.sequence, one.position, one.seconds, one.oid, one.tree, one.skills, one.objects
             ):  # fmt: skip
                 yield f"commit {one.sequence} is not {one.oid.hex()} of position {one.position}"
-    objects = {one.oid: one for one in (*line.objects, *blobs)}
+    objects = {one.oid: one for one in made}
     kept = await (await conn.execute(SELECT_OBJECTS, (project_id, list(objects)), binary=True)).fetchall()
     for row in kept:
         if not await _is_right(conn, project_id, objects.pop(row[0]), row):

@@ -101,7 +101,7 @@ ON CONFLICT DO NOTHING
 """
 
 INSERT_COMMITS = """
-INSERT INTO git_commits (project_id, sequence, position, seconds, oid, tree, skills, objects)
+INSERT INTO {table} (project_id, sequence, position, seconds, oid, tree, skills, objects)
 SELECT %s, * FROM unnest(%s::int[], %s::bigint[], %s::bigint[], %s::bytea[], %s::bytea[], %s::bytea[], %s::bytea[])
 """
 
@@ -114,7 +114,9 @@ ON CONFLICT (project_id) DO UPDATE SET position = excluded.position, sequence = 
 # table is no part of what FORGET drops.
 SELECT_SINCE = "SELECT since FROM git_attributes"
 
-FORGET = "TRUNCATE git_repositories, git_commits, git_objects"
+FORGET = "TRUNCATE git_repositories, git_commits, git_shared_commits, git_objects"
+
+COMMITS = "git_commits"
 
 logger = logging.getLogger(__name__)
 
@@ -211,12 +213,26 @@ async def bring_forward(
     """Make the commits that are missing, a transaction a batch; return the id of the last one."""
     while True:
         async with pool.connection() as conn, conn.transaction():
-            await conn.execute(LOCK, (LOCK_CLASS | project_id,))
+            await lock_repository(conn, project_id)
             # Behind the lock, so with all that others have done.
             state = await read_state(conn, project_id)
             if state.head is not None and state.complete:
                 return state.head
             left_out(await _extend(conn, project_id, state))
+
+
+async def lock_repository(conn: Connection, project_id: int) -> None:
+    """Until the transaction ends; what is read after it has all that others have done."""
+    await conn.execute(LOCK, (LOCK_CLASS | project_id,))
+
+
+async def insert_commits(
+    conn: Connection, project_id: int, table: str, commits: Sequence["GitCommit"], objects: Sequence["Object"]
+) -> None:
+    """``table`` is ``git_commits`` or one of its shape."""
+    await _insert(conn, INSERT_OBJECTS, project_id, [msgspec.structs.astuple(one) for one in objects])
+    rows = [msgspec.structs.astuple(one) for one in commits]
+    await _insert(conn, INSERT_COMMITS.format(table=table), project_id, rows)
 
 
 async def forget(conn: Connection) -> None:
@@ -266,8 +282,7 @@ async def _extend(conn: Connection, project_id: int, state: State) -> int:
     if again:
         # Some trees were there before, as after a restore: what builds on them counts from their real depth.
         line = await asyncio.to_thread(_commit_all, project_id, state, trees, changes, blobs, again)
-    await _insert(conn, INSERT_OBJECTS, project_id, [msgspec.structs.astuple(one) for one in line.objects])
-    await _insert(conn, INSERT_COMMITS, project_id, [msgspec.structs.astuple(one) for one in line.commits])
+    await insert_commits(conn, project_id, COMMITS, line.commits, line.objects)
     position = changes[-1].position if len(changes) == BATCH else state.until
     await conn.execute(UPSERT_STATE, (project_id, position, line.sequence))
     return len(line.left_out)

@@ -14,7 +14,7 @@ import msgspec
 
 from domain.formats import git
 from domain.formats.git import FOLDER, OID, REF_DELTA, TreeEntry
-from projections.git.history import read_tree
+from projections.git.history import COMMITS, read_tree
 from projections.read import contents
 from store.postgres.connection import Connection
 from store.postgres.pool import Pool
@@ -22,25 +22,44 @@ from store.postgres.pool import Pool
 ROWS_AT_ONCE = 1000
 BYTES_AT_ONCE = 2 * 2**20  # of contents, before compression
 
-# git_commits_oid
-SELECT_PLACES = "SELECT oid, sequence FROM git_commits WHERE project_id = %s AND oid = ANY(%s)"
+# Of ``git_commits`` or ``git_shared_commits``, which have the same indexes. git_commits_oid
+SELECT_PLACES = "SELECT oid, sequence FROM {commits} AS one WHERE project_id = %s AND oid = ANY(%s)"
+# git_commits_pkey
+BEFORE = """
+AND NOT EXISTS (
+    SELECT FROM {commits} AS next
+    WHERE next.project_id = one.project_id AND next.sequence = one.sequence + 1 AND next.position <= %s
+)
+"""
 
 # git_commits_pkey
 SELECT_COMMITS = (
-    "SELECT sequence, oid, tree, skills FROM git_commits WHERE project_id = %s AND sequence = ANY(%s)"
+    "SELECT sequence, oid, tree, skills FROM {commits} WHERE project_id = %s AND sequence = ANY(%s)"
 )
 SELECT_NEW = (
-    "SELECT objects FROM git_commits WHERE project_id = %s AND sequence BETWEEN %s AND %s ORDER BY sequence"
+    "SELECT objects FROM {commits} WHERE project_id = %s AND sequence BETWEEN %s AND %s ORDER BY sequence"
 )
 
 # git_commits_pkey; as many rows are passed over as the boundary is deep
-SELECT_SINCE = "SELECT min(sequence) FROM git_commits WHERE project_id = %s AND seconds >= %s"
+SELECT_SINCE = "SELECT min(sequence) FROM {commits} WHERE project_id = %s AND seconds >= %s"
 
 # git_objects_pkey
 SELECT_TREES = "SELECT oid, packed, base FROM git_objects WHERE project_id = %s AND oid = ANY(%s)"
 SELECT_OBJECTS = """
 SELECT oid, kind, size, packed, base, start, content FROM git_objects WHERE project_id = %s AND oid = ANY(%s)
 """
+
+
+class Repository(NamedTuple):
+    """The commits of a project, or those that its shares show.
+
+    With ``since``, a position of the log, nothing older than what was the present there can be had, and of what is newer no more
+    than the present and what came after the commit that a client has: what was archived before stays unseen.
+    """
+
+    project_id: int
+    commits: str = COMMITS
+    since: int | None = None
 
 
 class FetchRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,10 +114,16 @@ class Plan(msgspec.Struct, frozen=True):
     unshallow: list[bytes]
 
 
-async def locate(conn: Connection, project_id: int, asked: FetchRequest) -> Places:
+async def locate(conn: Connection, repository: Repository, asked: FetchRequest) -> Places:
     """Raises Unknown."""
     named = list({*asked.wants, *asked.haves, *asked.shallows})
-    rows = await (await conn.execute(SELECT_PLACES, (project_id, named), binary=True)).fetchall()
+    sql = SELECT_PLACES
+    params: list[Any] = [repository.project_id, named]
+    if repository.since is not None:
+        sql += BEFORE
+        params.append(repository.since)
+    cursor = await conn.execute(sql.format(commits=repository.commits), params, binary=True)
+    rows = await cursor.fetchall()
     places: dict[bytes, int] = dict(rows)
     for oid in asked.wants:
         if oid not in places:
@@ -110,27 +135,31 @@ async def locate(conn: Connection, project_id: int, asked: FetchRequest) -> Plac
     )
 
 
-async def plan(conn: Connection, project_id: int, asked: FetchRequest, places: Places) -> Plan:
+async def plan(conn: Connection, repository: Repository, asked: FetchRequest, places: Places) -> Plan:
     """Raises NothingSelected."""
     top = max(places.wants)
-    low = await _lowest(conn, project_id, asked, places)
+    low = await _lowest(conn, repository, asked, places)
     had = _had(places)
-    commits = await _commits(conn, project_id, {low, *(had or ())})
+    bounded = repository.since is not None
+    if bounded:
+        low = max(low, top if had is None else had.low)
+    commits = await _commits(conn, repository, {low, *(had or ())})
     shallow, unshallow = [], []
-    if asked.deepens:
+    if asked.deepens or (bounded and had is None):
         if low > 0 and low not in places.shallows:
             shallow.append(commits[low].oid)
         unshallow = [oid for place, oid in places.shallows.items() if low < place <= top or place == low == 0]
-    oids, bases = await _objects(conn, project_id, Interval(low, top), had, commits)
+    oids, bases = await _objects(conn, repository, Interval(low, top), had, commits)
     return Plan(oids, bases if asked.thin else frozenset(), shallow, unshallow)
 
 
-async def _lowest(conn: Connection, project_id: int, asked: FetchRequest, places: Places) -> int:
+async def _lowest(conn: Connection, repository: Repository, asked: FetchRequest, places: Places) -> int:
     """The lowest commit that the client shall have in the end."""
     top = max(places.wants)
     boundaries = [place for place in places.shallows if place <= top]
     if asked.since is not None:
-        row = await (await conn.execute(SELECT_SINCE, (project_id, asked.since))).fetchone()
+        sql = SELECT_SINCE.format(commits=repository.commits)
+        row = await (await conn.execute(sql, (repository.project_id, asked.since))).fetchone()
         if row is None or row[0] is None or row[0] > top:
             raise NothingSelected
         return int(row[0])
@@ -155,13 +184,18 @@ class _Place(msgspec.Struct, frozen=True):
     skills: bytes | None
 
 
-async def _commits(conn: Connection, project_id: int, places: Collection[int]) -> dict[int, _Place]:
-    rows = await (await conn.execute(SELECT_COMMITS, (project_id, list(places)), binary=True)).fetchall()
+async def _commits(conn: Connection, repository: Repository, places: Collection[int]) -> dict[int, _Place]:
+    sql, params = SELECT_COMMITS.format(commits=repository.commits), (repository.project_id, list(places))
+    rows = await (await conn.execute(sql, params, binary=True)).fetchall()
     return {row[0]: _Place(*row[1:]) for row in rows}
 
 
 async def _objects(
-    conn: Connection, project_id: int, wanted: Interval, had: Interval | None, commits: dict[int, _Place]
+    conn: Connection,
+    repository: Repository,
+    wanted: Interval,
+    had: Interval | None,
+    commits: dict[int, _Place],
 ) -> tuple[list[bytes], frozenset[bytes]]:
     """What the wanted commits hold and those that the client has do not, and the bases of deltas that it has."""
 
@@ -171,31 +205,32 @@ async def _objects(
         if low > high:
             return []
         if low == 0:
-            return await _new(conn, project_id, interval)
-        whole = await _closure(conn, project_id, commits[low])
-        return [*whole, *await _new(conn, project_id, Interval(low + 1, high))]
+            return await _new(conn, repository, interval)
+        whole = await _closure(conn, repository.project_id, commits[low])
+        return [*whole, *await _new(conn, repository, Interval(low + 1, high))]
 
     if had is None:
         return list(dict.fromkeys(await all_of(wanted))), frozenset()
     skills = commits[had.high].skills
     bases = frozenset([skills]) if skills else frozenset()
     if wanted.low > had.high + 1:
-        there = set(await _closure(conn, project_id, commits[had.high]))
+        there = set(await _closure(conn, repository.project_id, commits[had.high]))
         found = await all_of(wanted)
     else:
-        found = await _new(conn, project_id, Interval(had.high + 1, wanted.high))
+        found = await _new(conn, repository, Interval(had.high + 1, wanted.high))
         there = set()
         if wanted.low < had.low:
-            there = set(await _closure(conn, project_id, commits[had.low]))
+            there = set(await _closure(conn, repository.project_id, commits[had.low]))
             found += await all_of(Interval(wanted.low, min(had.low - 1, wanted.high)))
     return [oid for oid in dict.fromkeys(found) if oid not in there], bases
 
 
-async def _new(conn: Connection, project_id: int, interval: Interval) -> list[bytes]:
+async def _new(conn: Connection, repository: Repository, interval: Interval) -> list[bytes]:
     """What each of these commits has and the one before it has not."""
     if interval.low > interval.high:
         return []
-    rows = await (await conn.execute(SELECT_NEW, (project_id, *interval), binary=True)).fetchall()
+    sql, params = SELECT_NEW.format(commits=repository.commits), (repository.project_id, *interval)
+    rows = await (await conn.execute(sql, params, binary=True)).fetchall()
     joined = b"".join(row[0] for row in rows)
     return [joined[at : at + OID] for at in range(0, len(joined), OID)]
 

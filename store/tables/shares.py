@@ -40,13 +40,15 @@ class Share(msgspec.Struct, frozen=True):
 
 
 class Opening(msgspec.Struct, frozen=True):
-    """What a token opens, as of position ``as_of`` of the log. ``digest`` is the SHA-256 of the token."""
+    """What a token opens, as of position ``as_of`` of the log. ``digest`` is the SHA-256 of the token; the share was made at
+    position ``since``."""
 
     id: UUID
     digest: bytes
     project_id: int
     expires_at: datetime | None
     as_of: int
+    since: int
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -96,9 +98,10 @@ SELECT_ONE = f"SELECT {COLUMNS} FROM shares WHERE id = %s"  # shares_pkey
 # events_stream
 SELECT_REVOCATION = "SELECT position FROM events WHERE stream_id = %s AND stream_version = 2"
 
-# shares_digest. The head of the log is read by the same snapshot, so a cached answer knows how old it is.
+# shares_digest, events_stream. The head of the log is read by the same snapshot, so a cached answer knows how old it is.
 OPEN = """
-SELECT id, digest, project_id, expires_at, (SELECT coalesce(max(position), 0) FROM events)
+SELECT id, digest, project_id, expires_at, (SELECT coalesce(max(position), 0) FROM events),
+       coalesce((SELECT position FROM events WHERE stream_id = id AND stream_version = 1), 0)
 FROM shares WHERE digest = %s AND revoked_at IS NULL
 """
 

@@ -12,7 +12,7 @@ import pytest
 from domain.formats import git
 from projections.git import packs as git_packs
 from projections.git.history import Histories
-from projections.git.packs import FetchRequest
+from projections.git.packs import FetchRequest, Repository
 from store.log.appender import Appender
 from store.postgres.connection import Connection
 from store.postgres.pool import Pool, open_pool
@@ -52,8 +52,8 @@ def index(folder: Path, pack: bytes) -> None:
 
 
 async def fetch(conn: Connection, pool: Pool, asked: FetchRequest) -> bytes:
-    places = await git_packs.locate(conn, 1, asked)
-    plan = await git_packs.plan(conn, 1, asked, places)
+    places = await git_packs.locate(conn, Repository(1), asked)
+    plan = await git_packs.plan(conn, Repository(1), asked, places)
     return b"".join([part async for part in git_packs.pack(pool, 1, plan)])
 
 

@@ -14,7 +14,7 @@ from projections.git import check as git_check
 from projections.git import history as git_history
 from projections.git import packs as git_packs
 from projections.git.history import Histories, bring_forward, forget
-from projections.git.packs import FetchRequest
+from projections.git.packs import FetchRequest, Repository
 from projections.read import contents, packages, versions
 from projections.read.versions import PageQuery
 from projections.rebuild.rebuild import replay
@@ -61,8 +61,8 @@ async def unpack(url: str, folder: Path, project_id: int) -> None:
         head = await Histories(pool).head(project_id)
         async with pool.connection() as conn:
             asked = FetchRequest(wants=(head,))
-            places = await git_packs.locate(conn, project_id, asked)
-            plan = await git_packs.plan(conn, project_id, asked, places)
+            places = await git_packs.locate(conn, Repository(project_id), asked)
+            plan = await git_packs.plan(conn, Repository(project_id), asked, places)
         data = b"".join([part async for part in git_packs.pack(pool, project_id, plan)])
     git("init", "--quiet", "-b", "main")
     git("index-pack", "--stdin", "--strict", given=data)
