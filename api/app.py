@@ -50,6 +50,7 @@ from api.server.logs import set_up_logging
 from api.server.observability import AccessLog, Observability
 from api.server.options import Options
 from api.server.shutdown import when_told_to_end
+from api.server.tracing import TracedAppender, TracedRequests, Tracing, open_tracing
 from api.services import Services
 from api.sharing.controller import ShareTokens
 from api.sharing.well_known import HANDLERS as DISCOVERY
@@ -108,13 +109,16 @@ def create_app(config: ApiConfig, shared: SharedMemoryCache | None = None) -> An
     """
     set_up_logging(config.log_level)
     metrics = prepare(config.run_dir)
+    tracing = open_tracing(config.tracing) if config.tracing is not None else None
     admission = Admission(config.max_in_flight)
     front: FastPathMiddleware | None = None
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            services = litestar.services = await wire(app, config, metrics, stack, shared)
+            if tracing is not None:
+                stack.push_async_callback(tracing.close)
+            services = litestar.services = await wire(app, config, metrics, stack, shared, tracing)
             if front is not None and config.fast_path:
                 front.fast = On(services, metrics, config.max_body_bytes)
             watching = asyncio.create_task(metrics.keep_in_flight(lambda: admission.taken), name="in-flight")
@@ -136,7 +140,9 @@ def create_app(config: ApiConfig, shared: SharedMemoryCache | None = None) -> An
     )
     front = FastPathMiddleware(Compression(Options(litestar)), admission, config.max_body_bytes)
     log = AccessLog() if config.access_log else None
-    app = Observability(front, metrics=metrics, log=log, at_once=front.at_once)
+    app: Any = Observability(front, metrics=metrics, log=log, at_once=front.at_once)
+    if tracing is not None:
+        app = TracedRequests(app, tracing)
     return edge(app, config, roots={route.path.split("/")[1] for route in litestar.routes})
 
 
@@ -163,6 +169,7 @@ async def wire(
     metrics: measuring.Metrics,
     stack: AsyncExitStack,
     shared: SharedMemoryCache | None,
+    tracing: Tracing | None = None,
 ) -> Services:
     """Open everything in order; ``stack`` closes it in the opposite one."""
     positions = StreamPositions(config.run_dir / POSITIONS)
@@ -176,7 +183,7 @@ async def wire(
     await log_follower.start()
     stack.push_async_callback(log_follower.close)
     room = Room(config.database_dir)
-    appender = Appender(
+    appender = (Appender if tracing is None else partial(TracedAppender, tracing))(
         config.database_url, committed=log_follower.committed, observe=metrics.observe_append, room=room
     )
     await appender.start()

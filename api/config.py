@@ -1,5 +1,6 @@
 """What an API process needs to know. Reasons for the defaults stand beside them; the environment is read elsewhere."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -70,6 +71,9 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
     cors_origins: tuple[str, ...] = ()
     # The same for the MCP endpoint; agents are no pages.
     mcp_origins: tuple[str, ...] = ()
+
+    # The variables of OpenTelemetry that its SDK reads, when they ask for traces; None: no traces.
+    tracing: Mapping[str, str] | None = None
 
     # debug, info, warning or error: what of this process's own messages goes to stderr.
     log_level: str = "info"

@@ -35,7 +35,7 @@ async def caller_of(request: Request[Any, Any, Any], body: bytes = b"") -> Calle
                 user.role_at_organization,
             )
         ),
-        correlation_id=state["request_id"],
+        correlation_id=state["correlation_id"],
         idempotency_key=key,
         fingerprint=await heavy(len(body), lambda: fingerprint(request, state["project_id"], body))
         if key

@@ -31,6 +31,8 @@ OUTER = frozenset(
     }
 )
 COPIED = ("asgi", "http_version", "scheme", "server", "client", "root_path")
+# Of the state: what its events are found again by.
+IDS = ("request_id", "correlation_id")
 REDIRECTS = (302, 307)
 
 
@@ -77,7 +79,7 @@ class InternalClient:
             "raw_path": path.encode(),
             "query_string": query.encode(),
             "headers": headers,
-            "state": {"request_id": self._outer["state"]["request_id"], ENTERED: self.principal},
+            "state": {key: self._outer["state"][key] for key in IDS} | {ENTERED: self.principal},
         }
         return await exchange(self._app, scope, body)
 

@@ -10,6 +10,8 @@ import msgspec
 
 # Of the request that the current task works for; empty outside of requests.
 request_id: ContextVar[str] = ContextVar("request_id", default="")
+# Of the trace that the request came within, if it did.
+trace_id: ContextVar[str] = ContextVar("trace_id", default="")
 
 SECRETS = re.compile(
     r"""(?ix)
@@ -27,7 +29,7 @@ def redact(text: str) -> str:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: ``ts``, ``level``, ``logger``, ``message``, and ``request_id`` and ``error`` if any."""
+    """One JSON object a line: ``ts``, ``level``, ``logger``, ``message``, and ``request_id``, ``trace_id`` and ``error`` if any."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -38,6 +40,8 @@ class JsonFormatter(logging.Formatter):
         }
         if current := request_id.get():
             line["request_id"] = current
+        if trace := trace_id.get():
+            line["trace_id"] = trace
         if record.exc_info:
             line["error"] = redact(self.formatException(record.exc_info))
         try:

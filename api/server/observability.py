@@ -19,6 +19,7 @@ import msgspec
 from api.http.errors import CLIENT_CLOSED, RateLimited, answer_for
 from api.http.responses import HEAD_ONLY, LEFT, WHOLE, Answer, send_answer, with_length
 from api.server.logs import request_id as current_request_id
+from api.server.logs import trace_id as current_trace_id
 from api.server.metrics import Metrics
 
 Scope = MutableMapping[str, Any]
@@ -29,6 +30,11 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 # It is written into every log line, so nothing that looks like a key is taken for an id.
 SANE_ID = re.compile(rb"(?!.*sk[ts]?_)[A-Za-z0-9._:+=/-]{1,128}")
+# W3C Trace Context: version, trace, span, flags. A later version than 00 may bring more; an id of zeros is none.
+TRACEPARENT = re.compile(
+    rb"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
+)
+IDS = frozenset({b"x-request-id", b"traceparent"})
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 UNMATCHED = "unmatched"
 
@@ -58,14 +64,16 @@ class AccessLog:
         size: int,
         project_id: int | None,
         key_id: UUID | str | None,
+        trace_id: str | None = None,
     ) -> None:
         """One request. The texts are our own, but the ids, which hold no character that JSON escapes (see ``SANE_ID``)."""
+        trace = "" if trace_id is None else f',"trace_id":"{trace_id}"'
         project = "null" if project_id is None else project_id
         key = self._texts.get(key_id) or self._text(key_id)
         place = self._texts.get(route) or self._text(route)
         self._lines.append(
             f'{{"ts":"{self._now()}","request_id":"{request_id}","method":"{method}","route":{place},"status":{status},'
-            f'"ms":{seconds * 1000:.3f},"bytes":{size},"project_id":{project},"key_id":{key}}}'
+            f'"ms":{seconds * 1000:.3f},"bytes":{size},"project_id":{project},"key_id":{key}{trace}}}'
         )
         if len(self._lines) >= LOG_LINES:
             self.flush()
@@ -157,8 +165,9 @@ class Observability:
             return None
         if answer is None:
             return None
-        request_id = _incoming_id(scope) or new_request_id()
-        self._note("GET", scope, request_id, answer.status, len(answer.body), started)
+        sent, trace_id = _incoming_ids(scope)
+        request_id = sent or new_request_id()
+        self._note("GET", scope, request_id, answer.status, len(answer.body), started, trace_id)
         headers = [*with_length(answer), (b"x-request-id", request_id.encode())]
         return Answer(answer.status, headers, answer.body)
 
@@ -176,8 +185,13 @@ class Observability:
         started, method = perf_counter(), scope["method"]
         # The server may hand the same state to every request; what is put in here is this request's own.
         state = scope["state"] = dict(scope.get("state") or ())
-        request_id = state["request_id"] = _incoming_id(scope) or new_request_id()
+        sent, trace_id = _incoming_ids(scope)
+        request_id = state["request_id"] = sent or new_request_id()
         current_request_id.set(request_id)
+        if trace_id is not None:
+            current_trace_id.set(trace_id)
+        # By which its events are found again: as the client says, else by the trace that it is part of.
+        state["correlation_id"] = sent or trace_id or request_id
         if method == "HEAD":
             # The application answers it as a GET. The scope itself belongs to the server, which has to know what was asked.
             state[HEAD_ONLY] = True
@@ -197,10 +211,17 @@ class Observability:
                 await send_answer(exchange.send, answer)
         finally:
             status = CLIENT_CLOSED if LEFT in state else exchange.status or CLIENT_CLOSED
-            self._note(method, scope, request_id, status, exchange.size, started)
+            self._note(method, scope, request_id, status, exchange.size, started, trace_id)
 
     def _note(
-        self, method: str, scope: Scope, request_id: str, status: int, size: int, started: float
+        self,
+        method: str,
+        scope: Scope,
+        request_id: str,
+        status: int,
+        size: int,
+        started: float,
+        trace_id: str | None,
     ) -> None:
         """Count a request and write its line."""
         seconds = perf_counter() - started
@@ -211,7 +232,7 @@ class Observability:
         self._metrics.observe_request(method, route, status, seconds)
         if self._log is not None:
             project_id, key_id = state.get("project_id"), state.get("key_id")
-            self._log.write(request_id, method, route, status, seconds, size, project_id, key_id)
+            self._log.write(request_id, method, route, status, seconds, size, project_id, key_id, trace_id)
 
     def _closing(self, send: Send) -> Send:
         """The ``send`` of the lifespan, which writes the last lines and counts at its end."""
@@ -275,8 +296,13 @@ class _Exchange:
         self.complete = True
 
 
-def _incoming_id(scope: Scope) -> str | None:
+def _incoming_ids(scope: Scope) -> tuple[str | None, str | None]:
+    """The ``X-Request-Id`` that came, and the id of the trace in ``traceparent``; None for what is missing or malformed."""
+    request_id = trace_id = None
     for name, value in scope["headers"]:
-        if name == b"x-request-id":
-            return value.decode("ascii") if SANE_ID.fullmatch(value) else None
-    return None
+        if name in IDS:
+            if name == b"x-request-id":
+                request_id = value.decode("ascii") if SANE_ID.fullmatch(value) else None
+            elif found := TRACEPARENT.fullmatch(value):
+                trace_id = found[1].decode()
+    return request_id, trace_id

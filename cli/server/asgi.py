@@ -1,11 +1,13 @@
 """The application as the API processes load it."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from api.app import create_app
 from api.cache.shared_memory import SharedMemoryCache
 from api.config import ApiConfig
+from api.server.tracing import asked_for
 from cli.errors import Failure
 from cli.settings import Settings
 
@@ -16,7 +18,7 @@ shared = SharedMemoryCache()
 def app() -> Any:
     """The ASGI application with the settings of the environment. Raises Failure."""
     settings = Settings.from_env(os.environ)
-    config = api_config(settings)
+    config = api_config(settings, tracing=os.environ if asked_for(os.environ) else None)
     try:
         return create_app(config, shared if settings.workers > 1 else None)
     except OSError as error:
@@ -27,7 +29,7 @@ def app() -> Any:
         ) from None
 
 
-def api_config(settings: Settings) -> ApiConfig:
+def api_config(settings: Settings, *, tracing: Mapping[str, str] | None = None) -> ApiConfig:
     """What the API takes of the settings. Raises Failure when an address or the shared folder is not set."""
     if settings.database_url is None or settings.run_dir is None:
         raise Failure(
@@ -57,4 +59,5 @@ def api_config(settings: Settings) -> ApiConfig:
         webhook_allow_private=settings.webhook_allow_private,
         cors_origins=settings.cors_origins,
         mcp_origins=settings.mcp_origins,
+        tracing=tracing,
     )

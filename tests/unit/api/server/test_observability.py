@@ -115,3 +115,44 @@ async def test_what_nobody_caught_is_a_500_that_tells_nothing(
     assert b"secret" not in sent[1]["body"]
     line = json.loads(file.read_text())
     assert (line["status"], line["route"], line["method"]) == (500, "unmatched", "OTHER")
+
+
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+async def correlation(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": scope["state"]["correlation_id"].encode()})
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        (f"00-{TRACE}-{SPAN}-01", TRACE),
+        (f"00-{TRACE}-{SPAN}-00", TRACE),
+        (f"cc-{TRACE}-{SPAN}-01-what-a-later-version-has", TRACE),
+        (f"00-{TRACE}-{SPAN}-01-more", None),
+        (f"ff-{TRACE}-{SPAN}-01", None),
+        (f"00-{'0' * 32}-{SPAN}-01", None),
+        (f"00-{TRACE}-{'0' * 16}-01", None),
+        (f"00-{TRACE.upper()}-{SPAN}-01", None),
+        (f'00-{TRACE}-{SPAN}-01","key', None),
+        ("", None),
+    ],
+)
+async def test_the_trace_of_a_request_is_in_its_line_and_correlates_its_events(
+    metrics: Metrics, log: tuple[AccessLog, Path], given: str, found: str | None
+) -> None:
+    access, file = log
+
+    traced = Observability(correlation, metrics=metrics, log=access)
+    alone = await call(traced, headers=[(b"traceparent", given.encode())])
+    both = await call(traced, headers=[(b"x-request-id", b"r-1"), (b"traceparent", given.encode())])
+    access.flush()
+
+    first, second = map(json.loads, file.read_text().splitlines())
+    assert first.get("trace_id") == second.get("trace_id") == found
+    assert len(first["request_id"]) == 32
+    assert first["request_id"] != found, "several requests of a trace have one id each"
+    assert alone[1]["body"].decode() == (found or first["request_id"])
+    assert (second["request_id"], both[1]["body"]) == ("r-1", b"r-1")
