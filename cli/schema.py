@@ -16,9 +16,9 @@ async def migrate(database_url: str) -> list[str]:
     applied = await migrations.migrate(database_url, FOLDERS)
     try:
         await rebuild.complete(database_url)
-    except rebuild.ContentLost as lost:
+    except rebuild.LogDamaged as damaged:
         # Reads make what the rows lack; a service that serves the rest is better than none.
-        say(f"the read models could not be completed: {lost}; see `skald verify`", err=True)
+        say(f"the read models could not be completed: {damaged}; see `skald verify`", err=True)
     return applied
 
 

@@ -17,7 +17,6 @@ from cli.output import say, show_json
 from projections.rebuild import rebuild
 from projections.rebuild.verify import verify as verify_database
 from store.log import archive
-from store.log.log import GapInLog
 
 Report = Callable[[int, int], None]
 
@@ -57,7 +56,9 @@ def replay(only: str | None, data_dir: Path | None, as_json: bool) -> None:
     with database(settings_with(data_dir=data_dir)) as url, bar("replay") as report:
         try:
             found = asyncio.run(rebuild.replay(url, only=only, progress=report))
-        except (rebuild.RebuildRunning, rebuild.ContentLost, GapInLog) as error:
+        except rebuild.LogDamaged as damaged:
+            raise Failure(f"{damaged}; nothing was changed, `skald verify` lists it all") from None
+        except rebuild.RebuildRunning as error:
             raise Failure(str(error)) from None
     if as_json:
         show_json({"equal": found.equal, "report": found})
@@ -79,7 +80,7 @@ def verify(data_dir: Path | None, as_json: bool) -> None:
     with database(settings_with(data_dir=data_dir)) as url, bar("verify") as report:
         try:
             verdict = asyncio.run(verify_database(url, progress=report))
-        except (rebuild.RebuildRunning, rebuild.ContentLost, GapInLog) as error:
+        except rebuild.RebuildRunning as error:
             raise Failure(str(error)) from None
     if as_json:
         show_json({"sound": verdict.sound, "verdict": verdict})

@@ -7,6 +7,8 @@ import zlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import psycopg
+
 from domain.formats import git
 from projections.git.history import (
     BATCH,
@@ -14,7 +16,6 @@ from projections.git.history import (
     Blobs,
     GitCommit,
     Line,
-    NotRendered,
     Object,
     State,
     attributes_since,
@@ -58,7 +59,10 @@ async def differences(conn: Connection, limit: int) -> tuple[str, ...]:
                 its.append(f"project {project_id}: {difference}")
                 if len(found) + len(its) >= limit:
                     break
-        except (NotRendered, KeyError) as error:
+        except psycopg.OperationalError:
+            raise
+        except Exception as error:
+            # Of what a damaged log or content gives, anything may come.
             its.append(f"project {project_id}: not checked: {error!r}")
         # A replay that found the read models wrong drops the repositories meanwhile: they are made anew.
         if its and await _still_has(conn, project_id, sequence):

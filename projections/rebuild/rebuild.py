@@ -9,12 +9,14 @@ fold up to its checkpoint, which stands in the same snapshot.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
 import msgspec
+import psycopg
 from psycopg import sql
 
 from domain.artifacts.kinds import kind_of
@@ -28,7 +30,7 @@ from projections.read import contents
 from projections.read.kinds import KINDS
 from projections.write.artifacts import AppliedEvent
 from store.ids import new_id
-from store.log.log import LOCK, Commit, Recorded, append_within, check_gapless, head, read_after
+from store.log.log import LOCK, Commit, GapInLog, Recorded, append_within, check_gapless, head, read_after
 from store.log.mapper import decode, to_stored
 from store.log.statements import SetStatement, Writes, merge
 from store.postgres.connection import Connection
@@ -80,12 +82,19 @@ class RebuildRunning(Exception):
     """Another rebuild works on this database; wait until it ends."""
 
 
-class ContentLost(Exception):
-    """A content that an event names is not stored, so that nothing can be made of the events from there on."""
+class LogDamaged(Exception):
+    """The log, or a content that it names, is not whole: no read model can be made of it that would be right."""
 
-    def __init__(self, digest: bytes, position: int, events: int, streams: int) -> None:
-        super().__init__(f"the content {digest.hex()} is lost; an event behind position {position} names it")
-        self.position, self.events, self.streams = position, events, streams
+    def __init__(self, damages: Sequence[str]) -> None:
+        more = f", and {len(damages) - 1} more" if len(damages) > 1 else ""
+        super().__init__(f"the log is damaged: {damages[0]}{more}")
+
+
+class ContentLost(Exception):
+    """A content that an event names is not stored."""
+
+    def __init__(self, digest: bytes) -> None:
+        super().__init__(f"the content {digest.hex()} is lost")
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -99,24 +108,27 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What a rebuild found. ``missing_parts`` are rendered parts (SHA-256, hex) that no content row holds."""
+    """What a rebuild found. ``missing_parts`` are rendered parts (SHA-256, hex) that no content row holds.
+
+    ``damages`` are sentences on what could not be folded; the rest of such a stream is left out of the new tables.
+    """
 
     position: int
     events: int
     streams: int
     differences: tuple[Difference, ...]
     missing_parts: tuple[str, ...]
+    damages: tuple[str, ...] = ()
 
     @property
     def equal(self) -> bool:
-        return not self.differences and not self.missing_parts
+        return not self.differences and not self.missing_parts and not self.damages
 
 
 async def rebuild(dsn: str, *, progress: Progress | None = None) -> Report:
     """Fold the whole log into new tables, compare them row by row with the live ones, drop them again.
 
-    The live tables are only read, and the service may go on writing. Raises RebuildRunning, ContentLost,
-    store.log.log.GapInLog and whatever folding a damaged event raises: a rebuild never skips.
+    The live tables are only read, and the service may go on writing. What is damaged is reported. Raises RebuildRunning.
     """
     async with _workplace(dsn) as conn:
         build = Build(conn, tuple(TABLES), progress)
@@ -131,13 +143,16 @@ async def replay(
 
     The service goes on; during the swap, writers and readers wait. An interrupted replay leaves the live
     tables as they were and can be run again. Rendered parts that no content row holds are stored. When there was any
-    difference, an event makes every cache distrust what it holds (``notify``). Raises what ``rebuild`` raises, and ValueError for a table that does not exist.
+    difference, an event makes every cache distrust what it holds (``notify``). Raises what ``rebuild`` raises, LogDamaged, and
+    ValueError for a table that does not exist.
     """
     tables = tuple(TABLES) if only is None else tables_of(only)
     async with _workplace(dsn) as conn:
         build = Build(conn, tables, progress, store=True)
         await build.run()
         report = await _report(conn, build)
+        if report.damages:
+            raise LogDamaged(report.damages)
         # What a follower has not come to yet is much of the log after an upgrade, and writers wait for the swap.
         await build.run(to_the_end=True)
         await _swap(conn, build, report, notify=notify)
@@ -206,6 +221,7 @@ async def _report(conn: Connection, build: "Build") -> Report:
         streams=streams,
         differences=tuple(found for found in differences if found is not None),
         missing_parts=tuple(sorted(digest.hex() for digest in build.inline.missing)),
+        damages=build.damages,
     )
 
 
@@ -284,6 +300,10 @@ class Build:
         for follower in self.followers:
             await follower.run(end if to_the_end else min(end, reached.get(follower.projection.name, 0)))
 
+    @property
+    def damages(self) -> tuple[str, ...]:
+        return tuple(self.inline.damages) or tuple(one for each in self.followers for one in each.damages)
+
     def taken(self) -> tuple[int, int, int]:
         """How far the tables go, and of how many events and streams they were made."""
         if self.inline.is_wanted:
@@ -292,32 +312,94 @@ class Build:
         return follower.position, follower.position, len(follower.streams)
 
 
-class AsyncBuilder:
-    """Folds the log from position 0 on into the tables of one async projection."""
+class Builder(ABC):
+    """Folds the log from position 0 on; what cannot be folded is noted, and its stream ends there."""
 
-    def __init__(self, conn: Connection, projection: AsyncProjection) -> None:
+    def __init__(self, conn: Connection, progress: Progress | None = None) -> None:
         self._conn = conn
-        self.projection = projection
+        self._progress = progress
         self.position = 0
-        self.streams: set[UUID] = set()
+        self.damages: list[str] = []
+        self._damaged: set[UUID] = set()
 
     async def run(self, until: int) -> None:
         """Take in the events up to position ``until``."""
         while self.position < until:
             events = await read_after(self._conn, self.position, limit=min(BATCH, until - self.position))
-            check_gapless(events, self.position)
-            if statements := _statements(self.projection.fold(events)):
-                await execute_pipeline(self._conn, statements)
+            events = [event for event in events if event.position <= until]
+            if not events:
+                self.damages.append(f"the log ends before position {until}")
+                self.position = until
+                return
+            try:
+                check_gapless(events, self.position)
+            except GapInLog as gap:
+                self.damages.append(str(gap))
+            await self._take(events)
             self.position = events[-1].position
-            self.streams.update(event.stream_id for event in events)
+            if self._progress is not None:
+                self._progress(self.position, until)
+
+    async def _take(self, events: Sequence[Recorded]) -> None:
+        """All at once; when that fails one by one, without the streams whose event it is."""
+        whole = [event for event in events if event.stream_id not in self._damaged]
+        try:
+            await self._apply_whole(whole)
+        except psycopg.OperationalError:
+            raise
+        except Exception:
+            await self._begin_again()
+        else:
+            return
+        for event in whole:
+            if event.stream_id in self._damaged:
+                continue
+            try:
+                await self._apply_whole([event])
+            except psycopg.OperationalError:
+                raise
+            except Exception as error:
+                await self._begin_again()
+                self._damaged.add(event.stream_id)
+                reason = str(error).partition("\n")[0] or type(error).__name__
+                self.damages.append(
+                    f"position {event.position} ({event.topic} of {event.stream_id}): {reason}"
+                )
+
+    async def _apply_whole(self, events: Sequence[Recorded]) -> None:
+        async with self._conn.transaction():
+            await self._apply(events)
+
+    async def _begin_again(self) -> None:
+        # psycopg forgets its prepared statements with a rollback, and a pipeline inside a transaction cannot find out.
+        await self._conn.execute("DEALLOCATE ALL", prepare=False)
+        self._conn.prepared.clear()
+
+    @abstractmethod
+    async def _apply(self, events: Sequence[Recorded]) -> None:
+        """Write the rows of the events; when it raises, nothing is changed here either."""
+
+
+class AsyncBuilder(Builder):
+    """Folds the log into the tables of one async projection."""
+
+    def __init__(self, conn: Connection, projection: AsyncProjection) -> None:
+        super().__init__(conn)
+        self.projection = projection
+        self.streams: set[UUID] = set()
+
+    async def _apply(self, events: Sequence[Recorded]) -> None:
+        if statements := _statements(self.projection.fold(events)):
+            await execute_pipeline(self._conn, statements)
+        self.streams.update(event.stream_id for event in events)
 
 
 def _statements(writes: Writes) -> list[tuple[str, Any]]:
     return [(statement.sql, SetStatement.columns(rows)) for statement, rows in merge([writes])]
 
 
-class InlineBuilder:
-    """Folds the log from position 0 on into the tables of all inline projections; the states of all streams stay in memory."""
+class InlineBuilder(Builder):
+    """Folds the log into the tables of all inline projections; the states of all streams stay in memory."""
 
     def __init__(
         self,
@@ -331,40 +413,39 @@ class InlineBuilder:
 
         Not ``is_wanted``: only the position is kept.
         """
-        self._conn = conn
-        self._progress = progress
+        super().__init__(conn, progress)
         self._store = store
         self.is_wanted = is_wanted
-        self.position = 0
         self.events = 0
         self.aggregates: dict[UUID, Versioned] = {}
         self.missing: set[bytes] = set()
 
     async def run(self, until: int) -> None:
-        """Take in the events up to position ``until``."""
         if not self.is_wanted:
             self.position = until
-        while self.position < until:
-            events = await read_after(self._conn, self.position, limit=min(BATCH, until - self.position))
-            check_gapless(events, self.position)
-            async with self._conn.transaction():
-                await self._take(events)
-            self.position = events[-1].position
-            if self._progress is not None:
-                self._progress(self.position, until)
+        await super().run(until)
 
-    async def _take(self, events: Sequence[Recorded]) -> None:
-        steps = [self._step(event, kind) for event in events if (kind := kind_of(event.topic))]
+    async def _apply(self, events: Sequence[Recorded]) -> None:
+        before = {event.stream_id: self.aggregates.get(event.stream_id) for event in events}
+        try:
+            steps = [self._step(event, kind) for event in events if (kind := kind_of(event.topic))]
+            for some in _parted(steps):
+                await self._fold(some)
+        except BaseException:
+            for stream_id, state in before.items():
+                if state is None:
+                    self.aggregates.pop(stream_id, None)
+                else:
+                    self.aggregates[stream_id] = state
+            raise
         self.events += len(steps)
-        for some in _parted(steps):
-            await self._fold(some)
 
     async def _fold(self, steps: Sequence[AppliedEvent]) -> None:
         needed = {ref for step in steps for ref in _needs(step)}
         read = await contents.read(self._conn, {ref.digest for ref in needed})
         for ref in needed:
             if ref.digest not in read:
-                raise ContentLost(ref.digest, self.position, self.events, len(self.aggregates))
+                raise ContentLost(ref.digest)
         folded = fold_inline([msgspec.structs.replace(step, contents=read) for step in steps], KINDS)
         batch = _statements(folded.writes)
         parts = {part.digest: part.data for part in folded.parts}
@@ -378,12 +459,14 @@ class InlineBuilder:
     def _step(self, recorded: Recorded, kind: str) -> AppliedEvent:
         """The event with the state right after it; later ones get copies of their own."""
         event = decode(recorded.topic, recorded.state)
+        if (event.originator_id, event.originator_version) != (recorded.stream_id, recorded.stream_version):
+            raise ValueError("its state is that of another event")
         before = self.aggregates.get(recorded.stream_id)
         state = before.fork() if before else KINDS[kind].aggregate(id=recorded.stream_id)
         state.evolve(event)
         self.aggregates[recorded.stream_id] = state
         if recorded.project_id is None:
-            raise ValueError(f"event {recorded.position} ({recorded.topic}) belongs to no project")
+            raise ValueError("it belongs to no project")
         return AppliedEvent(state, event, recorded.project_id, recorded.actor_id, {})
 
 
