@@ -25,18 +25,22 @@ class Figures(NamedTuple):
 
 
 def announce(folder: Path, role: str) -> None:
-    """Leave the number of this process in ``folder``; the time of its start tells it from a later one of that number."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{role}-{os.getpid()}").write_text(_stat(os.getpid())[STARTED])
+    """Leave an empty file in ``folder`` that names this process; the time of its start tells it from a later one of its number.
+
+    On a disk that has no room for it the process serves without being shown.
+    """
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{role}-{os.getpid()}-{_stat(os.getpid())[STARTED]}").touch()
 
 
 def living(folder: Path) -> Iterator[Figures]:
     """The processes that have announced themselves and still run; the files of others are removed."""
-    for file in sorted(folder.glob("*-*")):
-        role, _, pid = file.name.rpartition("-")
+    for file in sorted(folder.glob("*-*-*")):
+        role, pid, started = file.name.split("-")
         try:
             stat = _stat(int(pid))
-            if stat[STARTED] != file.read_text():
+            if stat[STARTED] != started:
                 raise ProcessLookupError(pid)
             yield Figures(
                 role=role,

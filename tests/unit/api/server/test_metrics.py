@@ -144,10 +144,12 @@ def test_each_process_has_its_figures_until_it_ends(metrics: Metrics, tmp_path: 
     script = "import sys; from pathlib import Path; from api.server.processes import announce; announce(Path(sys.argv[1]), 'worker')"
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
     # One that has ended, and one whose number another process has by now.
-    (tmp_path / f"api-{os.getpid()}").write_text("1")
+    (tmp_path / f"api-{os.getpid()}-1").touch()
     assert len(list(tmp_path.iterdir())) == 2
     assert list(processes.living(tmp_path)) == []
     assert list(tmp_path.iterdir()) == []
     processes.announce(tmp_path, "api")
     [found] = processes.living(tmp_path)
     assert (found.role, found.pid) == ("api", os.getpid())
+    # No room for the file: the process starts all the same.
+    processes.announce(Path("/proc/nowhere"), "api")
