@@ -205,6 +205,8 @@ async def _workplace(dsn: str) -> AsyncIterator[Connection]:
         finally:
             if not conn.closed:
                 await conn.execute("DROP SCHEMA rebuild CASCADE")
+                # A backend may outlive its connection for a while, and the next rebuild would be refused.
+                await conn.execute("SELECT pg_advisory_unlock(%s)", (REBUILD_LOCK,))
 
 
 async def _report(conn: Connection, build: "Build") -> Report:
