@@ -131,13 +131,17 @@ class McpServer:
         mcp_request = McpRequest(inside, body)
         scope["state"][MCP_REQUEST] = mcp_request
         scope["state"]["route"] = f"{scope['path_template']} {self._what(mcp_request.message)}"
-        answer = await exchange(self._manager.handle_request, scope, mcp_request.body())
+        # The server leaves the spaces behind a value; the SDK compares values with what the message says.
+        headers = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
+        answer = await exchange(
+            self._manager.handle_request, {**scope, "headers": headers}, mcp_request.body()
+        )
         content = answer.body
         if mcp_request.message.method == "initialize":
             content = mcp_skills.declared(content)
         # The length is set where the answer is sent.
-        headers = [pair for pair in answer.headers if pair[0].lower() != b"content-length"]
-        return Answer(answer.status, [*headers, NOT_KEPT, VARY_ACCEPT, VARY_ENCODING], content)
+        kept = [pair for pair in answer.headers if pair[0].lower() != b"content-length"]
+        return Answer(answer.status, [*kept, NOT_KEPT, VARY_ACCEPT, VARY_ENCODING], content)
 
     def _what(self, message: Message) -> str:
         """What was asked, in the few words that metrics can bear."""

@@ -29,7 +29,7 @@ ARCHITECTURES = {"x86_64": "x64", "aarch64": "arm64"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whichever test comes first installs the packages, some 700 MB with the installers' own programs, within its time."""
+    """Whichever test comes first installs the packages, some 1 GB with the installers' own programs, within its time."""
     for item in items:
         if "packages" in getattr(item, "fixturenames", ()) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(INSTALL_WITHIN + 120))

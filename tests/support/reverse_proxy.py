@@ -2,7 +2,7 @@
 
 import http.client
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
@@ -11,10 +11,19 @@ HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding"}
 
 
 @contextmanager
-def proxying(to: str, port: int, prefix: str, *, strip: bool = True, forwarded: bool = True) -> Iterator[str]:
+def proxying(
+    to: str,
+    port: int,
+    prefix: str,
+    *,
+    strip: bool = True,
+    forwarded: bool = True,
+    added: Mapping[str, str] | None = None,
+) -> Iterator[str]:
     """The address below which ``to`` is served. Whatever is not below ``prefix`` is a 404 without a word of JSON.
 
-    ``strip``: the prefix is taken off; ``forwarded``: ``X-Forwarded-*`` tell what the client used.
+    ``strip``: the prefix is taken off; ``forwarded``: ``X-Forwarded-*`` tell what the client used; ``added``: headers
+    that the service gets beside the client's, such as a key.
     """
     upstream = urlsplit(to)
 
@@ -35,7 +44,8 @@ def proxying(to: str, port: int, prefix: str, *, strip: bool = True, forwarded: 
                 self.send_header("content-length", "0")
                 self.end_headers()
                 return
-            headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
+            dropped = {*HOP_BY_HOP, "host"}
+            headers = {name: value for name, value in self.headers.items() if name.lower() not in dropped}
             if forwarded:
                 headers |= {
                     "X-Forwarded-For": self.client_address[0],
@@ -43,7 +53,7 @@ def proxying(to: str, port: int, prefix: str, *, strip: bool = True, forwarded: 
                     "X-Forwarded-Host": self.headers["host"],
                     "X-Forwarded-Prefix": prefix,
                 }
-            headers["Host"] = upstream.netloc
+            headers |= {"Host": upstream.netloc, **(added or {})}
             connection = http.client.HTTPConnection(upstream.hostname or "", upstream.port, timeout=30)
             try:
                 path = self.path.removeprefix(prefix) if strip else self.path

@@ -12,6 +12,7 @@ from api.mcp.endpoint import check_origin
 from domain.errors import PermissionDenied
 from tests.support.mcp_client import ACCEPT, ERAS, agent_on, call, message, post
 from tests.support.service import MakeService, Service
+from tests.support.wire import Wire, request
 
 SKILL = {"name": "pdf-forms", "description": "Fill in forms.", "body": "Fill.\n"}
 
@@ -213,6 +214,17 @@ def test_a_version_of_the_protocol_that_nobody_knows_is_refused(
     answer = post(running_service, project[1], message("tools/list"), mcp_protocol_version="2999-01-01")
     assert answer.status_code == 400
     assert "error" in answer.json()
+
+
+def test_spaces_around_the_value_of_a_header_do_not_count(
+    running_service: Service, project: tuple[int, str]
+) -> None:
+    body = json.dumps(message("tools/list")).encode()
+    about = (f"Accept:\t{ACCEPT} ", "Content-Type: application/json", "MCP-Protocol-Version:  2025-11-25 \t")
+    head = request(running_service, "POST", "mcp", *about, f"Content-Length: {len(body)}")
+    with Wire(running_service) as wire:
+        wire.send(head + body)
+        assert wire.reply().status == 200
 
 
 def test_a_client_that_leaves_early_hurts_nobody(running_service: Service, project: tuple[int, str]) -> None:
