@@ -18,18 +18,18 @@ Waiter = asyncio.Future[Found]
 
 
 class Coalescer(Generic[Question, Found]):
-    """At most ``concurrent`` batches are under way, each with half of what is asked for, within ``at_least`` and ``at_once``.
+    """At most ``concurrent`` batches are under way, each with half of what is asked for, within ``min_batch`` and ``max_batch``.
 
     Half, because the other side works on one half while Python takes in the other.
     """
 
     def __init__(
-        self, fetch: Fetch[Question, Found], *, concurrent: int, at_once: int, at_least: int
+        self, fetch: Fetch[Question, Found], *, concurrent: int, max_batch: int, min_batch: int
     ) -> None:
         self._fetch = fetch
         self._concurrent = concurrent
-        self._at_once = at_once
-        self._at_least = at_least
+        self._max_batch = max_batch
+        self._min_batch = min_batch
         self._waiting: dict[Question, list[Waiter[Found]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         # Questions in them.
@@ -66,7 +66,7 @@ class Coalescer(Generic[Question, Found]):
         def take() -> list[Question]:
             nonlocal batch
             half = (len(self._waiting) + self._under_way + 1) // 2
-            batch = self._take(min(self._at_once, max(self._at_least, half)))
+            batch = self._take(min(self._max_batch, max(self._min_batch, half)))
             self._under_way += len(batch)
             return list(batch)
 

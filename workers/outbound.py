@@ -17,7 +17,7 @@ import httpx
 
 from domain.webhooks import Address, as_address, is_public
 
-MAX_CONNECTIONS = 512  # as many as there are requests at the same time (workers.webhooks.AT_ONCE)
+MAX_CONNECTIONS = 512  # as many as there are requests at the same time (workers.webhooks.MAX_CONCURRENT)
 MAX_IDLE = 64
 KEEP_IDLE = 30.0  # seconds
 # Hosts at the same time; threads are made when they are needed. One outlives the attempt that asked by half a minute, so a

@@ -44,7 +44,9 @@ BATCH = 500
 LOOK_EVERY = 100  # attempts, while there is no room for more deliveries
 PER_ENDPOINT = 4  # subjects that are sent at the same time
 PER_PROJECT = 32  # requests of the endpoints of one project together; the others of it wait for their turn
-AT_ONCE = 512  # requests of all endpoints together: those of 16 projects whose endpoints all answer late
+MAX_CONCURRENT = (
+    512  # requests of all endpoints together: those of 16 projects whose endpoints all answer late
+)
 POOL = 4
 POOL_TIMEOUT = 30.0  # seconds
 RETRY = 1.0  # seconds after the database failed an endpoint's task; doubled each time up to
@@ -325,7 +327,7 @@ class Sender:
         self._sealer = sealer
         self._options = options
         self._chance = chance
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._places = asyncio.Semaphore(MAX_CONCURRENT)
         # Attempts that are not in the totals yet: a row of all endpoints would be locked by each of them in turn.
         self._outcomes: Counter[store.Outcome] = Counter()
         self._written_at = -inf

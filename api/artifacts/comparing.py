@@ -40,7 +40,7 @@ from store.postgres.connection import Connection
 INTEGER = re.compile(r"-?[0-9]+")
 LATEST = "latest"
 MEDIA_TYPE = "text/x-diff"
-READ_AT_ONCE = 20  # contents that a blame holds at a time
+READ_BATCH = 20  # contents that a blame holds at a time
 LINE = 512  # bytes that a blame has for a line beside its text: a version, its author and time
 
 _SIDE = {
@@ -215,8 +215,8 @@ async def _blame(conn: Connection, kind: Kind, version: Version, path: str | Non
     every = trail.of(path)
     steps = blaming.bounded(every)
     blame = Blame()
-    for first in range(0, len(steps), READ_AT_ONCE):
-        part = steps[first : first + READ_AT_ONCE]
+    for first in range(0, len(steps), READ_BATCH):
+        part = steps[first : first + READ_BATCH]
         data = await contents.read(conn, [step.ref.digest for step in part])
         texts = [(step.number, data[step.ref.digest]) for step in part]
         await offload(_advance, blame, kind, texts)

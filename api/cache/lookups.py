@@ -11,8 +11,8 @@ from store.postgres.connection import Connection
 from store.postgres.pool import Pool
 
 # Names in one statement.
-AT_LEAST = 4
-AT_ONCE = 16
+MIN_BATCH = 4
+MAX_BATCH = 16
 # Statements under way, so that one that takes long does not hold up all. The other connections are for other reads.
 MAX_CONCURRENT = 3
 
@@ -23,7 +23,7 @@ class Lookups:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._coalescer = Coalescer[Lookup, Found](
-            self._fetch, concurrent=MAX_CONCURRENT, at_once=AT_ONCE, at_least=AT_LEAST
+            self._fetch, concurrent=MAX_CONCURRENT, max_batch=MAX_BATCH, min_batch=MIN_BATCH
         )
 
     async def find(self, asked: Lookup) -> Found:

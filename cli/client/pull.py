@@ -13,7 +13,7 @@ from cli.client.checkout import Checkout, Plan
 from cli.client.remote import Remote, RemoteFailure
 from cli.client.remote_options import remote_options, service, warn
 from cli.client.skill_folders import digest_of
-from cli.client.transfer import at_once, progress, rows_by_name, tree_of
+from cli.client.transfer import concurrently, progress, rows_by_name, tree_of
 from cli.errors import Failure
 from cli.output import say, show_json
 
@@ -123,7 +123,7 @@ class Pull:
         news = [each for each in wanted if not self._is_there(each)]
         with (
             progress("pulling", len(news)) as report,
-            closing(at_once(self.remote, self._fetch, news)) as done,
+            closing(concurrently(self.remote, self._fetch, news)) as done,
         ):
             for count, (each, tree) in enumerate(done, start=1):
                 if isinstance(tree, Failure):

@@ -13,7 +13,7 @@ from cli.client.checkout import Checkout
 from cli.client.remote import Remote, RemoteFailure, Unreachable
 from cli.client.remote_options import remote_options, service, show_diff, shown, warn
 from cli.client.skill_folders import SKILL_MD, LocalSkill, find, read
-from cli.client.transfer import at_once, problem_lines, progress, rows_by_name, tree_of, upload
+from cli.client.transfer import concurrently, problem_lines, progress, rows_by_name, tree_of, upload
 from cli.errors import Failure
 from cli.output import say, show_json
 
@@ -235,7 +235,7 @@ class Push:
             self._show_diffs()
         with (
             progress("publishing", len(self.candidates)) as report,
-            closing(at_once(self.remote, self._send, self.candidates)) as done,
+            closing(concurrently(self.remote, self._send, self.candidates)) as done,
         ):
             for count, _ in enumerate(done, start=1):
                 report(count)
@@ -319,7 +319,7 @@ class Push:
         shown: dict[str, list[str]] = {}
         with (
             progress("comparing", len(changed)) as report,
-            closing(at_once(self.remote, fetch, changed)) as done,
+            closing(concurrently(self.remote, fetch, changed)) as done,
         ):
             for candidate, lines in done:
                 shown[candidate.skill.name] = lines

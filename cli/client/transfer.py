@@ -18,7 +18,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 # Requests at once. A few hide the way to a distant service; more would only queue there.
-AT_ONCE = 4
+CONCURRENT = 4
 
 # What the service holds may have come file by file, so it is larger than what may be sent to it as one archive.
 LARGEST = Limits(total_bytes=LIMITS.files * LIMITS.file_bytes + LIMITS.skill_md_bytes, keep_junk=True)
@@ -86,16 +86,18 @@ def _form(boundary: str, fields: dict[str, str], archive: bytes) -> bytes:
     return b"".join([*parts, head.encode(), archive, f"\r\n--{boundary}--\r\n".encode()])
 
 
-def at_once(remote: Remote, work: Callable[[T], R], items: Iterable[T]) -> Generator[tuple[T, R], None, None]:
+def concurrently(
+    remote: Remote, work: Callable[[T], R], items: Iterable[T]
+) -> Generator[tuple[T, R], None, None]:
     """``work`` on a few items at a time, results as they come. What fails ends it, as an interrupt does: what has not
     begun then does not begin, and what waits gives up."""
     todo = iter(items)
-    pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="skald")
+    pool = ThreadPoolExecutor(CONCURRENT, thread_name_prefix="skald")
     running: dict[Future[R], T] = {}
     try:
         for item in todo:
             running[pool.submit(work, item)] = item
-            if len(running) >= AT_ONCE:
+            if len(running) >= CONCURRENT:
                 yield from _finished(running)
         while running:
             yield from _finished(running)

@@ -35,7 +35,7 @@ TOPICS = [
 ]
 
 BATCH = 200  # events of one transaction
-READ_AT_ONCE = 16 * 2**20  # bytes of contents in memory at a time
+READ_BATCH = 16 * 2**20  # bytes of contents in memory at a time
 MAX_LISTED = 5  # paths in one line of the log
 MAX_DEPTH = 50  # deltas to apply for one tree, as git itself has it
 
@@ -356,7 +356,7 @@ async def blobs_of(conn: Connection, changes: Sequence[Change], blobs: Blobs) ->
     return blobs
 
 
-def parts(sizes: Iterable[tuple[bytes, int]], limit: int = READ_AT_ONCE) -> Iterable[list[bytes]]:
+def parts(sizes: Iterable[tuple[bytes, int]], limit: int = READ_BATCH) -> Iterable[list[bytes]]:
     """Keys in groups that come to no more than ``limit`` bytes together; a larger one stands alone."""
     part: list[bytes] = []
     total = 0

@@ -19,8 +19,8 @@ from projections.read import contents
 from store.postgres.connection import Connection
 from store.postgres.pool import Pool
 
-ROWS_AT_ONCE = 1000
-BYTES_AT_ONCE = 2 * 2**20  # of contents, before compression
+ROW_BATCH = 1000
+BATCH_BYTES = 2 * 2**20  # of contents, before compression
 
 # Of ``git_commits`` or ``git_shared_commits``, which have the same indexes. git_commits_oid
 SELECT_PLACES = "SELECT oid, sequence FROM {commits} AS one WHERE project_id = %s AND oid = ANY(%s)"
@@ -278,8 +278,8 @@ async def pack(pool: Pool, project_id: int, plan: Plan) -> AsyncIterator[bytes]:
         return part
 
     yield counted(git.pack_header(len(plan.oids)))
-    for at in range(0, len(plan.oids), ROWS_AT_ONCE):
-        oids = plan.oids[at : at + ROWS_AT_ONCE]
+    for at in range(0, len(plan.oids), ROW_BATCH):
+        oids = plan.oids[at : at + ROW_BATCH]
         # A reader that leaves cancels what it waits for, and a query that is cancelled costs its connection.
         rows = await asyncio.shield(asyncio.ensure_future(_read(pool, project_id, oids, places)))
         for group in _groups(rows):
@@ -319,7 +319,7 @@ def _groups(rows: Sequence[Row]) -> Iterable[list[Row]]:
     total = 0
     for row in rows:
         size = row[2] if row[6] is not None else 0
-        if group and total + size > BYTES_AT_ONCE:
+        if group and total + size > BATCH_BYTES:
             yield group
             group, total = [], 0
         group.append(row)

@@ -36,7 +36,7 @@ LAST_EVENT = "SELECT coalesce(max(position), 0) FROM events WHERE project_id = %
 # Bytes of an index, in either shape, as far as names, descriptions and paths count: neither shape has pages, and installers
 # read it whole. That is 15,000 skills of ten files. What comes behind it by name is not listed, and the log says so.
 MAX_INDEX = 16 * 2**20
-READ_AT_ONCE = 500  # skills, when they are small
+READ_BATCH = 500  # skills, when they are small
 # What an entry has beside its description and paths: name, address, digest.
 ENTRY = 300
 
@@ -135,7 +135,7 @@ async def entries(conn: Connection, project_id: int) -> list[IndexEntry]:
     """The skills of a project, by name, as many as ``MAX_INDEX`` holds."""
     found: list[IndexEntry] = []
     room = MAX_INDEX
-    params = {"project": project_id, "after": "", "limit": READ_AT_ONCE, "max_bytes": sizes.MAX_ANSWER}
+    params = {"project": project_id, "after": "", "limit": READ_BATCH, "max_bytes": sizes.MAX_ANSWER}
     while rows := await (await conn.execute(ENTRIES, params, binary=True)).fetchall():
         for entry in (_entry(*row) for row in rows):
             room -= entry.size

@@ -17,7 +17,7 @@ from projections.read.skills import packed, read_manifest, read_package
 from projections.read.versions import Version
 
 SKILL_MD = "SKILL.md"
-AT_ONCE = 2_000_000  # bytes of files
+BATCH_BYTES = 2_000_000  # bytes of files
 
 
 class Contents(Protocol):
@@ -74,7 +74,7 @@ def package_of(version: Version) -> Package:
 
 
 async def files(source: Contents, package: Package) -> AsyncIterator[tuple[str, bytes]]:
-    """SKILL.md and all files with their bytes, sorted by path; no more than ``AT_ONCE`` and a file are in memory."""
+    """SKILL.md and all files with their bytes, sorted by path; no more than ``BATCH_BYTES`` and a file are in memory."""
     for batch in _batches(listed(package)):
         read = await source.contents(list({ref.digest for path, ref in batch if path != SKILL_MD}))
         for path, ref in batch:
@@ -85,7 +85,7 @@ def _batches(found: Sequence[tuple[str, Ref]]) -> Iterator[Sequence[tuple[str, R
     start = size = 0
     for index, (_, ref) in enumerate(found):
         size += ref.size
-        if size > AT_ONCE:
+        if size > BATCH_BYTES:
             yield found[start : index + 1]
             start, size = index + 1, 0
     yield found[start:]

@@ -32,7 +32,7 @@ HEADER = 8 + 16 + ETAG
 MAX_OFFERS = 64  # fills under way; more of them are dropped, a later read fills again
 # Commands that fetch values under way, so that a large one does not hold up everybody; and the values of one.
 MAX_CONCURRENT = 2
-AT_ONCE = 16
+MAX_BATCH = 16
 
 # A reader's value counts only if no later event has been applied meanwhile and nothing newer stands there: what was removed
 # for an event cannot come back as it was before.
@@ -95,7 +95,7 @@ class RedisViews:
         self._away_until = -inf
         self._offers: set[asyncio.Task[None]] = set()
         self._coalescer = Coalescer[str, CachedRepresentation | None](
-            self._fetch, concurrent=MAX_CONCURRENT, at_once=AT_ONCE, at_least=AT_ONCE
+            self._fetch, concurrent=MAX_CONCURRENT, max_batch=MAX_BATCH, min_batch=MAX_BATCH
         )
 
     @property

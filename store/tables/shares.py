@@ -22,7 +22,7 @@ TOKEN_BYTES = 32  # 256 random bits: none can be guessed, so a plain SHA-256 is 
 TOKEN_PREFIX = "sks_"  # noqa: S105
 # After a share has expired or was revoked it is listed for so long; repeats of the request that made it end long before.
 KEEP_DAYS = 30
-SWEPT_AT_ONCE = 10_000
+SWEEP_BATCH = 10_000
 SHOWN = 8  # 'sks_' and four characters, to tell shares apart; the rest stays unguessable
 
 
@@ -201,7 +201,7 @@ async def open_share(conn: Connection, digest: bytes) -> Opening | None:
 
 async def sweep(conn: Connection) -> None:
     """Forget shares that have long opened nothing; the log still tells of them."""
-    await conn.execute(SWEEP, (KEEP_DAYS, SWEPT_AT_ONCE))
+    await conn.execute(SWEEP, (KEEP_DAYS, SWEEP_BATCH))
 
 
 def _commit(event: Event, writes: Writes) -> Commit:

@@ -57,11 +57,11 @@ async def fetch(conn: Connection, pool: Pool, asked: FetchRequest) -> bytes:
     return b"".join([part async for part in git_packs.pack(pool, 1, plan)])
 
 
-@pytest.mark.parametrize("at_once", [1, 7, 1000])
+@pytest.mark.parametrize("batch", [1, 7, 1000])
 async def test_bases_first(
-    fresh_database_url: str, at_once: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    fresh_database_url: str, batch: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(git_packs, "ROWS_AT_ONCE", at_once)
+    monkeypatch.setattr(git_packs, "ROW_BATCH", batch)
     await write(fresh_database_url, 11, 150)
     pool = await open_pool(fresh_database_url, size=3)
     try:

@@ -31,7 +31,7 @@ async def second(stage: Stage) -> AsyncIterator[Stage]:
 
 async def test_a_tarpit_of_one_project_delays_no_other(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     # As many places as the slow project could fill all by itself, and far less time than it would hold them.
-    monkeypatch.setattr(working, "AT_ONCE", 12)
+    monkeypatch.setattr(working, "MAX_CONCURRENT", 12)
     monkeypatch.setattr(working, "PER_PROJECT", 8)
     async with receiving() as slow, receiving() as quick, second(stage) as other:
         slow.reply = lambda _: Reply(delay=3600)

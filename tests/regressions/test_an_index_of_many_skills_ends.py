@@ -18,11 +18,11 @@ async def fill(space: Space) -> None:
         await space.create(name, files=[file(f"{'p' * 400}.txt")])
 
 
-@pytest.mark.parametrize("at_once", [1, 5, 500])
+@pytest.mark.parametrize("batch", [1, 5, 500])
 async def test_all_are_found_however_they_are_read(
-    space: Space, monkeypatch: pytest.MonkeyPatch, at_once: int
+    space: Space, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
-    monkeypatch.setattr(discovery, "READ_AT_ONCE", at_once)
+    monkeypatch.setattr(discovery, "READ_BATCH", batch)
     await fill(space)
     base = await share(space)
     for folder in (NEW, OLD):

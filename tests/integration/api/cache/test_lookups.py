@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg_pool import PoolTimeout
 
-from api.cache.lookups import AT_LEAST, AT_ONCE, MAX_CONCURRENT, Lookups
+from api.cache.lookups import MAX_BATCH, MAX_CONCURRENT, MIN_BATCH, Lookups
 from domain.artifacts.prompts import Prompt
 from projections.read import versions
 from projections.read.versions import Found, Lookup
@@ -58,7 +58,7 @@ async def writer(fresh_database_url: str) -> AsyncIterator[Connection]:
 
 @pytest.fixture
 async def pool(fresh_database_url: str, writer: Connection) -> AsyncIterator[Pool]:
-    await append(writer, [created(name_of(number))[1] for number in range(2 * AT_ONCE)])
+    await append(writer, [created(name_of(number))[1] for number in range(2 * MAX_BATCH)])
     pool = await open_pool(fresh_database_url, size=MAX_CONCURRENT + 1, timeout=1.0)
     yield pool
     await pool.close()
@@ -83,7 +83,7 @@ def number_in(found: Found) -> int | None:
 
 
 async def test_what_is_asked_at_once_is_one_statement(reads: Lookups, statements: Statements) -> None:
-    names = [name_of(number) for number in range(AT_LEAST)]
+    names = [name_of(number) for number in range(MIN_BATCH)]
 
     found = await asyncio.gather(*(reads.find(skill(name)) for name in names))
 
@@ -92,7 +92,7 @@ async def test_what_is_asked_at_once_is_one_statement(reads: Lookups, statements
 
 
 async def test_more_is_asked_in_halves_on_two_connections(reads: Lookups, statements: Statements) -> None:
-    names = [name_of(number) for number in range(2 * AT_LEAST + 4)]
+    names = [name_of(number) for number in range(2 * MIN_BATCH + 4)]
     half = len(names) // 2
     statements.held = {names[0], names[half]}
 
@@ -111,14 +111,14 @@ async def test_more_than_fits_is_asked_abreast(reads: Lookups, statements: State
 
     # One statement that takes long holds up nobody but those in it.
     async with asyncio.timeout(5):
-        others = await asyncio.gather(*(reads.find(skill(name_of(n))) for n in range(1, 2 * AT_ONCE)))
+        others = await asyncio.gather(*(reads.find(skill(name_of(n))) for n in range(1, 2 * MAX_BATCH)))
 
     assert not slow.done()
-    assert [number_in(one) for one in others] == [1] * (2 * AT_ONCE - 1)
+    assert [number_in(one) for one in others] == [1] * (2 * MAX_BATCH - 1)
     sizes = [len(asked) for asked in statements.asked]
-    assert sizes[:2] == [1, AT_ONCE]
+    assert sizes[:2] == [1, MAX_BATCH]
     # The rest together, or in halves, as soon as a connection is there.
-    assert sum(sizes) == 2 * AT_ONCE
+    assert sum(sizes) == 2 * MAX_BATCH
     assert len(sizes) <= 5
     statements.opened.set()
     assert number_in(await slow) == 1
@@ -226,7 +226,7 @@ async def test_a_name_that_cannot_be_sent_fails_for_itself(reads: Lookups) -> No
 async def test_every_way_to_pick_a_version_has_its_answer_in_one_statement(
     reads: Lookups, statements: Statements, writer: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reads._coalescer, "_at_least", AT_ONCE)
+    monkeypatch.setattr(reads._coalescer, "_min_batch", MAX_BATCH)
     one, first = created("long")
     await append(writer, [first])
     for number in range(2, 4):
@@ -271,7 +271,7 @@ async def test_a_lost_connection_is_told_to_all_and_the_next_read_has_another(
 async def test_without_a_free_connection_all_hear_of_it_in_time(reads: Lookups, pool: Pool) -> None:
     taken = [await pool.getconn() for _ in range(MAX_CONCURRENT + 1)]
     found = await asyncio.gather(
-        *(reads.find(skill(name_of(number))) for number in range(2 * AT_ONCE)), return_exceptions=True
+        *(reads.find(skill(name_of(number))) for number in range(2 * MAX_BATCH)), return_exceptions=True
     )
     assert {type(one) for one in found} == {PoolTimeout}
 
@@ -283,12 +283,12 @@ async def test_without_a_free_connection_all_hear_of_it_in_time(reads: Lookups, 
 async def test_reads_in_any_order_and_number_are_all_answered(
     reads: Lookups, statements: Statements, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reads._coalescer, "_at_once", 3)
+    monkeypatch.setattr(reads._coalescer, "_max_batch", 3)
 
     async def one_after_the_other(first: int) -> list[int | None]:
-        numbers = [(first * 7 + step * 5) % (2 * AT_ONCE + 3) for step in range(40)]
+        numbers = [(first * 7 + step * 5) % (2 * MAX_BATCH + 3) for step in range(40)]
         found = [await reads.find(skill(name_of(number))) for number in numbers]
-        assert [number_in(one) == 1 for one in found] == [number < 2 * AT_ONCE for number in numbers]
+        assert [number_in(one) == 1 for one in found] == [number < 2 * MAX_BATCH for number in numbers]
         return [number_in(one) for one in found]
 
     async with asyncio.timeout(30):

@@ -166,7 +166,7 @@ async def written(views: RedisViews, names: list[str]) -> None:
 async def test_what_is_asked_meanwhile_is_fetched_together(
     views: RedisViews, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = [f"n{number}" for number in range(redis_views.AT_ONCE + 5)]
+    names = [f"n{number}" for number in range(redis_views.MAX_BATCH + 5)]
     await written(views, names)
     commands = Commands(views, monkeypatch)
     first = []
@@ -182,7 +182,7 @@ async def test_what_is_asked_meanwhile_is_fetched_together(
         assert await asyncio.gather(*first) == expected[: redis_views.MAX_CONCURRENT]
         assert await asyncio.gather(*others) == [None, *expected, *expected]
     sizes = [len(keys) for keys in commands.keys]
-    assert sizes == [1] * redis_views.MAX_CONCURRENT + [redis_views.AT_ONCE, 6]
+    assert sizes == [1] * redis_views.MAX_CONCURRENT + [redis_views.MAX_BATCH, 6]
     # And a request after a pause is not forgotten.
     async with asyncio.timeout(5):
         assert await found(views, "n0") == (b"n0", 6)
