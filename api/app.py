@@ -140,7 +140,7 @@ def create_app(config: ApiConfig, shared: SharedMemoryCache | None = None) -> An
     )
     front = FastPathMiddleware(Compression(Options(litestar)), admission, config.max_body_bytes)
     log = AccessLog() if config.access_log else None
-    app: Any = Observability(front, metrics=metrics, log=log, at_once=front.at_once)
+    app: Any = Observability(front, metrics=metrics, log=log, answer_now=front.answer_now)
     if tracing is not None:
         app = TracedRequests(app, tracing)
     return edge(app, config, roots={route.path.split("/")[1] for route in litestar.routes})
@@ -258,7 +258,7 @@ async def wire(
             proxies,
             attempts,
             config.public_project,
-            at_once=max(1, config.pool_size // 2),
+            limit=max(1, config.pool_size // 2),
         ),
         histories=Histories(pool, left_out=metrics.git_left_out.inc),
         mcp=mcp,

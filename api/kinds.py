@@ -1,15 +1,18 @@
-"""What the API offers of each kind: the controllers of its resource, and the method that publishes."""
+"""What the API offers of each kind: the controllers of its resource, and the function that publishes."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
 import msgspec
 from litestar import Controller
 
 from api.git.controller import GitController
+from api.http.context import RequestContext
+from api.http.responses import Answer
+from api.prompts.commands import publish as publish_prompt
 from api.prompts.controller import PromptsController
 from api.prompts.history import PromptHistoryController
 from api.sharing.controller import SharesController
+from api.skills.commands import publish as publish_skill
 from api.skills.controller import SkillsController
 from api.skills.history import SkillHistoryController
 from api.skills.packages import PackagesController
@@ -19,11 +22,11 @@ from domain.artifacts.versioned import Versioned
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """One kind. ``publish`` is the method of its controller, which the fast path calls, too."""
+    """One kind. Its controller and the fast path call the same ``publish``: of the artifact of a name, by a request's body."""
 
     aggregate: type[Versioned]
     controllers: tuple[type[Controller], ...]
-    publish: Callable[..., Awaitable[Any]]
+    publish: Callable[[RequestContext, str, bytes], Awaitable[Answer]]
 
     @property
     def read_scope(self) -> str:
@@ -41,8 +44,8 @@ KINDS: Mapping[str, Kind] = {
         Kind(
             Skill,
             (SkillsController, SharesController, SkillHistoryController, PackagesController, GitController),
-            SkillsController.publish.fn,
+            publish_skill,
         ),
-        Kind(Prompt, (PromptsController, PromptHistoryController), PromptsController.publish.fn),
+        Kind(Prompt, (PromptsController, PromptHistoryController), publish_prompt),
     )
 }

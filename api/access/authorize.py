@@ -5,18 +5,16 @@ from typing import Any
 from api.access.attempts import FailedAttempts
 from api.access.authenticate import Authenticator, require
 from api.access.rate_limit import RateLimiter
+from api.http.context import record
 from api.http.query import Query
 from api.http.responses import header
 from domain.errors import NotAuthenticated
 from domain.keys import allows
 from store.tables.identity import Principal
 
-# In the state of a scope: the principal that another endpoint of this process has admitted and counted for the same request.
-ENTERED = "entered"
-
 
 class Authorizer:
-    """Lets requests in, and writes into the scope's state whom the access log shall name."""
+    """Lets requests in, and writes into their records whom the access log shall name."""
 
     def __init__(self, authenticator: Authenticator, limiter: RateLimiter, attempts: FailedAttempts) -> None:
         self.authenticator = authenticator
@@ -25,8 +23,9 @@ class Authorizer:
 
     async def authorize(self, scope: Any, required: str | tuple[str, ...] | None = None) -> Principal:
         """The caller. Raises NotAuthenticated, RateLimited, or PermissionDenied when the ``required`` scope is missing."""
-        principal: Principal = scope["state"].get(ENTERED) or await self._admit(scope)
-        scope["state"]["key_id"] = principal.key_id
+        found = record(scope)
+        principal = found.admitted or await self._admit(scope)
+        found.key_id = principal.key_id
         if required is not None:
             require(principal, required)
         return principal
@@ -42,16 +41,16 @@ class Authorizer:
         number = self.authenticator.known_project(principal, project_id, None)
         if number is None or scope["query_string"]:
             return None
-        state = scope["state"]
-        state["key_id"] = principal.key_id
+        found = record(scope)
+        found.key_id = principal.key_id
         if not self.limiter.admit_now(principal.key_id):
             return None
-        state["project_id"] = number
+        found.project_id = number
         return principal, number
 
     async def _admit(self, scope: Any) -> Principal:
         principal = await self._authenticate(scope, header(scope["headers"], b"authorization"))
-        scope["state"]["key_id"] = principal.key_id
+        record(scope).key_id = principal.key_id
         if not self.limiter.admit_now(principal.key_id):
             await self.limiter.admit(principal.key_id)
         return principal
@@ -72,5 +71,5 @@ class Authorizer:
         principal = await self.authorize(scope, required)
         token = Query(scope["query_string"]).text("token") if project_id == "@current" else None
         number = await self.authenticator.resolve_project(principal, project_id, token)
-        scope["state"]["project_id"] = number
+        record(scope).project_id = number
         return principal, number

@@ -5,6 +5,7 @@ from typing import Any
 
 from litestar import Request
 
+from api.http.context import CONTEXT, context, record
 from api.services import services
 
 
@@ -13,10 +14,10 @@ async def recheck(request: Request[Any, Any, Any]) -> None:
 
     Costs no query while the log says nothing new of the key or share.
     """
-    state = request.scope["state"]
-    if (principal := state.get("principal")) is not None:
-        await services(request).authorizer.authenticator.check_again(principal, state["project_id"])
-    elif (opening := state.get("opening")) is not None:
+    if CONTEXT in request.scope["state"]:
+        entered = context(request)
+        await services(request).authorizer.authenticator.check_again(entered.principal, entered.project_id)
+    elif (opening := record(request.scope).opening) is not None:
         await services(request).discovery.shares.check_again(opening)
 
 

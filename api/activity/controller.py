@@ -11,6 +11,7 @@ from api.access.recheck import recheck
 from api.activity.schemas import Activity, ActivityRow
 from api.artifacts import common as artifacts
 from api.http import conditional
+from api.http.context import context
 from api.http.errors import documented
 from api.http.query import Query, parse_instant
 from api.http.requests import project_of, query_of
@@ -114,7 +115,7 @@ def _day(query: Query, name: str) -> date | None:
 
 
 def _readable(request: Request[Any, Any, Any]) -> list[str]:
-    scopes = request.scope["state"]["principal"].scopes
+    scopes = context(request).principal.scopes
     return [name for name, kind in KINDS.items() if allows(scopes, f"{kind.SCOPE}:read")]
 
 

@@ -10,9 +10,11 @@ from litestar.handlers import BaseRouteHandler
 from msgspec import UNSET, UnsetType
 
 from api.cache.shared_memory import Encoded
+from api.commands.caller import caller_of
 from api.commands.execute import Caller, Commands, Done
 from api.http.answers import rendered
 from api.http.conditional import answer, conditional
+from api.http.context import RequestContext, let_in
 from api.http.pages import DEFAULT_LIMIT, MAX_OFFSET, page_bounds, page_links
 from api.http.query import Query, parse_instant
 from api.http.requests import as_uuid, header_of, project_of, public, query_of, request_path
@@ -92,39 +94,33 @@ BEFORE = Param("before_version", integer(1), "Only versions below this one; excl
 
 
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Lets a request with a fitting key into its project; handlers find both in the state of the scope."""
+    """Lets a request with a fitting key into its project."""
     authorizer = services(connection).authorizer
     project_id = connection.scope["path_params"]["project_id"]
     principal, number = await authorizer.enter_project(connection.scope, project_id, handler.opt["scope"])
-    state = connection.scope["state"]
-    state["principal"] = principal
-    state["project_id"] = number
+    let_in(connection, principal, number)
 
 
 async def run(
-    request: Request[Any, Any, Any],
-    caller: Caller,
-    kind: str,
-    execute: Callable[[Commands], Awaitable[Done]],
-) -> Response[Any]:
-    """Execute a command, or find what it did before, and answer with the representation that it led to."""
-    reader, commands = services(request).reader, services(request).commands
+    context: RequestContext, body: bytes, kind: str, execute: Callable[[Caller, Commands], Awaitable[Done]]
+) -> Answer:
+    """Execute the command that ``body`` came with, or find what it did before, and answer with the representation that it led to."""
+    reader, commands = context.services.reader, context.services.commands
+    caller = await caller_of(context, body)
     if caller.idempotency_key is None:
-        done = await execute(commands)
+        done = await execute(caller, commands)
     else:
         async with commands.once(caller) as before:
-            done = before or await execute(commands)
+            done = before or await execute(caller, commands)
     headers: list[Header] = [(b"x-event-position", b"%d" % done.position)]
     if done.replayed:
         headers.append((b"idempotent-replayed", b"true"))
     if done.version is None or done.status == 204:
-        return to_response(Answer(done.status, headers, b""))
+        return Answer(done.status, headers, b"")
     if done.replayed:
-        return to_response(
-            json_answer(reader.render_write(kind, done.version), status=done.status, extra=headers)
-        )
+        return json_answer(reader.render_write(kind, done.version), status=done.status, extra=headers)
     body, etag = done.answer or reader.store_written(caller.project_id, kind, done.version, done.position)
-    return to_response(json_answer(body, etag=etag, status=done.status, extra=headers))
+    return json_answer(body, etag=etag, status=done.status, extra=headers)
 
 
 def full_answer(request: Request[Any, Any, Any], entry: Encoded, *, fixed: bool) -> Response[Any]:
@@ -307,13 +303,11 @@ async def redirect_to_name(
     raise otherwise
 
 
-def base_version(
-    request: Request[Any, Any, Any], value: int | UnsetType, *, required: bool = False
-) -> int | None:
+def base_version(context: RequestContext, value: int | UnsetType, *, required: bool = False) -> int | None:
     """The version that a change starts from. Raises Invalid when it is required and ``If-Match`` is not there either."""
     if value is not UNSET:
         return value
-    if required and not conditional(request):
+    if required and not conditional(context):
         raise Invalid(
             "Say which version this change starts from: send base_version, or If-Match.",
             code="required",

@@ -11,12 +11,13 @@ from api.artifacts import common as artifacts
 from api.artifacts import comparing, history, schemas
 from api.artifacts.common import run
 from api.artifacts.history import PAGE, READS, RESTORES, REVERTS
-from api.commands.caller import caller_of
 from api.commands.repository import Loaded
 from api.http import pages
+from api.http.context import context
 from api.http.errors import documented
 from api.http.query import Query
 from api.http.requests import query_of
+from api.http.responses import to_response
 from api.openapi.parameters import Param, route
 from domain.content import Content
 from projections.read.kinds import Kind
@@ -113,10 +114,14 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
             return []
 
         data, base = await history.revert_of(request, body)
-        caller = await caller_of(request, body)
         name = name_of(request)
-        return await run(
-            request, caller, cls.KIND, lambda commands: commands.change(caller, cls, name, decide)
+        return to_response(
+            await run(
+                context(request),
+                body,
+                cls.KIND,
+                lambda caller, commands: commands.change(caller, cls, name, decide),
+            )
         )
 
     @post(

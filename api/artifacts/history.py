@@ -13,10 +13,11 @@ from api.artifacts import common as artifacts
 from api.artifacts import schemas as schemas_history
 from api.artifacts.common import base_version, run
 from api.cache.reader import unknown
-from api.commands.caller import caller_of
 from api.commands.repository import Loaded
 from api.http import conditional, pages
+from api.http.context import context
 from api.http.requests import header_of, project_of, query_of
+from api.http.responses import to_response
 from api.openapi.parameters import Param
 from api.payload.decode import read
 from api.services import services
@@ -74,7 +75,7 @@ async def revert_of(
 ) -> tuple[schemas_history.Revert, int | None]:
     """The request and the version that it starts from. Raises Invalid."""
     data = await read(schemas_history.Revert, body, header_of(request, b"content-type"))
-    return data, base_version(request, data.base_version, required=True)
+    return data, base_version(context(request), data.base_version, required=True)
 
 
 async def old_state(
@@ -82,11 +83,13 @@ async def old_state(
 ) -> Any:
     """The state of an earlier version. Raises PreconditionFailed, VersionConflict, VersionNotFound."""
     current = loaded.aggregate
-    if conditional.conditional(request):
+    if conditional.conditional(context(request)):
         reader = services(request).reader
         version = await reader.version(project_of(request), current.KIND, current.name)
         shown = await reader.get(project_of(request), current.KIND, current.name)
-        conditional.check_if_match(request, shown.etag, etag_of(reader.render_write(current.KIND, version)))
+        conditional.check_if_match(
+            context(request), shown.etag, etag_of(reader.render_write(current.KIND, version))
+        )
     current.check_base(base)
     if number > current.number:
         newest = range(current.number, max(current.number - 20, 0), -1)
@@ -101,12 +104,13 @@ async def restore_answer(
     """Raises Invalid, NameTaken, NotFound."""
     data = await read(schemas_history.Restore, body, header_of(request, b"content-type"))
     id = None if data.id is msgspec.UNSET else UUID(data.id)
-    caller = await caller_of(request, body)
-    return await run(
-        request,
-        caller,
-        kind.aggregate.KIND,
-        lambda commands: commands.restore(caller, kind.aggregate, name, id),
+    return to_response(
+        await run(
+            context(request),
+            body,
+            kind.aggregate.KIND,
+            lambda caller, commands: commands.restore(caller, kind.aggregate, name, id),
+        )
     )
 
 

@@ -1,12 +1,9 @@
 """The caller of a change, and its idempotency key."""
 
 from hashlib import sha256
-from typing import Any
-
-from litestar import Request
 
 from api.commands.execute import Caller
-from api.http.requests import header_of
+from api.http.context import RequestContext
 from api.offload import heavy
 from domain.errors import Invalid
 from projections.encoding import author
@@ -14,15 +11,14 @@ from projections.encoding import author
 MAX_IDEMPOTENCY_KEY = 255
 
 
-async def caller_of(request: Request[Any, Any, Any], body: bytes = b"") -> Caller:
+async def caller_of(context: RequestContext, body: bytes = b"") -> Caller:
     """The caller of a change. Raises Invalid for a malformed ``Idempotency-Key``."""
-    state = request.scope["state"]
-    user = state["principal"].user
-    key = idempotency_key(header_of(request, b"idempotency-key"))
+    user = context.principal.user
+    key = idempotency_key(context.header(b"idempotency-key"))
     return Caller(
-        project_id=state["project_id"],
+        project_id=context.project_id,
         actor_id=user.id,
-        key_id=state["principal"].key_id,
+        key_id=context.principal.key_id,
         author=author(
             (
                 user.id,
@@ -35,11 +31,9 @@ async def caller_of(request: Request[Any, Any, Any], body: bytes = b"") -> Calle
                 user.role_at_organization,
             )
         ),
-        correlation_id=state["correlation_id"],
+        correlation_id=context.correlation_id,
         idempotency_key=key,
-        fingerprint=await heavy(len(body), lambda: fingerprint(request, state["project_id"], body))
-        if key
-        else b"",
+        fingerprint=await heavy(len(body), lambda: fingerprint(context, body)) if key else b"",
     )
 
 
@@ -55,14 +49,14 @@ def idempotency_key(value: bytes | None) -> str | None:
     return value.decode()
 
 
-def fingerprint(request: Request[Any, Any, Any], project_id: int, body: bytes) -> bytes:
+def fingerprint(context: RequestContext, body: bytes) -> bytes:
     """The same for the same request, by whichever prefix it came."""
-    place = request.scope["path"].split("/", 4)[-1].rstrip("/")
+    place = context.path.split("/", 4)[-1].rstrip("/")
     parts = (
-        request.method,
-        str(project_id),
+        context.method,
+        str(context.project_id),
         place,
-        request.scope["query_string"].decode("latin-1"),
-        (header_of(request, b"if-match") or b"").decode("latin-1"),
+        context.query_string.decode("latin-1"),
+        (context.header(b"if-match") or b"").decode("latin-1"),
     )
     return sha256("\n".join(parts).encode("utf-8", "surrogateescape") + b"\n" + body).digest()

@@ -2,7 +2,7 @@
 
 An answer that an application has as a whole is taken in one message (see ``api.http.responses.WHOLE``) and written at once: by the two of
 ASGI, its head and its body leave as two packets, each of which wakes the client. What an application has at hand it may give
-without a task, by a method ``at_once`` (see ``api.server.observability``).
+without a task, by a method ``answer_now`` (see ``api.server.observability``).
 
 A fault of a head is answered here, after the answers to the requests before it. A fault of a body is raised by ``receive``, so
 that the application answers it, counts it and logs it as any other. Both end the connection.
@@ -64,7 +64,7 @@ class Protocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._body_timer: asyncio.TimerHandle | None = None
         self._reader_timer: asyncio.TimerHandle | None = None
-        self._at_once = getattr(self.app, "at_once", None)
+        self._answer_now = getattr(self.app, "answer_now", None)
         self._observe_refusal = getattr(self.app, "observe_refusal", None)
         # The cycle whose turn it is; ``self.cycle`` is the last that came.
         self._running: Cycle | None = None
@@ -283,9 +283,9 @@ class Protocol(HttpToolsProtocol):
 
     def _answered(self, cycle: "Cycle") -> bool:
         """Whether the application has answered at once. What waits for its turn, or for a slow reader, gets a task."""
-        if self._at_once is None or self.flow.write_paused:
+        if self._answer_now is None or self.flow.write_paused:
             return False
-        answer = self._at_once(cycle.scope)
+        answer = self._answer_now(cycle.scope)
         if answer is not None:
             cycle.answer(*answer)
         return answer is not None

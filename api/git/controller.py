@@ -10,6 +10,7 @@ from litestar.handlers import BaseRouteHandler
 
 from api.access.recheck import while_allowed
 from api.git import protocol as wire
+from api.http.context import let_in
 from api.http.errors import RequestTooLarge, UnsupportedMediaType, render
 from api.http.requests import header_of, project_of, query_of
 from api.http.responses import Answer, header, to_response
@@ -44,8 +45,7 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
     principal, number = await authorizer.enter_project(
         {**scope, "headers": headers}, scope["path_params"]["project_id"], handler.opt["scope"]
     )
-    scope["state"]["principal"] = principal
-    scope["state"]["project_id"] = number
+    let_in(connection, principal, number)
 
 
 def bearer_of(authorization: bytes | None) -> bytes | None:

@@ -7,6 +7,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from api.git.controller import advertise, refuse, upload_pack
+from api.http.context import record
 from api.services import services
 from domain.errors import Refused
 from projections.git.packs import Repository
@@ -26,7 +27,8 @@ class Shared:
 
     def __init__(self, request: Request[Any, Any, Any]) -> None:
         self._services = services(request)
-        opening = request.scope["state"]["opening"]
+        opening = record(request.scope).opening
+        assert opening is not None
         self.repository = Repository(opening.project_id, COMMITS, opening.since)
 
     async def head(self) -> bytes:

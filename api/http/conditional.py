@@ -5,6 +5,7 @@ from typing import Any
 
 from litestar import Request, Response
 
+from api.http.context import RequestContext
 from api.http.requests import header_of
 from api.http.responses import (
     REVALIDATE,
@@ -31,14 +32,14 @@ def answer(
     )
 
 
-def check_if_match(request: Request[Any, Any, Any], *current: bytes) -> None:
+def check_if_match(context: RequestContext, *current: bytes) -> None:
     """Raises PreconditionFailed when ``If-Match`` is there and names none of the current entity tags."""
-    condition = header_of(request, b"if-match")
+    condition = context.header(b"if-match")
     if condition is not None and not any(matches_strongly(condition, etag) for etag in current):
         raise PreconditionFailed(
             "If-Match names another version than the current one; fetch it again and apply your change to that."
         )
 
 
-def conditional(request: Request[Any, Any, Any]) -> bool:
-    return header_of(request, b"if-match") is not None
+def conditional(context: RequestContext) -> bool:
+    return context.header(b"if-match") is not None

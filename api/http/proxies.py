@@ -112,8 +112,8 @@ class SubPath:
         self._prefix = prefix + "/"
         self._roots = frozenset(roots)
 
-    def at_once(self, scope: Any) -> Answer | None:
-        answer: Answer | None = self._app.at_once(self._below(scope))
+    def answer_now(self, scope: Any) -> Answer | None:
+        answer: Answer | None = self._app.answer_now(self._below(scope))
         return answer
 
     def observe_refusal(self, status: int) -> None:

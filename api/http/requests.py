@@ -7,6 +7,7 @@ from uuid import UUID
 
 from litestar import Request
 
+from api.http.context import context
 from api.http.proxies import PublicAddress
 from api.http.query import Query
 from api.http.responses import (
@@ -16,8 +17,7 @@ from api.services import services
 
 
 def project_of(request: Request[Any, Any, Any]) -> int:
-    project_id: int = request.scope["state"]["project_id"]
-    return project_id
+    return context(request).project_id
 
 
 def query_of(request: Request[Any, Any, Any]) -> Query:

@@ -17,7 +17,8 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import RawBody
 
 from api.access.authenticate import CURRENT
-from api.http.requests import header_of, project_of
+from api.http.context import context, let_in
+from api.http.requests import header_of
 from api.http.responses import Answer, header, to_response
 from api.mcp.internal import InternalClient
 from api.payload.decode import check_content_type
@@ -43,9 +44,7 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHand
     authorizer = services(connection).authorizer
     project_id = connection.scope["path_params"].get("project_id", CURRENT)
     principal, number = await authorizer.enter_project(connection.scope, project_id)
-    state = connection.scope["state"]
-    state["principal"] = principal
-    state["project_id"] = number
+    let_in(connection, principal, number)
 
 
 @post("/mcp", guards=[guard], include_in_schema=False)
@@ -72,9 +71,7 @@ class McpEndpoint:
         """The answer to one message; errors in the message itself are answered in terms of the protocol."""
         server = self._server or await self._open()
         scope = request.scope
-        inside = InternalClient(
-            self._app, services(request), scope, scope["state"]["principal"], project_of(request)
-        )
+        inside = InternalClient(self._app, scope, context(request))
         return await server.answer(scope, body, inside)
 
     async def _open(self) -> "McpServer":

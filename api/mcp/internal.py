@@ -9,12 +9,10 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import msgspec
 
-from api.access.authorize import ENTERED
+from api.http.context import RECORD, RequestContext, record
 from api.http.errors import render
 from api.http.responses import JSON, Answer, header
-from api.services import Services
 from domain.errors import Refused
-from store.tables.identity import Principal
 
 # What belongs to the outer request alone, and must not reach the inner one.
 OUTER = frozenset(
@@ -31,21 +29,17 @@ OUTER = frozenset(
     }
 )
 COPIED = ("asgi", "http_version", "scheme", "server", "client", "root_path")
-# Of the state: what its events are found again by.
-IDS = ("request_id", "correlation_id")
 REDIRECTS = (302, 307)
 
 
 class InternalClient:
     """Requests for one caller in one project, on behalf of the request whose ASGI ``scope`` is given."""
 
-    def __init__(
-        self, app: Any, services: Services, scope: Any, principal: Principal, project_id: int
-    ) -> None:
-        self.principal = principal
-        self.project_id = project_id
+    def __init__(self, app: Any, scope: Any, context: RequestContext) -> None:
+        self.principal = context.principal
+        self.project_id = context.project_id
         self._app = app
-        self._services = services
+        self._context = context
         self._outer = scope
 
     async def request(
@@ -56,14 +50,14 @@ class InternalClient:
         One message may ask for many things, one after the other, so the key is looked at again for each.
         """
         try:
-            await self._services.authorizer.authenticator.check_again(self.principal, self.project_id)
+            await self._context.services.authorizer.authenticator.check_again(self.principal, self.project_id)
         except Refused as refused:
             return render(refused)
         place = f"/api/projects/{self.project_id}/{path}"
         answer = await self._ask(method, place, urlencode(query or {}), body)
         if answer.status in REDIRECTS and (location := header(answer.headers, b"location")):
             target = urlsplit(location.decode())
-            prefix = self._services.public_address.prefix(self._outer)
+            prefix = self._context.services.public_address.prefix(self._outer)
             answer = await self._ask(method, target.path.removeprefix(prefix), target.query, body)
         return answer
 
@@ -79,7 +73,7 @@ class InternalClient:
             "raw_path": path.encode(),
             "query_string": query.encode(),
             "headers": headers,
-            "state": {key: self._outer["state"][key] for key in IDS} | {ENTERED: self.principal},
+            "state": {RECORD: msgspec.structs.replace(record(self._outer), admitted=self.principal)},
         }
         return await exchange(self._app, scope, body)
 

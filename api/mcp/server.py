@@ -23,6 +23,7 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
 
 from api.http.answers import rendered
+from api.http.context import record
 from api.http.responses import VARY_ACCEPT, VARY_ENCODING, Answer
 from api.mcp import prompts as mcp_prompts
 from api.mcp import skills as mcp_skills
@@ -130,7 +131,7 @@ class McpServer:
         """The answer to one admitted message."""
         mcp_request = McpRequest(inside, body)
         scope["state"][MCP_REQUEST] = mcp_request
-        scope["state"]["route"] = f"{scope['path_template']} {self._what(mcp_request.message)}"
+        record(scope).route = f"{scope['path_template']} {self._what(mcp_request.message)}"
         # The server leaves the spaces behind a value; the SDK compares values with what the message says.
         headers = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
         answer = await exchange(

@@ -8,14 +8,14 @@ import msgspec
 from litestar import Controller, Request, Response, delete, get, patch, post, put
 from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, RawBody
-from msgspec import UNSET
 
 from api.artifacts import common as artifacts
-from api.artifacts.common import base_version, run, version_number
+from api.artifacts.common import run, version_number
 from api.commands.caller import caller_of
 from api.commands.execute import Caller, Commands, Done
 from api.commands.repository import Loaded
 from api.http import conditional, pages
+from api.http.context import context
 from api.http.errors import documented
 from api.http.query import BOOLEANS, Query
 from api.http.requests import header_of, project_of, query_of
@@ -24,13 +24,12 @@ from api.offload import heavy
 from api.openapi.parameters import Param, integer, route
 from api.payload.decode import ignore, read
 from api.prompts import schemas
+from api.prompts.commands import KIND, check_etag, new_prompt, publish
 from api.services import services
-from domain.artifacts.prompts import Prompt, PromptChanges
-from domain.content import Content, Edit, edit_cost
+from domain.artifacts.prompts import Prompt
+from domain.content import Content
 from domain.errors import Invalid, NotFound
-from domain.json_text import compact
 from domain.names import MAX_LABEL, check_label
-from projections.encoding import etag_of
 from projections.read import prompts
 from projections.read.models import ReadModel
 from projections.read.prompts import Show
@@ -41,7 +40,6 @@ from store.ids import new_id
 from store.postgres.connection import Connection
 
 READ, WRITE = f"{Prompt.SCOPE}:read", f"{Prompt.SCOPE}:write"
-KIND = Prompt.KIND
 
 CONTENT = Param(
     "content",
@@ -68,13 +66,6 @@ HAVING_LABEL = msgspec.structs.replace(
     LABEL, description="Only prompts that have this label, at the version that it points to."
 )
 SEARCH = Param("search", {"type": "string"}, "Part of the name or of the text, in any case.", "agent")
-
-
-class RawPrompt(msgspec.Struct):
-    """The JSON of a request as it was written."""
-
-    prompt: msgspec.Raw = msgspec.Raw()
-    config: msgspec.Raw = msgspec.Raw()
 
 
 class PromptsController(Controller):
@@ -175,24 +166,7 @@ class PromptsController(Controller):
         self, request: Request[Any, Any, Any], prompt_name: FromPath[str], body: RawBody
     ) -> Response[schemas.PromptAnswer]:
         """`base_version` must be the latest version; `If-Match` with its entity tag says the same."""
-        data = await read(schemas.PublishPrompt, body, header_of(request, b"content-type"), any_number=True)
-        changes = await heavy(len(body), lambda: changes_of(data, body))
-        base = base_version(request, data.base_version, required=True)
-        reader = services(request).reader
-
-        async def decide(loaded: Loaded[Prompt], prompt: Prompt) -> list[Content]:
-            await _check_etag(request, loaded)
-            prompt.check_base(base)
-            current = prompt.prompt
-            texts = {current.digest: await reader.content(current.digest)} if changes.edits else {}
-            return await heavy(
-                len(body) + edit_cost([(current.size, len(changes.edits or ()))]),
-                lambda: prompt.publish(changes, version_id=new_id(), base_version=prompt.number, texts=texts),
-            )
-
-        return await _run(
-            request, body, lambda caller, commands: commands.change(caller, Prompt, prompt_name, decide)
-        )
+        return to_response(await publish(context(request), prompt_name, body))
 
     @post(
         "/name/{prompt_name:str}/archive",
@@ -209,7 +183,7 @@ class PromptsController(Controller):
         await ignore(body, header_of(request, b"content-type"))
 
         async def decide(loaded: Loaded[Prompt], prompt: Prompt) -> list[Content]:
-            await _check_etag(request, loaded)
+            await check_etag(context(request), loaded)
             prompt.archive()
             return []
 
@@ -232,7 +206,7 @@ class PromptsController(Controller):
 
         async def execute(caller: Caller, commands: Commands) -> Done:
             source = await commands.find(caller.project_id, Prompt, prompt_name, cached=False)
-            await _check_etag(request, source)
+            await check_etag(context(request), source)
             copy = source.aggregate.duplicate(id=new_id(), version_id=new_id(), name=data.new_name)
             return await commands.create(caller, copy, [], attr="new_name")
 
@@ -262,7 +236,7 @@ class PromptsController(Controller):
 
         async def decide(loaded: Loaded[Prompt], prompt: Prompt) -> list[Content]:
             nonlocal known
-            await _check_etag(request, loaded)
+            await check_etag(context(request), loaded)
             known = prompt.set_label(name, data.version)
             return []
 
@@ -289,7 +263,7 @@ class PromptsController(Controller):
         name = _label_name(label_name)
 
         async def decide(loaded: Loaded[Prompt], prompt: Prompt) -> list[Content]:
-            await _check_etag(request, loaded)
+            await check_etag(context(request), loaded)
             prompt.remove_label(name)
             return []
 
@@ -349,37 +323,9 @@ def label_of(query: Query) -> str | None:
     return query.text("label", max_length=MAX_LABEL, trim=False)
 
 
-def new_prompt(data: schemas.CreatePrompt, body: bytes) -> tuple[Prompt, list[Content]]:
-    sent = msgspec.json.decode(body, type=RawPrompt)
-    return Prompt.create(
-        id=new_id(),
-        version_id=new_id(),
-        name=data.name,
-        prompt=compact(sent.prompt),
-        config=None if data.config is None else compact(sent.config).decode(),
-        version_description=data.version_description or "",
-    )
-
-
-def changes_of(data: schemas.PublishPrompt, body: bytes) -> PromptChanges:
-    """Raises Invalid when there is nothing to publish, or two prompts."""
-    if data.prompt is not UNSET and data.edits is not UNSET:
-        raise Invalid("Send the whole prompt or edits to it, not both.")
-    if data.prompt is UNSET and data.edits is UNSET and data.config is UNSET:
-        raise Invalid("Send the whole prompt, edits to it, or a config.", code="required", attr="prompt")
-    sent = msgspec.json.decode(body, type=RawPrompt)
-    config = data.config
-    return PromptChanges(
-        prompt=UNSET if data.prompt is UNSET else compact(sent.prompt),
-        edits=UNSET if data.edits is UNSET else tuple(Edit(edit.old, edit.new) for edit in data.edits),
-        config=compact(sent.config).decode() if isinstance(config, dict) else config,
-        version_description=data.version_description or "",
-    )
-
-
 async def _label_caller(request: Request[Any, Any, Any]) -> Caller:
     """Setting and removing a label may be repeated as it is, so an ``Idempotency-Key`` changes nothing."""
-    return msgspec.structs.replace(await caller_of(request), idempotency_key=None)
+    return msgspec.structs.replace(await caller_of(context(request)), idempotency_key=None)
 
 
 def _label_name(label: str) -> str:
@@ -392,13 +338,4 @@ def _label_name(label: str) -> str:
 async def _run(
     request: Request[Any, Any, Any], body: bytes, execute: Callable[[Caller, Commands], Awaitable[Done]]
 ) -> Response[Any]:
-    caller = await caller_of(request, body)
-    return await run(request, caller, KIND, lambda commands: execute(caller, commands))
-
-
-async def _check_etag(request: Request[Any, Any, Any], loaded: Loaded[Prompt]) -> None:
-    """Raises PreconditionFailed unless ``If-Match`` names the prompt as reads by name, or as writes, show it now."""
-    if not conditional.conditional(request):
-        return
-    version = await services(request).reader.version(project_of(request), KIND, loaded.aggregate.name)
-    conditional.check_if_match(request, etag_of(prompts.by_name(version)), etag_of(prompts.full(version)))
+    return to_response(await run(context(request), body, KIND, execute))

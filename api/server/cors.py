@@ -38,8 +38,8 @@ class Cors:
         self._api = api
         self._mcp = mcp
 
-    def at_once(self, scope: Any) -> Answer | None:
-        answer: Answer | None = self._app.at_once(scope)
+    def answer_now(self, scope: Any) -> Answer | None:
+        answer: Answer | None = self._app.answer_now(scope)
         if answer is None:
             return None
         return answer._replace(headers=_shared(answer.headers, self._headers(scope)))

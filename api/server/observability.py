@@ -16,6 +16,7 @@ from uuid import UUID
 
 import msgspec
 
+from api.http.context import RECORD, RequestRecord
 from api.http.errors import CLIENT_CLOSED, RateLimited, answer_for
 from api.http.responses import HEAD_ONLY, LEFT, WHOLE, Answer, send_answer, with_length
 from api.server.logs import request_id as current_request_id
@@ -130,8 +131,7 @@ _ids = _random_ids()
 class Observability:
     """ASGI middleware around the whole application.
 
-    It gives each request ``scope["state"]`` with ``request_id``; handlers may set there ``route`` (the template, else that
-    of the matched Litestar route is used), ``project_id`` and ``key_id`` for the access log.
+    It gives each request ``scope["state"]`` with a RequestRecord.
     """
 
     def __init__(
@@ -140,14 +140,14 @@ class Observability:
         *,
         metrics: Metrics,
         log: AccessLog | None = None,
-        at_once: Callable[[Scope], Answer | None] = lambda _: None,
+        answer_now: Callable[[Scope], Answer | None] = lambda _: None,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._log = log
-        self._at_once = at_once
+        self._answer_now = answer_now
 
-    def at_once(self, scope: Scope) -> Answer | None:
+    def answer_now(self, scope: Scope) -> Answer | None:
         """The answer to a request that nothing has to be waited for, length and all; None: call the application.
 
         ``scope["state"]`` must be of this request alone.
@@ -155,8 +155,9 @@ class Observability:
         if scope["method"] != "GET":
             return None
         started = perf_counter()
+        record = scope["state"][RECORD] = RequestRecord()
         try:
-            answer = self._at_once(scope)
+            answer = self._answer_now(scope)
         except RateLimited as refused:
             # The application would refuse it, and count that, once more.
             answer = answer_for(refused)
@@ -165,9 +166,9 @@ class Observability:
             return None
         if answer is None:
             return None
-        sent, trace_id = _incoming_ids(scope)
-        request_id = sent or new_request_id()
-        self._note("GET", scope, request_id, answer.status, len(answer.body), started, trace_id)
+        sent, record.trace_id = _incoming_ids(scope)
+        record.request_id = request_id = sent or new_request_id()
+        self._note("GET", scope, record, answer.status, len(answer.body), started)
         headers = [*with_length(answer), (b"x-request-id", request_id.encode())]
         return Answer(answer.status, headers, answer.body)
 
@@ -186,12 +187,12 @@ class Observability:
         # The server may hand the same state to every request; what is put in here is this request's own.
         state = scope["state"] = dict(scope.get("state") or ())
         sent, trace_id = _incoming_ids(scope)
-        request_id = state["request_id"] = sent or new_request_id()
+        request_id = sent or new_request_id()
+        # By which its events are found again: as the client says, else by the trace that it is part of.
+        record = state[RECORD] = RequestRecord(request_id, sent or trace_id or request_id, trace_id)
         current_request_id.set(request_id)
         if trace_id is not None:
             current_trace_id.set(trace_id)
-        # By which its events are found again: as the client says, else by the trace that it is part of.
-        state["correlation_id"] = sent or trace_id or request_id
         if method == "HEAD":
             # The application answers it as a GET. The scope itself belongs to the server, which has to know what was asked.
             state[HEAD_ONLY] = True
@@ -211,28 +212,29 @@ class Observability:
                 await send_answer(exchange.send, answer)
         finally:
             status = CLIENT_CLOSED if LEFT in state else exchange.status or CLIENT_CLOSED
-            self._note(method, scope, request_id, status, exchange.size, started, trace_id)
+            self._note(method, scope, record, status, exchange.size, started)
 
     def _note(
-        self,
-        method: str,
-        scope: Scope,
-        request_id: str,
-        status: int,
-        size: int,
-        started: float,
-        trace_id: str | None,
+        self, method: str, scope: Scope, record: RequestRecord, status: int, size: int, started: float
     ) -> None:
         """Count a request and write its line."""
         seconds = perf_counter() - started
         if method not in METHODS:
             method = "OTHER"
-        state = scope["state"]
-        route = state.get("route") or scope.get("path_template") or UNMATCHED
+        route = record.route or scope.get("path_template") or UNMATCHED
         self._metrics.observe_request(method, route, status, seconds)
         if self._log is not None:
-            project_id, key_id = state.get("project_id"), state.get("key_id")
-            self._log.write(request_id, method, route, status, seconds, size, project_id, key_id, trace_id)
+            self._log.write(
+                record.request_id,
+                method,
+                route,
+                status,
+                seconds,
+                size,
+                record.project_id,
+                record.key_id,
+                record.trace_id,
+            )
 
     def _closing(self, send: Send) -> Send:
         """The ``send`` of the lifespan, which writes the last lines and counts at its end."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points, version
 from typing import Any
 
+from api.http.context import RECORD, RequestRecord
 from api.http.responses import WHOLE
 from api.offload import offload
 from api.server.admission import PROBES
@@ -135,13 +136,13 @@ class TracedRequests:
 
     @staticmethod
     def _name(span: Any, method: str, scope: Any) -> None:
-        state = scope["state"]
-        if route := state.get("route") or scope.get("path_template"):
+        record: RequestRecord = scope["state"][RECORD]
+        if route := record.route or scope.get("path_template"):
             span.update_name(f"{method} {route}")
             span.set_attribute("http.route", route)
-        for key in ("request_id", "project_id"):
-            if state.get(key) is not None:
-                span.set_attribute(f"{NAME}.{key}", state[key])
+        span.set_attribute(f"{NAME}.request_id", record.request_id)
+        if record.project_id is not None:
+            span.set_attribute(f"{NAME}.project_id", record.project_id)
 
 
 class TracedAppender(Appender):

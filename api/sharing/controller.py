@@ -17,6 +17,7 @@ from api.cache.positions import StreamPositions
 from api.commands.caller import caller_of
 from api.commands.execute import Caller, Commands, Done
 from api.http import conditional, pages, requests
+from api.http.context import context
 from api.http.errors import documented
 from api.http.requests import as_uuid, header_of, project_of, query_of
 from api.http.responses import Answer, Header, json_answer, to_response
@@ -126,7 +127,7 @@ class SharesController(Controller):
         The answer holds it, and it is not shown again: only its hash is stored.
         """
         data = await read(CreateShare, body, header_of(request, b"content-type"))
-        caller, commands = await caller_of(request, body), services(request).commands
+        caller, commands = await caller_of(context(request), body), services(request).commands
         lasts = None if data.expires_in is None else timedelta(seconds=data.expires_in)
         token: str | None = None
         async with commands.once(caller) as before:
@@ -160,7 +161,9 @@ class SharesController(Controller):
             event, writes = store.revocation(share)
             # Another call may have revoked it in between; the outcome is the same.
             with suppress(StreamConflict):
-                await services(request).commands.record(await caller_of(request), event, writes, status=204)
+                await services(request).commands.record(
+                    await caller_of(context(request)), event, writes, status=204
+                )
         async with services(request).pool.connection() as conn:
             position = await store.revoked_at_position(conn, share.id)
         return to_response(Answer(204, [(b"x-event-position", b"%d" % position)], b""))

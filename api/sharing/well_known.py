@@ -29,6 +29,7 @@ from api.cache.reader import RepresentationCache
 from api.commands.locks import KeyedLocks
 from api.http import requests, zips
 from api.http.answers import rendered
+from api.http.context import record
 from api.http.errors import documented, render
 from api.http.proxies import TrustedProxies
 from api.http.requests import as_uuid, header_of, query_of
@@ -98,7 +99,7 @@ class Discovery:
         attempts: FailedAttempts,
         public_project: int | None,
         *,
-        at_once: int,
+        limit: int,
     ) -> None:
         self._pool = pool
         self._reader = reader
@@ -109,12 +110,13 @@ class Discovery:
         self._public_project = public_project
         # An installer requests all skills at the same time, and silently leaves out what it does not get: requests
         # wait for each other here, where nothing times out, and leave database connections to requests with keys.
-        self.turns = asyncio.Semaphore(at_once)
+        self.turns = asyncio.Semaphore(limit)
         self._kept: LRU[int, Indexes] = LRU(INDEXES)
         self._locks = KeyedLocks()
 
     async def authorize(self, scope: Any, token: str | None) -> int:
         """The project of the share, or that of the origin. Raises NotFound, RateLimited."""
+        found = record(scope)
         if token is None:
             if self._public_project is None:
                 raise NotFound(
@@ -126,9 +128,8 @@ class Discovery:
                 opening = await self.shares.open(token)
             project_id, counted = opening.project_id, opening.id
             # The access log tells which share it was, as it tells which key.
-            scope["state"]["key_id"] = opening.id
-            scope["state"]["opening"] = opening
-        scope["state"]["project_id"] = project_id
+            found.key_id, found.opening = opening.id, opening
+        found.project_id = project_id
         if not self._limiter.admit_now(counted):
             await self._limiter.admit(counted)
         return project_id

@@ -2,48 +2,38 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from operator import attrgetter
 from typing import Any
 from urllib.parse import unquote
 
 from litestar import Controller, Request, Response, delete, get, patch, post
 from litestar.params import FromPath, RawBody
-from msgspec import UNSET
 
 from api.artifacts import common as artifacts
-from api.artifacts import fields
 from api.artifacts.common import base_version, run, version_number
-from api.commands.caller import caller_of
 from api.commands.execute import Caller, Commands, Done
 from api.commands.repository import Loaded
 from api.http import conditional, pages, requests
+from api.http.context import context
 from api.http.errors import documented
 from api.http.requests import header_of, project_of, query_of
-from api.http.responses import IMMUTABLE, REVALIDATE
+from api.http.responses import IMMUTABLE, REVALIDATE, to_response
 from api.http.texts import text_answer
 from api.offload import heavy
 from api.openapi.parameters import Param, integer, route
 from api.payload.decode import ignore, read
 from api.services import services
 from api.skills import schemas
-from domain.artifacts.skills import FIELDS, Changes, File, FileEdits, Skill, SkillFields, find_file
-from domain.content import Content, Edit, normal_path
+from api.skills.commands import KIND, check_etag, file_json, new_skill, publish
+from domain.artifacts.skills import File, Skill
+from domain.content import Content, normal_path
 from domain.errors import Invalid, NotFound
-from projections.encoding import etag_of
 from projections.read import skills
 from projections.read.packages import package_of
-from projections.read.versions import Version
 from store.ids import new_id
 
 MARKDOWN = "text/markdown"
 
-# The fields that bodies may bring.
-SENT = [field for field in FIELDS if field in schemas.CreateSkill.__struct_fields__]
-NONE_SENT = (UNSET,) * len(SENT)
-values_sent: Callable[[Any], tuple[Any, ...]] = attrgetter(*SENT)
-
 READ, WRITE = f"{Skill.SCOPE}:read", f"{Skill.SCOPE}:write"
-KIND = Skill.KIND
 
 # /api/environments/1/llm_skills/name/x/files/: counted, because a name and a path may hold "files" too.
 BEFORE_FILE = re.compile(r"(?:/+[^/]+){7}/")
@@ -144,23 +134,7 @@ class SkillsController(Controller):
         self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: RawBody
     ) -> Response[schemas.SkillAnswer]:
         """`base_version` must be the latest version; `If-Match` with its entity tag says the same."""
-        data = await read(schemas.PublishSkill, body, header_of(request, b"content-type"))
-        changes = await heavy(len(body), lambda: changes_of(data))
-        base = base_version(request, data.base_version, required=True)
-        reader = services(request).reader
-
-        async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
-            await _check_etag(request, loaded)
-            skill.check_base(base)
-            texts = await reader.contents([ref.digest for ref in skill.texts_for(changes)])
-            return await heavy(
-                len(body) + skill.edit_cost(changes),
-                lambda: skill.publish(changes, version_id=new_id(), base_version=skill.number, texts=texts),
-            )
-
-        return await _run(
-            request, body, lambda caller, commands: commands.change(caller, Skill, skill_name, decide)
-        )
+        return to_response(await publish(context(request), skill_name, body))
 
     @post(
         "/name/{skill_name:str}/archive",
@@ -177,7 +151,7 @@ class SkillsController(Controller):
         await ignore(body, header_of(request, b"content-type"))
 
         async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
-            await _check_etag(request, loaded)
+            await check_etag(context(request), loaded)
             skill.archive()
             return []
 
@@ -203,7 +177,7 @@ class SkillsController(Controller):
 
         async def execute(caller: Caller, _: Commands) -> Done:
             source = await commands.find(caller.project_id, Skill, skill_name, cached=False)
-            await _check_etag(request, source)
+            await check_etag(context(request), source)
             copy = source.aggregate.duplicate(id=new_id(), version_id=new_id(), name=data.new_name)
             return await commands.create(caller, copy, [], attr="new_name")
 
@@ -221,11 +195,11 @@ class SkillsController(Controller):
     ) -> Response[schemas.SkillAnswer]:
         """A new version with one more file."""
         data = await read(schemas.AddFile, body, header_of(request, b"content-type"))
-        base = base_version(request, data.base_version)
+        base = base_version(context(request), data.base_version)
         file = File(data.path, schemas.bytes_of(data), data.content_type)
 
         async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
-            await _check_etag(request, loaded)
+            await check_etag(context(request), loaded)
             return await heavy(
                 len(body), lambda: skill.add_file(file, version_id=new_id(), base_version=base)
             )
@@ -249,10 +223,10 @@ class SkillsController(Controller):
     ) -> Response[schemas.SkillAnswer]:
         """A new version with one file at another path."""
         data = await read(schemas.RenameFile, body, header_of(request, b"content-type"))
-        base = base_version(request, data.base_version)
+        base = base_version(context(request), data.base_version)
 
         async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
-            await _check_etag(request, loaded)
+            await check_etag(context(request), loaded)
             skill.rename_file(data.old_path, data.new_path, version_id=new_id(), base_version=base)
             return []
 
@@ -274,7 +248,9 @@ class SkillsController(Controller):
         query = query_of(request)
         number, path = version_number(query), _file_path(request)
         version = await artifacts.version(request, query, KIND, skill_name, number)
-        return artifacts.picked_answer(request, query, await _file_json(request, version, path))
+        return artifacts.picked_answer(
+            request, query, await file_json(services(request).reader, version, path)
+        )
 
     @delete(
         "/name/{skill_name:str}/files/{file_path:path}",
@@ -292,7 +268,7 @@ class SkillsController(Controller):
         path = _file_path(request)
 
         async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
-            await _check_etag(request, loaded, path)
+            await check_etag(context(request), loaded, path)
             skill.remove_file(path, version_id=new_id(), base_version=base)
             return []
 
@@ -347,79 +323,10 @@ class SkillsController(Controller):
         return conditional.answer(request, body)
 
 
-def new_skill(data: schemas.CreateSkill) -> tuple[Skill, list[Content]]:
-    return Skill.create(
-        id=new_id(),
-        version_id=new_id(),
-        name=data.name,
-        fields=SkillFields(**sent(data)),
-        body=data.body,
-        files=files_of(data.files),
-    )
-
-
-def changes_of(data: schemas.PublishSkill) -> Changes:
-    """Raises Invalid when two ways to change the same thing are given."""
-    if data.body is not UNSET and data.edits is not UNSET:
-        raise Invalid("Send the whole body or edits to it, not both.")
-    if data.files is not UNSET and data.file_edits is not UNSET:
-        raise Invalid("Send the whole list of files or edits to some of them, not both.")
-    return Changes(
-        body=data.body,
-        edits=UNSET if data.edits is UNSET else edits_of(data.edits),
-        files=UNSET if data.files is UNSET else files_of(data.files),
-        file_edits=UNSET
-        if data.file_edits is UNSET
-        else tuple(FileEdits(entry.path, edits_of(entry.edits)) for entry in data.file_edits),
-        fields=sent(data),
-    )
-
-
-def sent(data: schemas.CreateSkill | schemas.PublishSkill) -> dict[str, Any]:
-    """The fields that a body brings, as the domain has them."""
-    values = values_sent(data)
-    if values == NONE_SENT:
-        return {}
-    return {
-        field: tuple(value) if type(value) is list else value
-        for field, value in zip(SENT, values, strict=True)
-        if value is not UNSET
-    }
-
-
-def edits_of(edits: list[fields.EditBody]) -> tuple[Edit, ...]:
-    return tuple(Edit(edit.old, edit.new) for edit in edits)
-
-
-def files_of(files: list[schemas.FileBody]) -> tuple[File, ...]:
-    return tuple(File(file.path, schemas.bytes_of(file), file.content_type) for file in files)
-
-
 async def _run(
     request: Request[Any, Any, Any], body: bytes, execute: Callable[[Caller, Commands], Awaitable[Done]]
 ) -> Response[Any]:
-    caller = await caller_of(request, body)
-    return await run(request, caller, KIND, lambda commands: execute(caller, commands))
-
-
-async def _check_etag(
-    request: Request[Any, Any, Any], loaded: Loaded[Skill], path: str | None = None
-) -> None:
-    """Raises PreconditionFailed unless ``If-Match`` names the skill as it is now, or the file at ``path``."""
-    if not conditional.conditional(request):
-        return
-    reader, project_id = services(request).reader, project_of(request)
-    current = [(await reader.get(project_id, KIND, loaded.aggregate.name)).etag]
-    if path is not None:
-        version = await reader.version(project_id, KIND, loaded.aggregate.name)
-        current.append(etag_of(await _file_json(request, version, path)))
-    conditional.check_if_match(request, *current)
-
-
-async def _file_json(request: Request[Any, Any, Any], version: Version, path: str) -> bytes:
-    file = find_file(skills.read_manifest(version.manifest or b"[]"), path, version.name)
-    content = await services(request).reader.content(file.ref.digest)
-    return skills.file_json(file, content)
+    return to_response(await run(context(request), body, KIND, execute))
 
 
 def _file_path(request: Request[Any, Any, Any]) -> str:

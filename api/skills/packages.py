@@ -16,6 +16,7 @@ from api.commands.caller import caller_of
 from api.commands.execute import Caller, Done
 from api.commands.repository import Loaded
 from api.http import conditional, zips
+from api.http.context import context
 from api.http.errors import UnsupportedMediaType, documented
 from api.http.query import BOOLEANS, Query
 from api.http.requests import header_of, query_of
@@ -117,7 +118,7 @@ class PackagesController(Controller):
         skill = await offload(incoming.read, upload.archive, limits)
         _check(skill)
         keyed = header_of(request, b"idempotency-key") is not None
-        caller = await caller_of(request, await offload(upload.identity) if keyed else b"")
+        caller = await caller_of(context(request), await offload(upload.identity) if keyed else b"")
         importing = Importing(request, caller, upload, skill)
         return await (importing.dry_run() if upload.dry_run else importing.run())
 
@@ -246,9 +247,9 @@ class Importing:
     async def _changes(self, loaded: Loaded[Skill]) -> Any:
         """What would be published; None when nothing. Raises PreconditionFailed, VersionConflict."""
         skill = loaded.aggregate
-        if conditional.conditional(self.request):
+        if conditional.conditional(context(self.request)):
             current = await self.reader.get(self.caller.project_id, KIND, skill.name)
-            conditional.check_if_match(self.request, current.etag)
+            conditional.check_if_match(context(self.request), current.etag)
         skill.check_base(self.upload.base_version)
         body = await self.reader.content(skill.body.digest)
         return await offload(incoming.changes_of, self.skill, skill, body)
@@ -257,7 +258,7 @@ class Importing:
         """Raise when the request starts from a version of a skill that is not there."""
         if self.upload.base_version is not None:
             raise missing
-        if conditional.conditional(self.request):
+        if conditional.conditional(context(self.request)):
             raise PreconditionFailed(
                 f"If-Match names a version, but there is no skill '{self.document.name}'."
             )

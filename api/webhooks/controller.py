@@ -12,6 +12,7 @@ from psycopg.errors import UniqueViolation
 from api.artifacts import common as artifacts
 from api.commands.caller import caller_of
 from api.http import conditional, requests
+from api.http.context import context
 from api.http.errors import IdempotencyKeyReused, documented
 from api.http.query import MAX_BIGINT
 from api.http.requests import as_uuid, header_of, project_of, query_of
@@ -102,7 +103,7 @@ class WebhooksController(Controller):
                     names=data.names,
                     enabled=data.enabled,
                     after=data.after,
-                    created_by=request.scope["state"]["principal"].user.id,
+                    created_by=context(request).principal.user.id,
                     request=sent,
                 )
             except UniqueViolation:
@@ -257,7 +258,7 @@ class WebhooksController(Controller):
 
 async def request_of(request: Request[Any, Any, Any], body: bytes) -> store.Request | None:
     """What recognises a repetition; None without an ``Idempotency-Key``. Raises Invalid for a malformed one."""
-    caller = await caller_of(request, body)
+    caller = await caller_of(context(request), body)
     if caller.idempotency_key is None:
         return None
     return store.Request(caller.key_id, caller.idempotency_key, caller.fingerprint)

@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 
 from api.fast import protocol
+from api.http.context import record
 from api.http.proxies import SubPath
 from api.http.responses import WHOLE, Answer
 from api.server.cors import Cors
@@ -26,17 +27,17 @@ from tests.integration.api.fast.test_protocol import exchange, whole
 async def application(scope: Any, receive: Any, send: Any) -> None:
     """Takes as long as the path says, so that what came later could be ready earlier. What waits for its turn comes here."""
     number = int(scope["path"].rpartition("/")[2])
-    scope["state"]["route"], scope["state"]["project_id"] = scope["path"], number
+    record(scope).route, record(scope).project_id = scope["path"], number
     await asyncio.sleep(0.01 * (10 - number))
     answer = whole(number)
     await send({"type": WHOLE, "status": 200, "headers": answer.headers, "body": answer.body})
 
 
-def at_once(scope: Any) -> Answer | None:
+def answer_now(scope: Any) -> Answer | None:
     number = int(scope["path"].rpartition("/")[2])
     if not scope["path"].startswith("/now/"):
         return None
-    scope["state"]["route"], scope["state"]["project_id"] = scope["path"], number
+    record(scope).route, record(scope).project_id = scope["path"], number
     return whole(number)
 
 
@@ -51,7 +52,7 @@ async def port(
 ) -> AsyncIterator[int]:
     monkeypatch.setattr(protocol, "HEAD_WITHIN", 0.3)
     log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
-    app: Any = Observability(application, metrics=metrics, log=AccessLog(log), at_once=at_once)
+    app: Any = Observability(application, metrics=metrics, log=AccessLog(log), answer_now=answer_now)
     if request.param == "cors":
         app = Cors(app, api=("https://a.example",))
     if request.param == "sub-path":

@@ -116,12 +116,12 @@ async def test_a_known_read_takes_the_short_way(
         "headers": [(b"authorization", prompts.space.client.headers["authorization"].encode())],
         "state": {},
     }
-    at_once = app.at_once(scope)
-    assert (at_once.status, at_once.body) == (200, slow.content)
-    assert {b"x-request-id", b"content-length", b"etag"} <= dict(at_once.headers).keys()
+    given = app.answer_now(scope)
+    assert (given.status, given.body) == (200, slow.content)
+    assert {b"x-request-id", b"content-length", b"etag"} <= dict(given.headers).keys()
     nobody = f"/api/projects/{prompts.space.id}/llm_prompts/name/nobody"
     for name, other in (("method", "HEAD"), ("path", nobody), ("headers", [])):
-        assert app.at_once({**scope, "state": {}, name: other}) is None
+        assert app.answer_now({**scope, "state": {}, name: other}) is None
     # A move is seen on the short way, too.
     await prompts.set_label("live", 2)
     if "label" in query:

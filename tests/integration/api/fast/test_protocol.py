@@ -50,7 +50,7 @@ class Application:
         self.left = asyncio.Event()
         self._admission = Admission(limit=0)
 
-    def at_once(self, scope: Any) -> Answer | None:
+    def answer_now(self, scope: Any) -> Answer | None:
         self.begun.append(scope["path"])
         self.headers.append(scope["headers"])
         _, _, size = scope["path"].partition("/now/")

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from api.http.context import record
 from api.server.metrics import Metrics, open_metrics
 from api.server.observability import AccessLog, Observability
 
@@ -52,7 +53,8 @@ async def call(
 
 
 async def hello(scope: Any, receive: Any, send: Any) -> None:
-    scope["state"].update(route="/hello", key_id=UUID(int=7), project_id=3)
+    found = record(scope)
+    found.route, found.key_id, found.project_id = "/hello", UUID(int=7), 3
     await send({"type": "http.response.start", "status": 201, "headers": [(b"content-length", b"4")]})
     await send({"type": "http.response.body", "body": b"he", "more_body": True})
     await send({"type": "http.response.body", "body": b"lo"})
@@ -122,7 +124,7 @@ TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 async def correlation(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": scope["state"]["correlation_id"].encode()})
+    await send({"type": "http.response.body", "body": record(scope).correlation_id.encode()})
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,87 @@
+"""What a change of a prompt does with its request; the framework's controller and the fast path publish by the same function."""
+
+import msgspec
+from msgspec import UNSET
+
+from api.artifacts.common import base_version, run
+from api.commands.repository import Loaded
+from api.http import conditional
+from api.http.context import RequestContext
+from api.http.responses import Answer
+from api.offload import heavy
+from api.payload.decode import read
+from api.prompts import schemas
+from domain.artifacts.prompts import Prompt, PromptChanges
+from domain.content import Content, Edit, edit_cost
+from domain.errors import Invalid
+from domain.json_text import compact
+from projections.encoding import etag_of
+from projections.read import prompts
+from store.ids import new_id
+
+KIND = Prompt.KIND
+
+
+class RawPrompt(msgspec.Struct):
+    """The JSON of a request as it was written."""
+
+    prompt: msgspec.Raw = msgspec.Raw()
+    config: msgspec.Raw = msgspec.Raw()
+
+
+async def publish(context: RequestContext, name: str, body: bytes) -> Answer:
+    """The next version of the prompt ``name``. Raises whatever the request is refused by."""
+    data = await read(schemas.PublishPrompt, body, context.header(b"content-type"), any_number=True)
+    changes = await heavy(len(body), lambda: changes_of(data, body))
+    base = base_version(context, data.base_version, required=True)
+    reader = context.services.reader
+
+    async def decide(loaded: Loaded[Prompt], prompt: Prompt) -> list[Content]:
+        await check_etag(context, loaded)
+        prompt.check_base(base)
+        current = prompt.prompt
+        texts = {current.digest: await reader.content(current.digest)} if changes.edits else {}
+        return await heavy(
+            len(body) + edit_cost([(current.size, len(changes.edits or ()))]),
+            lambda: prompt.publish(changes, version_id=new_id(), base_version=prompt.number, texts=texts),
+        )
+
+    return await run(
+        context, body, KIND, lambda caller, commands: commands.change(caller, Prompt, name, decide)
+    )
+
+
+async def check_etag(context: RequestContext, loaded: Loaded[Prompt]) -> None:
+    """Raises PreconditionFailed unless ``If-Match`` names the prompt as reads by name, or as writes, show it now."""
+    if not conditional.conditional(context):
+        return
+    version = await context.services.reader.version(context.project_id, KIND, loaded.aggregate.name)
+    conditional.check_if_match(context, etag_of(prompts.by_name(version)), etag_of(prompts.full(version)))
+
+
+def new_prompt(data: schemas.CreatePrompt, body: bytes) -> tuple[Prompt, list[Content]]:
+    sent = msgspec.json.decode(body, type=RawPrompt)
+    return Prompt.create(
+        id=new_id(),
+        version_id=new_id(),
+        name=data.name,
+        prompt=compact(sent.prompt),
+        config=None if data.config is None else compact(sent.config).decode(),
+        version_description=data.version_description or "",
+    )
+
+
+def changes_of(data: schemas.PublishPrompt, body: bytes) -> PromptChanges:
+    """Raises Invalid when there is nothing to publish, or two prompts."""
+    if data.prompt is not UNSET and data.edits is not UNSET:
+        raise Invalid("Send the whole prompt or edits to it, not both.")
+    if data.prompt is UNSET and data.edits is UNSET and data.config is UNSET:
+        raise Invalid("Send the whole prompt, edits to it, or a config.", code="required", attr="prompt")
+    sent = msgspec.json.decode(body, type=RawPrompt)
+    config = data.config
+    return PromptChanges(
+        prompt=UNSET if data.prompt is UNSET else compact(sent.prompt),
+        edits=UNSET if data.edits is UNSET else tuple(Edit(edit.old, edit.new) for edit in data.edits),
+        config=compact(sent.config).decode() if isinstance(config, dict) else config,
+        version_description=data.version_description or "",
+    )
