@@ -11,13 +11,13 @@ fold up to its checkpoint, which stands in the same snapshot.
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
 
 import msgspec
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 
 from domain.artifacts.kinds import kind_of
 from domain.artifacts.versioned import Versioned
@@ -68,8 +68,25 @@ SELECT digest FROM unnest(%s::bytea[]) AS part (digest)
 WHERE NOT EXISTS (SELECT 1 FROM contents WHERE contents.digest = part.digest)
 """
 
-# Looks through all rows, once at each start: an index would cost every publish.
-OUTDATED = f"SELECT EXISTS (SELECT 1 FROM versions WHERE rendering < {RENDERING})"
+RENDERED = (
+    f"SELECT position FROM rendered WHERE rendering = {RENDERING} AND versions_oid = 'versions'::regclass"
+)
+
+# Looks through all rows: an index would cost every publish.
+OUTDATED = f"SELECT EXISTS (SELECT 1 FROM versions WHERE rendering < {RENDERING}), (SELECT coalesce(max(position), 0) FROM events)"
+
+# events_pkey, versions_by_position: what hosts of an older release have written since.
+OUTDATED_SINCE = f"""
+SELECT EXISTS (
+    SELECT 1 FROM events JOIN versions USING (stream_id, position)
+    WHERE events.position > %(position)s AND rendering < {RENDERING}
+), (SELECT coalesce(max(position), 0) FROM events)
+"""
+
+SET_RENDERED = f"""
+INSERT INTO rendered (rendering, versions_oid, position) VALUES ({RENDERING}, 'versions'::regclass, %(position)s)
+ON CONFLICT (rendering) DO UPDATE SET versions_oid = excluded.versions_oid, position = excluded.position
+"""
 
 INDEXES = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = %s AND tablename = %s"
 
@@ -185,10 +202,19 @@ async def complete(dsn: str) -> bool:
 
 
 async def _outdated(dsn: str) -> bool:
+    """Whether a version was rendered by an older release; notes how far there is none, so that the next start need not look."""
     conn = await connect(dsn, application_name="skald-rebuild")
     async with conn:
-        row = await (await conn.execute(OUTDATED)).fetchone()
-        return bool(row and row[0])
+        known = await (await conn.execute(RENDERED)).fetchone()
+        start = {"position": known[0]} if known else {}
+        row = await (await conn.execute(OUTDATED_SINCE if known else OUTDATED, start)).fetchone()
+        assert row is not None
+        outdated, head = row
+        if not outdated and (known is None or head > known[0]):
+            # A database that takes no writes is looked through at each start.
+            with suppress(errors.ReadOnlySqlTransaction, errors.InsufficientPrivilege):
+                await conn.execute(SET_RENDERED, {"position": head})
+        return bool(outdated)
 
 
 @asynccontextmanager

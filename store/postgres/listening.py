@@ -21,9 +21,12 @@ class Listener:
 
         Raises psycopg.OperationalError when the connection is lost.
         """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
         # What has come during a pause is there without a wait.
         self._take()
-        if not self._received and await self.conn.socket.readable(seconds):
+        # The socket may be called readable with nothing to read: asyncio polls once more before a task reads what it waited for.
+        while not self._received and await self.conn.socket.readable(max(0.0, deadline - loop.time())):
             self._take()
         received, self._received = self._received, []
         return received

@@ -11,9 +11,12 @@ from redis.asyncio import Redis
 
 from cli.schema import migrate
 from projections.encoding import RENDERING
+from projections.rebuild.rebuild import complete, replay
 from projections.rebuild.verify import verify
 from projections.redis.views import CHECKPOINT, RedisViews, key_of, pack
+from store.log.appender import Appender
 from tests.integration.projections.rebuild.test_rebuild import write
+from tests.support.histories import History
 from tests.support.servers import ROOT
 
 # A release: brings the database up to date, then says what the read models and Redis have of a name.
@@ -112,20 +115,65 @@ async def test_what_an_older_release_writes_after_the_raise_is_rendered_at_the_n
     fresh_database_url: str, redis_url: str
 ) -> None:
     """In a rolling upgrade, a host of the older release goes on writing."""
-    await write(fresh_database_url, 5, 60)
-    project, kind, name, stream = outdate(fresh_database_url, "skill")
+    history = History(5)
+    await append(fresh_database_url, history, 60)
+    project, kind, name, _ = outdate(fresh_database_url, "skill")
     arguments = (fresh_database_url, redis_url, str(project), kind, name)
     release(1, *arguments)
-    again = outdate_again(fresh_database_url, stream)
-    assert again > 0
-    assert ADDED[kind] in release(1, *arguments)[0]
+    await append(fresh_database_url, history, 40)
+    assert renderings(fresh_database_url) == {RENDERING, RENDERING + 1}
+    release(1, *arguments)
+    assert renderings(fresh_database_url) == {RENDERING + 1}
 
 
-def outdate_again(url: str, stream: UUID) -> int:
+async def append(url: str, history: History, events: int) -> None:
+    appender = Appender(url)
+    await appender.start()
+    for _ in range(events):
+        await appender.append(history.next())
+    await appender.close()
+
+
+def renderings(url: str) -> set[int]:
+    with psycopg.connect(url) as conn:
+        return {row[0] for row in conn.execute("SELECT DISTINCT rendering FROM versions")}
+
+
+def age_all(url: str) -> None:
+    """As no release leaves them: a look at these rows finds something to do."""
     with psycopg.connect(url, autocommit=True) as conn:
-        digest = hashlib.sha256(STALE).digest()
-        sql = "UPDATE versions SET details = %s, rendering = %s WHERE stream_id = %s"
-        return conn.execute(sql, (digest, RENDERING, stream)).rowcount
+        conn.execute("UPDATE versions SET rendering = %s", (RENDERING - 1,))
+
+
+async def test_a_start_looks_at_what_was_written_since_the_one_before_alone(fresh_database_url: str) -> None:
+    history = History(5)
+    await append(fresh_database_url, history, 60)
+    assert not await complete(fresh_database_url)
+    age_all(fresh_database_url)
+    assert not await complete(fresh_database_url)
+    await append(fresh_database_url, history, 40)
+    assert not await complete(fresh_database_url)
+
+
+async def test_a_table_that_a_replay_put_there_is_looked_through_anew(fresh_database_url: str) -> None:
+    """The replay may have been that of an older release."""
+    await write(fresh_database_url, 5, 60)
+    assert not await complete(fresh_database_url)
+    await replay(fresh_database_url)
+    age_all(fresh_database_url)
+    assert await complete(fresh_database_url)
+    assert renderings(fresh_database_url) == {RENDERING}
+
+
+async def test_a_database_that_takes_no_writes_is_looked_through_each_time(fresh_database_url: str) -> None:
+    await write(fresh_database_url, 5, 60)
+    with psycopg.connect(fresh_database_url, autocommit=True) as conn:
+        conn.execute("TRUNCATE rendered")
+        role = f'ALTER ROLE "{conn.info.user}" IN DATABASE "{conn.info.dbname}"'
+        conn.execute(f"{role} SET default_transaction_read_only = on")
+    assert not await complete(fresh_database_url)
+    with psycopg.connect(fresh_database_url) as conn:
+        assert conn.execute("SELECT count(*) FROM rendered").fetchone() == (0,)
 
 
 async def test_an_erased_person_goes_from_the_values_of_every_release(redis: "Redis") -> None:
