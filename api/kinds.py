@@ -8,13 +8,13 @@ from litestar import Controller
 from api.git.controller import GitController
 from api.http.context import RequestContext
 from api.http.responses import Answer
+from api.prompts.artifact import PromptArtifactController
 from api.prompts.commands import publish as publish_prompt
 from api.prompts.controller import PromptsController
-from api.prompts.history import PromptHistoryController
 from api.sharing.controller import SharesController
+from api.skills.artifact import SkillArtifactController
 from api.skills.commands import publish as publish_skill
 from api.skills.controller import SkillsController
-from api.skills.history import SkillHistoryController
 from api.skills.packages import PackagesController
 from domain.artifacts.prompts import Prompt
 from domain.artifacts.skills import Skill
@@ -43,9 +43,9 @@ KINDS: Mapping[str, Kind] = {
     for kind in (
         Kind(
             Skill,
-            (SkillsController, SharesController, SkillHistoryController, PackagesController, GitController),
+            (SkillsController, SharesController, SkillArtifactController, PackagesController, GitController),
             publish_skill,
         ),
-        Kind(Prompt, (PromptsController, PromptHistoryController), publish_prompt),
+        Kind(Prompt, (PromptsController, PromptArtifactController), publish_prompt),
     )
 }

@@ -1,8 +1,7 @@
 """What the controllers of skills and prompts share: who calls, conditional and repeated requests, how they are answered."""
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, TypeVar
-from uuid import UUID
+from typing import Any
 
 from litestar import Request, Response
 from litestar.connection import ASGIConnection
@@ -12,8 +11,9 @@ from msgspec import UNSET, UnsetType
 from api.cache.shared_memory import Encoded
 from api.commands.caller import caller_of
 from api.commands.execute import Caller, Commands, Done
+from api.commands.repository import Loaded
 from api.http.answers import rendered
-from api.http.conditional import answer, conditional
+from api.http.conditional import answer, check_if_match, conditional
 from api.http.context import RequestContext, let_in
 from api.http.pages import DEFAULT_LIMIT, MAX_OFFSET, page_bounds, page_links
 from api.http.query import Query, parse_instant
@@ -30,14 +30,15 @@ from api.openapi.parameters import Param, integer
 from api.services import services
 from domain.errors import Invalid, NotFound, VersionNotFound
 from projections.read import versions
+from projections.read.kinds import Kind
 from projections.read.models import CURRENT, ReadModel
 from projections.read.past import AsOfReadModel, position_at
-from projections.read.versions import PageQuery, Pick, Row, Version, VersionLine
+from projections.read.versions import PageQuery, Pick, Row, Version
+from projections.write.labels import label_json
 from store.log.log import head
 from store.postgres.connection import Connection
 
-T = TypeVar("T")
-
+Command = Callable[[Caller, Commands], Awaitable[Done]]
 
 MAX_RESOLVE_LIMIT = 100
 DEFAULT_RESOLVE_LIMIT = 50
@@ -93,6 +94,9 @@ PAST = (POSITION, AS_OF)
 BEFORE = Param("before_version", integer(1), "Only versions below this one; excludes `offset`.")
 
 
+RESOLVE = (VERSION, VERSION_ID, RESOLVE_LIMIT, OFFSET, BEFORE, *PAST)
+
+
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """Lets a request with a fitting key into its project."""
     authorizer = services(connection).authorizer
@@ -101,9 +105,7 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
     let_in(connection, principal, number)
 
 
-async def run(
-    context: RequestContext, body: bytes, kind: str, execute: Callable[[Caller, Commands], Awaitable[Done]]
-) -> Answer:
+async def run(context: RequestContext, body: bytes, kind: str, execute: Command) -> Answer:
     """Execute the command that ``body`` came with, or find what it did before, and answer with the representation that it led to."""
     reader, commands = context.services.reader, context.services.commands
     caller = await caller_of(context, body)
@@ -214,22 +216,13 @@ def is_past(query: Query) -> bool:
     return "position" in query or "as_of" in query
 
 
-async def nothing(conn: Connection, stream_id: UUID, read_model: ReadModel) -> None:
-    """For a kind that resolves to no more than a version and a page of versions."""
+async def resolve(request: Request[Any, Any, Any], kind: Kind, name: str) -> Response[Any]:
+    """One artifact as ``version`` and ``version_id`` pick it, a page of its versions, whatever was picked, and its labels if it has any.
 
-
-async def resolve(
-    request: Request[Any, Any, Any],
-    kind: str,
-    name: str,
-    more: Callable[[Connection, UUID, ReadModel], Awaitable[T]],
-) -> tuple[Version, tuple[list[VersionLine], bool], T]:
-    """One artifact as ``version`` and ``version_id`` pick it, and a page of its versions, whatever was picked.
-
-    ``more`` reads what else the kind shows of the stream; all of it is of one snapshot.
-    Raises Invalid, NotFound, VersionNotFound (also when the two picks disagree).
+    All of it is of one snapshot. Raises Invalid, NotFound, VersionNotFound (also when the two picks disagree).
     """
     query, reader, project_id = query_of(request), services(request).reader, project_of(request)
+    cls = kind.aggregate
     number = version_number(query)
     picked = query.text("version_id")
     version_id = None if picked is None else as_uuid(picked)
@@ -242,37 +235,28 @@ async def resolve(
         raise Invalid("Send offset or before_version, not both.")
     async with services(request).pool.connection() as conn, versions.snapshot(conn):
         read_model = await read_model_of(conn, query)
-        version = await reader.version_in(conn, project_id, kind, name, number, read_model)
+        version = await reader.version_in(conn, project_id, cls.KIND, name, number, read_model)
         if version_id is not None and version.id != version_id:
             found = await read_model.number_of_id(conn, version.stream_id, version_id)
             if found is None or number is not None:
                 available = await read_model.newest_numbers(conn, version.stream_id)
-                raise VersionNotFound(kind, name, version_id, available)
-            version = await reader.version_in(conn, project_id, kind, name, found, read_model)
-        lines = await read_model.lines(
+                raise VersionNotFound(cls.KIND, name, version_id, available)
+            version = await reader.version_in(conn, project_id, cls.KIND, name, found, read_model)
+        lines, more = await read_model.lines(
             conn, version.stream_id, before=before, limit=limit, offset=offset or 0
         )
-        rest = await more(conn, version.stream_id, read_model)
-    return version, lines, rest
-
-
-def resolve_json(
-    kind: str, picked: bytes, page: tuple[list[VersionLine], bool], latest: int, rest: bytes = b""
-) -> bytes:
-    """``rest`` are further members of the object, each after a comma."""
-    lines, more = page
-    return b"".join(
-        (
-            f'{{"{kind}":'.encode(),
-            picked,
-            b',"versions":[',
-            b",".join(versions.line_json(line, latest) for line in lines),
-            b'],"has_more":',
-            b"true" if more else b"false",
-            rest,
-            b"}",
-        )
-    )
+        labeled = await read_model.labels(conn, version.stream_id) if cls.LABELED else []
+    body = [
+        f'{{"{cls.KIND}":'.encode(),
+        kind.write(version),
+        b',"versions":[',
+        b",".join(versions.line_json(line, version.latest_version) for line in lines),
+        b'],"has_more":',
+        b"true" if more else b"false",
+    ]
+    if cls.LABELED:
+        body += [b',"labels":[', b",".join(label_json(label) for label in labeled), b"]"]
+    return answer(request, b"".join((*body, b"}")))
 
 
 async def redirect_to_name(
@@ -301,6 +285,15 @@ async def redirect_to_name(
                 )
             )
     raise otherwise
+
+
+async def check_etag(context: RequestContext, loaded: Loaded[Any]) -> None:
+    """Raises PreconditionFailed unless ``If-Match`` names the artifact as reads by name, or as writes, show it now."""
+    if conditional(context):
+        current = loaded.aggregate
+        check_if_match(
+            context, *await context.services.reader.etags(context.project_id, current.KIND, current.name)
+        )
 
 
 def base_version(context: RequestContext, value: int | UnsetType, *, required: bool = False) -> int | None:

@@ -1,4 +1,7 @@
-"""What can be done with every kind of artifact, made for one kind at a time: history, diff, blame, revert, restore, archived."""
+"""What can be done with every kind of artifact, made for one kind at a time.
+
+Archive, duplicate, resolve; history, diff, blame, revert, restore and the list of archived ones.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -9,16 +12,18 @@ from litestar.params import RawBody
 
 from api.artifacts import common as artifacts
 from api.artifacts import comparing, history, schemas
-from api.artifacts.common import run
-from api.artifacts.history import PAGE, READS, RESTORES, REVERTS
+from api.artifacts.common import Command, check_etag, run
+from api.artifacts.history import PAGE, READS, RESTORES, WRITES
+from api.commands.execute import Caller, Commands, Done
 from api.commands.repository import Loaded
 from api.http import pages
 from api.http.context import context
 from api.http.errors import documented
 from api.http.query import Query
-from api.http.requests import query_of
+from api.http.requests import header_of, query_of
 from api.http.responses import to_response
 from api.openapi.parameters import Param, route
+from api.payload.decode import ignore, read
 from domain.content import Content
 from projections.read.kinds import Kind
 from projections.read.versions import Row
@@ -37,11 +42,16 @@ class Rows(msgspec.Struct, frozen=True):
 class ArtifactApi(msgspec.Struct, frozen=True):
     """In what the API of one kind differs from that of another.
 
-    ``answer`` is what a write answers with; ``texts`` describes each operation. Queries are parameters beyond those of all kinds.
+    ``answer`` is what a write answers with, ``archive`` what archiving does (None: nothing, 204); ``duplicate`` is a body with
+    ``new_name``. ``texts`` describes each operation. Queries are parameters beyond those of all kinds.
     """
 
     kind: Kind
+    tag: str
     answer: type[msgspec.Struct]
+    archive: type[msgspec.Struct] | None
+    duplicate: type[msgspec.Struct]
+    resolved: type[msgspec.Struct]
     diff: type[msgspec.Struct]
     archived: type[msgspec.Struct]
     rows: Callable[[Query], Rows]
@@ -56,16 +66,82 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
     kind, cls = api.kind, api.kind.aggregate
     one = f"/name/{{{cls.KIND}_name:str}}"
     reading, writing = f"{cls.SCOPE}:read", f"{cls.SCOPE}:write"
+    archive_status = 204 if api.archive is None else 200
 
     def name_of(request: Request[Any, Any, Any]) -> str:
         found: str = request.path_params[f"{cls.KIND}_name"]
         return found
+
+    async def execute(request: Request[Any, Any, Any], body: bytes, command: Command) -> Response[Any]:
+        return to_response(await run(context(request), body, cls.KIND, command))
+
+    @post(
+        f"{one}/archive",
+        operation_id=f"{cls.RESOURCE}_name_archive_create",
+        summary=f"Archive a {cls.KIND}",
+        description=api.texts["archive"],
+        status_code=archive_status,
+        tags=(api.tag,),
+        opt=route(writing),
+        responses=documented(*WRITES),
+    )
+    @answers(api.archive)
+    async def archive(self: Controller, request: Request[Any, Any, Any], body: RawBody) -> Response[Any]:
+        await ignore(body, header_of(request, b"content-type"))
+        asked, name = context(request), name_of(request)
+
+        async def decide(loaded: Loaded[Any], current: Any) -> list[Content]:
+            await check_etag(asked, loaded)
+            current.archive()
+            return []
+
+        return await execute(
+            request,
+            body,
+            lambda caller, commands: commands.change(caller, cls, name, decide, status=archive_status),
+        )
+
+    @post(
+        f"{one}/duplicate",
+        operation_id=f"{cls.RESOURCE}_name_duplicate_create",
+        summary=f"Duplicate a {cls.KIND}",
+        description=api.texts["duplicate"],
+        tags=(api.tag,),
+        opt=route(writing, body=api.duplicate),
+        responses=documented(*WRITES),
+    )
+    @answers(api.answer)
+    async def duplicate(self: Controller, request: Request[Any, Any, Any], body: RawBody) -> Response[Any]:
+        data: Any = await read(api.duplicate, body, header_of(request, b"content-type"))
+        asked, name = context(request), name_of(request)
+
+        async def copy(caller: Caller, commands: Commands) -> Done:
+            source = await commands.find(caller.project_id, cls, name, cached=False)
+            await check_etag(asked, source)
+            made = source.aggregate.duplicate(id=new_id(), version_id=new_id(), name=data.new_name)
+            return await commands.create(caller, made, [], attr="new_name")
+
+        return await execute(request, body, copy)
+
+    @get(
+        f"/resolve{one}",
+        operation_id=f"{cls.RESOURCE}_resolve_name_retrieve",
+        summary=f"Resolve a {cls.KIND} and its versions",
+        description=api.texts["resolve"],
+        tags=(api.tag,),
+        opt=route(reading, query=artifacts.RESOLVE),
+        responses=documented(*READS),
+    )
+    @answers(api.resolved)
+    async def resolve(self: Controller, request: Request[Any, Any, Any]) -> Response[Any]:
+        return await artifacts.resolve(request, kind, name_of(request))
 
     @get(
         f"{one}/history",
         operation_id=f"{cls.RESOURCE}_name_history_list",
         summary=f"Show what happened to a {cls.KIND}",
         description=api.texts["history"],
+        tags=("history",),
         opt=route(reading, query=history.HISTORY),
         responses=documented(*READS),
     )
@@ -77,6 +153,7 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
         operation_id=f"{cls.RESOURCE}_name_diff_retrieve",
         summary=f"Compare two versions of a {cls.KIND}",
         description=api.texts["diff"],
+        tags=("history",),
         opt=route(
             reading, query=(comparing.FROM, comparing.TO, comparing.FORMAT, *api.diff_query), media=MEDIA
         ),
@@ -91,6 +168,7 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
         operation_id=f"{cls.RESOURCE}_name_blame_retrieve",
         summary=f"Show which version brought each line of a {cls.KIND}",
         description=api.texts["blame"],
+        tags=("history",),
         opt=route(reading, query=(*api.blame_query, artifacts.VERSION)),
         responses=documented(*READS),
     )
@@ -102,9 +180,10 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
         operation_id=f"{cls.RESOURCE}_name_revert_create",
         summary=f"Go back to an earlier version of a {cls.KIND}",
         description=api.texts["revert"],
+        tags=("history",),
         status_code=200,
         opt=route(writing, body=schemas.Revert),
-        responses=documented(*REVERTS),
+        responses=documented(*WRITES),
     )
     @answers(api.answer)
     async def revert(self: Controller, request: Request[Any, Any, Any], body: RawBody) -> Response[Any]:
@@ -115,13 +194,8 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
 
         data, base = await history.revert_of(request, body)
         name = name_of(request)
-        return to_response(
-            await run(
-                context(request),
-                body,
-                cls.KIND,
-                lambda caller, commands: commands.change(caller, cls, name, decide),
-            )
+        return await execute(
+            request, body, lambda caller, commands: commands.change(caller, cls, name, decide)
         )
 
     @post(
@@ -129,6 +203,7 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
         operation_id=f"{cls.RESOURCE}_name_restore_create",
         summary=f"Bring an archived {cls.KIND} back",
         description=api.texts["restore"],
+        tags=("history",),
         status_code=200,
         opt=route(writing, body=schemas.Restore),
         responses=documented(*RESTORES),
@@ -142,6 +217,7 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
         operation_id=f"{cls.RESOURCE}_archived_list",
         summary=f"List archived {cls.KIND}s",
         description=api.texts["archived"],
+        tags=("history",),
         opt=route(reading, query=(*api.archived_query, *PAGE)),
         responses=documented(*READS),
     )
@@ -158,8 +234,10 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
 
     members = {
         "path": f"/{cls.RESOURCE}",
-        "tags": ("history",),
         "guards": (artifacts.guard,),
+        "archive": archive,
+        "duplicate": duplicate,
+        "resolve": resolve,
         "history": history_of,
         "diff": diff,
         "blame": blame,
@@ -167,11 +245,11 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
         "restore": restore,
         "archived": archived,
     }
-    return type(f"{cls.__name__}HistoryController", (Controller,), members)
+    return type(f"{cls.__name__}ArtifactController", (Controller,), members)
 
 
 def answers(
-    struct: type[msgspec.Struct],
+    struct: type[msgspec.Struct] | None,
 ) -> Callable[[Callable[..., Awaitable[Response[Any]]]], Callable[..., Awaitable[Response[Any]]]]:
     """Says what is in the ``Response`` of a handler that is made for a kind: the document takes it from there."""
 

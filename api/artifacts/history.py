@@ -11,10 +11,10 @@ from litestar import Request, Response
 
 from api.artifacts import common as artifacts
 from api.artifacts import schemas as schemas_history
-from api.artifacts.common import base_version, run
+from api.artifacts.common import base_version, check_etag, run
 from api.cache.reader import unknown
 from api.commands.repository import Loaded
-from api.http import conditional, pages
+from api.http import pages
 from api.http.context import context
 from api.http.requests import header_of, project_of, query_of
 from api.http.responses import to_response
@@ -22,7 +22,6 @@ from api.openapi.parameters import Param
 from api.payload.decode import read
 from api.services import services
 from domain.errors import VersionNotFound
-from projections.encoding import etag_of
 from projections.events import history
 from projections.events.history import ArchivedRow
 from projections.events.states import at_number
@@ -46,7 +45,7 @@ PAGE = (artifacts.LIMIT, artifacts.OFFSET)
 READS = (400, 401, 403, 404, 429, 503)
 
 
-REVERTS = (400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503)
+WRITES = (400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503)
 
 
 RESTORES = (400, 401, 403, 404, 409, 413, 415, 422, 429, 503)
@@ -83,13 +82,7 @@ async def old_state(
 ) -> Any:
     """The state of an earlier version. Raises PreconditionFailed, VersionConflict, VersionNotFound."""
     current = loaded.aggregate
-    if conditional.conditional(context(request)):
-        reader = services(request).reader
-        version = await reader.version(project_of(request), current.KIND, current.name)
-        shown = await reader.get(project_of(request), current.KIND, current.name)
-        conditional.check_if_match(
-            context(request), shown.etag, etag_of(reader.render_write(current.KIND, version))
-        )
+    await check_etag(context(request), loaded)
     current.check_base(base)
     if number > current.number:
         newest = range(current.number, max(current.number - 20, 0), -1)

@@ -92,6 +92,14 @@ class RepresentationCache:
             self._views.offer(project_id, kind, name, version.stream_id, version.as_of, entry.etag, body)
         return entry
 
+    async def etags(self, project_id: int, kind: str, name: str) -> list[bytes]:
+        """The entity tags of the latest version, as reads by name show it and, where that is something else, as writes do."""
+        renderers = self._kinds[kind]
+        tags = [(await self.get(project_id, kind, name)).etag]
+        if renderers.write is not renderers.read:
+            tags.append(etag_of(renderers.write(await self.version(project_id, kind, name))))
+        return tags
+
     async def version(self, project_id: int, kind: str, name: str, pick: Pick = None) -> Version:
         """A version as the read models have it. Raises NotFound with close names, VersionNotFound."""
         found = await self._lookups.find(Lookup(project_id, kind, name, pick))

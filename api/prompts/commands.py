@@ -3,9 +3,8 @@
 import msgspec
 from msgspec import UNSET
 
-from api.artifacts.common import base_version, run
+from api.artifacts.common import base_version, check_etag, run
 from api.commands.repository import Loaded
-from api.http import conditional
 from api.http.context import RequestContext
 from api.http.responses import Answer
 from api.offload import heavy
@@ -15,8 +14,6 @@ from domain.artifacts.prompts import Prompt, PromptChanges
 from domain.content import Content, Edit, edit_cost
 from domain.errors import Invalid
 from domain.json_text import compact
-from projections.encoding import etag_of
-from projections.read import prompts
 from store.ids import new_id
 
 KIND = Prompt.KIND
@@ -49,14 +46,6 @@ async def publish(context: RequestContext, name: str, body: bytes) -> Answer:
     return await run(
         context, body, KIND, lambda caller, commands: commands.change(caller, Prompt, name, decide)
     )
-
-
-async def check_etag(context: RequestContext, loaded: Loaded[Prompt]) -> None:
-    """Raises PreconditionFailed unless ``If-Match`` names the prompt as reads by name, or as writes, show it now."""
-    if not conditional.conditional(context):
-        return
-    version = await context.services.reader.version(context.project_id, KIND, loaded.aggregate.name)
-    conditional.check_if_match(context, etag_of(prompts.by_name(version)), etag_of(prompts.full(version)))
 
 
 def new_prompt(data: schemas.CreatePrompt, body: bytes) -> tuple[Prompt, list[Content]]:

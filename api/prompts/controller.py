@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Any, cast, get_args
-from uuid import UUID
 
 import msgspec
 from litestar import Controller, Request, Response, delete, get, patch, post, put
@@ -10,11 +9,11 @@ from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, RawBody
 
 from api.artifacts import common as artifacts
-from api.artifacts.common import run, version_number
+from api.artifacts.common import check_etag, run, version_number
 from api.commands.caller import caller_of
 from api.commands.execute import Caller, Commands, Done
 from api.commands.repository import Loaded
-from api.http import conditional, pages
+from api.http import pages
 from api.http.context import context
 from api.http.errors import documented
 from api.http.query import BOOLEANS, Query
@@ -22,22 +21,18 @@ from api.http.requests import header_of, project_of, query_of
 from api.http.responses import Answer, json_answer, to_response
 from api.offload import heavy
 from api.openapi.parameters import Param, integer, route
-from api.payload.decode import ignore, read
+from api.payload.decode import read
 from api.prompts import schemas
-from api.prompts.commands import KIND, check_etag, new_prompt, publish
+from api.prompts.commands import KIND, new_prompt, publish
 from api.services import services
 from domain.artifacts.prompts import Prompt
 from domain.content import Content
 from domain.errors import Invalid, NotFound
 from domain.names import MAX_LABEL, check_label
 from projections.read import prompts
-from projections.read.models import ReadModel
 from projections.read.prompts import Show
 from projections.read.versions import Pick
 from projections.write import labels
-from projections.write.labels import Label
-from store.ids import new_id
-from store.postgres.connection import Connection
 
 READ, WRITE = f"{Prompt.SCOPE}:read", f"{Prompt.SCOPE}:write"
 
@@ -168,50 +163,6 @@ class PromptsController(Controller):
         """`base_version` must be the latest version; `If-Match` with its entity tag says the same."""
         return to_response(await publish(context(request), prompt_name, body))
 
-    @post(
-        "/name/{prompt_name:str}/archive",
-        operation_id="llm_prompts_name_archive_create",
-        summary="Archive a prompt",
-        status_code=200,
-        opt=route(WRITE),
-        responses=documented(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503),
-    )
-    async def archive(
-        self, request: Request[Any, Any, Any], prompt_name: FromPath[str], body: RawBody
-    ) -> Response[schemas.PromptAnswer]:
-        """Every version and label leaves all reads at once, and the name is free again."""
-        await ignore(body, header_of(request, b"content-type"))
-
-        async def decide(loaded: Loaded[Prompt], prompt: Prompt) -> list[Content]:
-            await check_etag(context(request), loaded)
-            prompt.archive()
-            return []
-
-        return await _run(
-            request, body, lambda caller, commands: commands.change(caller, Prompt, prompt_name, decide)
-        )
-
-    @post(
-        "/name/{prompt_name:str}/duplicate",
-        operation_id="llm_prompts_name_duplicate_create",
-        summary="Duplicate a prompt",
-        opt=route(WRITE, body=schemas.DuplicatePrompt),
-        responses=documented(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503),
-    )
-    async def duplicate(
-        self, request: Request[Any, Any, Any], prompt_name: FromPath[str], body: RawBody
-    ) -> Response[schemas.PromptAnswer]:
-        """Version 1 of `new_name` with the latest text and configuration of this prompt, without its labels."""
-        data = await read(schemas.DuplicatePrompt, body, header_of(request, b"content-type"))
-
-        async def execute(caller: Caller, commands: Commands) -> Done:
-            source = await commands.find(caller.project_id, Prompt, prompt_name, cached=False)
-            await check_etag(context(request), source)
-            copy = source.aggregate.duplicate(id=new_id(), version_id=new_id(), name=data.new_name)
-            return await commands.create(caller, copy, [], attr="new_name")
-
-        return await _run(request, body, execute)
-
     @put(
         "/name/{prompt_name:str}/labels/{label_name:str}",
         operation_id="llm_prompts_name_labels_update",
@@ -271,37 +222,6 @@ class PromptsController(Controller):
             await _label_caller(request), Prompt, prompt_name, decide, status=204
         )
         return to_response(Answer(204, [(b"x-event-position", b"%d" % done.position)], b""))
-
-    @get(
-        "/resolve/name/{prompt_name:str}",
-        operation_id="llm_prompts_resolve_name_retrieve",
-        summary="Resolve a prompt and its versions",
-        opt=route(
-            READ,
-            query=(
-                artifacts.VERSION,
-                artifacts.VERSION_ID,
-                artifacts.RESOLVE_LIMIT,
-                artifacts.OFFSET,
-                artifacts.BEFORE,
-                *artifacts.PAST,
-            ),
-        ),
-        responses=documented(400, 401, 403, 404, 429, 503),
-    )
-    async def resolve(
-        self, request: Request[Any, Any, Any], prompt_name: FromPath[str]
-    ) -> Response[schemas.ResolvePrompt]:
-        """A prompt as `version` or `version_id` pick it, one page of its versions, newest first, and its labels."""
-        version, listed, found = await artifacts.resolve(request, KIND, prompt_name, labels_then)
-        rest = b',"labels":[' + b",".join(labels.label_json(label) for label in found) + b"]"
-        return conditional.answer(
-            request, artifacts.resolve_json(KIND, prompts.full(version), listed, version.latest_version, rest)
-        )
-
-
-async def labels_then(conn: Connection, stream_id: UUID, read_model: ReadModel) -> list[Label]:
-    return await read_model.labels(conn, stream_id)
 
 
 def show_of(query: Query) -> Show:

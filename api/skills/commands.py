@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import UNSET
 
 from api.artifacts import fields
-from api.artifacts.common import base_version, run
+from api.artifacts.common import base_version, check_etag, run
 from api.cache.reader import RepresentationCache
 from api.commands.repository import Loaded
 from api.http import conditional
@@ -53,16 +53,13 @@ async def publish(context: RequestContext, name: str, body: bytes) -> Answer:
     )
 
 
-async def check_etag(context: RequestContext, loaded: Loaded[Skill], path: str | None = None) -> None:
+async def check_file_etag(context: RequestContext, loaded: Loaded[Skill], path: str) -> None:
     """Raises PreconditionFailed unless ``If-Match`` names the skill as it is now, or the file at ``path``."""
     if not conditional.conditional(context):
         return
-    reader, project_id = context.services.reader, context.project_id
-    current = [(await reader.get(project_id, KIND, loaded.aggregate.name)).etag]
-    if path is not None:
-        version = await reader.version(project_id, KIND, loaded.aggregate.name)
-        current.append(etag_of(await file_json(reader, version, path)))
-    conditional.check_if_match(context, *current)
+    reader, place = context.services.reader, (context.project_id, KIND, loaded.aggregate.name)
+    file = await file_json(reader, await reader.version(*place), path)
+    conditional.check_if_match(context, *await reader.etags(*place), etag_of(file))
 
 
 async def file_json(reader: RepresentationCache, version: Version, path: str) -> bytes:

@@ -9,10 +9,10 @@ from litestar import Controller, Request, Response, delete, get, patch, post
 from litestar.params import FromPath, RawBody
 
 from api.artifacts import common as artifacts
-from api.artifacts.common import base_version, run, version_number
+from api.artifacts.common import base_version, check_etag, run, version_number
 from api.commands.execute import Caller, Commands, Done
 from api.commands.repository import Loaded
-from api.http import conditional, pages, requests
+from api.http import pages, requests
 from api.http.context import context
 from api.http.errors import documented
 from api.http.requests import header_of, project_of, query_of
@@ -20,10 +20,10 @@ from api.http.responses import IMMUTABLE, REVALIDATE, to_response
 from api.http.texts import text_answer
 from api.offload import heavy
 from api.openapi.parameters import Param, integer, route
-from api.payload.decode import ignore, read
+from api.payload.decode import read
 from api.services import services
 from api.skills import schemas
-from api.skills.commands import KIND, check_etag, file_json, new_skill, publish
+from api.skills.commands import KIND, check_file_etag, file_json, new_skill, publish
 from domain.artifacts.skills import File, Skill
 from domain.content import Content, normal_path
 from domain.errors import Invalid, NotFound
@@ -137,53 +137,6 @@ class SkillsController(Controller):
         return to_response(await publish(context(request), skill_name, body))
 
     @post(
-        "/name/{skill_name:str}/archive",
-        operation_id="llm_skills_name_archive_create",
-        summary="Archive a skill",
-        status_code=204,
-        opt=route(WRITE),
-        responses=documented(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503),
-    )
-    async def archive(
-        self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: RawBody
-    ) -> Response[None]:
-        """Every version leaves all reads at once, and the name is free again."""
-        await ignore(body, header_of(request, b"content-type"))
-
-        async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
-            await check_etag(context(request), loaded)
-            skill.archive()
-            return []
-
-        return await _run(
-            request,
-            body,
-            lambda caller, commands: commands.change(caller, Skill, skill_name, decide, status=204),
-        )
-
-    @post(
-        "/name/{skill_name:str}/duplicate",
-        operation_id="llm_skills_name_duplicate_create",
-        summary="Duplicate a skill",
-        opt=route(WRITE, body=schemas.DuplicateSkill),
-        responses=documented(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503),
-    )
-    async def duplicate(
-        self, request: Request[Any, Any, Any], skill_name: FromPath[str], body: RawBody
-    ) -> Response[schemas.SkillAnswer]:
-        """Version 1 of `new_name` with the latest content and files of this skill."""
-        data = await read(schemas.DuplicateSkill, body, header_of(request, b"content-type"))
-        commands = services(request).commands
-
-        async def execute(caller: Caller, _: Commands) -> Done:
-            source = await commands.find(caller.project_id, Skill, skill_name, cached=False)
-            await check_etag(context(request), source)
-            copy = source.aggregate.duplicate(id=new_id(), version_id=new_id(), name=data.new_name)
-            return await commands.create(caller, copy, [], attr="new_name")
-
-        return await _run(request, body, execute)
-
-    @post(
         "/name/{skill_name:str}/files",
         operation_id="llm_skills_name_files_create",
         summary="Add a file",
@@ -268,7 +221,7 @@ class SkillsController(Controller):
         path = _file_path(request)
 
         async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
-            await check_etag(context(request), loaded, path)
+            await check_file_etag(context(request), loaded, path)
             skill.remove_file(path, version_id=new_id(), base_version=base)
             return []
 
@@ -296,31 +249,6 @@ class SkillsController(Controller):
         return text_answer(
             request, package_of(version).document, MARKDOWN, IMMUTABLE if fixed else REVALIDATE
         )
-
-    @get(
-        "/resolve/name/{skill_name:str}",
-        operation_id="llm_skills_resolve_name_retrieve",
-        summary="Resolve a skill and its versions",
-        opt=route(
-            READ,
-            query=(
-                artifacts.VERSION,
-                artifacts.VERSION_ID,
-                artifacts.RESOLVE_LIMIT,
-                artifacts.OFFSET,
-                artifacts.BEFORE,
-                *artifacts.PAST,
-            ),
-        ),
-        responses=documented(400, 401, 403, 404, 429, 503),
-    )
-    async def resolve(
-        self, request: Request[Any, Any, Any], skill_name: FromPath[str]
-    ) -> Response[schemas.ResolveSkill]:
-        """A skill as `version` or `version_id` pick it, and one page of its versions, newest first."""
-        version, listed, _ = await artifacts.resolve(request, KIND, skill_name, artifacts.nothing)
-        body = artifacts.resolve_json(KIND, skills.full(version), listed, version.latest_version)
-        return conditional.answer(request, body)
 
 
 async def _run(

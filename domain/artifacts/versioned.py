@@ -92,6 +92,10 @@ class Versioned(msgspec.Struct, kw_only=True):
     def archive(self) -> None:
         self.trigger(self.ARCHIVED(originator_id=self.id, originator_version=self.version + 1))
 
+    def duplicate(self, *, id: UUID, version_id: UUID, name: str) -> "Versioned":
+        """Version 1 of ``name``, a new stream, with the latest content of this one."""
+        raise NotImplementedError
+
     def restore(self) -> None:
         """Raises Invalid when it is not archived."""
         if not self.archived:

@@ -1,4 +1,4 @@
-"""In what the history, comparison and the way back of prompts are their own; see ``api.artifacts.controller``."""
+"""In what the operations of all kinds are their own for prompts; see ``api.artifacts.controller``."""
 
 from api.artifacts.controller import ArtifactApi, Rows, artifact_controller
 from api.artifacts.schemas import PromptDiff
@@ -10,6 +10,9 @@ from projections.read import prompts
 from projections.read.kinds import KINDS
 
 TEXTS = {
+    "archive": "Every version and label leaves all reads at once, and the name is free again.",
+    "duplicate": "Version 1 of `new_name` with the latest text and configuration of this prompt, without its labels.",
+    "resolve": "A prompt as `version` or `version_id` pick it, one page of its versions, newest first, and its labels.",
     "history": "Every event of the name, newest first, moves of labels included.",
     "diff": (
         "Configuration, description and text, with unified hunks; what is no text is compared as indented JSON.\n"
@@ -34,10 +37,14 @@ def rows(query: Query) -> Rows:
     return Rows(with_body=show == "full", json=lambda row: prompts.row(row, show, None, deleted=True))
 
 
-PromptHistoryController = artifact_controller(
+PromptArtifactController = artifact_controller(
     ArtifactApi(
         kind=KINDS[Prompt.KIND],
+        tag="prompts",
         answer=schemas.PromptAnswer,
+        archive=schemas.PromptAnswer,
+        duplicate=schemas.DuplicatePrompt,
+        resolved=schemas.ResolvePrompt,
         diff=PromptDiff,
         archived=schemas.ArchivedPromptPage,
         rows=rows,

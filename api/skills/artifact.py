@@ -1,4 +1,4 @@
-"""In what the history, comparison and the way back of skills are their own; see ``api.artifacts.controller``."""
+"""In what the operations of all kinds are their own for skills; see ``api.artifacts.controller``."""
 
 from functools import partial
 
@@ -12,6 +12,9 @@ from projections.read import skills
 from projections.read.kinds import KINDS
 
 TEXTS = {
+    "archive": "Every version leaves all reads at once, and the name is free again.",
+    "duplicate": "Version 1 of `new_name` with the latest content and files of this skill.",
+    "resolve": "A skill as `version` or `version_id` pick it, and one page of its versions, newest first.",
     "history": "Every event of the name, newest first: who did what when, and what changed by it.",
     "diff": (
         "Fields, metadata keys, body and files, with unified hunks; renamed files as the events say.\n"
@@ -35,10 +38,14 @@ def rows(query: Query) -> Rows:
     return ROWS
 
 
-SkillHistoryController = artifact_controller(
+SkillArtifactController = artifact_controller(
     ArtifactApi(
         kind=KINDS[Skill.KIND],
+        tag="skills",
         answer=schemas.SkillAnswer,
+        archive=None,
+        duplicate=schemas.DuplicateSkill,
+        resolved=schemas.ResolveSkill,
         diff=SkillDiff,
         archived=schemas.ArchivedSkillPage,
         rows=rows,
