@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from domain.artifacts.kinds import PREFIXES
 from domain.errors import Invalid
 
 MAX_URL = 2048
@@ -97,8 +98,8 @@ def check_names(names: str) -> str:
         raise Invalid(f"Use at most {MAX_NAMES} characters.", code="max_length")
     if names and not names.isprintable():
         raise Invalid("Use printable characters: a pattern such as skill/pdf-*.")
-    if names and not names.startswith(("skill/", "prompt/", "*")):
-        raise Invalid("A pattern begins with skill/, prompt/ or *, such as skill/pdf-* or */pdf-*.")
+    if names and not names.startswith((*PREFIXES, "*")):
+        raise Invalid(f"A pattern begins with {', '.join(PREFIXES)} or *, such as skill/pdf-* or */pdf-*.")
     return names
 
 

@@ -47,7 +47,6 @@ class ArtifactApi(msgspec.Struct, frozen=True):
     """
 
     kind: Kind
-    tag: str
     answer: type[msgspec.Struct]
     archive: type[msgspec.Struct] | None
     duplicate: type[msgspec.Struct]
@@ -66,6 +65,7 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
     kind, cls = api.kind, api.kind.aggregate
     one = f"/name/{{{cls.KIND}_name:str}}"
     reading, writing = f"{cls.SCOPE}:read", f"{cls.SCOPE}:write"
+    tag = f"{cls.KIND}s"
     archive_status = 204 if api.archive is None else 200
 
     def name_of(request: Request[Any, Any, Any]) -> str:
@@ -81,7 +81,7 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
         summary=f"Archive a {cls.KIND}",
         description=api.texts["archive"],
         status_code=archive_status,
-        tags=(api.tag,),
+        tags=(tag,),
         opt=route(writing),
         responses=documented(*WRITES),
     )
@@ -106,7 +106,7 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
         operation_id=f"{cls.RESOURCE}_name_duplicate_create",
         summary=f"Duplicate a {cls.KIND}",
         description=api.texts["duplicate"],
-        tags=(api.tag,),
+        tags=(tag,),
         opt=route(writing, body=api.duplicate),
         responses=documented(*WRITES),
     )
@@ -128,7 +128,7 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
         operation_id=f"{cls.RESOURCE}_resolve_name_retrieve",
         summary=f"Resolve a {cls.KIND} and its versions",
         description=api.texts["resolve"],
-        tags=(api.tag,),
+        tags=(tag,),
         opt=route(reading, query=artifacts.RESOLVE),
         responses=documented(*READS),
     )

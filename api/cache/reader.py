@@ -6,7 +6,7 @@ from api.cache.lookups import Lookups
 from api.cache.lru import LRU
 from api.cache.positions import StreamPositions
 from api.cache.shared_memory import Encoded, SharedMemoryCache
-from domain.artifacts.prompts import no_label
+from domain.artifacts.labels import no_label
 from domain.errors import NotFound, VersionNotFound
 from projections.encoding import etag_of
 from projections.read import contents

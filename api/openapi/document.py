@@ -18,6 +18,7 @@ from api.http.errors import ErrorBody
 from api.openapi import parameters as docs
 from api.openapi.examples import examples_of
 from api.server.metrics import CONTENT_TYPE
+from domain.artifacts.kinds import KINDS
 
 VERSION = "1.0.0"
 UNDOCUMENTED = "/api/projects/"
@@ -63,9 +64,7 @@ blame, nested with `__` as in `files__1__path`, or null).\
 """
 
 TAGS = {
-    "skills": "Skills: a SKILL.md body, metadata and bundled files, in versions.",
-    "packages": "Skills as agents install them: SKILL.md and files, in and out.",
-    "prompts": "Prompts: any JSON, in versions, with labels.",
+    **{tag: text for kind in KINDS.values() for tag, text in kind.TAGS.items()},
     "events": "What happened, in the order of the log.",
     "shares": "Secret addresses at which installers read the skills of a project without a key.",
     "discovery": "What installers such as `npx skills` read: at the address of a share, or at the origin for the project "
@@ -82,8 +81,7 @@ PATH_PARAMETERS: dict[str, tuple[str, dict[str, Any], Any]] = {
         {"type": "string", "pattern": "^([0-9]{1,18}|@current)$"},
         "@current",
     ),
-    "skill_name": ("The name of an active skill.", {"type": "string"}, "pdf-forms"),
-    "prompt_name": ("The name of an active prompt; case counts.", {"type": "string"}, "support-agent"),
+    **{f"{kind.KIND}_name": (kind.NAMES, {"type": "string"}, kind.EXAMPLE) for kind in KINDS.values()},
     "label_name": ("Lower-case letters, digits, `.`, `_` and `-`.", {"type": "string"}, "production"),
     "share_token": (
         "The secret of a share.",

@@ -10,6 +10,7 @@ from litestar import Controller, Request, Response, get
 from api.http.requests import base, header_of, public
 from api.http.responses import VARY_ACCEPT, json_answer, to_response
 from api.openapi.reference import FRESH, STATIC, file_answer
+from domain.artifacts.kinds import KINDS
 
 HTML = b"text/html"
 # Below the address of the service; what the page links to.
@@ -17,8 +18,7 @@ LINKS = {
     "reference": "/schema/",
     "openapi": "/schema/openapi.json",
     "project": "/api/projects/@current/",
-    "skills": "/api/projects/@current/llm_skills/",
-    "prompts": "/api/projects/@current/llm_prompts/",
+    **{f"{kind.KIND}s": f"/api/projects/@current/{kind.RESOURCE}/" for kind in KINDS.values()},
     "mcp": "/mcp",
     "health": "/healthz",
     "readiness": "/readyz",

@@ -40,7 +40,6 @@ def rows(query: Query) -> Rows:
 PromptArtifactController = artifact_controller(
     ArtifactApi(
         kind=KINDS[Prompt.KIND],
-        tag="prompts",
         answer=schemas.PromptAnswer,
         archive=schemas.PromptAnswer,
         duplicate=schemas.DuplicatePrompt,

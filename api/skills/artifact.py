@@ -41,7 +41,6 @@ def rows(query: Query) -> Rows:
 SkillArtifactController = artifact_controller(
     ArtifactApi(
         kind=KINDS[Skill.KIND],
-        tag="skills",
         answer=schemas.SkillAnswer,
         archive=None,
         duplicate=schemas.DuplicateSkill,

@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from api.openapi.examples import examples_of
 from api.openapi.parameters import NO_NUL
+from domain.artifacts.kinds import PREFIXES
 from domain.errors import Invalid
 from domain.webhooks import (
     DEFAULT_ROTATION,
@@ -28,7 +29,8 @@ MAX_POSITION = 2**63 - 1
 
 TYPES = tuple(schemas())
 STATUSES = get_args(Status)
-PATTERN = r"^(?:(?:skill/|prompt/|\*)[!-~]*)?$"
+PATTERN = rf"^(?:(?:{'|'.join(PREFIXES)}|\*)[!-~]*)?$"
+_PREFIXES = " or ".join(f"`{prefix}`" for prefix in PREFIXES)
 
 
 def check_type(type_: str) -> str:
@@ -69,7 +71,7 @@ Names = Annotated[
     str,
     Meta(
         max_length=MAX_NAMES,
-        description="Only events whose subject (`skill/` or `prompt/` and the name) matches this pattern: `*` any text, `?` "
+        description=f"Only events whose subject ({_PREFIXES} and the name) matches this pattern: `*` any text, `?` "
         "any character, `[ab]` one of them. Empty: every name.",
         examples=["skill/pdf-*"],
         extra={"blank": True, "rule": check_names},

@@ -23,8 +23,10 @@ from cli.client.remote_options import (
 from cli.errors import Failure
 from cli.output import minute, printable, say, say_data, show_json
 from domain.artifacts.kinds import KINDS
+from domain.artifacts.skills import Skill
 
 LOG = 20
+TEXTS = {kind.TEXT for kind in KINDS.values()}
 
 
 @click.command("list")
@@ -37,7 +39,7 @@ def list_skills(
     """List the skills (or prompts) of the project by name."""
     with service(profile, project) as remote:
         params = {"search": search, "order_by": "name"}
-        if kind == "prompt":
+        if kind != Skill.KIND:
             params["content"] = "preview"
         rows = list(remote.pages(remote.path(f"{KINDS[kind].RESOURCE}/"), params, shape=answers.Row))
     if as_json:
@@ -46,14 +48,15 @@ def list_skills(
     if not rows:
         warn(f"no {kind} has {search!r} in it" if search else f"there are no {kind}s yet")
         return
-    head = ["name", "version", "changed", "by", "description" if kind == "skill" else "prompt"]
+    text = KINDS[kind].TEXT
+    head = ["name", "version", "changed", "by", "description" if kind == Skill.KIND else text]
     table = [
         [
             printable(row["name"]),
             str(row["latest_version"]),
             minute(row["updated_at"]),
             who(row.get("created_by")),
-            row.get("description") or row.get("prompt_preview") or "",
+            str(row.get("description") or row.get(f"{text}_preview") or ""),
         ]
         for row in rows
     ]
@@ -85,8 +88,8 @@ def show(
     """
     with service(profile, project) as remote:
         if path is not None:
-            if kind == "prompt":
-                raise Failure("a prompt has no files; leave --file out", code="usage")
+            if kind != Skill.KIND:
+                raise Failure(f"a {kind} has no files; leave --file out", code="usage")
             _show_file(remote, name, path, version, as_json)
             return
         found = remote.get(remote.named(name, kind=kind), {"version": version}, shape=answers.Version)
@@ -115,7 +118,7 @@ def show(
     for title, text in lines:
         say(f"{title:<14}{text}")
     say("")
-    text = found.get("body", "") if kind == "skill" else _prompt_text(found.get("prompt"))
+    text = _text(found.get(KINDS[kind].TEXT))
     say_data(text, nl=not text.endswith("\n"))
 
 
@@ -202,7 +205,7 @@ def diff(
     """
     with service(profile, project) as remote:
         if "/" in name or name in (".", ".."):
-            if to_version or kind == "prompt":
+            if to_version or kind != Skill.KIND:
                 raise Failure("a folder is compared with one version of a skill", code="usage")
             _diff_folder(remote, Path(name), from_version, as_json)
             return
@@ -264,7 +267,7 @@ def _diff_folder(remote: Remote, folder: Path, version: str | None, as_json: boo
 def _changes(changes: answers.Changes) -> list[str]:
     """What an event of the history changed, one thing a line."""
     lines = []
-    fields = [field for field in changes["fields"] if field not in ("body", "prompt")]
+    fields = [field for field in changes["fields"] if field not in TEXTS]
     if changes["content"]:
         after = changes["content"]["after"]["size"]
         before = changes["content"]["before"]
@@ -288,12 +291,12 @@ def _changes(changes: answers.Changes) -> list[str]:
     return lines
 
 
-def _prompt_text(prompt: Any) -> str:
-    if isinstance(prompt, str):
-        return prompt
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
     import json
 
-    return json.dumps(prompt, indent=2, ensure_ascii=False)
+    return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def who(user: answers.Person | None) -> str:

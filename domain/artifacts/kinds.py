@@ -15,6 +15,10 @@ LABELED = tuple(kind.KIND for kind in KINDS.values() if kind.LABELED)
 SUBJECTS = " or ".join(f"'{kind}/'" for kind in KINDS)
 
 
+# What the subjects of events of each kind begin with.
+PREFIXES = tuple(f"{kind}/" for kind in KINDS)
+
+
 def kind_of(topic: str) -> str | None:
     """The kind whose event a topic names; None for the events of everything else."""
     kind = topic.partition(".")[0]

@@ -1,5 +1,6 @@
 """Labels: names of a stream's own that point to one of its versions, and may be moved."""
 
+from domain.errors import NotFound
 from domain.events import Event
 
 
@@ -12,3 +13,7 @@ class LabelSet(Event, frozen=True, kw_only=True):
 
 class LabelRemoved(Event, frozen=True, kw_only=True):
     label: str
+
+
+def no_label(kind: str, name: str, label: str) -> NotFound:
+    return NotFound(f"The {kind} '{name}' has no label '{label}'.")

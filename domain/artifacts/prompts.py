@@ -7,10 +7,10 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from domain.artifacts.labels import LabelRemoved, LabelSet
+from domain.artifacts.labels import LabelRemoved, LabelSet, no_label
 from domain.artifacts.versioned import Archived, Restored, Source, Versioned, VersionEvent
 from domain.content import MAX_CONTENT_BYTES, Content, Edit, Ref, apply_edits, too_big
-from domain.errors import Invalid, NotFound, VersionNotFound
+from domain.errors import Invalid, VersionNotFound
 from domain.events import Event, event
 from domain.json_text import depth, indented, parse_edited
 
@@ -82,6 +82,9 @@ class Prompt(Versioned, kw_only=True):
     SCOPE: ClassVar[str] = "llm_prompt"
     READS: ClassVar[str] = "prompts and their versions"
     TEXT: ClassVar[str] = "prompt"
+    TAGS: ClassVar[Mapping[str, str]] = {"prompts": "Prompts: any JSON, in versions, with labels."}
+    NAMES: ClassVar[str] = "The name of an active prompt; case counts."
+    EXAMPLE: ClassVar[str] = "support-agent"
     COMPARED: ClassVar[tuple[str, ...]] = ("name", "prompt", "config", "version_description")
     LABELED: ClassVar[bool] = True
     ARCHIVED: ClassVar[type[Archived]] = PromptArchived
@@ -226,10 +229,6 @@ class Prompt(Versioned, kw_only=True):
                 self.version_description = event.version_description
             case _:
                 raise ValueError(f"a prompt has no event {event.TOPIC}")
-
-
-def no_label(kind: str, name: str, label: str) -> NotFound:
-    return NotFound(f"The {kind} '{name}' has no label '{label}'.")
 
 
 def check_prompt(data: bytes) -> bytes:

@@ -193,6 +193,12 @@ class Skill(Versioned, kw_only=True):
     SCOPE: ClassVar[str] = "llm_skill"
     READS: ClassVar[str] = "skills, their files and versions"
     TEXT: ClassVar[str] = "body"
+    TAGS: ClassVar[Mapping[str, str]] = {
+        "skills": "Skills: a SKILL.md body, metadata and bundled files, in versions.",
+        "packages": "Skills as agents install them: SKILL.md and files, in and out.",
+    }
+    NAMES: ClassVar[str] = "The name of an active skill."
+    EXAMPLE: ClassVar[str] = "pdf-forms"
     COMPARED: ClassVar[tuple[str, ...]] = COMPARED
     ARCHIVED: ClassVar[type[Archived]] = SkillArchived
     RESTORED: ClassVar[type[Restored]] = SkillRestored

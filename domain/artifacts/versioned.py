@@ -1,6 +1,6 @@
 """What skills and prompts share: a name, numbered versions, an end."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
@@ -47,6 +47,11 @@ class Versioned(msgspec.Struct, kw_only=True):
     READS: ClassVar[str]  # what that scope opens, in a sentence
     TEXT: ClassVar[str]  # the field that holds its text
     COMPARED: ClassVar[tuple[str, ...]]  # the fields that can change from version to version
+    TAGS: ClassVar[
+        Mapping[str, str]
+    ]  # what parts of its API are, by tag; that of its own operations is the plural of its kind
+    NAMES: ClassVar[str]  # of the parameter that holds a name: what it is
+    EXAMPLE: ClassVar[str]  # such a name
     LABELED: ClassVar[bool] = False  # whether labels may point to its versions
     ARCHIVED: ClassVar[type[Archived]]
     RESTORED: ClassVar[type[Restored]]

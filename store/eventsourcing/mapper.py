@@ -6,7 +6,7 @@ from eventsourcing.persistence import Mapper, StoredEvent
 
 # Each registers its events.
 from domain import keys, maintenance, shares  # noqa: F401
-from domain.artifacts import prompts, skills  # noqa: F401
+from domain.artifacts import kinds  # noqa: F401
 from domain.events import Event
 from store.log.mapper import decode, to_stored
 
