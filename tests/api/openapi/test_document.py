@@ -16,6 +16,7 @@ from api.payload.decode import decode
 from api.prompts import schemas as prompt_schemas
 from api.skills import schemas as skill_schemas
 from domain.errors import Refused
+from domain.keys import SCOPES
 from tests.support.service import Service
 
 DOCUMENT: dict[str, Any] = document(Litestar(route_handlers=route_handlers(), openapi_config=None))
@@ -67,7 +68,7 @@ def test_every_operation_says_what_a_client_must_know(operation_id: str) -> None
                 assert content["schema"]
     if "llm_" not in path:
         return
-    assert re.fullmatch(r"(llm_skill|llm_prompt|event):(read|write)", operation["security"][0]["key"][0])
+    assert operation["security"][0]["key"][0] in SCOPES
     assert {"401", "403", "404", "429", "503"} <= answers.keys()
     assert answers["401"]["headers"]["WWW-Authenticate"]
     assert answers["429"]["headers"]["Retry-After"]

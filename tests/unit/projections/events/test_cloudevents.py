@@ -11,6 +11,7 @@ import jsonschema_rs
 import msgspec
 import pytest
 
+from domain.artifacts.kinds import KINDS
 from domain.artifacts.prompts import Prompt, PromptChanges
 from domain.artifacts.skills import Changes, File, FileEdits, Skill, SkillFields
 from domain.content import Edit
@@ -29,6 +30,7 @@ from store.log.mapper import to_stored
 ROOT = Path(__file__).parents[4]
 ORIGIN = "https://skald.example"
 SECRET = "the text itself"
+KIND = "|".join(KINDS)
 
 # The required attributes of CloudEvents 1.0 and the optional ones that are sent; names of extensions are a-z and 0-9.
 CLOUDEVENT = {
@@ -38,8 +40,8 @@ CLOUDEVENT = {
         "specversion": {"const": "1.0"},
         "id": {"type": "string", "pattern": "^[1-9][0-9]*$"},
         "source": {"type": "string", "format": "uri-reference", "minLength": 1},
-        "type": {"type": "string", "pattern": r"^skald\.(skill|prompt)\.[a-z_]+\.v[1-9][0-9]*$"},
-        "subject": {"type": "string", "pattern": "^(skill|prompt)/[A-Za-z0-9_-]+$"},
+        "type": {"type": "string", "pattern": rf"^skald\.({KIND})\.[a-z_]+\.v[1-9][0-9]*$"},
+        "subject": {"type": "string", "pattern": f"^({KIND})/[A-Za-z0-9_-]+$"},
         "time": {"type": "string", "format": "date-time", "pattern": r"\.[0-9]{6}Z$"},
         "datacontenttype": {"const": "application/json"},
         "dataschema": {"type": "string", "format": "uri"},
