@@ -61,6 +61,7 @@ from projections.git.history import Histories
 from projections.read import kinds
 from projections.redis.views import RedisViews
 from store.log.appender import Appender
+from store.log.turn import HostTurn
 from store.postgres.pool import open_pool
 from store.postgres.room import Room
 from store.tables.readiness import not_run
@@ -183,8 +184,14 @@ async def wire(
     await log_follower.start()
     stack.push_async_callback(log_follower.close)
     room = Room(config.database_dir)
+    turn = HostTurn(config.run_dir)
+    stack.callback(turn.close)
     appender = (Appender if tracing is None else partial(TracedAppender, tracing))(
-        config.database_url, committed=log_follower.committed, observe=metrics.observe_append, room=room
+        config.database_url,
+        committed=log_follower.committed,
+        observe=metrics.observe_append,
+        room=room,
+        turn=turn,
     )
     await appender.start()
     stack.push_async_callback(appender.close)

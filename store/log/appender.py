@@ -23,6 +23,7 @@ from psycopg.errors import DiskFull
 
 from store.errors import AppenderBusy, StorageFull, trouble
 from store.log.log import Appended, Commit, append, conflict, find_committed, notify_pending
+from store.log.turn import HostTurn
 from store.postgres.connection import Connection
 from store.postgres.pool import connect
 from store.postgres.room import Room
@@ -57,7 +58,8 @@ class Appender:
     """Appends commits of this process to the log, in batches, on a connection of its own.
 
     ``committed`` is called with what has just become durable, in the order of the log, before its callers get their
-    answers; ``observe(commits, seconds)`` after every committed batch. Nothing more is taken when ``room`` has none.
+    answers; ``observe(commits, seconds)`` after every committed batch. Nothing more is taken when ``room`` has none. ``turn``
+    is shared with the other processes of the host.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Appender:
         committed: Callable[[Done], None] | None = None,
         observe: Observer | None = None,
         room: Room | None = None,
+        turn: HostTurn | None = None,
         max_queue: int = MAX_QUEUE,
         timeout: float = TIMEOUT,
     ) -> None:
@@ -74,10 +77,12 @@ class Appender:
         self._committed = committed
         self._observe = observe
         self._room = room or Room()
+        self._turn = turn or HostTurn()
         self._max_queue = max_queue
         self._timeout = timeout
         self._watchdog = Watchdog(timeout, self._cut)
         self._queue: deque[Pending] = deque()
+        self._batch: list[Pending] = []
         # Durable, but not answered yet.
         self._done: list[tuple[Pending, Appended]] = []
         # When there last was a notification, what is in the log without one, and what wakes the task for it.
@@ -139,12 +144,10 @@ class Appender:
         return await pending.answer
 
     async def _run(self) -> None:
-        batch: list[Pending] = []
         try:
             while True:
-                batch = self._next_batch()
-                if batch:
-                    await self._attempt(batch)
+                if self._queue:
+                    await self._append_next()
                     continue
                 self._publish_results()
                 if self._unnotified and (self._closing or self._is_due()):
@@ -158,8 +161,20 @@ class Appender:
         finally:
             # Only a cancelled task gets here with work left; its callers must get an error.
             self._closing = True
-            self._fail([*batch, *self._queue], AppenderBusy("the service is stopping"))
+            self._fail([*self._batch, *self._queue], AppenderBusy("the service is stopping"))
             self._queue.clear()
+
+    async def _append_next(self) -> None:
+        """Append what is queued when this process gets its turn; what comes meanwhile goes with it."""
+        if not self._turn.take_now():
+            self._publish_results()
+            await self._turn.take()
+        try:
+            self._batch = self._next_batch()
+            if self._batch:
+                await self._attempt(self._batch)
+        finally:
+            self._turn.release()
 
     async def _attempt(self, batch: list[Pending]) -> None:
         try:

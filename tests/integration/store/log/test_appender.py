@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from store.errors import AppenderBusy, NameConflict, StreamConflict
 from store.log.appender import TIMEOUT, Appender, Done
 from store.log.log import LOCK, Appended, Commit, append
+from store.log.turn import HostTurn
 from store.postgres.connection import Connection
 from store.postgres.pool import connect
 from tests.support import invariants
@@ -56,6 +58,26 @@ async def test_what_comes_during_a_commit_goes_together_in_the_next(fresh_databa
         answers = await asyncio.gather(first, *others)
     assert sizes == [1, 50]
     assert [answer.first for answer in answers] == list(range(1, 52))
+    invariants.check(fresh_database_url)
+
+
+async def test_what_comes_while_another_process_of_the_host_has_its_turn_goes_together(
+    fresh_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.log.turn.MAX_WAIT", 30.0)
+    sizes: list[int] = []
+    mine, other = HostTurn(tmp_path), HostTurn(tmp_path)
+    async with running(fresh_database_url, turn=mine, observe=lambda size, _: sizes.append(size)) as appender:
+        assert other.take_now()
+        tasks = []
+        for number in range(20):
+            tasks.append(asyncio.create_task(appender.append(created(f"skill-{number}")[1])))
+            await asyncio.sleep(0.001)
+        assert sizes == []
+        other.release()
+        await asyncio.gather(*tasks)
+    assert sizes == [20]
+    assert other.take_now()
     invariants.check(fresh_database_url)
 
 
