@@ -45,7 +45,7 @@ from api.server.admission import Admission
 from api.server.application import Application
 from api.server.compression import Compression
 from api.server.cors import Cors
-from api.server.health import DATABASE_TIMEOUT, Health, HealthController
+from api.server.health import DATABASE_TIMEOUT, PROBES, Health, HealthController
 from api.server.logs import set_up_logging
 from api.server.observability import AccessLog, Observability
 from api.server.options import Options
@@ -223,7 +223,7 @@ async def wire(
     mcp = McpEndpoint(app, allowed_origins=config.mcp_origins)
     stack.push_async_callback(mcp.close)
     # A connection for the probes alone: behind the requests they would tell how long the queue is, and not who is well.
-    probes = await open_pool(config.database_url, size=1, timeout=DATABASE_TIMEOUT)
+    probes = await open_pool(config.database_url, size=1, timeout=DATABASE_TIMEOUT, limits=PROBES)
     stack.push_async_callback(probes.close)
     sealer = sealer_of(config.secret_keys)
     reader = RepresentationCache(

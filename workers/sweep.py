@@ -5,7 +5,7 @@ import logging
 
 import psycopg
 
-from store.postgres.pool import connect
+from store.postgres.pool import FOLLOWERS, connect
 from store.tables import shares
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ class Sweeper:
         while not stop.is_set():
             pause = EVERY
             try:
-                conn = await connect(dsn, application_name="skald-sweep")
+                conn = await connect(dsn, application_name="skald-sweep", limits=FOLLOWERS)
                 async with conn:
                     await conn.execute(SWEEP, (KEEP_COMMANDS,))
                     await shares.sweep(conn)

@@ -9,7 +9,7 @@ import psycopg
 from redis.exceptions import RedisError
 
 from store.postgres.connection import Connection
-from store.postgres.pool import connect
+from store.postgres.pool import FOLLOWERS, connect
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class Task(ABC):
         while not stop.is_set():
             started = monotonic()
             try:
-                conn = await connect(dsn, application_name=f"skald-{self.name}")
+                conn = await connect(dsn, application_name=f"skald-{self.name}", limits=FOLLOWERS)
                 try:
                     await self._work(conn, stop)
                 finally:

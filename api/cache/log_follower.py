@@ -16,7 +16,7 @@ from store.log.log import CHANNEL, head
 from store.postgres.connection import Connection
 from store.postgres.listening import Listener
 from store.postgres.pipeline import select
-from store.postgres.pool import connect
+from store.postgres.pool import REQUESTS, connect
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class LogFollower:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _open(self) -> Listener:
-        conn = await connect(self._dsn, application_name="skald-tail")
+        conn = await connect(self._dsn, application_name="skald-tail", limits=REQUESTS)
         # Listen first, then look: nothing can happen in between unheard. Everything older than now is distrusted.
         listener = Listener(conn)
         await conn.execute(f"LISTEN {CHANNEL}")

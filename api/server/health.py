@@ -18,14 +18,16 @@ from api.http.responses import REVALIDATE, Answer, json_answer, to_response
 from api.server.metrics import CONTENT_TYPE, Metrics
 from api.services import services
 from store.log.appender import Appender
-from store.postgres.pool import Pool
+from store.postgres.pool import Limits, Pool
 from store.postgres.room import Room
 from store.tables.readiness import NONE, Failure, FollowerState, followers, missing_migrations, writes
 from store.tables.webhooks import Totals, totals
 
 logger = logging.getLogger(__name__)
 
-DATABASE_TIMEOUT = 2.0  # seconds; a probe must answer before its own time-out
+DATABASE_TIMEOUT = 0.9  # seconds; a probe is answered within one, before its own time-out
+# Else a server that is frozen would be waited for after the time-out, to cancel what it does.
+PROBES = Limits(DATABASE_TIMEOUT)
 REDIS_PATIENCE = 0.5
 
 # Whether changes can be made: `failing` when the last append of this process failed just now.

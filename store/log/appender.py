@@ -8,11 +8,8 @@ Not each batch notifies the followers of the log: under a steady load one notifi
 
 import asyncio
 import logging
-import os
-import socket
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from math import inf
 from time import monotonic, perf_counter
 from typing import NamedTuple
@@ -25,7 +22,7 @@ from store.errors import AppenderBusy, StorageFull, trouble
 from store.log.log import Appended, Commit, append, conflict, find_committed, notify_pending
 from store.log.turn import HostTurn
 from store.postgres.connection import Connection
-from store.postgres.pool import connect
+from store.postgres.pool import APPENDS, connect
 from store.postgres.room import Room
 from store.postgres.watchdog import Watchdog
 
@@ -40,6 +37,10 @@ MAX_QUEUE = 2_000  # commits that wait; at 1,000 a second that is two seconds of
 # this one have work: without a limit 8 writers append a tenth less.
 MIN_NOTIFY_INTERVAL = 0.005
 TIMEOUT = 20.0  # seconds that a commit waits for a lost or unresponsive database before it fails
+
+# Seconds after which nothing of an attempt that has failed can become durable any more: what was sent comes within the
+# tcp_user_timeout or never, and the server ends a transaction within APPENDS. Callers are not told before that.
+SETTLED = 18.0
 
 Observer = Callable[[Sequence[Commit], float], None]
 Done = Sequence[tuple[Commit, Appended]]
@@ -195,7 +196,7 @@ class Appender:
         size = 0
         while self._queue and len(batch) < MAX_BATCH and size < MAX_BATCH_BYTES:
             pending = self._queue.popleft()
-            if pending.answer.cancelled():
+            if pending.answer.done():  # it has left, or been failed
                 continue
             # A commit that waits also blocks later ones with the same claims, so that order is kept.
             if taken.isdisjoint(pending.claims):
@@ -208,7 +209,7 @@ class Appender:
         return batch
 
     async def _commit(self, batch: list[Pending]) -> None:
-        started = perf_counter()
+        started, began = perf_counter(), monotonic()
         notify = self._is_due()
         try:
             try:
@@ -225,7 +226,7 @@ class Appender:
                 await self._refused(batch, error)
                 return
             if isinstance(error, OperationalError):
-                await self._recover(batch, error)
+                await self._recover(batch, error, began)
                 return
             # One commit is to blame and the transaction took none of them: each for itself now.
             if len(batch) > 1:
@@ -299,8 +300,11 @@ class Appender:
             if not pending.answer.done():
                 pending.answer.set_result(answer)
 
-    async def _recover(self, batch: list[Pending], error: OperationalError) -> None:
-        """After a lost connection: find out which commits made it, and append only the others again."""
+    async def _recover(self, batch: list[Pending], error: OperationalError, began: float) -> None:
+        """After a lost connection: find out which commits made it, and append only the others again.
+
+        ``began``: when what has failed was sent.
+        """
         logger.warning(
             "lost the connection during an append: %s", str(error).splitlines()[0] if str(error) else error
         )
@@ -309,11 +313,11 @@ class Appender:
         while undecided:
             await self._drop_connection()
             self._failure = error, monotonic()
-            late = [pending for pending in undecided if monotonic() - pending.since > self._timeout]
-            if late:
-                busy = AppenderBusy("the database could not be reached in time")
-                busy.__cause__ = error
-                self._fail(late, busy)
+            busy = AppenderBusy("the database could not be reached in time")
+            busy.__cause__ = error
+            self._fail(self._late(self._queue), busy)
+            if monotonic() - began > min(SETTLED, self._timeout):
+                self._fail(self._late(undecided), busy)
             undecided = [pending for pending in undecided if not pending.answer.done()]
             if not undecided:
                 return
@@ -322,6 +326,7 @@ class Appender:
             try:
                 for pending in undecided:
                     conn = await self._connection()
+                    began = monotonic()
                     with self._watchdog:
                         await self._append_again(conn, pending)
             except OperationalError as again:
@@ -330,6 +335,10 @@ class Appender:
                     "the database is still away: %s", str(again).splitlines()[0] if str(again) else again
                 )
             undecided = [pending for pending in undecided if not pending.answer.done()]
+
+    def _late(self, waiting: Iterable[Pending]) -> list[Pending]:
+        """Those whose time is up."""
+        return [pending for pending in waiting if monotonic() - pending.since > self._timeout]
 
     async def _append_again(self, conn: Connection, pending: Pending) -> None:
         """Append a commit unless it is in the log already."""
@@ -358,15 +367,12 @@ class Appender:
 
     def _cut(self) -> None:
         """End the connection when the server does not answer in time: then it fails as any lost one does."""
-        if self._conn is None:
-            return
-        with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(self._conn.fileno())) as copy:
-            copy.shutdown(socket.SHUT_RDWR)
-        self._conn.socket.wake()
+        if self._conn is not None:
+            self._conn.cut()
 
     async def _connection(self) -> Connection:
         if self._conn is None or self._conn.closed:
-            self._conn = await connect(self._dsn, application_name="skald-appender")
+            self._conn = await connect(self._dsn, application_name="skald-appender", limits=APPENDS)
         return self._conn
 
     async def _drop_connection(self) -> None:
@@ -375,7 +381,7 @@ class Appender:
             self._conn = None
 
     @staticmethod
-    def _fail(batch: list[Pending], error: Exception) -> None:
+    def _fail(batch: Iterable[Pending], error: Exception) -> None:
         for pending in batch:
             if not pending.answer.done():
                 pending.answer.set_exception(error)

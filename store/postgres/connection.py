@@ -1,7 +1,12 @@
 """psycopg's connection, and its state from one pipeline to the next."""
 
+import asyncio
+import os
+import socket
+from contextlib import suppress
 from typing import Any
 
+import psycopg
 from psycopg import AsyncConnection
 from psycopg.abc import Transformer
 from psycopg.pq.abc import PGconn
@@ -13,8 +18,11 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
     """Made by ``store.postgres.pool``.
 
     ``prepared`` names the statements that the server knows from a pipeline, ``loaders`` has for each query what loads its
-    rows, and ``socket`` is what a pipeline waits for.
+    rows, and ``socket`` is what a pipeline waits for. ``limit``: seconds that one exchange with the server may take; a
+    connection that takes longer is cut, and what waits for it gets an OperationalError.
     """
+
+    limit: float | None = None
 
     def __init__(self, pgconn: PGconn, *args: Any, **kwargs: Any) -> None:
         super().__init__(pgconn, *args, **kwargs)
@@ -25,7 +33,24 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
     async def wait(self, *args: Any, **kwargs: Any) -> Any:
         # psycopg registers the socket for each wait of its own.
         self.socket.release()
-        return await super().wait(*args, **kwargs)
+        timer = self.start_limit()
+        try:
+            return await super().wait(*args, **kwargs)
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def start_limit(self) -> asyncio.TimerHandle | None:
+        """What cuts the connection after ``limit``, unless it is cancelled."""
+        if self.limit is None:
+            return None
+        return asyncio.get_running_loop().call_later(self.limit, self.cut)
+
+    def cut(self) -> None:
+        """End the connection under what waits for it: to cancel that first would be another wait for the same server."""
+        with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(self.fileno())) as copy:
+            copy.shutdown(socket.SHUT_RDWR)
+        self.socket.wake()
 
     async def close(self) -> None:
         # While the number is still that of this socket.

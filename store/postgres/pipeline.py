@@ -200,6 +200,7 @@ async def _attempt(
 async def _guarded(conn: Connection, work: Callable[..., Awaitable[T]], *args: Any) -> T:
     """What ``work`` returns, which has the connection for itself; a connection that it leaves in the middle is closed."""
     async with conn.lock:
+        timer = conn.start_limit()
         try:
             return await work(conn, *args)
         except BaseException as error:
@@ -209,6 +210,9 @@ async def _guarded(conn: Connection, work: Callable[..., Awaitable[T]], *args: A
                     await conn.cancel_safe(timeout=CANCEL_WITHIN)
                 await conn.close()
             raise
+        finally:
+            if timer is not None:
+                timer.cancel()
 
 
 async def _pipeline(

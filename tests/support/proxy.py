@@ -24,6 +24,8 @@ class Proxy:
     ``withhold_answer`` makes the next answer to an append stay here: committed, and nobody knows.
     ``hold_and_cut`` makes the next request stay here while its client's connection is cut; ``release`` lets it go on
     to the server, as packets do that were under way when a client was lost.
+    ``freeze`` lets the next pipeline go on to its last statement and nothing behind that, as when its client is cut off in
+    the middle: the server waits for the rest.
     """
 
     def __init__(self, url: str, folder: Path) -> None:
@@ -34,6 +36,8 @@ class Proxy:
         self.withhold_answer = False
         self.withheld = threading.Event()
         self.hold_and_cut = False
+        self.freeze = False
+        self.frozen = asyncio.Event()
         self.cuts = 0
         self.connections = 0
         self.held = asyncio.Event()
@@ -73,6 +77,12 @@ class Proxy:
                     server.write(data)
                     await server.drain()
                     # The server must not notice that nobody waits.
+                    await asyncio.sleep(3600)
+                if self.freeze and SYNC in data:
+                    self.freeze = False
+                    server.write(data[: data.index(SYNC)])
+                    await server.drain()
+                    self.frozen.set()
                     await asyncio.sleep(3600)
                 server.write(data)
                 await server.drain()

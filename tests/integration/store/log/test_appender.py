@@ -67,7 +67,9 @@ async def test_what_comes_while_another_process_of_the_host_has_its_turn_goes_to
     monkeypatch.setattr("store.log.turn.MAX_WAIT", 30.0)
     sizes: list[int] = []
     mine, other = HostTurn(tmp_path), HostTurn(tmp_path)
-    async with running(fresh_database_url, turn=mine, observe=lambda size, _: sizes.append(size)) as appender:
+    async with running(
+        fresh_database_url, turn=mine, observe=lambda done, _: sizes.append(len(done))
+    ) as appender:
         assert other.take_now()
         tasks = []
         for number in range(20):
