@@ -98,7 +98,13 @@ async def first_key(database_url: str) -> tuple[int, str]:
 
 @contextlib.contextmanager
 def service(
-    on: Stage, *, workers: int, answer: Fixed | None = None, peer: bool = False, cached: bool = True
+    on: Stage,
+    *,
+    workers: int,
+    answer: Fixed | None = None,
+    peer: bool = False,
+    cached: bool = True,
+    redis: bool = True,
 ) -> Iterator[Server]:
     """The API processes without rate limits, their access log going to a file; they keep no answers unless ``cached``.
 
@@ -108,7 +114,7 @@ def service(
     run_dir = Path(tempfile.mkdtemp(prefix="run-", dir=on.folder))
     settings = Settings(
         database_url=on.database_url,
-        redis_url=on.redis_url,
+        redis_url=on.redis_url if redis else None,
         run_dir=run_dir,
         port=port,
         workers=workers,
