@@ -44,10 +44,8 @@ class Services:
     sdk_text_only: bool
 
 
+# RESULTS.md: "services as an attribute of the application"
 def services(connection: ASGIConnection[Any, Any, Any, Any]) -> Services:
-    """What the process that answers this request has.
-
-    An attribute of the application (``api.server.application``): 0.1 µs; a look into the state of the application costs 0.7, an injected dependency 4.
-    """
+    """What the process that answers this request has: an attribute of ``api.server.application``."""
     found: Services = connection.scope["litestar_app"].services  # type: ignore[attr-defined]
     return found

@@ -34,6 +34,7 @@ class Heading(msgspec.Struct, frozen=True):
     text: str
 
 
+# RESULTS.md: "headings of a body of 1.5 KB from its HTML"
 def outline(body: str) -> list[Heading]:
     """The headings in their order. A ``#`` in a code block is none; setext headings count."""
     if "#" not in body and "=" not in body and "-" not in body:
@@ -46,6 +47,7 @@ def outline(body: str) -> list[Heading]:
     return by_events(body)
 
 
+# RESULTS.md: "the outline left as it is by an edit of words in a line of prose"
 def stays(body: str, edits: Sequence[Edit]) -> bool:
     """Whether the outline is sure to be the same after these edits, each of which applies to the result of the one before.
 

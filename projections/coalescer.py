@@ -17,6 +17,7 @@ Fetch = Callable[[Callable[[], list[Question]]], Awaitable[Sequence[Found | Exce
 Waiter = asyncio.Future[Found]
 
 
+# RESULTS.md: "cold reads that wait asked for in one statement"
 class Coalescer(Generic[Question, Found]):
     """At most ``concurrent`` batches are under way, each with half of what is asked for, within ``min_batch`` and ``max_batch``.
 

@@ -22,6 +22,7 @@ KEPT = 1000  # events; a follower that is further behind than that reads the log
 KEPT_BYTES = 2 * MAX_BATCH
 
 
+# RESULTS.md: "one connection and one read of the news for all followers"
 class EventBuffer(Task):
     """``end`` is the last position that is known, ``changes`` the ids of webhooks that changed (see ``drain_webhook_changes``)."""
 

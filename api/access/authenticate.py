@@ -50,6 +50,7 @@ class Authenticator:
         self._tokens: dict[str, int] = {}
         self._first_project: int | None = None
 
+    # RESULTS.md: "keys and their projects kept in the process"
     def known(self, authorization: bytes | str | None) -> Principal | None:
         """The principal when the cache has it, else None: the way of the hot path. Raises NotAuthenticated."""
         if isinstance(authorization, bytes) and PLAIN.match(authorization):

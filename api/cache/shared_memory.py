@@ -27,6 +27,7 @@ class Encoded(NamedTuple):
     as_of: int
 
 
+# RESULTS.md: "a new version shown to the other processes of the host before it is marked"
 class SharedMemoryCache:
     """The processes that are forked after it is made share it."""
 

@@ -13,6 +13,7 @@ from uuid import UUID
 from api.http.errors import RequestInProgress
 
 
+# RESULTS.md: "locks by name without a lock object"
 class KeyedLocks:
     """A lock for each key that is in use: commands on one name wait for each other instead of racing in vain.
 

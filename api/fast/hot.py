@@ -107,6 +107,7 @@ class FastPathMiddleware:
                 await self._next(scope, reading, sending)
 
 
+# RESULTS.md: "a publish led past the framework's routing"
 class On:
     """The fast path of a service that is up."""
 

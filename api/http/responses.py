@@ -23,6 +23,7 @@ IMMUTABLE = b"private, max-age=31536000, immutable"
 REVALIDATE = b"private, no-cache"
 
 # An ASGI extension, of servers that take an answer in one message and put it into one packet; also the message's type.
+# RESULTS.md: "an answer in one write instead of two"
 WHOLE = "skald.response.whole"
 # Set in the state of a scope by the server when it has no client any more to send the answer to.
 LEFT = "client_left"

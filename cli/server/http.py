@@ -109,6 +109,7 @@ def _run(factory: Factory, settings: Settings, master: int) -> None:
         sys.exit(STARTUP_FAILURE)
 
 
+# RESULTS.md: "uvicorn with httptools in forked processes"
 def server_config(factory: Factory) -> uvicorn.Config:
     """How the application that ``factory`` makes is served."""
     return uvicorn.Config(

@@ -101,6 +101,7 @@ class Files(msgspec.Struct, frozen=True):
 NO_FILES = Files({}, {}, Content.of(b"[]"), skill_md.listing(()), [])
 
 
+# RESULTS.md: "parts of a skill's view kept where a version leaves them as they were"
 class SkillKind:
     """Skills for the read models.
 

@@ -381,6 +381,7 @@ async def find(conn: Connection, asked: Lookup) -> Found:
     return _found(row) if row else None
 
 
+# RESULTS.md: "a cold read that is alone"
 async def find_all(conn: Connection, asked: Sequence[Lookup]) -> list[Found]:
     """The same for many in one statement, so in one snapshot. ``conn`` is idle and in autocommit."""
     found: list[Found] = [None] * len(asked)

@@ -35,6 +35,7 @@ MAX_BATCH_BYTES = (
 MAX_QUEUE = 2_000  # commits that wait; at 1,000 a second that is two seconds of timeout
 # Seconds from one notification to the next. Each wakes a process of PostgreSQL for every listener, at the time when it and
 # this one have work: without a limit 8 writers append a tenth less.
+# RESULTS.md: "a notification at most every 5 ms while batch follows batch"
 MIN_NOTIFY_INTERVAL = 0.005
 TIMEOUT = 20.0  # seconds that a commit waits for a lost or unresponsive database before it fails
 
@@ -55,6 +56,7 @@ class Pending(NamedTuple):
     since: float
 
 
+# RESULTS.md: "the next batch sent before the last is answered"
 class Appender:
     """Appends commits of this process to the log, in batches, on a connection of its own.
 

@@ -6,6 +6,7 @@ from typing import Any
 Row = tuple[Any, ...]
 
 
+# RESULTS.md: "the rows of an append taken apart in a select list"
 def arrays(columns: str) -> str:
     """SQL for the rows of as many arrays as there are columns, each written as "name type", between commas.
 

@@ -87,6 +87,7 @@ TYPES: dict[str, tuple[int, Callable[[Values], list[bytes]]]] = {
 }
 
 
+# RESULTS.md: "rows of an append encoded column by column"
 class Statement:
     """SQL whose placeholders name their types (``%s::uuid[]``, ``%s::text``), ready to be prepared."""
 

@@ -3,6 +3,7 @@
 import asyncio
 
 
+# RESULTS.md: "a socket that stays registered with the event loop between flushes"
 class SocketWaiter:
     """A socket for which one task at a time waits.
 

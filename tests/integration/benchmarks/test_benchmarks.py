@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks import beside_writer, cold, get, start, storage, turns
+from benchmarks import beside_writer, cold, get, redis_cache, start, storage, turns
 from benchmarks.plan import Plan
 from benchmarks.report import Table
 from benchmarks.stage import Stage, stage
@@ -71,6 +71,15 @@ def test_cold_compares_reads_that_go_out_with_the_drivers(on: Stage, monkeypatch
 
     assert column(table, "from") == ["Redis", "PostgreSQL"]
     assert min(figures(table, "Reader/s", "driver/s", "ratio")) > 0
+
+
+def test_redis_cache_spares_the_database_with_and_without(on: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_cache, "NAMES", 60)
+    monkeypatch.setattr(redis_cache, "HOSTS", (1, 2))
+    table = redis_cache.run(on, TINY)
+
+    assert column(table, "hosts") == ["1", "2", "1, filled"]
+    assert min(figures(table, "API µs", "without: API µs")) > 0
 
 
 def test_storage_weighs_a_publish_with_files_like_one_without(

@@ -111,6 +111,7 @@ def test_the_results_have_every_table_of_the_benchmarks() -> None:
         "replay": "Replay and export",
         "beside_writer": "GET by name, warm, beside a writer",
         "cold": "GET by name, cold in process",
+        "redis_cache": "GET by name of 2,000 skills by several hosts",
         "storage": "Storage: ",
         "scale": "Size of a project: ",
         "mlflow": "Prompts: ",
