@@ -9,7 +9,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,19 +79,30 @@ def home(running_service: Service) -> Home:
 @pytest.fixture(scope="session")
 def packages() -> Path:
     """The folder with ``node_modules``, installed once for each lock file, outside of the repository."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        _without("Node and npm are not installed")
-    digest = hashlib.sha256(b"".join((HERE / name).read_bytes() for name in PACKAGES)).hexdigest()[:16]
+    need_node()
+    return cached("clients", [HERE / name for name in PACKAGES], npm_ci)
+
+
+def cached(name: str, files: Sequence[Path], install: Callable[[Path], None]) -> Path:
+    """A folder with copies of these files that ``install`` has filled, once for each content of them, for all runs."""
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "skald-tests"
     try:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError:
         cache = Path(tempfile.gettempdir()) / f"skald-tests-{os.getuid()}"
         cache.mkdir(mode=0o700, exist_ok=True)
-    folder = cache / f"clients-{digest}"
-    with _alone(cache / "lock"):
+    folder = cache / f"{name}-{digest}"
+    with _alone(cache / f"{name}.lock"):
         if not folder.exists():
-            _install(folder)
+            fresh = Path(tempfile.mkdtemp(prefix="install-", dir=cache))
+            try:
+                for file in files:
+                    shutil.copy(file, fresh)
+                install(fresh)
+                fresh.rename(folder)
+            finally:
+                shutil.rmtree(fresh, ignore_errors=True)
     return folder
 
 
@@ -103,24 +114,22 @@ def _alone(path: Path) -> Iterator[None]:
         yield
 
 
-def _install(folder: Path) -> None:
-    fresh = Path(tempfile.mkdtemp(prefix="install-", dir=folder.parent))
-    try:
-        for name in PACKAGES:
-            shutil.copy(HERE / name, fresh)
-        # Peers are the model providers that tracing wraps; prompts need none of them.
-        command = ["npm", "ci", "--ignore-scripts", "--legacy-peer-deps", "--no-audit", "--no-fund"]
-        done = subprocess.run(
-            command, cwd=fresh, capture_output=True, text=True, timeout=INSTALL_WITHIN, check=False
-        )
-        if done.returncode != 0:
-            _without(f"npm could not install them: {done.stderr[-2000:]}")
-        fresh.rename(folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+def npm_ci(folder: Path) -> None:
+    # Peers are the model providers that tracing wraps; prompts need none of them.
+    command = ["npm", "ci", "--ignore-scripts", "--legacy-peer-deps", "--no-audit", "--no-fund"]
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_WITHIN, check=False
+    )
+    if done.returncode != 0:
+        without(f"npm could not install them: {done.stderr[-2000:]}")
 
 
-def _without(why: str) -> None:
+def need_node() -> None:
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        without("Node and npm are not installed")
+
+
+def without(why: str) -> None:
     if os.environ.get(REQUIRED) == "1":
         pytest.fail(f"{REQUIRED}=1, but the JavaScript clients cannot run: {why}")
     pytest.skip(f"the JavaScript clients were not run: {why}")
