@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import logging
 from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -66,8 +65,6 @@ from store.postgres.pool import open_pool
 from store.postgres.room import Room
 from store.tables.readiness import not_run
 from store.tables.sealing import sealer_of
-
-logger = logging.getLogger(__name__)
 
 # Files that all processes of a host share, see ``prepare``.
 # Files in the run folder; the first has the name that processes of earlier releases on the host map, too.

@@ -26,7 +26,7 @@ ETAG_BYTES = 16  # 128 bits: two representations never share one by chance
 
 
 class Author(msgspec.Struct, frozen=True):
-    """The author of a version, as the API page shows a user."""
+    """A user as answers show one."""
 
     id: int
     uuid: UUID
@@ -35,7 +35,7 @@ class Author(msgspec.Struct, frozen=True):
     last_name: str
     email: str
     is_email_verified: bool
-    hedgehog_config: None
+    hedgehog_config: dict[str, Any] | None
     role_at_organization: str
 
 

@@ -15,6 +15,7 @@ from api.http.errors import documented
 from api.http.responses import header, json_answer, to_response
 from api.services import services
 from domain.errors import NotFound
+from projections.encoding import Author
 from store.tables.identity import Principal
 
 
@@ -26,18 +27,9 @@ class TeamRef(msgspec.Struct):
     id: int
 
 
-class Me(msgspec.Struct):
+class Me(Author, frozen=True):
     """The owner of the key. `team` is the project that `@current` means for this key; null while there is none."""
 
-    id: int
-    uuid: UUID
-    distinct_id: str
-    first_name: str
-    last_name: str
-    email: str
-    is_email_verified: bool
-    hedgehog_config: dict[str, Any] | None
-    role_at_organization: str
     organization: OrganizationRef
     team: TeamRef | None
 

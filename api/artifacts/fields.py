@@ -16,6 +16,7 @@ from domain import content
 from domain.artifacts import prompts, skills
 from domain.errors import Invalid, TooBig
 from domain.json_text import depth
+from projections.encoding import Author
 
 # What ``str.strip`` and ``str.isspace`` take for white space: written out, because every dialect has its own ``\s``.
 WHITE = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -131,31 +132,8 @@ VersionDescription = Annotated[
 ]
 
 
-AUTHOR = {
-    "id": 1,
-    "uuid": "0195c2de-7a3c-7f10-9d52-6f2f8f0f5b11",
-    "distinct_id": "0195c2de-7a3c-7f10-9d52-6f2f8f0f5b11",
-    "first_name": "Ada",
-    "last_name": "Lovelace",
-    "email": "ada@example.com",
-    "is_email_verified": False,
-    "hedgehog_config": None,
-    "role_at_organization": "",
-}
-
-
-class CreatedBy(msgspec.Struct):
+class CreatedBy(Author, frozen=True):
     """The user who published the version; null once that user is erased."""
-
-    id: int
-    uuid: UUID
-    distinct_id: str
-    first_name: str
-    last_name: str
-    email: str
-    is_email_verified: bool
-    hedgehog_config: dict[str, Any] | None
-    role_at_organization: str
 
 
 Timestamp = Annotated[

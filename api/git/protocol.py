@@ -56,7 +56,7 @@ class Marker(NamedTuple):
 
 
 Packet = bytes | Marker
-FLUSHED, DELIMITED = Marker(FLUSH), Marker(DELIM)
+DELIMITED = Marker(DELIM)
 
 
 def packet(data: bytes) -> bytes:

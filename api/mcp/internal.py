@@ -100,8 +100,3 @@ async def exchange(app: Any, scope: Any, body: bytes) -> Answer:
 def segment(text: str) -> str:
     """A text as one segment of a path."""
     return quote(text, safe="")
-
-
-def decoded(answer: Answer) -> Any:
-    """The JSON of an answer, loosely: numbers may lose their way of writing."""
-    return msgspec.json.decode(answer.body)

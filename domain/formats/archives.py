@@ -30,11 +30,8 @@ from domain.formats.spec import Problem
 
 SKILL_MD = "SKILL.md"
 
-# 1980-01-01: the earliest time that a zip can hold, and one that no reader of tar warns about.
+# 1980-01-01: the earliest time that a zip can hold.
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
-TAR_TIME = 315_532_800
-# The most that a deflate block holds without compression.
-STORED_BLOCK = 65_535
 
 # Of each gzip member what follows it is copied, so both are small: the work is at most their product. Programs that compress in
 # parts take 64 KB for each, and one that was put together by hand has a few.
@@ -172,32 +169,8 @@ def zip_size(sizes: Iterable[tuple[str, int]], folder: str = "") -> int:
     return 22 + sum(30 + 46 + 2 * len(_within(folder, path).encode()) + size for path, size in sizes)
 
 
-def tar_gz_of(tree: Tree, folder: str | None = None) -> bytes:
-    """A gzipped tar of the files in ``folder``; at the root without one."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT, encoding="utf-8") as archive:
-        for path, data in tree:
-            info = tarfile.TarInfo(_within(folder or "", path))
-            info.size = len(data)
-            info.mode = mode_of(data)
-            info.mtime = TAR_TIME
-            archive.addfile(info, io.BytesIO(data))
-    return _gzip_stored(out.getbuffer())
-
-
 def _within(folder: str, path: str) -> str:
     return f"{folder}/{path}" if folder else path
-
-
-def _gzip_stored(data: memoryview) -> bytes:
-    parts: list[bytes | memoryview] = [GZIP_MAGIC + b"\x08\0\0\0\0\0\0\xff"]
-    for start in range(0, len(data), STORED_BLOCK):
-        block = data[start : start + STORED_BLOCK]
-        last = start + STORED_BLOCK >= len(data)
-        parts.append(struct.pack("<BHH", last, len(block), len(block) ^ 0xFFFF))
-        parts.append(block)
-    parts.append(struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFF_FFFF))
-    return b"".join(parts)
 
 
 # Reading

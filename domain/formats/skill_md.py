@@ -176,11 +176,6 @@ def _tools_text(tools: Iterable[str]) -> str:
     return " ".join(TOOL.findall(text)) if "," in text or "(" in text else text
 
 
-def same(document: Document, other: Document) -> bool:
-    """Whether both have the same SKILL.md under one version number, so that neither is news to the other."""
-    return document.body == other.body and head(document, 0) == head(other, 0)
-
-
 def digest(skill_md: Ref, files: Iterable[FileRef]) -> str:
     """The digest of all files of a skill: of the lines that ``sha256sum`` prints for them, sorted by path."""
     return listed(listing(files), skill_md)

@@ -63,7 +63,6 @@ class _Numbered(msgspec.Struct):
     number: int
 
 
-_events = msgspec.json.Decoder(Cloudevent)
 _numbers = msgspec.json.Decoder(_Numbered)
 _text = msgspec.json.Encoder().encode
 
@@ -100,13 +99,8 @@ def subject_of(kind: str, name: str) -> str:
     return f"{kind}/{name}"
 
 
-def cloudevent(recorded: Recorded, kind: str, name: str, base: str = "") -> Cloudevent:
-    """The CloudEvent of a recorded event of a skill or prompt that has (or had) the name."""
-    return _events.decode(cloudevent_json(recorded, kind, name, base))
-
-
 def cloudevent_json(recorded: Recorded, kind: str, name: str, base: str = "") -> bytes:
-    """The same as it is sent. The fields are copied as they stand in the log: a feed decodes nothing.
+    """The CloudEvent of a recorded event of a skill or prompt that has (or had) the name. The fields are copied as they stand in the log: a feed decodes nothing.
 
     ``base`` is the address of this service (``https://host/skald``): links have its path before them. Without it ``dataschema``,
     which must be absolute, is left out. ``source`` is a name and no address: it is the same by every way.

@@ -4,7 +4,7 @@ An append is one pipeline: every statement is sent at once and PostgreSQL runs t
 that ends with the pipeline, so the order lock is never held while this process thinks.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -347,14 +347,6 @@ async def read_after(conn: Connection, position: int, *, limit: int) -> list[Rec
     """Up to ``limit`` events of all streams after ``position``, in order, without gaps, as many as ``MAX_BATCH`` holds."""
     rows = await (await conn.execute(SELECT_AFTER, (position, limit, MAX_BATCH), binary=True)).fetchall()
     return [Recorded(*row) for row in rows]
-
-
-async def read_all(conn: Connection, *, after: int = 0, batch: int = 1000) -> AsyncIterator[list[Recorded]]:
-    """The whole log in batches. Raises GapInLog when a position is missing, which no append can cause."""
-    while events := await read_after(conn, after, limit=batch):
-        check_gapless(events, after)
-        yield events
-        after = events[-1].position
 
 
 async def head(conn: Connection) -> int:

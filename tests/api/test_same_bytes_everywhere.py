@@ -14,11 +14,11 @@ from urllib.parse import quote, urljoin
 import httpx
 import pytest
 
-from domain.formats.archives import tar_gz_of
 from tests.support.gitting import Git
 from tests.support.mcp_client import Agent, connected
 from tests.support.people import Person
 from tests.support.service import Service
+from tests.support.tars import tar_gz_of
 
 NAME = "pdf-forms"
 SCRIPT = "scripts/fill in.sh"

@@ -16,7 +16,7 @@ from cli.schema import FOLDERS
 from domain.artifacts.skills import File, Skill
 from domain.content import check_path, is_unsafe
 from domain.errors import Invalid
-from domain.formats.archives import tar_gz_of, zip_of
+from domain.formats.archives import zip_of
 from projections.rebuild import rebuild
 from projections.rebuild.verify import verify
 from store.log.appender import Appender
@@ -24,6 +24,7 @@ from tests.support.archives import send, skill_md, unzipped
 from tests.support.gitting import Git, git
 from tests.support.histories import commit_of, new_skill, published
 from tests.support.space import Space, file, refusal, skill
+from tests.support.tars import tar_gz_of
 
 __all__ = ["git"]
 

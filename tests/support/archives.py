@@ -6,8 +6,9 @@ from typing import Any
 
 import httpx
 
-from domain.formats.archives import tar_gz_of, zip_of
+from domain.formats.archives import zip_of
 from tests.support.space import Space
+from tests.support.tars import tar_gz_of
 
 BODY = "# PDF forms\n\nRead the form, then fill it in.\n"
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\xff\xfe"

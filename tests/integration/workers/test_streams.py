@@ -11,7 +11,7 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from projections.events import feed
-from projections.events.cloudevents import Cloudevent, cloudevent
+from projections.events.cloudevents import Cloudevent, cloudevent_json
 from projections.redis.streams import CHECKPOINT, RedisStreams, StreamEntry, stream_key
 from store.log.appender import Appender
 from store.postgres.pool import connect
@@ -41,7 +41,10 @@ class Writer:
     async def expected(self, project_id: int) -> list[Cloudevent]:
         async with await connect(self.url) as conn:
             items, _ = await feed.page(conn, project_id, after=0, limit=10_000)
-        return [cloudevent(item.recorded, item.kind, item.name) for item in items]
+        return [
+            msgspec.json.decode(cloudevent_json(item.recorded, item.kind, item.name), type=Cloudevent)
+            for item in items
+        ]
 
     async def head(self) -> int:
         async with await connect(self.url) as conn:

@@ -23,7 +23,6 @@ from store.log.log import (
     head,
     notification,
     read_after,
-    read_all,
     read_stream,
 )
 from store.postgres.connection import Connection
@@ -68,7 +67,6 @@ async def test_commits_of_one_batch_stand_behind_each_other(
     assert [event.position async for batch in read_stream(conn, one.id) for event in batch] == [1, 3]
     assert [event.position async for batch in read_stream(conn, one.id, after=1) for event in batch] == [3]
     assert [event.position for event in await read_after(conn, 1, limit=1)] == [2]
-    assert [len(batch) async for batch in read_all(conn, batch=2)] == [2, 1]
     assert await head(conn) == 3
     invariants.check(fresh_database_url)
 

@@ -9,8 +9,9 @@ from random import Random
 import pytest
 
 from domain.formats import incoming, skill_md, tar
-from domain.formats.archives import Limits, tar_gz_of, zip_of
+from domain.formats.archives import Limits, zip_of
 from tests.support.raw_archives import header, member, padded, pax, record, summed
+from tests.support.tars import tar_gz_of
 
 pytestmark = pytest.mark.timeout(60)
 
