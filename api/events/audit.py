@@ -18,7 +18,7 @@ from api.http.answers import rendered
 from api.http.errors import documented
 from api.http.query import INTEGER, Query, parse_instant
 from api.http.requests import as_uuid, header_of, project_of, query_of
-from api.http.responses import REVALIDATE, VARY_ACCEPT, Answer, matches, to_response
+from api.http.responses import REVALIDATE, VARY_ACCEPT, not_modified, to_response
 from api.http.stream import CutStream
 from api.openapi.parameters import Param, integer, route
 from api.services import services
@@ -210,19 +210,20 @@ def download(
     """The log never changes, so what stands up to a position has an entity tag before it is read."""
     project_id = project_of(request)
     etag = etag_of(f"{project_id} {shape} {after} {upto} {wanted}".encode())
-    headers = {
-        "etag": etag.decode(),
-        "vary": "accept",
-        "cache-control": REVALIDATE.decode(),
-        "content-disposition": f'attachment; filename="audit-{project_id}.{shape}"',
-    }
-    condition = header_of(request, b"if-none-match")
-    if condition is not None and matches(condition, etag):
-        return to_response(
-            Answer(304, [(name.encode(), value.encode()) for name, value in headers.items()], b"")
-        )
+    headers = [
+        (b"etag", etag),
+        VARY_ACCEPT,
+        (b"cache-control", REVALIDATE),
+        (b"content-disposition", f'attachment; filename="audit-{project_id}.{shape}"'.encode()),
+    ]
+    if known := not_modified(header_of(request, b"if-none-match"), headers):
+        return to_response(known)
     parts = while_allowed(request, lines(pool, project_id, wanted, shape, after, upto))
-    return CutStream(parts, media_type=MEDIA_TYPES[shape], headers=headers)
+    return CutStream(
+        parts,
+        media_type=MEDIA_TYPES[shape],
+        headers={name.decode(): value.decode() for name, value in headers},
+    )
 
 
 async def lines(

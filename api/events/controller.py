@@ -20,7 +20,7 @@ from api.http.answers import rendered
 from api.http.errors import documented
 from api.http.query import Query
 from api.http.requests import header_of, project_of, query_of
-from api.http.responses import REVALIDATE, VARY_ACCEPT, VARY_ENCODING, Answer, Header, matches, to_response
+from api.http.responses import REVALIDATE, VARY_ACCEPT, VARY_ENCODING, Header, to_response, typed_answer
 from api.http.stream import EndlessStream
 from api.openapi.parameters import Param, integer, route
 from api.server.admission import only_waits
@@ -263,12 +263,8 @@ def _answer(
 
 
 def _as(request: Request[Any, Any, Any], body: bytes, media_type: str, extra: list[Header]) -> Response[Any]:
-    etag = etag_of(body)
-    headers = [(b"etag", etag), (b"cache-control", REVALIDATE), *extra, VARY_ENCODING]
-    condition = header_of(request, b"if-none-match")
-    if condition is not None and matches(condition, etag):
-        return to_response(Answer(304, headers, b""))
-    return to_response(Answer(200, [(b"content-type", media_type.encode()), *headers], body))
+    headers = [(b"etag", etag_of(body)), (b"cache-control", REVALIDATE), *extra, VARY_ENCODING]
+    return to_response(typed_answer(media_type.encode(), body, header_of(request, b"if-none-match"), headers))
 
 
 async def messages(request: Request[Any, Any, Any], after: int, filters: Filters) -> AsyncIterator[bytes]:

@@ -96,6 +96,22 @@ def json_answer(
     return Answer(status, [(b"etag", tag), (b"cache-control", cache_control), *extra, JSON], body)
 
 
+def not_modified(if_none_match: bytes | None, headers: list[Header]) -> Answer | None:
+    """304 when the client has the representation already, whose entity tag is the first of ``headers``."""
+    if if_none_match is None or not matches(if_none_match, headers[0][1]):
+        return None
+    return Answer(304, headers, b"")
+
+
+def typed_answer(
+    media_type: bytes, body: bytes, if_none_match: bytes | None, headers: list[Header]
+) -> Answer:
+    """An answer of any type with ``headers``, of which the entity tag is the first, or 304."""
+    return not_modified(if_none_match, headers) or Answer(
+        200, [(b"content-type", media_type), *headers], body
+    )
+
+
 def unchanged(etag: bytes, cache_control: bytes, extra: Iterable[Header] = ()) -> Answer:
     """The 304 to a client that has the representation already."""
     return Answer(304, [(b"etag", etag), (b"cache-control", cache_control), *extra], b"")

@@ -12,7 +12,7 @@ import msgspec
 from litestar import Controller, Litestar, Request, Response, get
 
 from api.http.requests import header_of, public
-from api.http.responses import VARY_ENCODING, Answer, Header, header, json_answer, matches, to_response
+from api.http.responses import VARY_ENCODING, Header, json_answer, to_response, typed_answer
 from api.openapi.document import document
 from projections.encoding import etag_of
 
@@ -80,9 +80,5 @@ def file_answer(
     request: Request[Any, Any, Any], body: bytes, media_type: bytes, *, extra: list[Header]
 ) -> Response[bytes]:
     """A file of the pages, under their security policy."""
-    etag = etag_of(body)
-    headers = [(b"etag", etag), (b"cache-control", FRESH), *extra, *SAFETY]
-    condition = header(request.scope["headers"], b"if-none-match")
-    if condition is not None and matches(condition, etag):
-        return to_response(Answer(304, headers, b""))
-    return to_response(Answer(200, [(b"content-type", media_type), *headers], body))
+    headers = [(b"etag", etag_of(body)), (b"cache-control", FRESH), *extra, *SAFETY]
+    return to_response(typed_answer(media_type, body, header_of(request, b"if-none-match"), headers))

@@ -33,7 +33,7 @@ from api.http.context import record
 from api.http.errors import documented, render
 from api.http.proxies import TrustedProxies
 from api.http.requests import as_uuid, header_of, query_of
-from api.http.responses import JSON, Answer, Header, LongAnswer, matches, to_response
+from api.http.responses import JSON, Answer, Header, LongAnswer, not_modified, to_response, typed_answer
 from api.openapi.parameters import Param, route
 from api.services import services
 from api.sharing.controller import ShareTokens
@@ -288,7 +288,8 @@ async def archive(request: Request[Any, Any, Any], skill_archive: FromPath[str])
         version = await _discovery(request).version(project_id, name, version_id)
         package = packages.package_of(version)
         headers = _headers(request, zips.etag(package), fixed=version_id is not None)
-        return _known(request, headers) or await _discovery(request).archive(package, headers)
+        known = not_modified(header_of(request, b"if-none-match"), headers)
+        return known or await _discovery(request).archive(package, headers)
 
     return await _answered(request, answer)
 
@@ -354,19 +355,12 @@ def _answer(
     request: Request[Any, Any, Any], data: bytes, tag: bytes, content_type: bytes, *, fixed: bool = False
 ) -> Answer:
     headers = _headers(request, tag, fixed=fixed)
-    return _known(request, headers) or Answer(200, [(b"content-type", content_type), *headers], data)
+    return typed_answer(content_type, data, header_of(request, b"if-none-match"), headers)
 
 
 def _headers(request: Request[Any, Any, Any], tag: bytes, *, fixed: bool) -> list[Header]:
     control = (PUBLIC if _token(request) is None else PRIVATE)[fixed]
     return [(b"etag", tag), (b"cache-control", control)]
-
-
-def _known(request: Request[Any, Any, Any], headers: list[Header]) -> Answer | None:
-    """304 when the reader has it already."""
-    condition = header_of(request, b"if-none-match")
-    known = condition is not None and matches(condition, headers[0][1])
-    return Answer(304, headers, b"") if known else None
 
 
 def _version_id(request: Request[Any, Any, Any]) -> UUID | None:

@@ -23,11 +23,10 @@ from api.http.requests import header_of, query_of
 from api.http.responses import (
     IMMUTABLE,
     REVALIDATE,
-    Answer,
     Header,
     LongAnswer,
     json_answer,
-    matches,
+    not_modified,
     to_response,
 )
 from api.offload import offload
@@ -142,9 +141,8 @@ class PackagesController(Controller):
             (b"etag", zips.etag(package)),
             (b"cache-control", IMMUTABLE if fixed else REVALIDATE),
         ]
-        condition = header_of(request, b"if-none-match")
-        if condition is not None and matches(condition, headers[0][1]):
-            return to_response(Answer(304, headers, b""))
+        if known := not_modified(header_of(request, b"if-none-match"), headers):
+            return to_response(known)
         headers.append((b"content-disposition", f'attachment; filename="{package.name}.zip"'.encode()))
         answer = await zips.answer(services(request).reader, package, headers, package.name)
         if isinstance(answer, LongAnswer):
