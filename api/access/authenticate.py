@@ -4,12 +4,10 @@ A key costs a query only when it is new here or when the log says that it change
 key is not newer than the snapshot they were read from.
 """
 
-import hmac
 import re
 from hashlib import sha256
-from time import time
-from typing import NamedTuple
 
+from api.access.known import KnownSecrets
 from api.cache.positions import StreamPositions
 from domain.errors import NotAuthenticated, NotFound, PermissionDenied
 from domain.keys import allows
@@ -29,14 +27,7 @@ KEY = re.compile(r"sk_[A-Za-z0-9_-]{43}")  # anything else is refused without as
 PLAIN = re.compile(rb"Bearer sk_")  # what clients send, letter by letter
 PROJECT_ID = re.compile(r"[0-9]{1,18}")
 
-MAX_KEYS = 10_000  # entries kept; some 2 KB each
 MAX_PROJECTS = 10_000
-
-
-class Known(NamedTuple):
-    principal: Principal
-    slot: int
-    expires: float  # seconds since the epoch; inf for never
 
 
 class Authenticator:
@@ -44,8 +35,7 @@ class Authenticator:
 
     def __init__(self, pool: Pool, positions: StreamPositions) -> None:
         self._pool = pool
-        self._positions = positions
-        self._keys: dict[bytes, Known] = {}
+        self._keys = KnownSecrets[Principal](positions)
         self._projects: dict[int, Project] = {}
         self._tokens: dict[str, int] = {}
         self._first_project: int | None = None
@@ -55,8 +45,8 @@ class Authenticator:
         """The principal when the cache has it, else None: the way of the hot path. Raises NotAuthenticated."""
         if isinstance(authorization, bytes) and PLAIN.match(authorization):
             # Cached by the digest alone, so the key need not be looked at.
-            return self._cached(sha256(authorization[len(b"Bearer ") :]).digest())
-        return self._cached(digest_of(_key_of(authorization)))
+            return self._keys.get(sha256(authorization[len(b"Bearer ") :]).digest())
+        return self._keys.get(digest_of(_key_of(authorization)))
 
     async def authenticate(self, authorization: bytes | str | None) -> Principal:
         """The principal behind an ``Authorization`` header.
@@ -76,29 +66,13 @@ class Authenticator:
         """Whether the key was good when the database was last asked. Raises NotAuthenticated without a credential."""
         return digest_of(_key_of(authorization)) in self._keys
 
-    def _cached(self, digest: bytes) -> Principal | None:
-        known = self._keys.get(digest)
-        if known is None:
-            return None
-        if known.expires <= time():
-            del self._keys[digest]
-            raise _failed()
-        return known.principal if self._positions.is_fresh(known.slot, known.principal.as_of) else None
-
     async def _look_up(self, digest: bytes) -> Principal:
         async with self._pool.connection() as conn:
             principal = await find_key(conn, digest)
-        if principal is None or not hmac.compare_digest(principal.digest, digest):
-            self._keys.pop(digest, None)
+        known = self._keys.keep(digest, principal, principal.key_id if principal else None)
+        if known is None:
             raise _failed()
-        expires = principal.expires_at.timestamp() if principal.expires_at else float("inf")
-        if expires <= time():
-            raise _failed()
-        if len(self._keys) >= MAX_KEYS:
-            # The oldest entry goes; a key in use is back after one query.
-            self._keys.pop(next(iter(self._keys)), None)
-        self._keys[digest] = Known(principal, self._positions.slot(principal.key_id), expires)
-        return principal
+        return known
 
     async def resolve_project(self, principal: Principal, project_id: str, token: str | None = None) -> int:
         """The project that the address means: a number or ``@current``, with ``token`` from the query.
@@ -116,7 +90,7 @@ class Authenticator:
 
     async def check_again(self, principal: Principal, project_id: int) -> None:
         """Raises NotAuthenticated or PermissionDenied when a key that was let into a project would not be now."""
-        _enter(self._cached(principal.digest) or await self._look_up(principal.digest), project_id)
+        _enter(self._keys.get(principal.digest) or await self._look_up(principal.digest), project_id)
 
     def known_project(self, principal: Principal, project_id: str, token: str | None) -> int | None:
         """The same without waiting; None when it is not known here, or not allowed: then the long way says why."""

@@ -1,17 +1,16 @@
 """Shares: secret addresses of a project's skills for installers, which send no key. What they read is ``api.sharing.well_known``."""
 
-import hmac
 import re
 from contextlib import suppress
 from datetime import timedelta
-from time import time
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import msgspec
 from litestar import Controller, Request, Response, delete, get, post
 from litestar.params import FromPath, RawBody
 
+from api.access.known import KnownSecrets
 from api.artifacts import common as artifacts
 from api.cache.positions import StreamPositions
 from api.commands.caller import caller_of
@@ -37,13 +36,6 @@ READ = "llm_skill:read"
 WRITE = "llm_skill:write"
 
 TOKEN = re.compile(r"sks_[A-Za-z0-9_-]{43}")  # anything else is refused without asking the database
-MAX_KNOWN = 10_000  # entries kept; some 500 bytes each
-
-
-class Known(NamedTuple):
-    opening: Opening
-    slot: int
-    expires: float  # seconds since the epoch; inf for never
 
 
 class ShareTokens:
@@ -51,8 +43,7 @@ class ShareTokens:
 
     def __init__(self, pool: Pool, positions: StreamPositions) -> None:
         self._pool = pool
-        self._positions = positions
-        self._known: dict[bytes, Known] = {}
+        self._known = KnownSecrets[Opening](positions)
 
     def has_seen(self, token: str) -> bool:
         """Whether the token opened something when the database was last asked."""
@@ -70,23 +61,12 @@ class ShareTokens:
 
     async def _open(self, digest: bytes) -> Opening:
         known = self._known.get(digest)
-        if known is None or not self._positions.is_fresh(known.slot, known.opening.as_of):
-            known = await self._look_up(digest)
-        if known is None or known.expires <= time():
-            self._known.pop(digest, None)
+        if known is None:
+            async with self._pool.connection() as conn:
+                opening = await store.open_share(conn, digest)
+            known = self._known.keep(digest, opening, opening.id if opening else None)
+        if known is None:
             raise _closed()
-        return known.opening
-
-    async def _look_up(self, digest: bytes) -> Known | None:
-        async with self._pool.connection() as conn:
-            opening = await store.open_share(conn, digest)
-        if opening is None or not hmac.compare_digest(opening.digest, digest):
-            return None
-        if len(self._known) >= MAX_KNOWN:
-            # The oldest entry goes; a share in use is back after one query.
-            self._known.pop(next(iter(self._known)), None)
-        expires = opening.expires_at.timestamp() if opening.expires_at else float("inf")
-        known = self._known[digest] = Known(opening, self._positions.slot(opening.id), expires)
         return known
 
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from api.access import authenticate as auth
+from api.access import known
 from api.access.authenticate import Authenticator, require
 from api.cache.positions import StreamPositions
 from domain.errors import NotAuthenticated, NotFound, PermissionDenied
@@ -111,7 +111,7 @@ async def test_a_key_expires_in_the_cache_too(
     assert key.expires_at is not None
     expiry = key.expires_at.timestamp()
 
-    monkeypatch.setattr(auth, "time", lambda: expiry + 1)
+    monkeypatch.setattr(known, "time", lambda: expiry + 1)
 
     for _ in range(2):
         with pytest.raises(NotAuthenticated):
@@ -121,7 +121,7 @@ async def test_a_key_expires_in_the_cache_too(
 async def test_the_cache_is_bounded(
     conn: Connection, gatekeeper: Authenticator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(auth, "MAX_KEYS", 2)
+    monkeypatch.setattr(known, "MAX_ENTRIES", 2)
     headers = [f"Bearer {(await new_key(conn))[1]}" for _ in range(3)]
 
     for header in headers:
