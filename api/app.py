@@ -22,7 +22,7 @@ from api.access.rate_limit import RateLimiter
 from api.activity.controller import ActivityController
 from api.cache.checkpoints import Checkpoints
 from api.cache.log_follower import LogFollower
-from api.cache.positions import StreamPositions
+from api.cache.positions import ALL_STREAMS, StreamPositions
 from api.cache.reader import RepresentationCache
 from api.cache.shared_memory import SharedMemoryCache
 from api.commands.execute import Commands
@@ -60,6 +60,7 @@ from projections.git.history import Histories
 from projections.read import kinds
 from projections.redis.views import RedisViews
 from store.log.appender import Appender
+from store.log.history import LogHistory
 from store.log.turn import HostTurn
 from store.postgres.pool import open_pool
 from store.postgres.room import Room
@@ -177,7 +178,8 @@ async def wire(
     redis = open_redis(config)
     if redis is not None:
         stack.push_async_callback(redis.aclose)
-    log_follower = LogFollower(config.database_url, positions, found_again=pool.check)
+    history = LogHistory(began=partial(positions.advance_all, [ALL_STREAMS]))
+    log_follower = LogFollower(config.database_url, positions, found_again=pool.check, history=history)
     await log_follower.start()
     stack.push_async_callback(log_follower.close)
     room = Room(config.database_dir)
@@ -189,6 +191,7 @@ async def wire(
         observe=metrics.observe_append,
         room=room,
         turn=turn,
+        history=history,
     )
     await appender.start()
     stack.push_async_callback(appender.close)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from redis.asyncio import Redis
 
 from domain.keys import UserErased
-from domain.maintenance import ReadModelsReplaced
+from domain.maintenance import LogRewound, ReadModelsReplaced
 from projections.events.feed import Named
 from projections.redis.views import RedisViews, key_of
 from store.log.log import head
@@ -17,8 +17,8 @@ from store.postgres.connection import Connection
 from workers.event_buffer import EventBuffer
 from workers.follower import Follower
 
-# An erased person may stand in any value, and replaced tables may have had anything in them.
-EVERYWHERE = {UserErased.TOPIC, ReadModelsReplaced.TOPIC}
+# An erased person may stand in any value, replaced tables may have had anything in them, and so had a log that went back.
+EVERYWHERE = {UserErased.TOPIC, ReadModelsReplaced.TOPIC, LogRewound.TOPIC}
 
 
 class CacheFollower(Follower):

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from itertools import islice
 
 from projections.events.feed import Named, read_named
+from store.log.history import LogHistory
 from store.log.log import CHANNEL, MAX_BATCH, check_gapless, head
 from store.postgres.connection import Connection
 from store.postgres.listening import Listener
@@ -29,6 +30,7 @@ class EventBuffer(Task):
     name = "news"
 
     def __init__(self) -> None:
+        self.history = LogHistory()
         self.end = 0
         self.changes: set[str] | None = None
         self._events: deque[Named] = deque()
@@ -76,6 +78,7 @@ class EventBuffer(Task):
         listener = Listener(conn)
         for channel in (CHANNEL, webhooks.CHANNEL):
             await conn.execute(f"LISTEN {channel}")
+        await self.history.settle(conn)
         self._miss()
         self._begin(await head(conn))
         while not stop.is_set():
@@ -106,6 +109,7 @@ class EventBuffer(Task):
         while len(self._events) > KEPT or self._bytes > KEPT_BYTES:
             self._bytes -= len(self._events.popleft().state)
         self.end = events[-1].position
+        self.history.reach(self.end, events[-1].command_id)
 
     def _begin(self, position: int) -> None:
         self._events.clear()

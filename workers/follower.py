@@ -63,6 +63,7 @@ class Leader(Task):
 
     async def _work(self, conn: Connection, stop: asyncio.Event) -> None:
         if await self._lead(conn, stop):
+            await self.news.history.settle(conn)
             self._reported = (-1, -inf)
             with self.news.needed():
                 try:

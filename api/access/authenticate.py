@@ -35,10 +35,12 @@ class Authenticator:
 
     def __init__(self, pool: Pool, positions: StreamPositions) -> None:
         self._pool = pool
+        self._positions = positions
         self._keys = KnownSecrets[Principal](positions)
         self._projects: dict[int, Project] = {}
         self._tokens: dict[str, int] = {}
         self._first_project: int | None = None
+        self._projects_of = 0
 
     # RESULTS.md: "keys and their projects kept in the process"
     def known(self, authorization: bytes | str | None) -> Principal | None:
@@ -66,7 +68,15 @@ class Authenticator:
         """Whether the key was good when the database was last asked. Raises NotAuthenticated without a credential."""
         return digest_of(_key_of(authorization)) in self._keys
 
+    def _forget_lost(self) -> None:
+        """A log that went back may have lost projects; every key is looked up again then, so their cache needs no look of its own."""
+        if (since := self._positions.all_streams) != self._projects_of:
+            self._projects.clear()
+            self._tokens.clear()
+            self._first_project, self._projects_of = None, since
+
     async def _look_up(self, digest: bytes) -> Principal:
+        self._forget_lost()
         async with self._pool.connection() as conn:
             principal = await find_key(conn, digest)
         known = self._keys.keep(digest, principal, principal.key_id if principal else None)

@@ -10,8 +10,9 @@ import psycopg
 
 from api.cache.positions import ALL_STREAMS, StreamPositions
 from domain.keys import UserErased
-from domain.maintenance import ReadModelsReplaced
+from domain.maintenance import LogRewound, ReadModelsReplaced
 from store.log.appender import Done
+from store.log.history import LogHistory
 from store.log.log import CHANNEL, head
 from store.postgres.connection import Connection
 from store.postgres.listening import Listener
@@ -28,10 +29,14 @@ LOOKS, LOOK_EVERY = 5, 0.001
 CATCH_UP = 10_000  # events; above it advancing ALL_STREAMS once is cheaper than each stream
 
 # events_pkey
-SELECT = "SELECT position, stream_id, topic FROM events WHERE position > %s::bigint ORDER BY position LIMIT %s::int"
+SELECT = "SELECT position, stream_id, topic, command_id FROM events WHERE position > %s::bigint ORDER BY position LIMIT %s::int"
 
-# An erased person may stand in any representation, and replaced tables may have had anything in them.
-EVERYWHERE = {UserErased.TOPIC, ReadModelsReplaced.TOPIC}
+# events_pkey
+SELECT_COMMAND = "SELECT command_id FROM events WHERE position = %s::bigint"
+
+# An erased person may stand in any representation, replaced tables may have had anything in them, and so had a log that went
+# back.
+EVERYWHERE = {UserErased.TOPIC, ReadModelsReplaced.TOPIC, LogRewound.TOPIC}
 
 
 Changes = list[tuple[int, int]]  # slots, each with the position of an event
@@ -49,10 +54,12 @@ class LogFollower:
         positions: StreamPositions,
         *,
         found_again: Callable[[], Awaitable[None]] | None = None,
+        history: LogHistory | None = None,
     ) -> None:
         self._dsn = dsn
         self._found_again = found_again
         self._positions = positions
+        self._history = history or LogHistory()
         self.seen = 0
         self._task: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
@@ -90,6 +97,7 @@ class LogFollower:
 
     def _move(self, position: int) -> None:
         self.seen = position
+        self._history.reach(position)
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
 
@@ -102,8 +110,14 @@ class LogFollower:
         conn = await connect(self._dsn, application_name="skald-tail", limits=REQUESTS)
         # Listen first, then look: nothing can happen in between unheard. Everything older than now is distrusted.
         listener = Listener(conn)
-        await conn.execute(f"LISTEN {CHANNEL}")
-        self.seen = max(self.seen, await head(conn))
+        try:
+            await conn.execute(f"LISTEN {CHANNEL}")
+            # In a log that went back the end is above all that was seen.
+            await self._history.settle(conn)
+            self.seen = max(self.seen, await head(conn))
+        except BaseException:
+            await conn.close()
+            raise
         self._positions.advance_all([ALL_STREAMS], self.seen)
         self._positions.confirm()
         return listener
@@ -146,6 +160,10 @@ class LogFollower:
             self._positions.confirm()
             if received:
                 await listener.pause(DEBOUNCE)
+            elif not self._history.is_witnessed(self.seen):
+                # Notifications name no command.
+                for (command_id,) in await select(listener.conn, SELECT_COMMAND, (self.seen,)):
+                    self._history.reach(self.seen, command_id)
 
     async def _let_writers_advance(self, listener: Listener, changes: Changes) -> None:
         """Wait a little for the writers of this host: they put what they wrote into the shared cache before they advance its position.
@@ -207,6 +225,8 @@ class LogFollower:
             return [(ALL_STREAMS, last)], last
         changes = [
             (ALL_STREAMS if topic in EVERYWHERE else StreamPositions.slot(stream), position)
-            for position, stream, topic in rows
+            for position, stream, topic, _ in rows
         ]
+        if rows:
+            self._history.reach(rows[-1][0], rows[-1][3])
         return changes, rows[-1][0] if rows else self.seen

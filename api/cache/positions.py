@@ -72,6 +72,11 @@ class StreamPositions:
             if self._file is not None:
                 fcntl.lockf(self._file, fcntl.LOCK_UN, 1, 0)
 
+    @property
+    def all_streams(self) -> int:
+        """Below which position nothing is fresh, whatever it is of."""
+        return int(self._slots[ALL_STREAMS])
+
     def has_reached(self, positions: Iterable[tuple[int, int]]) -> bool:
         """Whether each slot is at its position or above it."""
         return all(self._slots[slot] >= position for slot, position in positions)

@@ -13,6 +13,7 @@ from cli.operator.database import database
 from cli.options import Duration, common, settings_with
 from cli.output import minute, say, show_json, show_table
 from domain.keys import SCOPES
+from store.log.history import LogHistory
 from store.postgres.connection import Connection
 from store.postgres.pool import connect
 from store.tables import identity
@@ -26,6 +27,7 @@ def in_database(data_dir: Path | None, work: Callable[[Connection], Awaitable[T]
     async def run(url: str) -> T:
         connection = await connect(url, application_name="skald-cli")
         async with connection:
+            await LogHistory().settle(connection)
             return await work(connection)
 
     with database(settings_with(data_dir=data_dir)) as url:

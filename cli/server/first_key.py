@@ -9,6 +9,7 @@ import msgspec
 from cli.embedded.folder import write_private
 from domain.artifacts.kinds import KINDS
 from domain.errors import Invalid
+from store.log.history import LogHistory
 from store.postgres.connection import Connection
 from store.postgres.pool import connect
 from store.tables import identity
@@ -45,6 +46,7 @@ async def ensure(database_url: str, file: Path, *, embedded: bool) -> FirstKey |
     """
     connection = await connect(database_url, application_name="skald-serve")
     async with connection:
+        await LogHistory().settle(connection)
         # Two services that start on one database at the same time make one project and one key.
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock(hashtext('skald first key'))")

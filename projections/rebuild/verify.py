@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Sequence
 import msgspec
 import psycopg
 
+from domain.maintenance import LogRewound
 from projections.git import check as git_check
 from projections.rebuild.rebuild import Difference, Progress, RebuildRunning, Report, rebuild
 from store.postgres.connection import Connection
@@ -12,13 +13,13 @@ from store.postgres.pool import connect
 
 SAMPLE = 5  # examples of each finding
 
-# One pass in order of position; times never run backwards.
-GAPS = """
+# One pass in order of position; times never run backwards. A history begins somewhere above the one before it.
+GAPS = f"""
 SELECT position FROM (
-    SELECT position, recorded_at, lag(position, 1, 0::bigint) OVER steps AS before, lag(recorded_at) OVER steps AS earlier
+    SELECT position, topic, recorded_at, lag(position, 1, 0::bigint) OVER steps AS before, lag(recorded_at) OVER steps AS earlier
     FROM events WINDOW steps AS (ORDER BY position)
 ) AS step
-WHERE position <> before + 1 OR recorded_at < earlier LIMIT %s
+WHERE position <> before + 1 AND topic <> '{LogRewound.TOPIC}' OR recorded_at < earlier LIMIT %s
 """
 
 STREAMS = """
@@ -46,6 +47,20 @@ WHERE named.digest IS NOT NULL
 """
 
 PARKED = "SELECT follower || ' ' || position || ': ' || error FROM dead_letters ORDER BY position LIMIT %s"
+
+# Where the log went back, and what was given that is gone, as far as the process knew that found it.
+WENT_BACK = f"""
+SELECT format('the log %%s at %%s; %%s', CASE WHEN known > shared THEN 'went back to position ' || shared
+              ELSE 'may have gone back to position ' || shared END, to_char(recorded_at, 'YYYY-MM-DD HH24:MI:SS TZ'),
+              CASE WHEN known > shared THEN format(
+                  'readers may have seen positions %%s to %%s or later, which are gone (its history begins at %%s)',
+                  shared + 1, known, position)
+              ELSE format('nothing is known to be lost (its history begins at %%s)', position) END)
+FROM (SELECT position, recorded_at, (state ->> 'shared')::bigint AS shared, (state ->> 'known')::bigint AS known
+      FROM (SELECT position, recorded_at, convert_from(state, 'UTF8')::jsonb AS state
+            FROM events JOIN histories ON begins = position WHERE topic = '{LogRewound.TOPIC}') AS marks) AS histories
+ORDER BY position DESC LIMIT %s
+"""
 
 # Files of old versions that today's rules refuse (see domain.content.is_unsafe).
 LEFT_OUT = """
@@ -100,7 +115,7 @@ async def verify(dsn: str, *, progress: Progress | None = None) -> Verdict:
     conn = await connect(dsn, application_name="skald-verify")
     async with conn:
         checks = [Check(name, await _told(_findings(conn, sql))) for name, sql in CHECKS.items()]
-        notes = await _told(_findings(conn, LEFT_OUT))
+        notes = (*await _told(_findings(conn, LEFT_OUT)), *await _told(_findings(conn, WENT_BACK)))
         checks.append(
             Check("commits of git are what the log gives", await _told(git_check.differences(conn, SAMPLE)))
         )

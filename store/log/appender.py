@@ -19,6 +19,7 @@ from psycopg import OperationalError
 from psycopg.errors import DiskFull
 
 from store.errors import AppenderBusy, StorageFull, trouble
+from store.log.history import LogHistory
 from store.log.log import Appended, Commit, append, conflict, find_committed, notify_pending
 from store.log.turn import HostTurn
 from store.postgres.connection import Connection
@@ -73,6 +74,7 @@ class Appender:
         observe: Observer | None = None,
         room: Room | None = None,
         turn: HostTurn | None = None,
+        history: LogHistory | None = None,
         max_queue: int = MAX_QUEUE,
         timeout: float = TIMEOUT,
     ) -> None:
@@ -81,6 +83,7 @@ class Appender:
         self._observe = observe
         self._room = room or Room()
         self._turn = turn or HostTurn()
+        self._history = history or LogHistory()
         self._max_queue = max_queue
         self._timeout = timeout
         self._watchdog = Watchdog(timeout, self._cut)
@@ -240,6 +243,7 @@ class Appender:
             self._fail(batch, conflict(error) or error)
             return
         self._done = list(zip(batch, answers, strict=True))
+        self._history.reach(answers[-1].last, batch[-1].commit.command_id)
         if notify:
             self._notified_at = monotonic()
         self._unnotified, self._failure = not notify, None
@@ -362,6 +366,7 @@ class Appender:
                     known = conflict(refused) if isinstance(refused, psycopg.Error) else None
                     self._fail([pending], known or refused)
                     return
+        self._history.reach(done.last, pending.commit.command_id)
         # It may be in the log since before, without a notification.
         self._unnotified, self._failure = True, None
         self._done = [(pending, done)]
@@ -374,7 +379,14 @@ class Appender:
 
     async def _connection(self) -> Connection:
         if self._conn is None or self._conn.closed:
-            self._conn = await connect(self._dsn, application_name="skald-appender", limits=APPENDS)
+            conn = await connect(self._dsn, application_name="skald-appender", limits=APPENDS)
+            try:
+                # Nothing is appended to a log that has lost what this process or another one knows.
+                await self._history.settle(conn)
+            except BaseException:
+                await conn.close()
+                raise
+            self._conn = conn
         return self._conn
 
     async def _drop_connection(self) -> None:

@@ -18,6 +18,8 @@ import msgspec
 import psycopg
 from psycopg import Connection, IsolationLevel
 
+from domain.maintenance import LogRewound
+
 FORMAT = 1
 CHUNK = 10_000  # events of one member of the tar; what is in memory at once
 BATCH = 500  # contents fetched at once
@@ -63,6 +65,16 @@ COUNTS = "SELECT (SELECT coalesce(max(position), 0) FROM events), (SELECT count(
 PROJECTS = "SELECT row_to_json(projects)::text FROM projects ORDER BY id"
 USERS = "SELECT row_to_json(users)::text FROM users ORDER BY id"
 ORGANIZATIONS = "SELECT row_to_json(organizations)::text FROM organizations ORDER BY id"
+
+# events_pkey
+NOTE_HISTORIES = f"""
+INSERT INTO histories (begins, shared, previous, server, began_at)
+SELECT 0, 0, 0, 'imported', clock_timestamp()
+UNION ALL
+SELECT position, (convert_from(state, 'UTF8')::jsonb ->> 'shared')::bigint,
+    (SELECT max(before.position) FROM events AS before WHERE before.position < events.position), 'imported', recorded_at
+FROM events WHERE topic = '{LogRewound.TOPIC}'
+"""
 
 TABLES = {"organizations": ORGANIZATIONS, "projects": PROJECTS, "users": USERS}
 
@@ -160,6 +172,9 @@ def _load(
                 progress(position, about.position)
         elif name.removesuffix(".ndjson") in TABLES:
             _load_rows(conn, name.removesuffix(".ndjson"), data)
+    # The next events are of a history of their own: the log that this one was exported from may have gone on.
+    conn.execute("DELETE FROM histories")
+    conn.execute(NOTE_HISTORIES)
     if about is None or (position, contents) != (about.position, about.contents):
         raise ArchiveError(
             f"it ends at position {position} with {contents} contents, and should have {about}"
@@ -185,7 +200,8 @@ def _load_events(conn: "Connection[Any]", data: bytes, position: int) -> int:
     with conn.cursor() as cursor, cursor.copy(COPY) as copy:
         for line in data.splitlines():
             event = decoder.decode(line)
-            if event.position != position + 1:
+            begins = event.topic == LogRewound.TOPIC and event.position > position
+            if event.position != position + 1 and not begins:
                 raise ArchiveError(f"position {position + 1} is missing")
             position = event.position
             values: list[Any] = [getattr(event, field) for field in ArchivedEvent.__struct_fields__]

@@ -15,6 +15,7 @@ from eventsourcing.persistence import StoredEvent
 from psycopg.errors import NotNullViolation
 
 from domain.content import Content
+from domain.maintenance import LogRewound
 from store.errors import AppendError, CommandRepeated, NameConflict, StreamConflict
 from store.log.statements import SetStatement, Writes, arrays, merge
 from store.postgres.connection import Connection
@@ -360,7 +361,8 @@ class GapInLog(Exception):
 
 
 def check_gapless(events: Sequence[Recorded], after: int) -> None:
-    """Raise GapInLog unless the events follow ``after`` one by one."""
-    for expected, event in enumerate(events, after + 1):
-        if event.position != expected:
-            raise GapInLog(f"expected position {expected}, found {event.position}")
+    """Raise GapInLog unless the events follow ``after`` one by one; the first of a later history stands above that."""
+    for event in events:
+        if event.position != after + 1 and (event.topic != LogRewound.TOPIC or event.position <= after):
+            raise GapInLog(f"expected position {after + 1}, found {event.position}")
+        after = event.position

@@ -22,14 +22,21 @@ SELECT_WRITES = (
 NONE = "worker"  # what stands for all followers while there is none
 STALLED = 30.0  # seconds that a follower may leave the next event where it is
 
+# Positions that no event has: between a history and the one before it.
+GAPS = """
+coalesce((SELECT sum(begins - 1 - greatest(previous, {position}))::bigint FROM histories WHERE begins > {position}), 0)
+"""
 # events_pkey. A follower at the end of the log has no next event.
-SELECT_FOLLOWERS = """
-SELECT follower, greatest(0, head.position - checkpoints.position), coalesce(parked.events, 0), checkpoints.error,
+SELECT_FOLLOWERS = f"""
+SELECT follower, greatest(0, head.position - checkpoints.position - {GAPS.format(position="checkpoints.position")}),
+    coalesce(parked.events, 0), checkpoints.error,
     extract(epoch FROM clock_timestamp() - checkpoints.failed_at)::float8,
     extract(epoch FROM clock_timestamp() - greatest(checkpoints.updated_at, next.recorded_at))::float8
 FROM checkpoints
 CROSS JOIN (SELECT coalesce(max(position), 0) AS position FROM events) AS head
-LEFT JOIN events AS next ON next.position = checkpoints.position + 1
+LEFT JOIN LATERAL (
+    SELECT recorded_at FROM events WHERE position > checkpoints.position ORDER BY position LIMIT 1
+) AS next ON true
 LEFT JOIN (SELECT follower, count(*) AS events FROM dead_letters GROUP BY follower) AS parked USING (follower)
 ORDER BY follower
 """
@@ -38,6 +45,9 @@ ORDER BY follower
 def not_run(*, redis: bool, secret_key: bool) -> set[str]:
     """The followers that a service without Redis, or without a key for secrets, runs no more, whatever their last position was."""
     return (set() if redis else {"cache", "streams"}) | (set() if secret_key else {"webhooks"})
+
+
+SELECT_COUNT = f"SELECT coalesce(max(position), 0) - {GAPS.format(position=0)} FROM events"
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -75,7 +85,7 @@ async def followers(conn: Connection) -> dict[str, FollowerState]:
     }
     if found:
         return found
-    row = await (await conn.execute("SELECT coalesce(max(position), 0) FROM events")).fetchone()
+    row = await (await conn.execute(SELECT_COUNT)).fetchone()
     lag = row[0] if row else 0
     return {
         NONE: FollowerState(lag, 0, Failure(lag, 0, "no follower has ever run here; start `skald worker`"))

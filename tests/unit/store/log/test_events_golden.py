@@ -36,7 +36,7 @@ from domain.artifacts.versioned import Source
 from domain.content import Ref
 from domain.events import EVENT_TYPES, Event, event
 from domain.keys import KeyCreated, KeyRevoked, UserErased
-from domain.maintenance import ReadModelsReplaced
+from domain.maintenance import LogRewound, ReadModelsReplaced
 from domain.shares import ShareCreated, ShareRevoked
 from store.eventsourcing.mapper import EventMapper
 from store.log.mapper import decode, encode, to_stored
@@ -147,6 +147,7 @@ EXPECTED: dict[str, Event] = {
     "share.created.1.sparse": ShareCreated(**first(), project_id=3),
     "share.revoked.1": ShareRevoked(**first(2), project_id=3),
     "models.replaced.1": ReadModelsReplaced(**first(), tables=("artifacts", "labels")),
+    "log.rewound.1": LogRewound(**first(), shared=1042, known=1047),
     "user.erased.1": UserErased(**first(), user_id=7),
 }
 
