@@ -42,7 +42,7 @@ from domain.content import normal_path, text_of
 from domain.errors import Invalid, NotFound, Refused
 from projections.encoding import etag_of
 from projections.read import discovery, packages, versions
-from projections.read.discovery import FileIndex, Index, IndexEntry
+from projections.read.discovery import FileIndex, Index, IndexEntry, NameIndex
 from projections.read.packages import SKILL_MD, Package
 from projections.read.versions import Version
 from store.postgres.pool import Pool
@@ -51,6 +51,7 @@ KIND = Skill.KIND
 
 PLACES = ("/.well-known", "/s/{share_token:str}/.well-known")
 FOLDERS = ("agent-skills", "skills")
+PLAIN = "/s/{share_token:str}/skills"
 
 MARKDOWN = b"text/markdown; charset=utf-8"
 TEXT = b"text/plain; charset=utf-8"
@@ -79,11 +80,12 @@ VERSION_ID = Param(
 
 
 class Indexes(NamedTuple):
-    """Both indexes of a project as of its last event, each with its entity tag."""
+    """The indexes of a project as of its last event, each with its entity tag."""
 
     position: int
     by_artifact: tuple[bytes, bytes]
     by_files: tuple[bytes, bytes]
+    by_name: tuple[bytes, bytes]
 
 
 class Discovery:
@@ -160,8 +162,9 @@ class Discovery:
         size = sum(one.size for one in found)
         by_artifact = await rendered(size, lambda: _tagged(discovery.index(found, archives)))
         by_files = await rendered(size, lambda: _tagged(discovery.file_index(found)))
-        made = Indexes(position, by_artifact, by_files)
-        self._kept.put(project_id, made, len(by_artifact[0]) + len(by_files[0]))
+        by_name = _tagged(discovery.name_index(found))
+        made = Indexes(position, by_artifact, by_files, by_name)
+        self._kept.put(project_id, made, sum(len(data) for data, _ in made[1:]))
         return made
 
     async def _digest(self, project_id: int, missing: list[IndexEntry]) -> dict[bytes, bytes]:
@@ -317,7 +320,50 @@ async def file(
     return await _answered(request, answer)
 
 
-HANDLERS = [index, file_index, archive, file]
+@get(
+    f"{PLAIN}/index.json",
+    operation_id="shared_skills_names_retrieve",
+    summary="Names of shared skills",
+    tags=["discovery"],
+    opt=_opt(),
+    responses=documented(404, 429, 503),
+)
+async def name_index(request: Request[Any, Any, Any]) -> Response[NameIndex]:
+    """For clients of a host of plain files, such as `agentskills-http`: each file lies below the name of its skill."""
+
+    async def answer(project_id: int) -> Answer:
+        found = await _discovery(request).indexes(project_id)
+        return _answer(request, *found.by_name, JSON[1])
+
+    return await _answered(request, answer)
+
+
+@get(
+    f"{PLAIN}/{{skill_name:str}}/{{file_path:path}}",
+    operation_id="shared_skills_plain_file_retrieve",
+    summary="Plain file of a shared skill",
+    tags=["discovery"],
+    opt=_opt(produces=BYTES.decode(), media=("text/plain", "text/markdown", "application/json")),
+    responses=documented(400, 404, 429, 503),
+)
+async def plain_file(
+    request: Request[Any, Any, Any], skill_name: FromPath[str], file_path: FromPath[str]
+) -> Response[bytes]:
+    """SKILL.md, one of the files, or `index.json`, which lists them; a skill with such a file of its own gives that."""
+
+    async def answer(project_id: int) -> Answer:
+        package = packages.package_of(await _discovery(request).version(project_id, skill_name, None))
+        path, paths = _path(request), [SKILL_MD, *(file.path for file in package.files)]
+        if path == discovery.INDEX and path not in paths:
+            return _answer(request, *_tagged(discovery.path_index(paths)), JSON[1])
+        data = await _discovery(request).content(package, path)
+        kind = MARKDOWN if path == SKILL_MD else BYTES if text_of(data) is None else TEXT
+        return _answer(request, *_tagged(data), kind)
+
+    return await _answered(request, answer)
+
+
+HANDLERS = [index, file_index, archive, file, name_index, plain_file]
 
 
 def _discovery(request: Request[Any, Any, Any]) -> Discovery:
@@ -376,7 +422,9 @@ def _version_id(request: Request[Any, Any, Any]) -> UUID | None:
 
 def _path(request: Request[Any, Any, Any]) -> str:
     """The path behind the name of the skill, decoded once and brought into its normal form. Raises Invalid, NotFound."""
-    raw = requests.request_path(request).partition("/.well-known/")[2]
+    _, well_known, raw = requests.request_path(request).partition("/.well-known/")
+    if not well_known:
+        raw = requests.request_path(request).partition("/s/")[2].partition("/")[2]
     path = unquote(raw.split("/", 2)[-1], errors="replace").removesuffix("/")
     if path == SKILL_MD:
         return path

@@ -30,6 +30,10 @@ MAX_DESCRIPTION = 1024  # of UTF-16, which is what installers in JavaScript coun
 PLAIN_PATH = re.compile(r"(?!.*\.\.)[!-~ ]+")
 SPECIAL = set("\\?#[]%")
 
+# What a client of plain files finds its skills by, and what it lets no path have.
+INDEX = "index.json"
+HIDDEN = frozenset("\\:")
+
 # events_of_project
 LAST_EVENT = "SELECT coalesce(max(position), 0) FROM events WHERE project_id = %s"
 
@@ -125,6 +129,21 @@ class FileIndex(msgspec.Struct):
     skills: list[FileSkill]
 
 
+class NameIndex(msgspec.Struct):
+    """The names of all skills whose every file has an address; each has an index of its own below its name."""
+
+    skills: list[str]
+
+
+class PathIndex(msgspec.Struct):
+    """All files of a skill, SKILL.md among them, and the names of those that lie right in the folders of the specification."""
+
+    files: list[str]
+    scripts: list[str]
+    references: list[str]
+    assets: list[str]
+
+
 async def last_event(conn: Connection, project_id: int) -> int:
     """The position of the last event of a project: while it stays, so does the index."""
     row = await (await conn.execute(LAST_EVENT, (project_id,))).fetchone()
@@ -189,6 +208,29 @@ def file_index(found: Sequence[IndexEntry]) -> bytes:
         if all(map(is_plain, one.paths))
     ]
     return msgspec.json.encode(FileIndex(listed))
+
+
+def name_index(found: Sequence[IndexEntry]) -> bytes:
+    """For clients of plain files. A skill with a file that their addresses cannot have is left out, so that none comes in part."""
+    listed = [one.name for one in found if not any(map(is_hidden, one.paths))]
+    return msgspec.json.encode(NameIndex(listed))
+
+
+def path_index(paths: Sequence[str]) -> bytes:
+    """The files of one skill, for the same clients."""
+
+    def within(folder: str) -> list[str]:
+        parts = (path.split("/") for path in paths)
+        return sorted(rest[0] for start, *rest in parts if start == folder and len(rest) == 1)
+
+    return msgspec.json.encode(
+        PathIndex(sorted(paths), within("scripts"), within("references"), within("assets"))
+    )
+
+
+def is_hidden(path: str) -> bool:
+    """Whether a client of plain files refuses the path, or its index takes the place of the file."""
+    return path == INDEX or not HIDDEN.isdisjoint(path)
 
 
 def _skill(one: IndexEntry, archives: Mapping[bytes, bytes]) -> Skill:

@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.support.service import Service
 
 HERE = Path(__file__).parent
 PACKAGES = ("package.json", "package-lock.json")
-INSTALL_WITHIN = 240.0  # seconds; a cold npm cache behind a slow mirror
+INSTALL_WITHIN = 300.0  # seconds; a cold npm cache behind a slow mirror
 CALL_WITHIN = 60.0
 # Set by .ci/run: a machine that must run everything may not skip.
 REQUIRED = "SKALD_REQUIRE_NODE"
@@ -29,7 +30,7 @@ ARCHITECTURES = {"x86_64": "x64", "aarch64": "arm64"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whichever test comes first installs the packages, some 1 GB with the installers' own programs, within its time."""
+    """Whichever test comes first installs the packages, some 1.2 GB with the installers' own programs, within its time."""
     for item in items:
         if "packages" in getattr(item, "fixturenames", ()) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(INSTALL_WITHIN + 120))
@@ -83,6 +84,19 @@ def packages() -> Path:
     return cached("clients", [HERE / name for name in PACKAGES], npm_ci)
 
 
+@pytest.fixture(scope="session")
+def cloning() -> Path:
+    """The same with the installers that clone."""
+    need_node()
+    return cached("cloning", [HERE / "cloning" / name for name in PACKAGES], npm_ci)
+
+
+@pytest.fixture(scope="session")
+def agentskills() -> Path:
+    """A folder to import ``agentskills_http`` from."""
+    return cached("agentskills", [HERE / "agentskills.txt"], install_agentskills)
+
+
 def cached(name: str, files: Sequence[Path], install: Callable[[Path], None]) -> Path:
     """A folder with copies of these files that ``install`` has filled, once for each content of them, for all runs."""
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
@@ -112,6 +126,21 @@ def _alone(path: Path) -> Iterator[None]:
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def install_agentskills(folder: Path) -> None:
+    chosen = ["--no-deps", "--only-binary", ":all:", "--python-version", "3.12", "--require-hashes"]
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *chosen]
+    done = subprocess.run(
+        [*command, "--target", ".", "-r", "agentskills.txt"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=INSTALL_WITHIN,
+        check=False,
+    )
+    if done.returncode != 0:
+        without(f"pip could not install them: {done.stderr[-2000:]}")
 
 
 def npm_ci(folder: Path) -> None:

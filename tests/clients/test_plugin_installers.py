@@ -7,6 +7,7 @@ is switched off where there is a switch; without internet they work all the same
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -79,6 +80,13 @@ def skills_in(plugin: Path) -> dict[str, bytes]:
     }
 
 
+def listed_of(claude: Run, plugin: str) -> dict[str, Any]:
+    """The plugin as it is listed, beside those that come with the program."""
+    [listed] = [one for one in msgspec.json.decode(claude("list", "--json")) if one["id"] == plugin]
+    found: dict[str, Any] = listed
+    return found
+
+
 def check_no_key(git: Git) -> None:
     """What a user's credential helper tells git stays there."""
     secret = git.key.encode()
@@ -90,7 +98,7 @@ def test_claude_code(git: Git, claude: Run) -> None:
     plugin = f"{name}@{name}"
     claude("marketplace", "add", git.url)
     claude("install", plugin)
-    [listed] = msgspec.json.decode(claude("list", "--json"))
+    listed = listed_of(claude, plugin)
     assert (listed["id"], listed["version"], listed["enabled"]) == (plugin, "1.0.2", True)
     installed = Path(listed["installPath"])
     assert skills_in(installed) == git.files(git.clone("first"))
@@ -101,7 +109,7 @@ def test_claude_code(git: Git, claude: Run) -> None:
     publish_second(git)
     claude("marketplace", "update", name)
     assert "1.0.4" in claude("update", plugin)
-    [listed] = msgspec.json.decode(claude("list", "--json"))
+    listed = listed_of(claude, plugin)
     assert listed["version"] == "1.0.4"
     assert skills_in(Path(listed["installPath"])) == git.files(git.clone("second"))
     check_no_key(git)

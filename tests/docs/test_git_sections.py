@@ -1,4 +1,4 @@
-"""The lines about Claude Code, Codex and Git in docs/install-skills.md work when they are pasted one after the other."""
+"""The lines about programs that clone, and about Git itself, in docs/install-skills.md work when they are pasted one after the other."""
 
 import re
 import subprocess
@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.conftest import packages
+from tests.clients.conftest import cloning, packages
+from tests.clients.test_cloning_installers import SCRIPTS
 from tests.support.gitting import Git, git
 from tests.support.servers import ROOT
 from tests.support.space import skill
 
-__all__ = ["git", "packages"]
+__all__ = ["cloning", "git", "packages"]
 
 PAGE = ROOT / "docs" / "install-skills.md"
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -22,9 +23,11 @@ PROGRAMS = {
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(360)
-@pytest.mark.parametrize("section", ["Claude Code", "Codex", "Git"])
-def test_the_lines_work_when_pasted(git: Git, tmp_path: Path, packages: Path, section: str) -> None:
+@pytest.mark.timeout(700)
+@pytest.mark.parametrize("section", ["Claude Code", "Codex", "Copilot", "Gemini", "Git"])
+def test_the_lines_work_when_pasted(
+    git: Git, tmp_path: Path, packages: Path, cloning: Path, section: str
+) -> None:
     text = PAGE.read_text().partition(f"## {section}\n")[2].partition("\n## ")[0]
     lines = "\n".join(BLOCK.findall(text))
     lines = re.sub(r"(projects/|skald-)1\b", rf"\g<1>{git.project_id}", lines)
@@ -32,9 +35,11 @@ def test_the_lines_work_when_pasted(git: Git, tmp_path: Path, packages: Path, se
         http.post("llm_skills/", json=skill("pdf-forms")).raise_for_status()
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name, script in PROGRAMS.items():
+    scripts = {name: packages / "node_modules" / script for name, script in PROGRAMS.items()}
+    scripts |= {name: cloning / "node_modules" / SCRIPTS[name] for name in ("copilot", "gemini")}
+    for name, script in scripts.items():
         program = programs / name
-        program.write_text(f'#!/bin/sh\nexec node "{packages}/node_modules/{script}" "$@"\n')
+        program.write_text(f'#!/bin/sh\nexec node "{script}" "$@"\n')
         program.chmod(0o755)
     (git.home / ".gitconfig").unlink()
     done = subprocess.run(

@@ -8,20 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.conftest import packages
+from tests.clients.conftest import cloning, packages
+from tests.clients.test_cloning_installers import SCRIPTS
 from tests.clients.test_skills_installer import Installer
 from tests.support.servers import ROOT
 from tests.support.service import Service
 
-__all__ = ["packages"]
+__all__ = ["cloning", "packages"]
 
 PAGE = ROOT / "docs" / "install-skills.md"
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_the_lines_work_when_pasted(running_service: Service, tmp_path: Path, packages: Path) -> None:
+@pytest.mark.timeout(700)
+def test_the_lines_work_when_pasted(
+    running_service: Service, tmp_path: Path, packages: Path, cloning: Path
+) -> None:
     installer = Installer(packages, tmp_path)
     section = PAGE.read_text().partition("## npx skills\n")[2].partition("\n## ")[0]
     project_id = running_service.make_project().id
@@ -32,9 +35,13 @@ def test_the_lines_work_when_pasted(running_service: Service, tmp_path: Path, pa
     programs = installer.project / ".venv/bin"
     programs.mkdir(parents=True)
     skald = f"env PYTHONPATH={ROOT} {sys.executable} -m cli.main"
-    # `npx skills` would fetch the newest release; here it is the one of the lock.
-    skills = f"shift; exec {' '.join(installer.command)}"
-    for name, command in (("skald", f"exec {skald}"), ("npx", skills)):
+    # `npx` would fetch the newest releases; here they are those of the lock.
+    known = {"skills": " ".join(installer.command)} | {
+        name: f"node {cloning}/node_modules/{SCRIPTS[script]}"
+        for name, script in (("openskills", "openskills"), ("agent-skills-cli", "agent-skills"))
+    }
+    cases = "\n".join(f'{name}) shift; exec {command} "$@";;' for name, command in known.items())
+    for name, command in (("skald", f"exec {skald}"), ("npx", f'case "$1" in\n{cases}\nesac; false')):
         (programs / name).write_text(f'#!/bin/sh\n{command} "$@"\n')
         (programs / name).chmod(0o755)
     lines = "\n".join(BLOCK.findall(section)).replace("--project 1", f"--project {project_id}")
@@ -61,6 +68,8 @@ def test_the_lines_work_when_pasted(running_service: Service, tmp_path: Path, pa
         expected = client.get("llm_skills/name/pdf-forms/skill-md/").content
         shares = client.get("llm_skills/shares/").json()["results"]
     assert installer.installed()["pdf-forms"]["SKILL.md"] == expected
+    cloned = installer.project / "from-a-share/skills/pdf-forms/SKILL.md"
+    assert cloned.read_bytes() == expected
     assert [(share["label"], share["revoked_at"] is not None) for share in shares] == [
         ("workshop", True),
         ("design team", False),
