@@ -3,7 +3,7 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Collection
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,7 @@ from api.webhooks.controller import WebhooksController
 from domain.formats.archives import Limits
 from projections.git.history import Histories
 from projections.read import kinds
+from projections.redis.client import open_redis
 from projections.redis.views import RedisViews
 from store.log.appender import Appender
 from store.log.history import LogHistory
@@ -71,6 +72,7 @@ from store.tables.sealing import sealer_of
 # Files in the run folder; the first has the name that processes of earlier releases on the host map, too.
 POSITIONS, COMMANDS = "marks", "commands"
 
+REDIS_CONNECTIONS = 64  # of one process; what comes meanwhile goes on without Redis
 MIGRATIONS = [Path(room.__file__ or "").parent / "migrations" for room in (store, projections)]
 RESOURCES: tuple[Any, ...] = (
     *(controller for kind in KINDS.values() for controller in kind.controllers),
@@ -175,9 +177,7 @@ async def wire(
     stack.callback(positions.close)
     pool = await open_pool(config.database_url, size=config.pool_size, timeout=config.pool_timeout)
     stack.push_async_callback(pool.close)
-    redis = open_redis(config)
-    if redis is not None:
-        stack.push_async_callback(redis.aclose)
+    redis = await stack.enter_async_context(redis_of(config)) if config.redis_url else None
     history = LogHistory(began=partial(positions.advance_all, [ALL_STREAMS]))
     log_follower = LogFollower(config.database_url, positions, found_again=pool.check, history=history)
     await log_follower.start()
@@ -229,7 +229,7 @@ async def wire(
     reader = RepresentationCache(
         pool,
         positions,
-        RedisViews(redis) if redis is not None else None,
+        RedisViews(redis, timeout=config.redis_timeout) if redis is not None else None,
         kinds.KINDS,
         capacity=config.cache_bytes,
         count=metrics.observe_cache,
@@ -278,14 +278,7 @@ async def wire(
     )
 
 
-def open_redis(config: ApiConfig) -> "Redis | None":
+def redis_of(config: ApiConfig) -> AbstractAsyncContextManager[Redis]:
     """A client that gives up soon: Redis makes the service faster, never slower."""
-    if config.redis_url is None:
-        return None
-    return Redis.from_url(
-        config.redis_url,
-        socket_timeout=config.redis_timeout,
-        socket_connect_timeout=config.redis_timeout,
-        retry=None,
-        max_connections=64,
-    )
+    assert config.redis_url is not None
+    return open_redis(config.redis_url, timeout=config.redis_timeout, max_connections=REDIS_CONNECTIONS)

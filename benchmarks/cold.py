@@ -20,7 +20,7 @@ import msgspec
 import uvloop
 from redis.asyncio import Redis
 
-from api.app import open_redis
+from api.app import redis_of
 from api.cache.log_follower import LogFollower
 from api.cache.positions import StreamPositions
 from api.cache.reader import RepresentationCache
@@ -122,12 +122,14 @@ async def measure(job: Job) -> list[Measured]:
     config = ApiConfig(
         database_url=job.database_url, redis_url=job.redis_url, run_dir=Path(job.run_dir), cache_bytes=0
     )
-    redis = open_redis(config)
-    assert redis is not None
     rows = []
     names = [name_of(number) for number in range(job.names)]
     Random(1).shuffle(names)
-    async with reader_of(config, redis) as (shared, counted), reader_of(config, None) as (alone, _):
+    async with (
+        redis_of(config) as redis,
+        reader_of(config, redis) as (shared, counted),
+        reader_of(config, None) as (alone, _),
+    ):
 
         async def get(name: str) -> None:
             await shared.get(job.project_id, KIND, name)
@@ -150,7 +152,6 @@ async def measure(job: Job) -> list[Measured]:
         async with selects(job, config.pool_size, shared, names) as select:
             for concurrent in job.concurrent:
                 rows.append(await compare(job, "PostgreSQL", concurrent, names, get_alone, select))
-    await redis.aclose()
     return rows
 
 

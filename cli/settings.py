@@ -131,7 +131,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 MEANINGS: dict[str, str] = {
     "database_url": "PostgreSQL 14 or newer. Unset: an embedded server under the data folder.",
-    "redis_url": "Redis or Valkey (redis://, rediss://, unix://). Unset: an embedded server.",
+    "redis_url": "Redis or Valkey: redis://, rediss:// or unix://, or redis+sentinel://host1,host2,host3/service. Unset: an "
+    "embedded server.",
     "data_dir": "Folder of the embedded servers' data and of the first key.",
     "host": "Address to listen on. Only this machine by default: the service speaks plain HTTP.",
     "port": "TCP port to listen on.",
@@ -187,7 +188,7 @@ def masked(url: str) -> str:
         user = split.netloc.split(":", 1)[0]
         place = split.netloc.rsplit("@", 1)[1]
         url = url.replace(split.netloc, f"{user}:{MASK}@{place}", 1)
-    return re.sub(r"(?i)([?&]password=)[^&#]*", rf"\1{MASK}", url)
+    return re.sub(r"(?i)([?&](?:\w+_)?password=)[^&#]*", rf"\1{MASK}", url)
 
 
 def _kinds() -> dict[str, Any]:
@@ -220,8 +221,10 @@ def _database_url(text: str) -> str:
 
 
 def _redis_url(text: str) -> str:
-    if not text.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("it must start with redis://, rediss:// or unix://")
+    # Not at the top: most commands need no Redis.
+    from projections.redis.client import check
+
+    check(text)
     return text
 
 

@@ -3,10 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-
-from redis.asyncio import Redis
+from contextlib import AsyncExitStack
 
 from projections.declared import ASYNC
+from projections.redis.client import open_redis
 from store.tables.sealing import sealer_of
 from workers.cache import CacheFollower
 from workers.event_buffer import EventBuffer
@@ -42,34 +42,30 @@ async def run(
     """
     news = EventBuffer()
     followers: list[Leader] = [ProjectionFollower(news, projection) for projection in ASYNC]
-    redis = None
-    if redis_url is not None:
-        redis = Redis.from_url(redis_url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT)
-        followers += [
-            CacheFollower(news, redis),
-            StreamsFollower(
-                news,
-                redis,
-                maxlen=stream_maxlen,
-                max_bytes=stream_max_bytes,
-                max_total_bytes=stream_max_total_bytes,
-                replay=stream_replay,
-                base=public_url,
-            ),
-        ]
     sealer = sealer_of(secret_keys)
     if sealer is None:
         logger.warning("webhooks are not delivered: there is no SKALD_SECRET_KEY to open their secrets by")
     else:
         options = Options(allow_private=webhook_allow_private, base=public_url)
         followers.append(WebhookFollower(news, database_url, sealer, options))
-    try:
+    async with AsyncExitStack() as stack:
+        if redis_url is not None:
+            redis = await stack.enter_async_context(open_redis(redis_url, timeout=REDIS_TIMEOUT))
+            followers += [
+                CacheFollower(news, redis),
+                StreamsFollower(
+                    news,
+                    redis,
+                    maxlen=stream_maxlen,
+                    max_bytes=stream_max_bytes,
+                    max_total_bytes=stream_max_total_bytes,
+                    replay=stream_replay,
+                    base=public_url,
+                ),
+            ]
         async with asyncio.TaskGroup() as group:
             for task in (news, *followers):
                 group.create_task(task.run(database_url, stop), name=task.name)
             group.create_task(Sweeper().run(database_url, stop), name="sweep")
             ready()
             await stop.wait()
-    finally:
-        if redis is not None:
-            await redis.aclose()

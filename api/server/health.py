@@ -12,11 +12,14 @@ from litestar.enums import MediaType
 from litestar.openapi import ResponseSpec
 from psycopg import Error as DatabaseError
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from api.http.responses import REVALIDATE, Answer, json_answer, to_response
 from api.server.metrics import CONTENT_TYPE, Metrics
 from api.services import services
+from projections.redis.client import write_probe
 from store.log.appender import Appender
 from store.postgres.pool import Limits, Pool
 from store.postgres.room import Room
@@ -29,6 +32,11 @@ DATABASE_TIMEOUT = 0.9  # seconds; a probe is answered within one, before its ow
 # Else a server that is frozen would be waited for after the time-out, to cancel what it does.
 PROBES = Limits(DATABASE_TIMEOUT)
 REDIS_PATIENCE = 0.5
+
+# How Redis takes a write, which cache, streams and rate limits need all three.
+RedisState = Literal[
+    "ok", "unavailable (optional)", "read-only (optional)", "full (optional)", "refusing (optional)", "off"
+]
 
 # Whether changes can be made: `failing` when the last append of this process failed just now.
 Writes = Literal["ok", "read-only", "not permitted", "failing", "unknown"]
@@ -52,7 +60,7 @@ class Readiness(msgspec.Struct):
     status: Literal["ok", "degraded", "unavailable"]
     database: Literal["ok", "unavailable", "migrations missing"]
     writes: Writes
-    redis: Literal["ok", "unavailable (optional)", "off"]
+    redis: RedisState
     followers: dict[str, int]
     failing: dict[str, Failure]
     parked: dict[str, int]
@@ -94,7 +102,7 @@ class Health:
         stuck = failing.keys() - {NONE}
         if database != "ok":
             status = "unavailable"
-        elif redis == "unavailable (optional)" or stuck or taken != "ok" or not self._room.is_left():
+        elif redis not in ("ok", "off") or stuck or taken != "ok" or not self._room.is_left():
             status = "degraded"
         storage: Literal["ok", "full"] = "ok" if self._room.is_left() else "full"
         return Readiness(
@@ -143,15 +151,28 @@ class Health:
         failed = self._appender is not None and self._appender.failing(FAILED_LATELY) is not None
         return "failing" if found == "ok" and failed else found
 
-    async def _ask_redis(self) -> Literal["ok", "unavailable (optional)", "off"]:
+    async def _ask_redis(self) -> RedisState:
         if self._redis is None:
             return "off"
         try:
             async with asyncio.timeout(REDIS_PATIENCE):
-                await self._redis.ping()
-        except (RedisError, OSError, TimeoutError):
-            return "unavailable (optional)"
+                await write_probe(self._redis)
+        except (RedisError, OSError, TimeoutError) as error:
+            logger.warning("Redis takes no write: %s", error or type(error).__name__)
+            return redis_state(error)
         return "ok"
+
+
+def redis_state(error: Exception) -> RedisState:
+    """What the error of a write says of Redis."""
+    match error:
+        case ReadOnlyError():
+            return "read-only (optional)"
+        case OutOfMemoryError():
+            return "full (optional)"
+        case RedisConnectionError() | RedisTimeoutError() | OSError():
+            return "unavailable (optional)"
+    return "refusing (optional)"
 
 
 class HealthController(Controller):

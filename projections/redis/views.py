@@ -89,10 +89,11 @@ def _view(value: bytes | None, checkpoint: bytes | None) -> CachedRepresentation
 
 # RESULTS.md: "what several want from Redis at the same time fetched by one command"
 class RedisViews:
-    """Reads never wait for a Redis that is away: after a failure it is left alone for a second."""
+    """Reads never wait for a Redis that is away, ``timeout`` seconds at most: after a failure it is left alone for a second."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, *, timeout: float | None = None) -> None:
         self._redis = redis
+        self._timeout = timeout
         self._offer = redis.register_script(OFFER)
         self._apply = redis.register_script(APPLY)
         self._away_until = -inf
@@ -115,7 +116,9 @@ class RedisViews:
         keys = take()
         if keys and self.available:
             try:
-                found: list[Any] = await self._redis.mget(*keys, CHECKPOINT)
+                # A connection may be opened first, which takes time-outs of its own.
+                async with asyncio.timeout(self._timeout):
+                    found: list[Any] = await self._redis.mget(*keys, CHECKPOINT)
             except (RedisError, OSError, TimeoutError) as error:
                 self._failed(error)
             else:
@@ -136,7 +139,8 @@ class RedisViews:
 
     async def _fill(self, key: str, value: bytes) -> None:
         try:
-            await self._offer(keys=[key, CHECKPOINT], args=[value, TTL])
+            async with asyncio.timeout(self._timeout):
+                await self._offer(keys=[key, CHECKPOINT], args=[value, TTL])
         except OutOfMemoryError:
             # Full of what does not expire; what it holds can still be read.
             logger.warning("Redis is full, a value is not shared")

@@ -99,6 +99,15 @@ def test_an_empty_variable_counts_as_unset() -> None:
         ("SKALD_CORS_ORIGINS", "https://app.example/page"),
         ("SKALD_MCP_ORIGINS", "app.example"),
         ("SKALD_REDIS_URL", "cache:6379"),
+        ("SKALD_REDIS_URL", "redis://one:6379,two:6379/0"),
+        ("SKALD_REDIS_URL", "redis://cache?timeout=1"),
+        ("SKALD_REDIS_URL", "redis+sentinel://one,two"),
+        ("SKALD_REDIS_URL", "redis+sentinel:///service"),
+        ("SKALD_REDIS_URL", "redis+sentinel://one:x/service"),
+        ("SKALD_REDIS_URL", "redis+sentinel://one,,two/service"),
+        ("SKALD_REDIS_URL", "redis+sentinel://one/service/name"),
+        ("SKALD_REDIS_URL", "redis+sentinel://one/service?timeout=1"),
+        ("SKALD_REDIS_URL", "rediss://cache?ssl_cert_reqs=perhaps"),
         ("SKALD_DATABASE_URL", "mysql://db"),
     ],
 )
@@ -129,6 +138,9 @@ def test_a_refused_address_is_not_repeated_because_it_may_hold_a_password() -> N
         "postgresql://db/name?user=a&password=hunter2",
         "host=db user=a password=hunter2",
         "redis://:hunter2@cache:6379/0",
+        "redis+sentinel://ann:hunter2@one:26379,two/service",
+        "redis+sentinel://one,two/service?sentinel_password=hunter2",
+        "rediss://cache?ssl_password=hunter2",
     ],
 )
 def test_passwords_are_masked(url: str) -> None:
