@@ -70,6 +70,11 @@ def text_of(data: bytes) -> str | None:
         return None
 
 
+def line_count(text: str) -> int:
+    """How many lines a text has; a last one without an end counts, too."""
+    return text.count("\n") + (text != "" and not text.endswith("\n"))
+
+
 class Edit(msgspec.Struct, frozen=True):
     """Replace the one occurrence of ``old`` by ``new``."""
 

@@ -16,7 +16,7 @@ AUTHOR = """users.id, users.uuid, users.distinct_id, users.first_name, users.las
 
 # Counts the shapes in which versions are stored and answered: raise it with every change of them, such as a new field. Versions
 # of an older number are rendered anew by the replay that a migration ends with, and Redis holds each number's values apart.
-RENDERING = 1
+RENDERING = 2
 
 # An erased user is shown as null.
 JOIN_AUTHOR = "LEFT JOIN users ON users.erased_at IS NULL AND users.id ="

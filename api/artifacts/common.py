@@ -158,8 +158,12 @@ async def page(
     with_labels: bool = False,
     with_body: bool = False,
     texts_only: bool = False,
+    nothing: bool = False,
 ) -> tuple[int, list[Row], tuple[str | None, str | None]]:
-    """The rows of a list by the query's parameters: the count of all, one page, the links to its neighbours."""
+    """The rows of a list by the query's parameters: the count of all, one page, the links to its neighbours.
+
+    ``nothing``: a parameter that the caller has read lets no row through.
+    """
     limit, offset = page_bounds(query)
     wanted = PageQuery(
         search=query.text("search"),
@@ -174,7 +178,8 @@ async def page(
     )
     async with services(request).pool.connection() as conn:
         read_model = await read_model_of(conn, query)
-        count, rows = await read_model.page(conn, project_of(request), kind, wanted)
+        found = (0, []) if nothing else await read_model.page(conn, project_of(request), kind, wanted)
+    count, rows = found
     return count, rows, page_links(request, query, count, limit, offset, len(rows))
 
 

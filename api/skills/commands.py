@@ -77,6 +77,7 @@ def new_skill(data: schemas.CreateSkill) -> tuple[Skill, list[Content]]:
         fields=SkillFields(**sent(data)),
         body=data.body,
         files=files_of(data.files),
+        version_description=data.version_description or "",
     )
 
 
@@ -94,6 +95,7 @@ def changes_of(data: schemas.PublishSkill) -> Changes:
         if data.file_edits is UNSET
         else tuple(FileEdits(entry.path, edits_of(entry.edits)) for entry in data.file_edits),
         fields=sent(data),
+        version_description=data.version_description or "",
     )
 
 

@@ -39,6 +39,9 @@ READ, WRITE = f"{Skill.SCOPE}:read", f"{Skill.SCOPE}:write"
 BEFORE_FILE = re.compile(r"(?:/+[^/]+){7}/")
 
 SEARCH = Param("search", {"type": "string"}, "Part of the name or description, in any case.", "pdf")
+CATEGORY = Param(
+    "category", {"type": "string"}, "Only skills of this category: none, because no categories are kept."
+)
 BODY_OFFSET = Param("body_offset", integer(0), "Where the part of the body begins, in characters.", 0)
 BODY_LENGTH = Param("body_length", integer(1), "How many characters of the body to send.", 4000)
 BASE_VERSION = Param("base_version", integer(1), "Refuse with 409 unless this is the latest version.", 1)
@@ -59,6 +62,7 @@ class SkillsController(Controller):
             READ,
             query=(
                 SEARCH,
+                CATEGORY,
                 artifacts.AUTHOR,
                 artifacts.ORDER,
                 artifacts.LIMIT,
@@ -71,7 +75,8 @@ class SkillsController(Controller):
     async def list(self, request: Request[Any, Any, Any]) -> Response[schemas.SkillPage]:
         """The latest versions of all active skills of the project, without body and files."""
         query = query_of(request)
-        count, rows, links = await artifacts.page(request, query, KIND)
+        category = query.text("category")
+        count, rows, links = await artifacts.page(request, query, KIND, nothing=category is not None)
         return await artifacts.large_answer(
             request,
             sum(row.size for row in rows),

@@ -14,6 +14,7 @@ from api.artifacts.fields import (
     CreatedBy,
     Edits,
     Timestamp,
+    VersionDescription,
     VersionLine,
     check_object,
     given,
@@ -306,13 +307,14 @@ class CreateSkill(msgspec.Struct, frozen=True):
     allowed_tools: Tools = []
     metadata: MetadataField = {}
     files: Files = []
+    version_description: VersionDescription | None = None
 
 
 FILE_EDITS_OR_FILES = {"if": given("file_edits"), "then": only("files", False)}
 
 
 class PublishSkill(msgspec.Struct, frozen=True):
-    """What is absent carries forward, files too; what is sent replaces the whole field.
+    """What is absent carries forward, files too, but for `version_description`; what is sent replaces the whole field.
 
     `body` and `edits` exclude each other, and so do `files` and `file_edits`. `base_version` is required unless
     `If-Match` is sent.
@@ -334,6 +336,7 @@ class PublishSkill(msgspec.Struct, frozen=True):
     metadata: MetadataField | UnsetType = UNSET
     files: Files | UnsetType = UNSET
     file_edits: FileEditsList | UnsetType = UNSET
+    version_description: VersionDescription | None = None
     base_version: BaseVersion | UnsetType = UNSET
 
 
@@ -383,6 +386,10 @@ class ManifestEntry(msgspec.Struct):
     content_type: str
     size: Annotated[int, Meta(ge=0, description="Bytes.")]
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="Of the content, in hex.")]
+    line_count: Annotated[int, Meta(ge=0, description="Lines; null for what is no text.")] | None
+    char_count: (
+        Annotated[int, Meta(ge=0, description="Unicode code points; null for what is no text.")] | None
+    )
 
 
 class SkillMd(msgspec.Struct):
@@ -406,11 +413,13 @@ class SkillRow(msgspec.Struct, kw_only=True):
 
     id: UUID
     name: str
+    category: Annotated[str, Meta(description="Always empty: no categories are kept.")]
     description: str
     license: str
     compatibility: str
     allowed_tools: list[str]
     metadata: dict[str, Any]
+    version_description: str
     outline: list[HeadingAnswer]
     digest: Annotated[
         str,

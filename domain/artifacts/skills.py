@@ -25,6 +25,7 @@ from domain.content import (
     check_tree,
     clashes,
     edit_cost,
+    line_count,
     served,
     text_of,
     too_big,
@@ -68,7 +69,7 @@ class SkillFields(Details, frozen=True):
 
 
 FIELDS = SkillFields.__struct_fields__
-COMPARED = ("name", FIELDS[0], "body", *FIELDS[1:])
+COMPARED = ("name", FIELDS[0], "body", *FIELDS[1:], "version_description")
 ABSENT = (UNSET,) * len(FIELDS)
 
 # The values of all fields, of what has them.
@@ -76,16 +77,40 @@ values_of: Callable[[Any], tuple[Any, ...]] = attrgetter(*FIELDS)
 
 
 class FileRef(msgspec.Struct, frozen=True):
-    """A file of a version: where it stands and which content it has (``sha256`` in hex, ``size`` in bytes)."""
+    """A file of a version: where it stands and which content it has (``sha256`` in hex, ``size`` in bytes).
+
+    ``line_count`` and ``char_count`` follow from the content: None for what is no text, absent in events of earlier releases.
+    """
 
     path: str
     content_type: str
     size: int
     sha256: str
+    line_count: int | UnsetType | None = UNSET
+    char_count: int | UnsetType | None = UNSET
+
+    @classmethod
+    def of(cls, path: str, content_type: str, content: Content) -> Self:
+        counts = counts_of(content.data)
+        return cls(path, content_type, content.ref.size, content.ref.sha256, *counts)
 
     @property
     def ref(self) -> Ref:
         return Ref(self.sha256, self.size)
+
+    def same(self, other: "FileRef") -> bool:
+        """Whether it is the same file: what follows from its content is not compared."""
+        return self is other or (self.path, self.content_type, self.sha256) == (
+            other.path,
+            other.content_type,
+            other.sha256,
+        )
+
+
+def counts_of(data: bytes) -> tuple[int | None, int | None]:
+    """Lines and characters of a file."""
+    text = text_of(data)
+    return (None, None) if text is None else (line_count(text), len(text))
 
 
 @event
@@ -103,11 +128,12 @@ class SkillCreated(VersionEvent, frozen=True, kw_only=True):
     files: tuple[FileRef, ...] = ()
     source: Source | None = None
     frontmatter: str = ""
+    version_description: str = ""
 
 
 @event
 class SkillPublished(VersionEvent, frozen=True, kw_only=True):
-    """Fields that are absent carry forward. ``files`` is the whole new manifest, ``edited`` only what edits changed."""
+    """Fields that are absent carry forward, but for the description of the version. ``files`` is the whole new manifest, ``edited`` only what edits changed."""
 
     TOPIC: ClassVar[str] = "skill.published"
 
@@ -122,6 +148,7 @@ class SkillPublished(VersionEvent, frozen=True, kw_only=True):
     edited: tuple[FileRef, ...] = ()
     reverted_to: int | None = None
     frontmatter: str | UnsetType = UNSET
+    version_description: str = ""
 
 
 @event
@@ -180,6 +207,7 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[File, ...] | UnsetType = UNSET
     file_edits: tuple[FileEdits, ...] | UnsetType = UNSET
     fields: Mapping[str, Any] = {}
+    version_description: str = ""
 
 
 class Skill(Versioned, kw_only=True):
@@ -207,6 +235,7 @@ class Skill(Versioned, kw_only=True):
     body: Ref = Ref("", 0)
     outline: Ref = Ref("", 0)
     files: dict[str, FileRef] = {}
+    version_description: str = ""
 
     def compared(self, field: str) -> Any:
         return getattr(self.fields if field in FIELDS else self, field)
@@ -227,6 +256,7 @@ class Skill(Versioned, kw_only=True):
         fields: SkillFields,
         body: str,
         files: Sequence[File] = (),
+        version_description: str = "",
     ) -> tuple[Self, list[Content]]:
         """Version 1 of a new skill. Raises Invalid when two files do not fit in one tree."""
         check_tree(file.path for file in files)
@@ -242,6 +272,7 @@ class Skill(Versioned, kw_only=True):
                 body=text.ref,
                 outline=headings.ref,
                 files=refs,
+                version_description=version_description,
                 **asdict(fields),
             )
         )
@@ -329,7 +360,7 @@ class Skill(Versioned, kw_only=True):
             content = Content.of(
                 apply_edits(old_text, entry.edits, attr=where, work=work, file_path=entry.path)
             )
-            edited.append(FileRef(old.path, old.content_type, content.ref.size, content.ref.sha256))
+            edited.append(FileRef.of(old.path, old.content_type, content))
             contents.append(content)
         self.trigger(
             SkillPublished(
@@ -341,6 +372,7 @@ class Skill(Versioned, kw_only=True):
                 outline=headings,
                 files=files,
                 edited=tuple(edited),
+                version_description=changes.version_description,
                 **changes.fields,
             )
         )
@@ -457,20 +489,25 @@ class Skill(Versioned, kw_only=True):
                     self.files = _by_path(event.files)
                 if event.edited:
                     self.files = self.files | {file.path: file for file in event.edited}
+                self.version_description = event.version_description
             case SkillFileAdded():
                 self.files = _by_path([*self.files.values(), event.file])
+                self.version_description = ""
             case SkillFileRenamed():
                 moved = msgspec.structs.replace(self.files[event.old_path], path=event.new_path)
                 kept = [file for path, file in self.files.items() if path != event.old_path]
                 self.files = _by_path([*kept, moved])
+                self.version_description = ""
             case SkillFileRemoved():
                 self.files = {path: file for path, file in self.files.items() if path != event.path}
+                self.version_description = ""
             case SkillCreated():
                 self.name = event.name
                 self.fields = SkillFields(*values_of(event))
                 self.body = event.body
                 self.outline = event.outline
                 self.files = _by_path(event.files)
+                self.version_description = event.version_description
             case _:
                 raise ValueError(f"a skill has no event {event.TOPIC}")
 
@@ -530,7 +567,7 @@ def _outline(body: str) -> Content:
 def _file_refs(files: Sequence[File]) -> tuple[tuple[FileRef, ...], list[Content]]:
     contents = [Content.of(file.content) for file in files]
     refs = tuple(
-        FileRef(file.path, file.content_type, content.ref.size, content.ref.sha256)
+        FileRef.of(file.path, file.content_type, content)
         for file, content in zip(files, contents, strict=True)
     )
     return refs, contents

@@ -146,7 +146,7 @@ def compare(before: Side, after: Side, moved: Mapping[str, str] | None = None) -
         was = old.pop(source)
         if source != path:
             files.append(Document("renamed", was, file))
-        elif was != file:
+        elif not was.same(file):
             files.append(Document("modified", was, file))
     files += [Document("removed", file, None) for file in old.values()]
     return Comparison(
@@ -167,7 +167,7 @@ def _tidy(files: list[Document]) -> list[Document]:
     found = []
     for file in files:
         if file.status == "added" and (gone := removed.pop(file.paths[1], None)) is not None:
-            if gone.before != file.after:
+            if gone.before is None or file.after is None or not gone.before.same(file.after):
                 found.append(Document("modified", gone.before, file.after))
         elif file.status != "removed":
             found.append(file)
@@ -181,7 +181,7 @@ def _same(before: Any, after: Any) -> bool:
 
 
 def _text(before: FileRef | None, after: FileRef | None) -> Document | None:
-    if before == after:
+    if before == after or (before is not None and after is not None and before.same(after)):
         return None
     status: Status = "added" if before is None else "removed" if after is None else "modified"
     return Document(status, before, after)

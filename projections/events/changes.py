@@ -116,7 +116,7 @@ def _files(before: Versioned, event: Event, after: Versioned) -> FileChanges:
         edited=[
             FileEdited(path, old[path], file)
             for path, file in new.items()
-            if path in old and old[path] != file
+            if path in old and not old[path].same(file)
         ],
     )
 

@@ -5,9 +5,9 @@ A representation is put together from JSON parts that are stored encoded; nothin
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -18,6 +18,7 @@ from domain.artifacts.skills import (
     SkillCreated,
     SkillFields,
     SkillPublished,
+    counts_of,
 )
 from domain.artifacts.versioned import Versioned
 from domain.content import Content, Ref, served, text_of
@@ -34,9 +35,24 @@ LEFT_OUT = f'"code":"{spec.LEFT_OUT}"'.encode()
 
 KEPT = 1024  # skills whose parts are kept
 KEPT_BYTES = 20_000  # of details and manifest; the parts of larger ones are made anew for each version
+COUNTED = 50_000  # contents whose counts are kept, some 200 bytes each
+
+# No category is kept, but clients expect the field.
+CATEGORY = b'"category":"",'
 
 
 _details_of = attrgetter(*Details.__struct_fields__)
+
+
+class VersionDetails(Details, frozen=True):
+    """What is stored of the fields of a version, and what it says of itself."""
+
+    version_description: str = ""
+
+    @classmethod
+    def of(cls, fields: Details, version_description: str) -> "VersionDetails":
+        values: tuple[Any, ...] = (*_details_of(fields), version_description)
+        return cls(*values)
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -49,7 +65,10 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 class Fields(msgspec.Struct, frozen=True):
-    """What is made of the fields of a skill; ``frame`` is its frontmatter (see ``domain.formats.skill_md.frame``)."""
+    """What is made of the fields of a skill; ``frame`` is its frontmatter (see ``domain.formats.skill_md.frame``).
+
+    ``details`` are those of a version without a description.
+    """
 
     made_of: SkillFields
     details: Content
@@ -58,8 +77,15 @@ class Fields(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, name: str, fields: SkillFields) -> "Fields":
-        details = Content.of(encode(Details(*_details_of(fields))))
-        return cls(fields, details, skill_md.frame(name, fields), spec.of_fields(name, fields))
+        return cls(fields, _details(fields), skill_md.frame(name, fields), spec.of_fields(name, fields))
+
+    def described(self, description: str) -> Content:
+        """The details of a version."""
+        return _details(self.made_of, description) if description else self.details
+
+
+def _details(fields: SkillFields, description: str = "") -> Content:
+    return Content.of(encode(VersionDetails.of(fields, description)))
 
 
 class Text(msgspec.Struct, frozen=True):
@@ -77,7 +103,7 @@ class Text(msgspec.Struct, frozen=True):
 class Files(msgspec.Struct, frozen=True):
     """What is made of the files of a skill.
 
-    ``manifest`` lists them, sorted by path: ``[{path, content_type, size, sha256}, …]``, as the log has them; ``served`` are
+    ``manifest`` lists them, sorted by path: ``[{path, content_type, size, sha256, line_count, char_count}, …]``; ``served`` are
     those that leave the registry. For ``listing`` see ``domain.formats.skill_md.listing``.
     """
 
@@ -88,10 +114,11 @@ class Files(msgspec.Struct, frozen=True):
     problems: list[spec.Problem]
 
     @classmethod
-    def of(cls, files: Mapping[str, FileRef]) -> "Files":
+    def of(cls, files: Mapping[str, FileRef], counted: Sequence[FileRef]) -> "Files":
+        """``counted`` are the same files, each with its counts."""
         if not files:
             return NO_FILES
-        manifest, kept = Content.of(encode(list(files.values()))), served(files)
+        manifest, kept = Content.of(encode(counted)), served(files)
         problems = spec.of_paths(kept)
         if kept is not files:
             problems += spec.of_left_out([path for path in files if path not in kept])
@@ -117,25 +144,50 @@ class SkillKind:
     def __init__(self) -> None:
         self.read = self.write = full
         self._kept: dict[int, tuple[Fields, Text, Files]] = {}
+        self._counts: dict[str, tuple[int | None, int | None]] = {}
 
     def needs(self, artifact: Versioned) -> Sequence[Ref]:
         # The number of the version stands in SKILL.md, so that each version has another digest of head and body.
-        return (_skill_of(artifact).body,)
+        skill = _skill_of(artifact)
+        return (skill.body, *(file.ref for file in self._uncounted(skill)))
+
+    def _uncounted(self, skill: Skill) -> Iterator[FileRef]:
+        """Files of earlier releases whose counts are not known yet. Those that are come last to be forgotten."""
+        for file in skill.files.values():
+            if file.line_count is msgspec.UNSET:
+                counts = self._counts.pop(file.sha256, None)
+                if counts is None:
+                    yield file
+                else:
+                    self._counts[file.sha256] = counts
+
+    def _counted(self, skill: Skill, contents: Mapping[bytes, bytes]) -> list[FileRef]:
+        """The files, each with its counts; ``contents`` has what ``needs`` names."""
+        for file in list(self._uncounted(skill)):
+            self._counts[file.sha256] = counts_of(contents[file.ref.digest])
+            if len(self._counts) > COUNTED:
+                del self._counts[next(iter(self._counts))]
+        return [
+            file if file.line_count is not msgspec.UNSET else _with_counts(file, self._counts[file.sha256])
+            for file in skill.files.values()
+        ]
 
     def view(self, step: AppliedEvent) -> VersionRow:
         skill = _skill_of(step.artifact)
         digest = skill.body.digest
         body = step.contents[digest]
-        fields, text, files = self._parts(skill, body)
+        fields, text, files = self._parts(skill, body, step.contents)
         return VersionRow(
             body=digest,
-            details=fields.details,
+            details=fields.described(skill.version_description),
             outline=skill.outline.digest,
             manifest=files.manifest,
             package=package(skill.number, body, fields, text, files),
         )
 
-    def _parts(self, skill: Skill, body: bytes) -> tuple[Fields, Text, Files]:
+    def _parts(
+        self, skill: Skill, body: bytes, contents: Mapping[bytes, bytes]
+    ) -> tuple[Fields, Text, Files]:
         key = skill.id.int
         fields, text, files = self._kept.pop(key, (None, None, None))
         if fields is None or fields.made_of is not skill.fields:
@@ -143,7 +195,7 @@ class SkillKind:
         if text is None or text.made_of is not skill.body:
             text = Text.of(skill.body, body)
         if files is None or files.made_of is not skill.files:
-            files = Files.of(skill.files)
+            files = Files.of(skill.files, self._counted(skill, contents))
         parts = fields, text, files
         if fields.details.ref.size + files.manifest.ref.size <= KEPT_BYTES:
             self._kept[key] = parts
@@ -163,12 +215,15 @@ class SkillKind:
         return msgspec.json.decode(data, type=Details).description
 
     def side(self, version: Version) -> Side:
-        details = msgspec.json.decode(version.details, type=Details)
+        details = msgspec.json.decode(version.details, type=VersionDetails)
         return Side(
             fields={
                 field: getattr(details, field) for field in Details.__struct_fields__ if field != "metadata"
             }
-            | {"frontmatter": read_package(packed(version))[0].frontmatter},
+            | {
+                "frontmatter": read_package(packed(version))[0].frontmatter,
+                "version_description": details.version_description,
+            },
             metadata=details.metadata,
             text=as_file(BODY, "text/markdown", version.body),
             files=read_manifest(version.manifest or b"[]"),
@@ -176,6 +231,11 @@ class SkillKind:
 
     def readable(self, data: bytes) -> str | None:
         return text_of(data)
+
+
+def _with_counts(file: FileRef, counts: tuple[int | None, int | None]) -> FileRef:
+    lines, chars = counts
+    return msgspec.structs.replace(file, line_count=lines, char_count=chars)
 
 
 def _skill_of(artifact: Versioned) -> Skill:
@@ -231,6 +291,7 @@ def _skill(version: Version, body: bytes) -> bytes:
     parts = (
         before,
         b",",
+        CATEGORY,
         version.details[1:-1],
         body,
         b',"files":',
@@ -252,6 +313,7 @@ def row(item: Row, *, deleted: bool = False) -> bytes:
             b"{",
             before,
             b",",
+            CATEGORY,
             item.details[1:-1],
             b',"outline":',
             item.outline or b"[]",
@@ -269,7 +331,8 @@ def packed(version: Version) -> bytes:
         return version.package
     fields = msgspec.json.decode(version.details, type=SkillFields)
     text = Text.of(Content.of(version.body).ref, version.body)
-    files = Files.of(read_manifest(version.manifest or b"[]"))
+    manifest = read_manifest(version.manifest or b"[]")
+    files = Files.of(manifest, list(manifest.values()))
     return package(version.number, version.body, Fields.of(version.name, fields), text, files).data
 
 

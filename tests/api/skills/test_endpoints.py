@@ -37,12 +37,16 @@ async def test_create_answers_with_the_whole_skill(space: Space) -> None:
             "content_type": "text/x-python",
             "size": 8,
             "sha256": hashlib.sha256(b"print()\n").hexdigest(),
+            "line_count": 1,
+            "char_count": 8,
         },
         {
             "path": "b.txt",
             "content_type": "text/plain",
             "size": 5,
             "sha256": hashlib.sha256("béta".encode()).hexdigest(),
+            "line_count": 1,
+            "char_count": 4,
         },
     ]
     assert (created["version"], created["latest_version"], created["version_count"]) == (1, 1, 1)
@@ -165,7 +169,7 @@ async def test_resolve(space: Space) -> None:
 async def test_content_is_not_in_the_manifest_of_a_new_skill(space: Space) -> None:
     created = await space.create(files=[file("a", "secret")])
 
-    assert list(created["files"][0]) == ["path", "content_type", "size", "sha256"]
+    assert list(created["files"][0]) == ["path", "content_type", "size", "sha256", "line_count", "char_count"]
 
 
 async def test_created_by_is_the_publisher_of_each_version(space: Space) -> None:

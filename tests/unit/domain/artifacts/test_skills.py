@@ -10,6 +10,7 @@ from domain.artifacts.skills import (
     Changes,
     File,
     FileEdits,
+    FileRef,
     Skill,
     SkillArchived,
     SkillCreated,
@@ -301,3 +302,34 @@ def test_an_edit_of_words_carries_the_outline_forward() -> None:
     _, headings = publish(skill, 2, edits=(Edit("One", "Two"),), read=("# One\nthree",))
     assert headings.data == b'[{"level":1,"text":"Two"}]'
     assert skill.outline == headings.ref
+
+
+def test_the_description_of_a_version_is_not_carried_forward() -> None:
+    skill = given(("a", "x"))
+    publish(skill, version_description="Why")
+    assert skill.version_description == "Why"
+    publish(skill, 2, license="MIT")
+    assert skill.version_description == ""
+    for change in (
+        lambda: skill.add_file(File("b", b""), version_id=OTHER, base_version=None),
+        lambda: skill.rename_file("b", "c", version_id=OTHER, base_version=None),
+        lambda: skill.remove_file("c", version_id=OTHER, base_version=None),
+    ):
+        publish(skill, skill.number, version_description="Why")
+        change()
+        assert skill.version_description == ""
+
+
+def test_a_file_knows_its_lines_and_characters() -> None:
+    skill = given(("a", "é\nb"), ("b", ""))
+    assert [(file.line_count, file.char_count) for file in skill.files.values()] == [(2, 3), (0, 0)]
+    skill.add_file(File("c", b"\xff"), version_id=OTHER, base_version=None)
+    assert (skill.files["c"].line_count, skill.files["c"].char_count) == (None, None)
+
+
+def test_a_file_is_the_same_whether_it_is_counted_or_not() -> None:
+    counted = given(("a", "x")).files["a"]
+    old = FileRef(counted.path, counted.content_type, counted.size, counted.sha256)
+    assert old != counted
+    assert old.same(counted)
+    assert not old.same(given(("a", "y")).files["a"])

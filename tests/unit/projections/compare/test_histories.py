@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from domain.artifacts.prompts import Prompt
@@ -42,7 +43,7 @@ def applied(files: dict[str, FileRef], told: Changes) -> dict[str, FileRef]:
     for moved in told.files.renamed:
         file = after.pop(moved.old_path)
         assert (file.size, file.sha256) == (moved.size, moved.sha256)
-        after[moved.path] = FileRef(moved.path, file.content_type, file.size, file.sha256)
+        after[moved.path] = msgspec.structs.replace(file, path=moved.path)
     for edited in told.files.edited:
         assert after[edited.path] == edited.before
         after[edited.path] = edited.after

@@ -192,7 +192,7 @@ CONTENTS = {content.digest: content.data for content in BODIES}
 
 
 def files(*paths: str) -> dict[str, FileRef]:
-    return {path: FileRef(path, "text/plain", 1, Content.of(path).ref.sha256) for path in paths}
+    return {path: FileRef.of(path, "text/plain", Content.of(path)) for path in paths}
 
 
 # Two values for each part that a version has; 1 and true are equal, but not the same JSON.
@@ -201,6 +201,7 @@ PARTS: dict[str, tuple[Any, Any]] = {
     "body": (BODIES[0].ref, BODIES[1].ref),
     "outline": (BODIES[0].ref, BODIES[2].ref),
     "files": (files("a.txt"), files("a.txt", "A.txt")),
+    "version_description": ("", "Why"),
 }
 # And for each field.
 FIELDS: dict[str, tuple[Any, Any]] = {
@@ -259,6 +260,25 @@ def test_what_is_kept_changes_no_view(changes: list[tuple[int, str, int]]) -> No
     for which, field, value in changes:
         states[which] = with_value(states[which], field, value)
         assert kind.view(step_of(states[which])) == SkillKind().view(step_of(states[which]))
+
+
+def test_files_of_earlier_releases_are_counted_from_their_contents() -> None:
+    kind = SkillKind()
+    old = {
+        path: FileRef(path, "text/plain", content.ref.size, content.ref.sha256)
+        for path, content in (("a.txt", Content.of("é\nb")), ("b.bin", Content.of(b"\xff")))
+    }
+    contents = CONTENTS | {Content.of(data).digest: data for data in ("é\nb".encode(), b"\xff")}
+    was = msgspec.structs.replace(state(), files=old)
+    assert kind.needs(was) == (was.body, *(file.ref for file in old.values()))
+    view = kind.view(AppliedEvent(was, skill().steps[0].event, 1, 7, contents))
+    assert view.manifest is not None
+    counted = [(one["line_count"], one["char_count"]) for one in msgspec.json.decode(view.manifest.data)]
+    assert counted == [(2, 3), (None, None)]
+    # Once they are known, the contents are not read again.
+    again = msgspec.structs.replace(was, files={**old})
+    assert kind.needs(again) == (again.body,)
+    assert kind.view(step_of(again)).manifest == view.manifest
 
 
 def test_only_some_and_only_small_ones_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

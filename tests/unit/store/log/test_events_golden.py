@@ -48,6 +48,8 @@ VERSION = UUID("01890a5d-ac96-7abc-8def-0123456789ab")
 SOURCE = Source(UUID("01890a5d-ac96-7000-8000-000000000001"), 3)
 BODY = Ref("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", 4)
 OUTLINE = Ref("4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945", 2)
+COUNTED = FileRef("notes.txt", "text/plain", 4, BODY.sha256, 1, 4)
+BINARY = FileRef("logo.png", "image/png", 4, BODY.sha256, None, None)
 FILE = FileRef("scripts/run.py", "text/x-python", 4, BODY.sha256)
 METADATA = {"größe": 1.5, "nested": {"list": [1, None, True, "x"]}, "huge": 2**63}
 
@@ -75,6 +77,20 @@ EXPECTED: dict[str, Event] = {
     "skill.created.1.sparse": SkillCreated(
         **first(), version_id=VERSION, name="a", description="b", body=BODY, outline=OUTLINE
     ),
+    "skill.created.1.described": SkillCreated(
+        **first(),
+        version_id=VERSION,
+        name="a",
+        description="b",
+        body=BODY,
+        outline=OUTLINE,
+        files=(BINARY, COUNTED),
+        version_description="First",
+    ),
+    "skill.published.1.described": SkillPublished(
+        **first(2), number=2, version_id=VERSION, edited=(COUNTED,), version_description="Second"
+    ),
+    "skill.file_added.1.counted": SkillFileAdded(**first(2), number=2, version_id=VERSION, file=BINARY),
     "skill.created.1.frontmatter": SkillCreated(
         **first(),
         version_id=VERSION,
