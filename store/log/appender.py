@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from math import inf
 from time import monotonic, perf_counter
 from typing import NamedTuple
 
@@ -91,9 +90,8 @@ class Appender:
         self._batch: list[Pending] = []
         # Durable, but not answered yet.
         self._done: list[tuple[Pending, Appended]] = []
-        # When there last was a notification, what is in the log without one, and what wakes the task for it.
-        self._notified_at = -inf
-        self._unnotified = False
+        # Since when there is something in the log without a notification, and what wakes the task for it.
+        self._unnotified_since: float | None = None
         self._reminder: asyncio.TimerHandle | None = None
         self._work = asyncio.Event()
         self._conn: Connection | None = None
@@ -156,7 +154,7 @@ class Appender:
                     await self._append_next()
                     continue
                 self._publish_results()
-                if self._unnotified and (self._closing or self._is_due()):
+                if self._is_owed() and (self._closing or self._is_due()):
                     await self._notify_pending()
                     continue
                 if self._closing:
@@ -244,9 +242,10 @@ class Appender:
             return
         self._done = list(zip(batch, answers, strict=True))
         self._history.reach(answers[-1].last, batch[-1].commit.command_id)
+        self._failure = None
         if notify:
-            self._notified_at = monotonic()
-        self._unnotified, self._failure = not notify, None
+            self._turn.notified()
+        self._unnotified_since = None if notify else monotonic()
         if self._observe is not None:
             self._observe(commits, perf_counter() - started)
 
@@ -261,11 +260,15 @@ class Appender:
 
     def _is_due(self) -> bool:
         """Whether the followers of the log may be notified again."""
-        return monotonic() - self._notified_at >= MIN_NOTIFY_INTERVAL
+        return monotonic() - self._turn.notified_at >= MIN_NOTIFY_INTERVAL
+
+    def _is_owed(self) -> bool:
+        """Whether something that this process appended has been notified of by none of the host."""
+        return self._unnotified_since is not None and self._turn.notified_at <= self._unnotified_since
 
     def _remind(self) -> None:
         """Wake the task when the notification that is owed is due."""
-        if self._unnotified and self._reminder is None:
+        if self._is_owed() and self._reminder is None:
             self._reminder = asyncio.get_running_loop().call_later(MIN_NOTIFY_INTERVAL, self._reminded)
 
     def _reminded(self) -> None:
@@ -274,7 +277,8 @@ class Appender:
 
     async def _notify_pending(self) -> None:
         # A failure is harmless: each follower polls the log now and then.
-        self._unnotified, self._notified_at = False, monotonic()
+        self._unnotified_since = None
+        self._turn.notified()
         try:
             conn = await self._connection()
             with self._watchdog:
@@ -368,7 +372,7 @@ class Appender:
                     return
         self._history.reach(done.last, pending.commit.command_id)
         # It may be in the log since before, without a notification.
-        self._unnotified, self._failure = True, None
+        self._unnotified_since, self._failure = monotonic(), None
         self._done = [(pending, done)]
         self._publish_results()
 

@@ -10,16 +10,22 @@ import asyncio
 import fcntl
 import os
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 from queue import SimpleQueue
+from struct import Struct
 from threading import Thread
+from time import monotonic
 
 # Seconds that a batch waits: more than a commit takes, and nothing to a caller when the process ahead is frozen.
 MAX_WAIT = 0.25
 
+TIME = Struct("d")
+
 Waiting = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 
 
+# RESULTS.md: "the processes of a host take turns before they form a batch"
 class HostTurn:
     """``folder`` is shared by the processes that take turns; without one it is always this one's.
 
@@ -30,6 +36,7 @@ class HostTurn:
     def __init__(self, folder: Path | None = None) -> None:
         self._files = [] if folder is None else [_open(folder / name) for name in ("next", "turn")]
         self._held = False
+        self._notified_at = -inf
         # Whether the thread waits, and what it is to do.
         self._waits = False
         self._requests: SimpleQueue[Waiting | None] = SimpleQueue()
@@ -71,6 +78,20 @@ class HostTurn:
         with suppress(TimeoutError):
             async with asyncio.timeout(MAX_WAIT):
                 await ready
+
+    @property
+    def notified_at(self) -> float:
+        """When a process of the host last notified the followers of the log (monotonic seconds, the same for all of them)."""
+        if self._files:
+            found = os.pread(self._files[1], TIME.size, 0)
+            self._notified_at = TIME.unpack(found)[0] if found else -inf
+        return self._notified_at
+
+    def notified(self) -> None:
+        """The followers are notified of all that is in the log by now."""
+        self._notified_at = monotonic()
+        if self._files:
+            os.pwrite(self._files[1], TIME.pack(self._notified_at), 0)
 
     def release(self) -> None:
         if self._held:

@@ -83,6 +83,24 @@ async def test_what_comes_while_another_process_of_the_host_has_its_turn_goes_to
     invariants.check(fresh_database_url)
 
 
+async def test_a_notification_by_one_process_of_a_host_is_owed_by_none(
+    fresh_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.log.appender.MIN_NOTIFY_INTERVAL", 600.0)
+    async with (
+        await connect(fresh_database_url) as listening,
+        running(fresh_database_url, turn=HostTurn(tmp_path)) as first,
+        running(fresh_database_url, turn=HostTurn(tmp_path)) as second,
+    ):
+        await listening.execute("LISTEN skald_log")
+        await first.append(created("one")[1])
+        await second.append(created("two")[1])
+        monkeypatch.setattr("store.log.appender.MIN_NOTIFY_INTERVAL", 0.0)
+        await first.append(created("three")[1])
+        found = [notice.payload.split()[0] async for notice in listening.notifies(timeout=1.0)]
+    assert found == ["1", "3"]
+
+
 async def test_commits_on_one_stream_go_to_different_batches_in_their_order(fresh_database_url: str) -> None:
     sizes: list[int] = []
     async with running(fresh_database_url, observe=lambda commits, _: sizes.append(len(commits))) as appender:

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import math
 import subprocess
 import sys
 import time
@@ -74,6 +75,16 @@ def test_who_is_killed_loses_it(turns: list[HostTurn], tmp_path: Path) -> None:
         holder.kill()
         holder.wait()
     assert turns[0].take_now()
+
+
+def test_all_know_when_one_has_notified(turns: list[HostTurn]) -> None:
+    first, second, _ = turns
+    assert second.notified_at == -math.inf
+    first.notified()
+    assert second.notified_at == first.notified_at <= time.monotonic()
+    alone = HostTurn()
+    alone.notified()
+    assert first.notified_at <= alone.notified_at
 
 
 async def test_who_waits_too_long_goes_on_and_keeps_no_one_else(turns: list[HostTurn]) -> None:
