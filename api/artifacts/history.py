@@ -25,8 +25,8 @@ from domain.errors import VersionNotFound
 from projections.events import history
 from projections.events.history import ArchivedRow
 from projections.events.states import at_number
+from projections.read import suggestions
 from projections.read.kinds import Kind
-from projections.write import names
 
 INCLUDE_ARCHIVED = Param(
     "include_archived",
@@ -59,7 +59,7 @@ async def history_answer(request: Request[Any, Any, Any], kind: Kind, name: str)
     async with services(request).pool.connection() as conn:
         streams = await history.streams_of(conn, project_id, kind.aggregate.KIND, name, archived=archived)
         if not streams:
-            close = await names.close_names(conn, project_id, kind.aggregate.KIND, name)
+            close = await suggestions.close_names(conn, project_id, kind.aggregate.KIND, name)
             raise unknown(kind.aggregate.KIND, name, close)
         count, rows = await history.page(
             conn, project_id, kind.aggregate.KIND, streams, limit=limit, offset=offset

@@ -18,7 +18,7 @@ from domain.content import Content
 from domain.errors import NameTaken, NotFound, Refused, Unavailable
 from domain.events import EVENT_TYPES, Event
 from projections.declared import fold_inline
-from projections.read import versions
+from projections.read import suggestions, versions
 from projections.read.versions import Version
 from projections.write import names
 from projections.write.artifacts import AppliedEvent, Kind, VersionRow
@@ -181,7 +181,7 @@ class Commands:
         if loaded is not None and not loaded.aggregate.archived:
             return loaded
         async with self._pool.connection() as conn:
-            close = await names.close_names(conn, project_id, cls.KIND, name)
+            close = await suggestions.close_names(conn, project_id, cls.KIND, name)
         raise unknown(cls.KIND, name, close)
 
     @asynccontextmanager

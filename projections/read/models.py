@@ -3,9 +3,9 @@
 from typing import Protocol
 from uuid import UUID
 
-from projections.read import versions
+from projections.read import suggestions, versions
 from projections.read.versions import Found, Lookup, PageQuery, Pick, Row, VersionLine
-from projections.write import labels, names
+from projections.write import labels
 from projections.write.labels import Label
 from store.postgres.connection import Connection
 
@@ -64,7 +64,7 @@ class CurrentReadModel:
         return await versions.name_of_id(conn, project_id, kind, version_id)
 
     async def close_names(self, conn: Connection, project_id: int, kind: str, name: str) -> list[str]:
-        return await names.close_names(conn, project_id, kind, name)
+        return await suggestions.close_names(conn, project_id, kind, name)
 
     async def lines(
         self, conn: Connection, stream_id: UUID, *, before: int | None, limit: int, offset: int

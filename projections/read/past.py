@@ -10,7 +10,7 @@ from uuid import UUID
 
 from projections import sizes
 from projections.encoding import AUTHOR, JOIN_AUTHOR
-from projections.read import versions
+from projections.read import suggestions, versions
 from projections.read.kinds import KINDS
 from projections.read.versions import (
     COLUMNS,
@@ -58,13 +58,6 @@ SELECT spans.name FROM versions JOIN name_spans AS spans ON spans.stream_id = ve
 WHERE versions.id = %(id)s AND versions.position <= %(at)s
   AND spans.project_id = %(project)s AND spans.kind = %(kind)s
   AND since_position <= %(at)s AND (until_position IS NULL OR until_position > %(at)s)
-"""
-
-# name_spans_of_project; % is the similarity operator of pg_trgm
-CLOSE = """
-SELECT name FROM name_spans WHERE project_id = %(project)s AND kind = %(kind)s AND name %% %(name)s
-  AND since_position <= %(at)s AND (until_position IS NULL OR until_position > %(at)s)
-ORDER BY similarity(name, %(name)s) DESC, name LIMIT 3
 """
 
 # versions_by_position
@@ -241,11 +234,7 @@ class AsOfReadModel:
         return row[0] if row else None
 
     async def close_names(self, conn: Connection, project_id: int, kind: str, name: str) -> list[str]:
-        if "\0" in name:
-            return []
-        params = {"project": project_id, "kind": kind, "name": name[:255], "at": self.at}
-        rows = await (await conn.execute(CLOSE, params)).fetchall()
-        return [row[0] for row in rows]
+        return await suggestions.close_names(conn, project_id, kind, name, self.at)
 
     async def lines(
         self, conn: Connection, stream_id: UUID, *, before: int | None, limit: int, offset: int

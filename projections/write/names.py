@@ -57,12 +57,6 @@ SPAN_ENDED = SetStatement(
 # active_names_pkey
 HOLDER = "SELECT stream_id FROM active_names WHERE project_id = %s AND kind = %s AND name = %s"
 
-# search_texts_trigrams, which knows a project only as bigint; % is the similarity operator of pg_trgm
-CLOSE = """
-SELECT name FROM search_texts WHERE project_id = %(project)s::bigint AND kind = %(kind)s AND name %% %(name)s
-ORDER BY similarity(name, %(name)s) DESC, name LIMIT 3
-"""
-
 
 async def holder(conn: Connection, project_id: int, kind: str, name: str) -> UUID | None:
     """The stream that holds the name, None when it is free."""
@@ -70,13 +64,3 @@ async def holder(conn: Connection, project_id: int, kind: str, name: str) -> UUI
         return None
     row = await (await conn.execute(HOLDER, (project_id, kind, name))).fetchone()
     return row[0] if row else None
-
-
-async def close_names(conn: Connection, project_id: int, kind: str, name: str) -> list[str]:
-    """Up to 3 active names of the project that resemble ``name``, closest first."""
-    if "\0" in name:
-        return []
-    rows = await (
-        await conn.execute(CLOSE, {"project": project_id, "kind": kind, "name": name[:255]})
-    ).fetchall()
-    return [row[0] for row in rows]

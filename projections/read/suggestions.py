@@ -1,0 +1,97 @@
+"""Names that resemble one that nothing has: every name of a small project is compared with it, of a large one a bounded choice.
+
+An index of trigrams visits all names that share one, which are all names in a project that names things alike. Of a large project,
+the candidates are what a slip of the hand makes of the name (a letter too many, too few, another, two swapped), and the neighbours
+in the order of names of the name and of each of its words.
+"""
+
+import re
+from collections.abc import Iterator
+from string import ascii_lowercase, digits
+
+from store.postgres.connection import Connection
+
+FEW = 2_000  # names of a small project: all of them are compared in some 4 ms
+LIMIT = 3
+CUT = 255  # characters of a name that are looked at; no name is longer
+EDITED = 40  # of which so many are edited: some 3,000 candidates, found in some 5 ms
+LETTERS = ascii_lowercase + digits + "-"
+WORDS = 8  # neighbours are looked for from so many words on
+NEIGHBOURS = 10  # before, and as many after
+
+# active_names_pkey
+IS_LARGE = f"""
+SELECT count(*) > {FEW} FROM (
+    SELECT FROM active_names WHERE project_id = %(project)s AND kind = %(kind)s LIMIT {FEW} + 1
+) AS found
+"""
+ACTIVE = "SELECT name FROM active_names WHERE project_id = %(project)s AND kind = %(kind)s"
+
+# name_spans_of_name
+WERE_LARGE = f"""
+SELECT count(*) > {FEW} FROM (
+    SELECT FROM name_spans WHERE project_id = %(project)s AND kind = %(kind)s LIMIT {FEW} + 1
+) AS found
+"""
+THEN = """
+SELECT name FROM name_spans WHERE project_id = %(project)s AND kind = %(kind)s
+  AND since_position <= %(at)s AND (until_position IS NULL OR until_position > %(at)s)
+"""
+
+# What resembles it, by the similarity operator of pg_trgm.
+CLOSEST = f"""
+SELECT name FROM ({{names}}) AS candidates WHERE name %% %(name)s
+ORDER BY similarity(name, %(name)s) DESC, name LIMIT {LIMIT}
+"""
+# The index of ``names``, candidate by candidate and from each start in both directions.
+CHOSEN = f"""
+{{names}} AND name = ANY(%(edits)s)
+UNION
+SELECT near.name FROM unnest(%(starts)s::text[]) AS start (name) CROSS JOIN LATERAL (
+    ({{names}} AND name >= start.name COLLATE "C" ORDER BY name LIMIT {NEIGHBOURS})
+    UNION ALL
+    ({{names}} AND name < start.name COLLATE "C" ORDER BY name DESC LIMIT {NEIGHBOURS})
+) AS near
+"""
+CLOSE, CLOSE_THEN = (CLOSEST.format(names=names) for names in (ACTIVE, THEN))
+CLOSE_AMONG_MANY, CLOSE_AMONG_MANY_THEN = (
+    CLOSEST.format(names=CHOSEN.format(names=names)) for names in (ACTIVE, THEN)
+)
+
+
+async def close_names(
+    conn: Connection, project_id: int, kind: str, name: str, at: int | None = None
+) -> list[str]:
+    """Up to 3 names of the project that resemble ``name``, closest first: active ones, or those active at a position of the log."""
+    if "\0" in name:
+        return []
+    params = {"project": project_id, "kind": kind, "name": name[:CUT], "at": at}
+    row = await (await conn.execute(IS_LARGE if at is None else WERE_LARGE, params)).fetchone()
+    if row is not None and row[0]:
+        params |= {"edits": sorted(edits(name)), "starts": starts(name)}
+        sql = CLOSE_AMONG_MANY if at is None else CLOSE_AMONG_MANY_THEN
+    else:
+        sql = CLOSE if at is None else CLOSE_THEN
+    return [row[0] for row in await (await conn.execute(sql, params)).fetchall()]
+
+
+def edits(name: str) -> set[str]:
+    """What one slip within the first ``EDITED`` characters makes of a name, itself included."""
+    return set(_edits(name[:CUT]))
+
+
+def _edits(name: str) -> Iterator[str]:
+    for at in range(min(len(name), EDITED) + 1):
+        head, tail = name[:at], name[at:]
+        yield head + tail[1:]
+        if len(tail) > 1:
+            yield head + tail[1] + tail[0] + tail[2:]
+        for letter in LETTERS:
+            yield head + letter + tail
+            yield head + letter + tail[1:]
+
+
+def starts(name: str) -> list[str]:
+    """The name, and what is left of it from each of its words on."""
+    places = [found.start() for found in re.finditer(r"(?<![^\W_])[^\W_]", name[1:CUT])][: WORDS - 1]
+    return [name[:CUT], *(name[1:CUT][place:] for place in places)]

@@ -1,0 +1,59 @@
+"""Suggestions of a large project come from candidates of a bounded number; the name that was meant is among them."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from projections.read.suggestions import FEW, close_names, edits, starts
+from store.postgres.pool import connect
+
+PROJECT, SMALL = 1, 2
+MEANT = "pdf-form-filler"
+NAMES = """
+INSERT INTO active_names
+SELECT %(project)s, 'skill', name, md5(name || %(project)s)::uuid
+FROM (SELECT 'skill-' || lpad(n::text, 6, '0') FROM generate_series(1, %(count)s) AS n UNION ALL SELECT %(meant)s) AS made (name)
+"""
+SPANS = "INSERT INTO name_spans SELECT stream_id, project_id, kind, name, 1, 5 FROM active_names"
+
+
+@pytest.fixture
+def url(fresh_database_url: str) -> Iterator[str]:
+    with psycopg.connect(fresh_database_url, autocommit=True) as conn:
+        for project, count in ((PROJECT, 2 * FEW), (SMALL, 10)):
+            conn.execute(NAMES, {"project": project, "count": count, "meant": MEANT})
+        conn.execute(SPANS)
+        conn.execute("VACUUM ANALYZE")
+    yield fresh_database_url
+
+
+async def test_what_was_meant_is_suggested_in_a_project_of_any_size(url: str) -> None:
+    slips = (
+        "pfd-form-filler",  # two swapped
+        "df-form-filler",  # one too few
+        "ppdf-form-filler",  # one too many
+        "xdf-form-filler",  # another
+        "pdf-form-fill",  # its start
+        "pdf-form-filler-for-all",  # what begins with it
+        "my-pdf-form-filler",  # its words behind another
+    )
+    async with await connect(url) as conn:
+        for project in (PROJECT, SMALL):
+            for name in slips:
+                assert MEANT in await close_names(conn, project, "skill", name), name
+                assert MEANT in await close_names(conn, project, "skill", name, 3), name
+                assert await close_names(conn, project, "skill", name, 6) == []
+        near = await close_names(conn, PROJECT, "skill", "skill-0012x4")
+        assert len(near) == 3
+        assert "skill-001204" in near
+        assert await close_names(conn, PROJECT, "prompt", MEANT) == []
+        assert await close_names(conn, PROJECT, "skill", "zebra") == []
+        assert await close_names(conn, PROJECT, "skill", "nul\0") == []
+
+
+def test_the_candidates_are_bounded_whatever_the_name() -> None:
+    for name in ("", "a", "a-b" * 1000, "Ä_ö" * 1000, "-" * 5000):
+        assert len(edits(name)) <= 3_200
+        assert 1 <= len(starts(name)) <= 8
+        assert all(len(one) <= 256 for one in (*edits(name), *starts(name)))
