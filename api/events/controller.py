@@ -220,13 +220,14 @@ async def read(
             topics=filters.topics,
             subject=filters.subject,
             max_bytes=max_bytes,
+            bounded=True,
         )
 
 
 async def wait_for_first(
     request: Request[Any, Any, Any], after: int, limit: int, filters: Filters, seconds: float
 ) -> tuple[list[Item], int]:
-    """A page as soon as there is an event for it, an empty one when the time is up."""
+    """A page as soon as there is an event for it, an empty one when the time is up or the log goes on behind what was looked at."""
     log_follower = services(request).log_follower
     project_id, deadline = project_of(request), monotonic() + seconds
     has_waited = False

@@ -18,6 +18,7 @@ from domain.events import EVENT_TYPES
 from projections import sizes
 from projections.encoding import timestamp
 from projections.events.cloudevents import ENVELOPE, subject_of, topic_among, type_of
+from projections.events.feed import LOOKED
 from projections.read.past import position_at
 from projections.sizes import fitting, size_of
 from store.log.log import Recorded, head
@@ -85,6 +86,11 @@ class AuditFilter(msgspec.Struct, frozen=True):
     since: datetime | None = None
     until: datetime | None = None
 
+    @property
+    def filters(self) -> bool:
+        """Whether events between its instants are left out."""
+        return any(one is not None for one in (self.topics, self.actor, self.key, self.subject))
+
 
 class Found(NamedTuple):
     """An event and what it is about; what has no name is shown by its id."""
@@ -144,7 +150,10 @@ async def page(
     limit: int,
     max_bytes: int | None = None,
 ) -> tuple[list[Found], int]:
-    """Up to ``limit`` events after a position, as many as ``max_bytes`` hold, and the position up to which they are complete."""
+    """Up to ``limit`` events after a position, as many as ``max_bytes`` hold, and the position up to which they are complete.
+
+    Of a filter that may match nothing, it is at most as far as a page of the feed looks.
+    """
     kind, name = wanted.subject or (None, None)
     params = {
         "project": project_id,
@@ -160,6 +169,9 @@ async def page(
         "name": name,
         "max_bytes": max_bytes or sizes.MAX_ANSWER,
     }
+    if wanted.filters:
+        looked = await (await conn.execute(LOOKED, params)).fetchone()
+        upto = params["upto"] = min(upto, looked[0]) if looked else upto
     rows = await (await conn.execute(PAGE, params, binary=True)).fetchall()
     found = [Found(Recorded(*row[:11]), row[11], row[12]) for row in rows]
     is_cut = found and (rows[0][-1] == limit or len(found) < rows[0][-1])

@@ -9,23 +9,45 @@ from projections.sizes import fitting, size_of
 from store.log.log import COLUMNS, MAX_BATCH, SELECT_AFTER, Recorded
 from store.postgres.connection import Connection
 
-# events_of_project, name_spans_of_name (every stream that held the name), artifacts_pkey; the head is that of the same snapshot, so a
-# reader who has seen all rows has seen up to it.
+# A filter may match nothing in millions of events: a page looks through no more than these, some 10 ms, and says how far it came.
+MAX_LOOKED = 10_000
+
+# events_of_project; the head is that of the same snapshot, so a reader who has seen all rows has seen up to it.
+WANTED = """
+    project_id = %(project)s AND position > %(after)s AND position <= head.position
+    AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s))
+"""
 FOUND = f"""
-    SELECT {COLUMNS}, {size_of("state")} AS size FROM events
-    WHERE project_id = %(project)s AND position > %(after)s AND position <= head.position
-      AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s))
-      AND (%(name)s::text IS NULL OR stream_id IN (
-          SELECT stream_id FROM name_spans WHERE project_id = %(project)s AND kind = %(kind)s AND name = %(name)s))
+    SELECT {COLUMNS}, {size_of("state")} AS size FROM events WHERE {WANTED} ORDER BY position LIMIT %(limit)s
+"""
+# name_spans_of_name, and events_stream for every stream that held the name: by position, the planner would look through the log.
+FOUND_OF_SUBJECT = f"""
+    SELECT {COLUMNS}, {size_of("state")} AS size
+    FROM (
+        SELECT DISTINCT stream_id FROM name_spans WHERE project_id = %(project)s AND kind = %(kind)s AND name = %(name)s
+    ) AS held (stream)
+    CROSS JOIN LATERAL (
+        SELECT * FROM events WHERE stream_id = held.stream AND {WANTED} ORDER BY stream_version LIMIT %(limit)s
+    ) AS events
     ORDER BY position LIMIT %(limit)s
 """
-PAGE = f"""
+HEAD = "SELECT coalesce(max(position), 0) AS position FROM events"
+# events_of_project: the end of what a page looks through, when there is more.
+LOOKED = f"""
+SELECT position - 1 FROM events WHERE project_id = %(project)s AND position > %(after)s
+ORDER BY position OFFSET {MAX_LOOKED} LIMIT 1
+"""
+END = f"SELECT coalesce(({LOOKED}), ({HEAD})) AS position"
+PAGE = """
 SELECT head.position, page.listed, page.*, artifacts.kind, artifacts.name
-FROM (SELECT coalesce(max(position), 0) AS position FROM events) AS head
-LEFT JOIN LATERAL ({fitting(FOUND, "position")}) AS page ON true
+FROM ({end}) AS head
+LEFT JOIN LATERAL ({found}) AS page ON true
 LEFT JOIN artifacts ON artifacts.stream_id = page.stream_id
 ORDER BY page.position
 """
+WHOLE = PAGE.format(end=HEAD, found=fitting(FOUND, "position"))
+BOUNDED = PAGE.format(end=END, found=fitting(FOUND, "position"))
+OF_SUBJECT = PAGE.format(end=HEAD, found=fitting(FOUND_OF_SUBJECT, "position"))
 
 # events_pkey, artifacts_pkey
 AFTER = f"""
@@ -71,10 +93,12 @@ async def page(
     topics: Sequence[str] | None = None,
     subject: tuple[str, str] | None = None,
     max_bytes: int | None = None,
+    bounded: bool = False,
 ) -> tuple[list[Item], int]:
     """Up to ``limit`` events after a position, as many as ``max_bytes`` hold, and the position up to which they are complete.
 
-    With fewer events than either that is the end of the log, so that a filtered reader does not read it again.
+    With fewer events than either that is the end of the log, so that a filtered reader does not read it again; ``bounded``, it may
+    be before that, above ``after`` in any case.
     """
     kind, name = subject or (None, None)
     params = {
@@ -86,7 +110,8 @@ async def page(
         "name": name,
         "max_bytes": max_bytes or sizes.MAX_ANSWER,
     }
-    rows = await (await conn.execute(PAGE, params, binary=True)).fetchall()
+    sql = OF_SUBJECT if subject else BOUNDED if bounded and topics is not None else WHOLE
+    rows = await (await conn.execute(sql, params, binary=True)).fetchall()
     items = [Item(Recorded(*row[2:13]), row[-2], row[-1]) for row in rows if row[2] is not None]
     head, listed = rows[0][:2]
     is_cut = items and (listed == limit or len(items) < listed)
