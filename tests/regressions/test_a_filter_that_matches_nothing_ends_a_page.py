@@ -1,6 +1,5 @@
 """What a filtered page looks through is bounded: it says how far it came, and the next one goes on from there."""
 
-from collections.abc import Iterator
 from uuid import UUID
 
 import psycopg
@@ -32,13 +31,13 @@ SPANS = "INSERT INTO name_spans SELECT stream_id, project_id, kind, name, create
 
 
 @pytest.fixture
-def url(fresh_database_url: str) -> Iterator[str]:
+def url(fresh_database_url: str) -> str:
     with psycopg.connect(fresh_database_url, autocommit=True) as conn:
         conn.execute(FILL, {"events": EVENTS, "stream": STREAM})
         conn.execute(NAMES)
         conn.execute(SPANS)
         conn.execute("VACUUM ANALYZE")
-    yield fresh_database_url
+    return fresh_database_url
 
 
 def values(topics: list[str] | None, name: str | None) -> dict[str, object]:

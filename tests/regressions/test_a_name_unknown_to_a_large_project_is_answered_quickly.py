@@ -1,7 +1,5 @@
 """Suggestions of a large project come from candidates of a bounded number; the name that was meant is among them."""
 
-from collections.abc import Iterator
-
 import psycopg
 import pytest
 
@@ -19,13 +17,13 @@ SPANS = "INSERT INTO name_spans SELECT stream_id, project_id, kind, name, 1, 5 F
 
 
 @pytest.fixture
-def url(fresh_database_url: str) -> Iterator[str]:
+def url(fresh_database_url: str) -> str:
     with psycopg.connect(fresh_database_url, autocommit=True) as conn:
         for project, count in ((PROJECT, 2 * FEW), (SMALL, 10)):
             conn.execute(NAMES, {"project": project, "count": count, "meant": MEANT})
         conn.execute(SPANS)
         conn.execute("VACUUM ANALYZE")
-    yield fresh_database_url
+    return fresh_database_url
 
 
 async def test_what_was_meant_is_suggested_in_a_project_of_any_size(url: str) -> None:
