@@ -239,6 +239,8 @@ async def wire(
         pool, appender, Repository(pool, positions), reader, kinds.KINDS, config.run_dir / COMMANDS
     )
     stack.callback(commands.close)
+    histories = Histories(pool, left_out=metrics.git_left_out.inc, max_skills=config.git_max_skills)
+    stack.push_async_callback(histories.close)
     return Services(
         pool=pool,
         log_follower=log_follower,
@@ -267,7 +269,7 @@ async def wire(
             config.public_project,
             limit=max(1, config.pool_size // 2),
         ),
-        histories=Histories(pool, left_out=metrics.git_left_out.inc),
+        histories=histories,
         mcp=mcp,
         sealer=sealer,
         # Unpacked, an archive may hold what a request may.

@@ -38,6 +38,9 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
     # Whether lists that an SDK asks for leave out prompts that are no text.
     sdk_text_only: bool = False
 
+    # Skills of which a git repository is made at most, see projections/git/history.py.
+    git_max_skills: int = 50_000
+
     # Takes a skill of 30 large files in one request; more than that is better sent file by file.
     max_body_bytes: int = 32 * MIB
     # Addresses or networks (CIDR) whose X-Forwarded-* headers are believed.

@@ -69,6 +69,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     failed_attempts_per_minute: Amount = 60
     public_project: Annotated[int, Meta(ge=1, le=2**53)] | None = None
     sdk_text_only: bool = False
+    git_max_skills: Amount = 50_000
     max_body_bytes: Annotated[int, Meta(ge=1024, le=2**31)] = 32 * 1024 * 1024
     trusted_proxies: tuple[str, ...] = ()
     public_url: str | None = None
@@ -145,6 +146,7 @@ MEANINGS: dict[str, str] = {
     "that were good before are let in. 0 switches it off. Behind a proxy, set trusted_proxies.",
     "public_project": "Number of the project whose skills anyone may install from the origin, without a key. Unset: none.",
     "sdk_text_only": "1 leaves prompts that are no text out of the lists that SDKs ask for, which fail at the first such prompt.",
+    "git_max_skills": "Skills of which a git repository is made at most: each change writes a list of them all, 60 bytes each.",
     "max_body_bytes": "Largest request body. 32 MiB holds a skill with many files, and bounds memory.",
     "trusted_proxies": "Addresses or networks, comma-separated, whose X-Forwarded-* headers count. None by default.",
     "public_url": "Where clients find the service, such as https://host/skald; addresses in answers begin by it. Unset: by scheme, "

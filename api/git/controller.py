@@ -19,6 +19,7 @@ from api.openapi.parameters import route
 from api.services import services
 from domain.errors import Invalid, NotAuthenticated, PermissionDenied, Refused
 from projections.git import packs as git_packs
+from projections.git.history import NotServed
 from projections.git.packs import NothingSelected, Repository, Unknown
 
 READ = "llm_skill:read"
@@ -125,7 +126,10 @@ async def advertise(request: Request[Any, Any, Any], door: Door) -> Response[Any
     if version == 2:
         body = wire.advertise_v2()
     else:
-        body = wire.advertise(await door.head(), version, cut=door.repository.since is not None)
+        try:
+            body = wire.advertise(await door.head(), version, cut=door.repository.since is not None)
+        except NotServed as error:
+            body = wire.HELLO + wire.failure(str(error))
     headers = [(b"content-type", ADVERTISEMENT), (b"cache-control", NO_CACHE.encode())]
     return to_response(Answer(200, headers, body))
 
@@ -134,7 +138,7 @@ async def upload_pack(request: Request[Any, Any, Any], door: Door) -> Response[A
     body = await body_of(request)
     try:
         return await _command(request, door, body)
-    except wire.Unsupported as error:
+    except (wire.Unsupported, NotServed) as error:
         return whole(wire.failure(str(error)))
 
 

@@ -104,6 +104,10 @@ def version_of(header: bytes | None) -> int:
     return max(versions)
 
 
+# What every answer of versions 0 and 1 to the first request begins with.
+HELLO = line(b"# service=" + SERVICE) + FLUSH
+
+
 def advertise_v2() -> bytes:
     return b"".join((line(b"version 2"), *map(line, CAPABILITIES_V2), FLUSH))
 
@@ -111,7 +115,7 @@ def advertise_v2() -> bytes:
 def advertise(head: bytes, version: int, *, cut: bool = False) -> bytes:
     """What versions 0 and 1 begin with: all refs, and where a history that is ``cut`` begins."""
     oid = head.hex().encode()
-    parts = [line(b"# service=" + SERVICE), FLUSH]
+    parts = [HELLO]
     if version == 1:
         parts.append(line(b"version 1"))
     parts += [line(b"%b HEAD\0%b" % (oid, CAPABILITIES_V0)), line(b"%b %b" % (oid, BRANCH))]

@@ -42,6 +42,7 @@ def api_config(settings: Settings, *, tracing: Mapping[str, str] | None = None) 
         database_dir=settings.database_dir,
         rate_limit_per_minute=settings.rate_limit_per_minute,
         rate_limit_per_hour=settings.rate_limit_per_hour,
+        git_max_skills=settings.git_max_skills,
         share_rate_limit_per_minute=settings.share_rate_limit_per_minute,
         failed_attempts_per_minute=settings.failed_attempts_per_minute,
         public_project=settings.public_project,

@@ -7,10 +7,10 @@ The tables ``git_repositories``, ``git_commits`` and ``git_objects`` are only ev
 import asyncio
 import logging
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
-from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -42,6 +42,18 @@ MAX_DEPTH = 50  # deltas to apply for one tree, as git itself has it
 # With the project in the lower bits; the classes of the other locks are small numbers.
 LOCK = "SELECT pg_advisory_xact_lock(%s)"
 LOCK_CLASS = 0x6769 << 48
+
+# Seconds that a request waits for commits to be made: clients of git wait without a word, and proxies give up after 30 and more.
+WAIT = 10.0
+# Each commit has a list of all skills, 60 bytes each, that is hashed and stored as its difference, whole every 50 commits:
+# at so many, 2 ms and 60 KB a commit, and a repository of ten versions of each is 30 GB.
+MAX_SKILLS = 50_000
+
+# events_of_project
+SELECT_FIRST = "SELECT coalesce(min(position), 0) FROM events WHERE project_id = %s"
+
+# artifact_counts_pkey
+SELECT_SKILLS = "SELECT active FROM artifact_counts WHERE project_id = %s AND kind = 'skill'"
 
 # git_repositories_pkey, git_commits_pkey, events_of_project
 SELECT_STATE = """
@@ -127,6 +139,28 @@ class NotRendered(Exception):
     """A version has no SKILL.md yet: it was written before those were stored; replay the read models."""
 
 
+class NotServed(Exception):
+    """What a client of git is told in place of a repository."""
+
+
+class BeingMade(NotServed):
+    """The commits are not all made within the time that a request waits; the making goes on."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__(
+            f"the git repository of this project is being made, {share:.0%} so far; try again in a minute"
+        )
+
+
+class TooManySkills(NotServed):
+    """A tree of so many skills is not written anew for each change."""
+
+    def __init__(self, skills: int, limit: int) -> None:
+        super().__init__(
+            f"this project has {skills} skills, and a git repository is made of at most {limit}; get single skills as ZIP archives"
+        )
+
+
 class Change(msgspec.Struct, frozen=True):
     """One event as a commit needs it. ``number`` and what follows are None for an archive; digests are raw bytes."""
 
@@ -188,23 +222,81 @@ class State(msgspec.Struct, frozen=True):
 
 
 class Histories:
-    """The repositories of all projects. One process works on a project, in one task of this process."""
+    """The repositories of all projects. One process works on a project, in one task of this process.
 
-    def __init__(self, pool: Pool, left_out: Callable[[int], None] = lambda count: None) -> None:
+    A request waits for that task for a while; it goes on behind the request, and the next one finds what it has made.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        left_out: Callable[[int], None] = lambda count: None,
+        *,
+        wait: float = WAIT,
+        max_skills: int = MAX_SKILLS,
+    ) -> None:
         """``left_out`` takes how many files new commits lack, because git cannot hold them."""
         self._pool = pool
         self._left_out = left_out
-        self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        self._wait = wait
+        self._max_skills = max_skills
+        self._makings: dict[tuple[str, int], asyncio.Task[Any]] = {}
 
     async def head(self, project_id: int) -> bytes:
-        """The id of the last commit, when there is one for everything that is in the log now."""
+        """The id of the last commit, when there is one for everything that is in the log now. Raises NotServed."""
+        deadline = self.deadline()
+        while True:
+            async with self._pool.connection() as conn:
+                state = await read_state(conn, project_id)
+                if state.head is not None and state.complete:
+                    return state.head
+                await self._check_size(conn, project_id)
+            making = partial(bring_forward, self._pool, project_id, self._left_out)
+            if not await self.make((COMMITS, project_id), making, deadline):
+                raise BeingMade(await self._share_made(project_id))
+
+    def deadline(self) -> float:
+        """Until when a request that comes now may wait, by the clock of the loop."""
+        return asyncio.get_running_loop().time() + self._wait
+
+    async def make(
+        self, key: tuple[str, int], making: Callable[[], Coroutine[Any, Any, Any]], deadline: float
+    ) -> bool:
+        """Wait for a ``making`` of this key, started unless it is under way; False when it is not done by ``deadline``."""
+        task = self._makings.get(key)
+        if task is None:
+            task = self._makings[key] = asyncio.create_task(making())
+            task.add_done_callback(partial(self._ended, key))
+        done, _ = await asyncio.wait([task], timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
+        if not done:
+            return False
+        task.result()
+        return True
+
+    async def close(self) -> None:
+        """End all makings; what is made of them stays."""
+        makings = list(self._makings.values())
+        for task in makings:
+            task.cancel()
+        await asyncio.gather(*makings, return_exceptions=True)
+
+    def _ended(self, key: tuple[str, int], task: asyncio.Task[Any]) -> None:
+        del self._makings[key]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.warning("the git repository of project %d is not made: %s", key[1], error)
+
+    async def _check_size(self, conn: Connection, project_id: int) -> None:
+        row = await (await conn.execute(SELECT_SKILLS, (project_id,))).fetchone()
+        if row is not None and row[0] > self._max_skills:
+            raise TooManySkills(row[0], self._max_skills)
+
+    async def _share_made(self, project_id: int) -> float:
+        """How much of the project's log has its commits, from 0 to 1."""
         async with self._pool.connection() as conn:
             state = await read_state(conn, project_id)
-        if state.head is not None and state.complete:
-            return state.head
-        lock = self._locks.setdefault(project_id, asyncio.Lock())
-        async with lock:
-            return await bring_forward(self._pool, project_id, self._left_out)
+            row = await (await conn.execute(SELECT_FIRST, (project_id,))).fetchone()
+        first = row[0] if row is not None else 0
+        return max(0, state.position - first) / max(1, state.until - first)
 
 
 async def bring_forward(
@@ -507,7 +599,7 @@ class Line:
 
     def _change(self, at: int, new: bytes, old: bytes) -> None:
         """The tree of all skills with one entry changed, stored as its difference from the one before."""
-        before = sum(len(self._entries[order].encoded) for order in self._order[:at])
+        before = self._offset(at, old)
         after = len(self._tree) - before - len(old)
         tree = self._tree[:before] + new + self._tree[before + len(old) :]
         if not tree:
@@ -534,6 +626,15 @@ class Line:
             )
         self._skills, self._tree = oid, tree
         self._depths[oid] = self._depth
+
+    def _offset(self, at: int, old: bytes) -> int:
+        """Where in the tree the entry of this place is, or goes, which is before the one that follows.
+
+        No name has a space, so that an entry, with its id, is found nowhere but where it stands.
+        """
+        if not old and at + 1 < len(self._order):
+            old = self._entries[self._order[at + 1]].encoded
+        return self._tree.index(old) if old else len(self._tree)
 
     def _append(
         self,

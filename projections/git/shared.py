@@ -6,12 +6,13 @@ objects lie with the others in ``git_objects``.
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
 from domain.formats import git, marketplace
 from domain.formats.git import BLOB, COMMIT, FILE, OID, TREE, TreeEntry
-from projections.git.history import GitCommit, Histories, Object, insert_commits, lock_repository
+from projections.git.history import BeingMade, GitCommit, Histories, Object, insert_commits, lock_repository
 from store.postgres.connection import Connection
 from store.postgres.pool import Pool
 
@@ -60,15 +61,28 @@ class State(msgspec.Struct, frozen=True):
 
 
 async def shared_head(pool: Pool, histories: Histories, project_id: int) -> bytes:
-    """The id of the last commit, when there is one for everything that is in the log now."""
+    """The id of the last commit, when there is one for everything that is in the log now. Raises NotServed."""
+    deadline = histories.deadline()
     await histories.head(project_id)
-    async with pool.connection() as conn:
-        state = await _state(conn, project_id)
-    while state.head is None or state.sequence < state.until:
+    while True:
+        async with pool.connection() as conn:
+            state = await _state(conn, project_id)
+        if state.head is not None and state.sequence >= state.until:
+            return state.head
+        if not await histories.make(
+            (COMMITS, project_id), partial(_bring_forward, pool, project_id), deadline
+        ):
+            raise BeingMade(max(0, state.sequence) / state.until)
+
+
+async def _bring_forward(pool: Pool, project_id: int) -> None:
+    """Make the commits that are missing, a transaction a batch."""
+    while True:
         async with pool.connection() as conn, conn.transaction():
             await lock_repository(conn, project_id)
             state = await _extend(conn, project_id, await _state(conn, project_id))
-    return state.head
+        if state.head is not None and state.sequence >= state.until:
+            return
 
 
 async def _state(conn: Connection, project_id: int) -> State:

@@ -31,6 +31,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "SKALD_FAILED_ATTEMPTS_PER_MINUTE": "3",
         "SKALD_PUBLIC_PROJECT": "7",
         "SKALD_SDK_TEXT_ONLY": "1",
+        "SKALD_GIT_MAX_SKILLS": "9",
         "SKALD_MAX_BODY_BYTES": "2048",
         "SKALD_TRUSTED_PROXIES": "10.0.0.0/8, ::1",
         "SKALD_PUBLIC_URL": "https://Skald.example/team/skald/",
