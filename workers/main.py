@@ -9,6 +9,7 @@ from projections.declared import ASYNC
 from projections.redis.client import open_redis
 from store.tables.sealing import sealer_of
 from workers.cache import CacheFollower
+from workers.completer import Completer
 from workers.event_buffer import EventBuffer
 from workers.follower import Leader
 from workers.projections import ProjectionFollower
@@ -67,5 +68,6 @@ async def run(
             for task in (news, *followers):
                 group.create_task(task.run(database_url, stop), name=task.name)
             group.create_task(Sweeper().run(database_url, stop), name="sweep")
+            group.create_task(Completer().run(database_url, stop), name="complete")
             ready()
             await stop.wait()

@@ -73,12 +73,14 @@ RENDERED = (
 )
 
 # Looks through all rows: an index would cost every publish.
-OUTDATED = f"SELECT EXISTS (SELECT 1 FROM versions WHERE rendering < {RENDERING}), (SELECT coalesce(max(position), 0) FROM events)"
+OUTDATED = f"""
+SELECT (SELECT max(position) FROM versions WHERE rendering < {RENDERING}), (SELECT coalesce(max(position), 0) FROM events)
+"""
 
 # events_pkey, versions_by_position: what hosts of an older release have written since.
 OUTDATED_SINCE = f"""
-SELECT EXISTS (
-    SELECT 1 FROM events JOIN versions USING (stream_id, position)
+SELECT (
+    SELECT max(events.position) FROM events JOIN versions USING (stream_id, position)
     WHERE events.position > %(position)s AND rendering < {RENDERING}
 ), (SELECT coalesce(max(position), 0) FROM events)
 """
@@ -192,7 +194,7 @@ async def complete(dsn: str) -> bool:
     Safe to call from several processes at once: one works, the others wait. Raises what ``replay`` raises.
     """
     replayed = False
-    while await _outdated(dsn):
+    while await newest_outdated(dsn) is not None:
         try:
             await replay(dsn)
             replayed = True
@@ -201,8 +203,8 @@ async def complete(dsn: str) -> bool:
     return replayed
 
 
-async def _outdated(dsn: str) -> bool:
-    """Whether a version was rendered by an older release; notes how far there is none, so that the next start need not look."""
+async def newest_outdated(dsn: str) -> int | None:
+    """The position of the last version that an older release rendered; notes how far there is none, so that the next look is short."""
     conn = await connect(dsn, application_name="skald-rebuild")
     async with conn:
         known = await (await conn.execute(RENDERED)).fetchone()
@@ -210,11 +212,11 @@ async def _outdated(dsn: str) -> bool:
         row = await (await conn.execute(OUTDATED_SINCE if known else OUTDATED, start)).fetchone()
         assert row is not None
         outdated, head = row
-        if not outdated and (known is None or head > known[0]):
+        if outdated is None and (known is None or head > known[0]):
             # A database that takes no writes is looked through at each start.
             with suppress(errors.ReadOnlySqlTransaction, errors.InsufficientPrivilege):
                 await conn.execute(SET_RENDERED, {"position": head})
-        return bool(outdated)
+        return None if outdated is None else int(outdated)
 
 
 @asynccontextmanager
