@@ -1,19 +1,16 @@
 """Faults under the whole service while clients write and read over HTTP.
 
-A client repeats a request that got no answer, with its Idempotency-Key, as the documentation tells it to. In the end every
-request has happened once, every answer was true when it was given, and the log and its read models agree.
+In the end every request has happened once, every answer was true when it was given, and the log and its read models agree.
 """
 
 import asyncio
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from itertools import cycle
+from collections.abc import Iterator
+from contextlib import ExitStack
 from time import monotonic
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx
 import psycopg
@@ -27,11 +24,9 @@ from tests.support.invariants import Acknowledged
 from tests.support.proxy import proxy_in_a_thread
 from tests.support.servers import descendants, make_folder
 from tests.support.service import Service
+from tests.support.traffic import Traffic
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
-
-# Answers that say "not now"; everything else must be what was asked for.
-PASSING = (409, 503)
 
 
 class World:
@@ -51,113 +46,6 @@ class World:
 def world() -> Iterator[World]:
     with ExitStack() as stack:
         yield World(stack)
-
-
-# What a new one of each kind needs beside its name, and the field that holds its text.
-KINDS: dict[str, tuple[dict[str, str], str]] = {
-    "llm_skills": ({"description": "d"}, "body"),
-    "llm_prompts": ({}, "prompt"),
-}
-
-
-class Traffic:
-    """Clients that create and publish skills and prompts and read them back, through whichever process takes the connection."""
-
-    def __init__(self, service: Service, clients: int = 6) -> None:
-        self.service = service
-        self.clients = clients
-        self.acknowledged: list[Acknowledged] = []
-        self.replayed = 0
-        self.refused: list[httpx.Response] = []
-        self.lost = 0
-        self.reads = 0
-        self.last_write = monotonic()
-        self._project = service.make_project().id
-        self._stop = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            for _ in range(self.clients):
-                client = await stack.enter_async_context(
-                    self.service.async_client(project_id=self._project, timeout=30)
-                )
-                self._tasks.append(asyncio.create_task(self._live(client)))
-            try:
-                yield
-            finally:
-                self._stop.set()
-                await asyncio.wait_for(asyncio.gather(*self._tasks), 60)
-
-    async def _live(self, client: httpx.AsyncClient) -> None:
-        for resource, (needed, text) in cycle(KINDS.items()):
-            if self._stop.is_set():
-                return
-            name = f"one-{uuid4().hex[:12]}"
-            made = await self._write(
-                client, "POST", f"{resource}/", {"name": name, **needed, text: "# One\n"}, 201
-            )
-            place = f"{resource}/name/{name}"
-            for number in (1, 2, 3):
-                await self._expect(client, place, number, made["id"])
-                change = {"base_version": number, text: f"# {number + 1}\n"}
-                made = await self._write(client, "PATCH", place, change, 200)
-            await self._expect(client, place, 4, made["id"])
-
-    async def _write(
-        self, client: httpx.AsyncClient, method: str, path: str, body: Any, status: int
-    ) -> dict[str, Any]:
-        headers = {"Idempotency-Key": uuid4().hex}
-        response = await self._ask(client, method, path, json=body, headers=headers)
-        assert response.status_code == status, (response.status_code, response.text)
-        made: dict[str, Any] = response.json()
-        position = int(response.headers["X-Event-Position"])
-        self.acknowledged.append(Acknowledged(position, UUID(made["id"])))
-        self.replayed += "Idempotent-Replayed" in response.headers
-        self.last_write = monotonic()
-        return made
-
-    async def _expect(self, client: httpx.AsyncClient, place: str, number: int, id: str) -> None:
-        response = await self._ask(client, "GET", place)
-        assert response.status_code == 200, (response.status_code, response.text)
-        assert (response.json()["version"], response.json()["id"]) == (number, id)
-        self.reads += 1
-
-    async def _ask(self, client: httpx.AsyncClient, method: str, path: str, **more: Any) -> httpx.Response:
-        """The first answer that is more than "not now"."""
-        async with asyncio.timeout(45):
-            while True:
-                try:
-                    # Each time another connection, so that both processes are asked.
-                    response = await client.request(
-                        method,
-                        path,
-                        **{**more, "headers": {**more.get("headers", {}), "Connection": "close"}},
-                    )
-                    if response.status_code not in PASSING:
-                        return response
-                    self.refused.append(response)
-                except httpx.TransportError:
-                    self.lost += 1
-                await asyncio.sleep(0.05)
-
-    async def more(self, writes: int = 20, timeout: float = 30) -> None:
-        """Wait until that many further writes are acknowledged."""
-        wanted = len(self.acknowledged) + writes
-        async with asyncio.timeout(timeout):
-            while len(self.acknowledged) < wanted:
-                for task in self._tasks:
-                    if task.done():
-                        task.result()
-                await asyncio.sleep(0.01)
-
-    def check(self) -> None:
-        invariants.check(self.service.database_url, self.acknowledged)
-        with psycopg.connect(self.service.database_url) as conn:
-            row = conn.execute("SELECT count(*) FROM events WHERE project_id = %s", (self._project,))
-            assert row.fetchone() == (len(self.acknowledged),), "a request has happened more than once"
-        assert self.reads > 0
 
 
 async def test_redis_is_flushed_stopped_and_back(world: World) -> None:

@@ -47,7 +47,8 @@ class Service:
     """A master with ``workers`` API processes, and ``python -m cli.main worker`` when ``followers`` is set.
 
     ``settings`` are environment variables (``{"SKALD_RATE_LIMIT_PER_MINUTE": "5"}``). ``key`` may write skills and
-    prompts in every project; ``project_id`` is a project of this service's own.
+    prompts in every project; ``project_id`` is a project of this service's own. ``prefix`` goes before the command of each
+    process, such as one that runs it on another network.
     """
 
     def __init__(
@@ -59,11 +60,14 @@ class Service:
         followers: bool = False,
         run_dir: Path | None = None,
         settings: Mapping[str, str] | None = None,
+        address: str = "127.0.0.1",
+        prefix: Sequence[str] = (),
     ) -> None:
         self.database_url = database_url
         self.redis_url = redis_url
         self.port = free_port()
-        self.base_url = f"http://127.0.0.1:{self.port}"
+        self.base_url = f"http://{address}:{self.port}"
+        self._prefix = prefix
         self._folder = Path(tempfile.mkdtemp(prefix="skald-service-"))
         self.run_dir = run_dir or self._folder / "run"
         self.run_dir.mkdir(mode=0o700, exist_ok=True)
@@ -75,6 +79,7 @@ class Service:
             "SKALD_DATABASE_URL": database_url,
             **({"SKALD_REDIS_URL": redis_url} if redis_url else {}),
             "SKALD_RUN_DIR": str(self.run_dir),
+            "SKALD_HOST": address,
             "SKALD_PORT": str(self.port),
             "SKALD_WORKERS": str(workers),
             "SKALD_RATE_LIMIT_PER_MINUTE": "0",
@@ -160,7 +165,7 @@ class Service:
                 self._children.append(
                     Child(
                         name,
-                        [sys.executable, "-P", "-m", *arguments],
+                        [*self._prefix, sys.executable, "-P", "-m", *arguments],
                         env=self._env,
                         output=output,
                         cwd=ROOT,
