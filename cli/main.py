@@ -115,8 +115,11 @@ def _of_database(error: Exception) -> tuple[str, str] | None:
     import psycopg
 
     from store.postgres.migrate import MigrationError
+    from store.postgres.sessions import SessionsNotKept
 
     match error:
+        case SessionsNotKept():
+            return str(error), "sessions_not_kept"
         case MigrationError():
             return str(error), "migration_failed"
         case psycopg.errors.UndefinedTable() | psycopg.errors.UndefinedColumn():

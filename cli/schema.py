@@ -7,12 +7,14 @@ import store
 from cli.output import say
 from projections.rebuild import rebuild
 from store.postgres import migrate as migrations
+from store.postgres.sessions import check_sessions
 
 FOLDERS = tuple(Path(str(room.__file__)).parent / "migrations" for room in (store, projections))
 
 
 async def migrate(database_url: str) -> list[str]:
     """Bring the database up to date, rows that an older release wrote included; the names of the migrations applied now."""
+    await check_sessions(database_url)
     applied = await migrations.migrate(database_url, FOLDERS)
     try:
         await rebuild.complete(database_url)
@@ -24,4 +26,5 @@ async def migrate(database_url: str) -> list[str]:
 
 async def check_release(database_url: str) -> None:
     """Raises MigrationError when a later release has migrated the database: this one does not know what it would break."""
+    await check_sessions(database_url)
     await migrations.check_database(database_url, FOLDERS)
