@@ -16,7 +16,7 @@ from projections.rebuild.verify import verify
 from store.log.history import FIRST_LATER
 from store.postgres.pool import connect
 from store.tables import identity
-from tests.cluster.conftest import Cluster
+from tests.support.cluster import Pair
 from tests.support.servers import StartServers
 from tests.support.space import Space, file, open_space, refusal, running
 
@@ -133,7 +133,7 @@ async def checked(url: str, first_lost: int) -> None:
     assert verdict.position > FIRST_LATER
 
 
-async def test_a_standby_that_knows_less_takes_over(cluster: Cluster, hosts: Open) -> None:
+async def test_a_standby_that_knows_less_takes_over(cluster: Pair, hosts: Open) -> None:
     await migrate(cluster.primary.url)
     spaces = await hosts(cluster.url)
 
@@ -147,7 +147,7 @@ async def test_a_standby_that_knows_less_takes_over(cluster: Cluster, hosts: Ope
     await checked(cluster.standby.url, 4)
 
 
-async def test_a_standby_that_knows_everything_takes_over(cluster: Cluster, hosts: Open) -> None:
+async def test_a_standby_that_knows_everything_takes_over(cluster: Pair, hosts: Open) -> None:
     spaces = await hosts(cluster.url)
     made = await spaces[0].create()
     cluster.catch_up()
@@ -191,7 +191,7 @@ async def test_a_copy_of_the_folder_is_put_back_under_running_hosts(
     await checked(postgres.url, 4)
 
 
-async def test_a_lost_key_and_project_open_nothing(cluster: Cluster, hosts: Open) -> None:
+async def test_a_lost_key_and_project_open_nothing(cluster: Pair, hosts: Open) -> None:
     spaces = await hosts(cluster.url)
     await spaces[0].create()
     cluster.catch_up()
