@@ -41,6 +41,7 @@ SERVICE = {
     "share": Lazy("cli.operator.shares", "share", "Create, list and revoke addresses for installers."),
     "verify": Lazy("cli.operator.history", "verify", "Check that the database is what the log says."),
     "replay": Lazy("cli.operator.history", "replay", "Make the read models anew from the log."),
+    "sweep": Lazy("cli.operator.sweep", "sweep", "Remove what grows and has no end of its own."),
     "export": Lazy(
         "cli.operator.history", "export_log", "Write the log to a file, to be imported elsewhere."
     ),

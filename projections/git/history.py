@@ -327,6 +327,12 @@ async def insert_commits(
     await _insert(conn, INSERT_COMMITS.format(table=table), project_id, rows)
 
 
+async def count(conn: Connection) -> int:
+    """How many projects have a repository."""
+    row = await (await conn.execute("SELECT count(*) FROM git_repositories")).fetchone()
+    return int(row[0]) if row else 0
+
+
 async def forget(conn: Connection) -> None:
     """Drop the repositories of all projects; they are made again at the next request, with the same ids."""
     await conn.execute(FORGET)

@@ -38,3 +38,8 @@ async def move(conn: Connection, follower: str, position: int) -> None:
 async def positions(conn: Connection) -> Mapping[str, int]:
     """The checkpoints of all followers that ever ran, by their names."""
     return dict(await (await conn.execute(POSITIONS)).fetchall())
+
+
+async def forget_parked(conn: Connection) -> int:
+    """Forget what followers have left out, so that they take what comes after it in its streams; how many events that were."""
+    return (await conn.execute("DELETE FROM dead_letters")).rowcount
