@@ -10,7 +10,7 @@ from time import monotonic
 import psycopg
 
 from projections.rebuild import rebuild
-from projections.rebuild.rebuild import LogDamaged
+from projections.rebuild.rebuild import LogDamaged, Outdated
 from workers.task import first_line, sleep
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Completer:
         while not stop.is_set():
             await sleep(stop, self._every)
             try:
-                if not stop.is_set() and self._is_due(await rebuild.newest_outdated(dsn)):
+                if not stop.is_set() and self._is_due(await rebuild.outdated(dsn)):
                     # In a thread, because to fold a batch keeps a loop from the followers that share it.
                     await asyncio.to_thread(asyncio.run, rebuild.complete(dsn))
                     logger.info("the versions that an older release wrote are completed")
@@ -42,8 +42,9 @@ class Completer:
                     "versions that an older release wrote wait for `skald replay`: %s", first_line(error)
                 )
 
-    def _is_due(self, newest: int | None) -> bool:
+    def _is_due(self, found: Outdated | None) -> bool:
         """Whether nothing has been added to what is outdated since the look before, or for long enough not."""
+        newest = found.newest if found else None
         before, self._newest = self._newest, newest
         if before is None:
             self._since = monotonic()

@@ -12,7 +12,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -74,15 +74,13 @@ RENDERED = (
 
 # Looks through all rows: an index would cost every publish.
 OUTDATED = f"""
-SELECT (SELECT max(position) FROM versions WHERE rendering < {RENDERING}), (SELECT coalesce(max(position), 0) FROM events)
+SELECT min(position), max(position), (SELECT coalesce(max(position), 0) FROM events) FROM versions WHERE rendering < {RENDERING}
 """
 
 # events_pkey, versions_by_position: what hosts of an older release have written since.
 OUTDATED_SINCE = f"""
-SELECT (
-    SELECT max(events.position) FROM events JOIN versions USING (stream_id, position)
-    WHERE events.position > %(position)s AND rendering < {RENDERING}
-), (SELECT coalesce(max(position), 0) FROM events)
+SELECT min(position), max(position), (SELECT coalesce(max(position), 0) FROM events)
+FROM events JOIN versions USING (stream_id, position) WHERE position > %(position)s AND rendering < {RENDERING}
 """
 
 SET_RENDERED = f"""
@@ -194,29 +192,40 @@ async def complete(dsn: str) -> bool:
     Safe to call from several processes at once: one works, the others wait. Raises what ``replay`` raises.
     """
     replayed = False
-    while await newest_outdated(dsn) is not None:
+    found = await outdated(dsn)
+    # What a host of an older release goes on writing is left for later: a start would never end.
+    until = found.newest if found else 0
+    while found and found.oldest <= until:
         try:
             await replay(dsn)
             replayed = True
         except RebuildRunning:
             await asyncio.sleep(WAIT)
+        found = await outdated(dsn)
     return replayed
 
 
-async def newest_outdated(dsn: str) -> int | None:
-    """The position of the last version that an older release rendered; notes how far there is none, so that the next look is short."""
+class Outdated(NamedTuple):
+    """The positions between which an older release has rendered versions, both included."""
+
+    oldest: int
+    newest: int
+
+
+async def outdated(dsn: str) -> Outdated | None:
+    """Which versions an older release rendered; notes how far there is none, so that the next look is short."""
     conn = await connect(dsn, application_name="skald-rebuild")
     async with conn:
         known = await (await conn.execute(RENDERED)).fetchone()
         start = {"position": known[0]} if known else {}
         row = await (await conn.execute(OUTDATED_SINCE if known else OUTDATED, start)).fetchone()
         assert row is not None
-        outdated, head = row
-        if outdated is None and (known is None or head > known[0]):
+        oldest, newest, head = row
+        if newest is None and (known is None or head > known[0]):
             # A database that takes no writes is looked through at each start.
             with suppress(errors.ReadOnlySqlTransaction, errors.InsufficientPrivilege):
                 await conn.execute(SET_RENDERED, {"position": head})
-        return None if outdated is None else int(outdated)
+        return None if newest is None else Outdated(oldest, newest)
 
 
 @asynccontextmanager

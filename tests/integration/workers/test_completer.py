@@ -12,7 +12,8 @@ import pytest
 
 from cli.schema import migrate
 from projections.encoding import RENDERING
-from projections.rebuild.rebuild import newest_outdated
+from projections.rebuild import rebuild
+from projections.rebuild.rebuild import Outdated, Report, complete, outdated
 from projections.rebuild.verify import verify
 from projections.write.artifacts import PUBLISHED, VERSION_ADDED
 from store.log.appender import Appender
@@ -71,7 +72,7 @@ async def test_what_hosts_of_an_older_release_write_is_completed_when_they_end(u
     stop = asyncio.Event()
     completing = asyncio.create_task(Completer(every=0.05).run(url, stop))
     async with asyncio.timeout(60):
-        while await newest_outdated(url) is not None:
+        while await outdated(url) is not None:
             await asyncio.sleep(0.05)
     stop.set()
     await completing
@@ -82,13 +83,34 @@ async def test_the_next_start_completes_it_as_well(url: str) -> None:
     await write(url, History(2, projects=(2,)), 30, is_older=True)
     assert render_otherwise(url) > 0
     await migrate(url)
-    assert await newest_outdated(url) is None
+    assert await outdated(url) is None
     assert (await verify(url)).sound
+
+
+async def test_a_start_ends_while_an_older_host_goes_on_writing(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, replay, replays = History(2, projects=(2,)), rebuild.replay, 0
+
+    async def and_another_write(dsn: str) -> Report:
+        nonlocal replays
+        replays += 1
+        report = await replay(dsn)
+        if replays < 10:
+            await write(url, old, 10, is_older=True)
+        return report
+
+    monkeypatch.setattr(rebuild, "replay", and_another_write)
+    await write(url, old, 30, is_older=True)
+    assert await complete(url)
+    assert replays == 1
+    assert await outdated(url) is not None
 
 
 def test_a_replay_waits_until_the_older_hosts_are_silent_but_not_for_ever() -> None:
     completer = Completer(patience=1000)
     looks = (None, 5, 9, 9, None, 20, 30)
-    assert [completer._is_due(newest) for newest in looks] == [False, False, False, True, False, False, False]
+    found = [None if newest is None else Outdated(1, newest) for newest in looks]
+    assert [completer._is_due(one) for one in found] == [False, False, False, True, False, False, False]
     hasty = Completer(patience=0)
-    assert hasty._is_due(5)
+    assert hasty._is_due(Outdated(5, 5))
