@@ -77,6 +77,20 @@ class Conflict(Refused):
     """The state has moved on, or the target is occupied."""
 
 
+class LogWentBack(Conflict):
+    """A reader's position is beyond the log, or of a part of it that was lost. ``position``: where to go on."""
+
+    code = "log_went_back"
+
+    def __init__(self, after: int, position: int, *, attr: str = "after") -> None:
+        super().__init__(
+            f"The log went back to position {position}, and {after} is not in it: forget what you have from positions above "
+            f"{position}, and go on after {position}.",
+            attr=attr,
+            position=position,
+        )
+
+
 class VersionConflict(Conflict):
     """``base_version`` is not the latest version."""
 

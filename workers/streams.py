@@ -6,12 +6,15 @@ from math import inf
 from time import monotonic
 from typing import Literal
 
+import msgspec
 from redis.asyncio import Redis
 
+from domain.maintenance import LogRewound
 from projections.events.cloudevents import cloudevent_json, subject_of, type_of, without_data
-from projections.events.feed import Named
+from projections.events.feed import HISTORY, LOG, Named
 from projections.redis.streams import RedisStreams, StreamEntry
 from store.log.log import head
+from store.log.mapper import decode
 from store.postgres.connection import Connection
 from workers.event_buffer import EventBuffer
 from workers.follower import Follower
@@ -89,8 +92,27 @@ class StreamsFollower(Follower):
         return start
 
     async def handle(self, conn: Connection, after: int, events: Sequence[Named]) -> int:
-        entries = [entry for event in events if (entry := _entry(event, self._base)) is not None]
+        entries: list[StreamEntry] = []
+        for event in events:
+            if event.topic == LogRewound.TOPIC:
+                entries += await self._went_back(event)
+            elif (entry := _entry(event, self._base)) is not None:
+                entries.append(entry)
         return await self._publish(conn, after, events[-1].position, entries)
+
+    async def _went_back(self, event: Named) -> list[StreamEntry]:
+        """Remove what is lost from each stream; the entry for each that says so."""
+        rewound = decode(event.topic, event.state)
+        assert isinstance(rewound, LogRewound)
+        projects = await self._streams.projects()
+        for project_id in projects:
+            await self._streams.remove(project_id, rewound.shared + 1, event.position - 1)
+        named = msgspec.structs.replace(event, kind=LOG, name=HISTORY)
+        marks = [
+            _entry(msgspec.structs.replace(named, project_id=project_id), self._base)
+            for project_id in projects
+        ]
+        return [mark for mark in marks if mark is not None]
 
     async def skip(self, conn: Connection, after: int, event: Named) -> int:
         return await self._publish(conn, after, event.position, [])
@@ -137,7 +159,7 @@ def _entry(event: Named, base: str) -> StreamEntry | None:
     """What the feed of its project shows of an event; None when it belongs to none."""
     if event.project_id is None or event.kind is None or event.name is None:
         return None
-    shown = cloudevent_json(event, event.kind, event.name, base)
+    shown = cloudevent_json(event, event.kind, event.name, base, event.history)
     if len(shown) > MAX_EVENT:
         shown = without_data(shown, event, base)
     return StreamEntry(

@@ -106,6 +106,7 @@ class WebhookFollower(Leader):
         seen, swept, looked = await head(conn), -SWEEP_EVERY, -POLL
         changes: set[str] | None = None
         wanted: dict[UUID, int] = {}
+        history = self.news.history.begins
         while not stop.is_set():
             if changes != set() or monotonic() - looked >= POLL:
                 looked = monotonic()
@@ -117,6 +118,8 @@ class WebhookFollower(Leader):
             changed = set(wanted) if changes is None else set(map(UUID, changes))
             seen, projects = await self._look(conn, seen)
             changed |= {webhook_id for webhook_id, project_id in wanted.items() if project_id in projects}
+            if (begins := self.news.history.begins) != history:
+                changed, history = changed | set(wanted), begins
             for webhook_id in changed & running.keys():
                 running[webhook_id].wake()
             await self._report(conn, seen)
@@ -302,7 +305,9 @@ async def _take_page(
             logger.exception("parked event %d (%s)", item.recorded.position, item.recorded.topic)
             await park(conn, WebhookFollower.name, item.recorded, f"{type(error).__name__}: {error}")
             continue
-        if item.recorded.position <= last and matches(webhook.types, webhook.names, type_, subject):
+        # That the log went back is said to every endpoint, whatever it wants to hear of.
+        wanted = item.kind == feed.LOG or matches(webhook.types, webhook.names, type_, subject)
+        if item.recorded.position <= last and wanted:
             events.append((item.recorded.position, subject, type_))
     if complete > after or replay is not None:
         # A replay of what lies beyond the log ends where the log does.
@@ -344,7 +349,7 @@ class Sender:
             try:
                 if item is None:
                     raise LookupError("the event is not in the feed of this project")
-                body = cloudevent_json(item.recorded, item.kind, item.name, self._options.base)
+                body = cloudevent_json(item.recorded, item.kind, item.name, self._options.base, item.history)
                 secrets = [self._sealer.open(one) for one in sealed]
             except CannotOpen as error:
                 # Everything waits until the right key is there; no endpoint has failed.

@@ -110,13 +110,14 @@ class FeedController(Controller):
         operation_id="events_list",
         summary="Read the event feed",
         opt=route(READ, query=(AFTER, LIMIT, TYPE, SUBJECT, WAIT)),
-        responses=documented(400, 401, 403, 404, 429, 503),
+        responses=documented(400, 401, 403, 404, 409, 429, 503),
     )
     async def list(self, request: Request[Any, Any, Any]) -> Response[EventPage]:
         """Events after a position, strictly in order and complete. `position` is where to go on from.
 
         `Accept: application/cloudevents-batch+json` gives the bare array, `application/x-ndjson` a line an event; both
-        give the next address in a `Link` header.
+        give the next address in a `Link` header. A position that is not in the log, because it went back, is 409 with the `position`
+        to go on from.
         """
         query = query_of(request)
         filters = Filters.of(query)
@@ -128,7 +129,9 @@ class FeedController(Controller):
         base = requests.base(request)
 
         def answer() -> Response[Any]:
-            events = [cloudevent_json(item.recorded, item.kind, item.name, base) for item in items]
+            events = [
+                cloudevent_json(item.recorded, item.kind, item.name, base, item.history) for item in items
+            ]
             return _answer(request, events, following, complete)
 
         return await rendered(sum(item.size for item in items), answer)
@@ -138,7 +141,7 @@ class FeedController(Controller):
         operation_id="events_stream",
         summary="Follow the event feed (Server-Sent Events)",
         opt=route(READ, query=(AFTER, TYPE, SUBJECT)),
-        responses=documented(400, 401, 403, 404, 429, 503),
+        responses=documented(400, 401, 403, 404, 409, 429, 503),
     )
     async def stream(self, request: Request[Any, Any, Any]) -> Stream:
         """One message an event, `id` its position; resumes after `Last-Event-ID`, else after `after`.
@@ -151,6 +154,8 @@ class FeedController(Controller):
         after = last_event_id(header_of(request, b"last-event-id"))
         if after is None:
             after = query.integer("after", minimum=0) or 0
+        # While there is a status to say it by; a query that is cancelled costs its connection.
+        await asyncio.shield(asyncio.ensure_future(check(services(request).pool, after)))
         return EndlessStream(
             messages(request, after, filters),
             services(request).log_follower,
@@ -222,6 +227,13 @@ async def read(
             max_bytes=max_bytes,
             bounded=True,
         )
+
+
+async def check(pool: Pool, after: int) -> None:
+    """Raises LogWentBack when a reader's position is not in the log."""
+    if after:
+        async with pool.connection() as conn:
+            await feed.check(conn, after)
 
 
 async def wait_for_first(
@@ -314,7 +326,7 @@ def _messages(items: list[Item], base: str) -> bytes:
 
 def message(item: Item, base: str) -> bytes:
     recorded = item.recorded
-    event = cloudevent_json(recorded, item.kind, item.name, base)
+    event = cloudevent_json(recorded, item.kind, item.name, base, item.history)
     return b"id: %d\nevent: %b\ndata: %b\n\n" % (recorded.position, type_of(recorded.topic).encode(), event)
 
 

@@ -17,6 +17,7 @@ from domain.artifacts.kinds import KINDS, kind_of
 from domain.artifacts.labels import LabelSet
 from domain.artifacts.versioned import VersionEvent
 from domain.events import EVENT_TYPES, Event
+from domain.maintenance import LogRewound
 from projections.encoding import timestamp
 from store.log.log import Recorded
 from store.log.mapper import decode, encode
@@ -30,7 +31,10 @@ BEGINNING = re.compile(
 
 
 class Cloudevent(msgspec.Struct, omit_defaults=True):
-    """One event. ``position``, ``actor``, ``keyid``, ``correlationid`` and ``commandid`` are extension attributes."""
+    """One event. ``position``, ``history``, ``actor``, ``keyid``, ``correlationid`` and ``commandid`` are extension attributes.
+
+    ``history`` is where the history of the event begins, absent in the first one.
+    """
 
     specversion: str
     id: str
@@ -41,6 +45,7 @@ class Cloudevent(msgspec.Struct, omit_defaults=True):
     datacontenttype: str
     position: int
     data: dict[str, Any]
+    history: int | None = None
     dataschema: str | None = None
     actor: int | None = None
     keyid: str | None = None
@@ -99,12 +104,15 @@ def subject_of(kind: str, name: str) -> str:
     return f"{kind}/{name}"
 
 
-def cloudevent_json(recorded: Recorded, kind: str, name: str, base: str = "") -> bytes:
+def cloudevent_json(recorded: Recorded, kind: str, name: str, base: str = "", history: int = 0) -> bytes:
     """The CloudEvent of a recorded event of a skill or prompt that has (or had) the name. The fields are copied as they stand in the log: a feed decodes nothing.
 
     ``base`` is the address of this service (``https://host/skald``): links have its path before them. Without it ``dataschema``,
-    which must be absolute, is left out. ``source`` is a name and no address: it is the same by every way.
+    which must be absolute, is left out. ``source`` is a name and no address: it is the same by every way. ``history`` is where
+    the history of the event begins, 0 for the first one.
     """
+    if recorded.topic == LogRewound.TOPIC:
+        return _rewound(recorded, base)
     shape, state = _shape(recorded.topic), recorded.state
     begun = BEGINNING.match(state)
     if begun is None or (begun[1] or b"1") != shape.number:
@@ -121,6 +129,8 @@ def cloudevent_json(recorded: Recorded, kind: str, name: str, base: str = "") ->
         f'"subject":"{kind}/{name}","time":"{timestamp(recorded.recorded_at)}",'
         f'"datacontenttype":"application/json","position":{position}'
     ]
+    if history:
+        parts.append(f',"history":{history}')
     if base:
         parts.append(f',"dataschema":{_text(base + shape.path).decode()}')
     if recorded.actor_id is not None:
@@ -142,6 +152,32 @@ def cloudevent_json(recorded: Recorded, kind: str, name: str, base: str = "") ->
     elif shape.labelled:
         links += f',"version":"{here}?version={_numbers.decode(state).number}"'
     return b"".join(("".join(parts).encode(), state[begun.end() : -1], links.encode(), b"}}}"))
+
+
+def _rewound(recorded: Recorded, base: str) -> bytes:
+    """The beginning of a history, which is about no name and news in every project."""
+    event = decode(recorded.topic, recorded.state)
+    assert isinstance(event, LogRewound)
+    source = f"/api/projects/{recorded.project_id}"
+    shown = {
+        "specversion": "1.0",
+        "id": str(recorded.position),
+        "source": source,
+        "type": type_of(recorded.topic),
+        "subject": subject_of("log", "history"),
+        "time": timestamp(recorded.recorded_at),
+        "datacontenttype": "application/json",
+        "position": recorded.position,
+        "history": recorded.position,
+        **({"dataschema": base + schema_path(recorded.topic)} if base else {}),
+        "commandid": str(recorded.command_id),
+        "data": {
+            "shared": event.shared,
+            "known": event.known,
+            "links": {"events": f"{_path_of(base)}{source}/events/?after={event.shared}"},
+        },
+    }
+    return _text(shown)
 
 
 def without_data(event: bytes, recorded: Recorded, base: str = "") -> bytes:
@@ -184,7 +220,7 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 def feed_topics() -> list[str]:
     """The topics of a project's feed."""
-    return [topic for topic in EVENT_TYPES if kind_of(topic)]
+    return [topic for topic in EVENT_TYPES if kind_of(topic) or topic == LogRewound.TOPIC]
 
 
 def _schema(cls: type[Event]) -> dict[str, Any]:
@@ -197,6 +233,9 @@ def _schema(cls: type[Event]) -> dict[str, Any]:
         **{key: value for key, value in schema["properties"].items() if key not in ENVELOPE},
         "links": {"type": "object", "additionalProperties": {"type": "string"}},
     }
+    if cls is LogRewound:
+        for key in ("name", "stream_id", "stream_version"):
+            del properties[key]
     numbered = ["number"] if issubclass(cls, VersionEvent) else []
     required = [key for key in schema.get("required", []) if key not in (*ENVELOPE, "name", *numbered)]
     return {
@@ -206,6 +245,11 @@ def _schema(cls: type[Event]) -> dict[str, Any]:
         "description": (cls.__doc__ or "").strip(),
         "type": "object",
         "properties": properties,
-        "required": ["name", "stream_id", "stream_version", *numbered, *required, "links"],
+        "required": [
+            *(key for key in ("name", "stream_id", "stream_version") if key in properties),
+            *numbered,
+            *required,
+            "links",
+        ],
         "$defs": components,
     }

@@ -1,11 +1,15 @@
 """The events of one project in the order of the log, with the names that they are about."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import msgspec
 
+from domain.errors import LogWentBack
+from domain.maintenance import LogRewound
 from projections import sizes
 from projections.sizes import fitting, size_of
+from store.log.history import FIRST_LATER
 from store.log.log import COLUMNS, MAX_BATCH, SELECT_AFTER, Recorded
 from store.postgres.connection import Connection
 
@@ -37,9 +41,10 @@ LOOKED = f"""
 SELECT position - 1 FROM events WHERE project_id = %(project)s AND position > %(after)s
 ORDER BY position OFFSET {MAX_LOOKED} LIMIT 1
 """
+SELECT_END = f"SELECT ({HEAD}), (SELECT max(begins) FROM histories)"
 END = f"SELECT coalesce(({LOOKED}), ({HEAD})) AS position"
 PAGE = """
-SELECT head.position, page.listed, page.*, artifacts.kind, artifacts.name
+SELECT head.position, (SELECT max(begins) FROM histories), page.listed, page.*, artifacts.kind, artifacts.name
 FROM ({end}) AS head
 LEFT JOIN LATERAL ({found}) AS page ON true
 LEFT JOIN artifacts ON artifacts.stream_id = page.stream_id
@@ -64,20 +69,37 @@ FROM (SELECT {COLUMNS} FROM events WHERE position = %s AND project_id = %s) AS e
 JOIN artifacts ON artifacts.stream_id = event.stream_id
 """
 
+# histories_pkey, events_pkey. Where a position is that no reader of this log has, if it is one: in what a history has lost.
+SELECT_SHARED = "SELECT min(shared) FROM histories WHERE begins > %s AND shared < %s"
+SELECT_MARKS = f"""
+SELECT {COLUMNS} FROM events JOIN histories ON begins = position
+WHERE position > %s AND position <= %s AND topic = '{LogRewound.TOPIC}' ORDER BY position LIMIT %s
+"""
+SELECT_MARK = f"SELECT {COLUMNS} FROM events WHERE position = %s AND topic = '{LogRewound.TOPIC}'"
+SELECT_BEGINS = "SELECT begins FROM histories WHERE begins > 0 AND begins <= %s ORDER BY begins"
+
+# What the beginning of a history is about, in the feed of every project.
+LOG, HISTORY = "log", "history"
+
 
 class Named(Recorded, frozen=True):
-    """An event of the log with the name that it is about; what belongs to no feed (keys, users) has none."""
+    """An event of the log with the name that it is about; what belongs to no feed (keys, users) has none.
+
+    ``history``: the position with which its history begins, 0 for the first one.
+    """
 
     kind: str | None
     name: str | None
+    history: int = 0
 
 
 class Item(msgspec.Struct, frozen=True):
-    """An event and what it is about."""
+    """An event and what it is about; ``history`` as with ``Named``."""
 
     recorded: Recorded
     kind: str
     name: str
+    history: int = 0
 
     @property
     def size(self) -> int:
@@ -98,7 +120,8 @@ async def page(
     """Up to ``limit`` events after a position, as many as ``max_bytes`` hold, and the position up to which they are complete.
 
     With fewer events than either that is the end of the log, so that a filtered reader does not read it again; ``bounded``, it may
-    be before that, above ``after`` in any case.
+    be before that, above ``after`` in any case. Where a history begins is in every page, whatever its filter. Raises
+    LogWentBack when ``after`` is not in this log.
     """
     kind, name = subject or (None, None)
     params = {
@@ -112,20 +135,82 @@ async def page(
     }
     sql = OF_SUBJECT if subject else BOUNDED if bounded and topics is not None else WHOLE
     rows = await (await conn.execute(sql, params, binary=True)).fetchall()
-    items = [Item(Recorded(*row[2:13]), row[-2], row[-1]) for row in rows if row[2] is not None]
-    head, listed = rows[0][:2]
+    head, begins, listed = rows[0][:3]
+    await _check(conn, after, head, begins or 0)
+    items = [Item(Recorded(*row[3:14]), row[-2], row[-1]) for row in rows if row[3] is not None]
     is_cut = items and (listed == limit or len(items) < listed)
-    complete = items[-1].recorded.position if is_cut else max(head, after)
+    complete = items[-1].recorded.position if is_cut else head
+    if begins and head > after:
+        # A later history than the first one.
+        return await _with_marks(conn, project_id, items, after, complete, limit)
     return items, complete
+
+
+async def check(conn: Connection, after: int) -> None:
+    """Raises LogWentBack when ``after`` is not in this log."""
+    row = await (await conn.execute(SELECT_END)).fetchone()
+    assert row is not None
+    await _check(conn, after, row[0], row[1] or 0)
+
+
+async def _check(conn: Connection, after: int, head: int, begins: int) -> None:
+    if after > head:
+        raise LogWentBack(after, head)
+    if 0 < after < begins:
+        row = await (await conn.execute(SELECT_SHARED, (after, after))).fetchone()
+        if row is not None and row[0] is not None:
+            raise LogWentBack(after, row[0])
+
+
+async def _with_marks(
+    conn: Connection, project_id: int, items: list[Item], after: int, complete: int, limit: int
+) -> tuple[list[Item], int]:
+    """The items with the beginnings of histories between them, each with its history."""
+    rows = await (await conn.execute(SELECT_MARKS, (after, complete, limit), binary=True)).fetchall()
+    items += [_mark(Recorded(*row), project_id) for row in rows]
+    items.sort(key=lambda item: item.recorded.position)
+    if len(items) > limit:
+        items = items[:limit]
+        complete = items[-1].recorded.position
+    begun = await _begun(conn, complete)
+    return [
+        msgspec.structs.replace(item, history=_history_of(item.recorded.position, begun)) for item in items
+    ], complete
+
+
+def _mark(recorded: Recorded, project_id: int) -> Item:
+    """The beginning of a history as an event of one project: it is news in all of them."""
+    return Item(
+        msgspec.structs.replace(recorded, project_id=project_id), LOG, HISTORY, history=recorded.position
+    )
+
+
+async def _begun(conn: Connection, position: int) -> list[int]:
+    """Where the later histories begin, up to ``position``."""
+    if position < FIRST_LATER:
+        return []
+    return [row[0] for row in await (await conn.execute(SELECT_BEGINS, (position,))).fetchall()]
+
+
+def _history_of(position: int, begun: Sequence[int]) -> int:
+    place = bisect_right(begun, position)
+    return begun[place - 1] if place else 0
 
 
 async def read_named(conn: Connection, position: int, *, limit: int) -> list[Named]:
     """Up to ``limit`` events of all streams after ``position``, as many as ``MAX_BATCH`` holds, in order, without gaps."""
     rows = await (await conn.execute(AFTER, (position, limit, MAX_BATCH), binary=True)).fetchall()
-    return [Named(*row) for row in rows]
+    begun = await _begun(conn, rows[-1][0]) if rows else []
+    if not begun:
+        return [Named(*row) for row in rows]
+    return [Named(*(*row, _history_of(row[0], begun))) for row in rows]
 
 
 async def one(conn: Connection, project_id: int, position: int) -> Item | None:
     """The event at a position, None when it is not in the feed of the project."""
     row = await (await conn.execute(ONE, (position, project_id), binary=True)).fetchone()
-    return None if row is None else Item(Recorded(*row[:11]), row[11], row[12])
+    if row is not None:
+        begun = await _begun(conn, position)
+        return Item(Recorded(*row[:11]), row[11], row[12], history=_history_of(position, begun))
+    row = await (await conn.execute(SELECT_MARK, (position,), binary=True)).fetchone()
+    return None if row is None else _mark(Recorded(*row), project_id)

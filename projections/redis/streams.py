@@ -191,6 +191,16 @@ class RedisStreams:
                 return True
         return False
 
+    async def projects(self) -> list[int]:
+        """The projects that have a stream. Raises RedisError."""
+        return await self._known()
+
+    async def remove(self, project_id: int, first: int, last: int) -> None:
+        """Remove the entries from position ``first`` to ``last``. Raises RedisError."""
+        key = stream_key(project_id)
+        while found := await self._redis.xrange(key, f"{first}-0", f"{last}-0", count=PIPELINE):
+            await self._redis.xdel(key, *[entry_id for entry_id, _ in found if entry_id is not None])
+
     async def forget_checkpoint(self) -> None:
         """Publish again; what stands in the streams stays. Raises RedisError."""
         await self._redis.delete(CHECKPOINT, KNOWN)

@@ -9,6 +9,7 @@ from time import monotonic
 
 import httpx
 import pytest_asyncio
+from redis.asyncio import Redis
 
 from api.config import ApiConfig
 from cli.schema import migrate
@@ -19,6 +20,7 @@ from store.tables import identity
 from tests.support.cluster import Pair
 from tests.support.servers import StartServers
 from tests.support.space import Space, file, open_space, refusal, running
+from tests.support.working import working
 
 WITHIN = 15.0  # seconds for the hosts to find the new primary, on a busy machine
 SCOPES = ("llm_skill:write", "llm_prompt:write", "event:read")
@@ -28,16 +30,18 @@ Open = Callable[[str], Awaitable[Hosts]]
 
 
 @pytest_asyncio.fixture
-async def hosts(tmp_path: Path) -> AsyncIterator[Open]:
-    """``await hosts(url)``: the same project on two processes of one host and on another host."""
+async def hosts(tmp_path: Path, redis: Redis, redis_url: str) -> AsyncIterator[Open]:
+    """``await hosts(url)``: the same project on two processes of one host and on another host; one worker, and Redis for all."""
     async with AsyncExitStack() as stack:
 
         async def open_hosts(url: str) -> Hosts:
             await migrate(url)
+            await stack.enter_async_context(working(url, redis_url))
             spaces: Hosts = []
             for run_dir in ("one", "one", "other"):
                 config = ApiConfig(
                     database_url=url,
+                    redis_url=redis_url,
                     run_dir=tmp_path / run_dir,
                     rate_limit_per_minute=0,
                     access_log=False,

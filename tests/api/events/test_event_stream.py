@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from api.cache.log_follower import POLL
+from store.log.log import head
 from store.postgres.pool import connect
 from store.tables import identity
 from tests.support.event_source import EventStream
@@ -227,7 +228,9 @@ async def test_open_streams_do_not_hold_up_the_end_of_the_service(make_service: 
 
     reader = threading.Thread(target=read)
     reader.start()
-    waiting = asyncio.create_task(feed.client.get("events/", params={"after": 10**15, "wait": 30}))
+    async with await connect(service.database_url) as conn:
+        end = await head(conn)
+    waiting = asyncio.create_task(feed.client.get("events/", params={"after": end, "wait": 30}))
     async with asyncio.timeout(20):
         while received.count(b"\nid: ") < 8_000:
             await asyncio.sleep(0.05)

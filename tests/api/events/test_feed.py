@@ -113,8 +113,6 @@ async def test_next_is_there_on_an_empty_page_too(feed: Space) -> None:
     assert empty["next"].endswith(f"/api/projects/{feed.id}/events/?after={head}")
     await feed.create()
     assert len((await feed.client.get(empty["next"])).json()["results"]) == 1
-    ahead = await page(feed, after=10**15)
-    assert (ahead["results"], ahead["position"]) == ([], 10**15)
 
 
 async def test_next_keeps_the_filters(feed: Space) -> None:
