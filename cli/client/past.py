@@ -20,7 +20,7 @@ WHO_WIDTH = 16
 
 @click.command()
 @click.option("--subject", metavar="KIND/NAME", help="Such as skill/pdf-forms, prompt/Helper or key/ID.")
-@click.option("--actor", metavar="ID", help="Only what the user of that number did.")
+@click.option("--actor", metavar="USER", help="Only what that user did: mail address, name or number.")
 @click.option("--type", "types", metavar="TYPE[,TYPE]", help="Such as skald.skill.published.v1.")
 @click.option("--from", "since", metavar="TIME", help="Such as 2026-03-03T09:30:00Z; that instant and later.")
 @click.option("--to", "until", metavar="TIME", help="Up to that instant.")
@@ -56,7 +56,8 @@ def audit(
             [
                 str(row["position"]),
                 minute(row["time"]),
-                str(row["actor"] or "-"),
+                # Without a user it was done by a command on the host.
+                str(row["actor"] or "(host)"),
                 row["type"].removeprefix("skald.").rsplit(".v", 1)[0],
                 row["subject"],
             ]

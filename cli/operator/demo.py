@@ -32,7 +32,7 @@ TRY = (
     "skald list",
     "skald log code-review",
     "skald diff code-review 1 4",
-    "skald label ticket-triage --kind prompt",
+    "skald label ticket-triage",
 )
 
 

@@ -20,6 +20,13 @@ from store.tables import identity
 
 T = TypeVar("T")
 
+by_option = click.option(
+    "--by",
+    metavar="EMAIL",
+    envvar="SKALD_ACTOR",
+    help="The user who does this, for the audit  [default: $SKALD_ACTOR, else none]",
+)
+
 
 def in_database(data_dir: Path | None, work: Callable[[Connection], Awaitable[T]]) -> T:
     """Do ``work`` on a connection to the database that the settings mean."""
@@ -103,10 +110,15 @@ def list_users(data_dir: Path | None, as_json: bool) -> None:
 
 @user.command("erase")
 @click.argument("email")
+@by_option
 @common
-def erase_user(email: str, data_dir: Path | None, as_json: bool) -> None:
+def erase_user(email: str, by: str | None, data_dir: Path | None, as_json: bool) -> None:
     """Remove all personal data of the user EMAIL and revoke the user's keys. This cannot be undone."""
-    user_id = in_database(data_dir, lambda conn: identity.erase_user(conn, email))
+
+    async def work(conn: Connection) -> int:
+        return await identity.erase_user(conn, email, actor_id=await identity.actor(conn, by))
+
+    user_id = in_database(data_dir, work)
     if as_json:
         show_json({"id": user_id, "erased": True})
     else:
@@ -147,6 +159,7 @@ def key() -> None:
     "--expires", type=Duration(), help="Valid for so long, such as 12h or 90d. Without it: until revoked."
 )
 @click.option("--label", default="", help="A name to know it by in `skald key list`.")
+@by_option
 @common
 def create_key(
     email: str,
@@ -155,6 +168,7 @@ def create_key(
     scopes: tuple[str, ...],
     expires: timedelta | None,
     label: str,
+    by: str | None,
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
@@ -163,12 +177,19 @@ def create_key(
         raise click.UsageError(
             "say which projects the key opens: --project ID (may be repeated), or --all-projects"
         )
-    made, secret = in_database(
-        data_dir,
-        lambda conn: identity.create_key(
-            conn, email=email, scopes=scopes, project_ids=projects or None, label=label, expires_in=expires
-        ),
-    )
+
+    async def work(conn: Connection) -> tuple[identity.Key, str]:
+        return await identity.create_key(
+            conn,
+            email=email,
+            scopes=scopes,
+            project_ids=projects or None,
+            label=label,
+            expires_in=expires,
+            actor_id=await identity.actor(conn, by),
+        )
+
+    made, secret = in_database(data_dir, work)
     if as_json:
         show_json({"id": made.id, "key": secret})
     else:
@@ -204,10 +225,15 @@ def list_keys(data_dir: Path | None, as_json: bool) -> None:
 
 @key.command("revoke")
 @click.argument("key_id", metavar="ID", type=click.UUID)
+@by_option
 @common
-def revoke_key(key_id: UUID, data_dir: Path | None, as_json: bool) -> None:
+def revoke_key(key_id: UUID, by: str | None, data_dir: Path | None, as_json: bool) -> None:
     """Revoke the key ID: requests with it are refused from now on."""
-    revoked = in_database(data_dir, lambda conn: identity.revoke_key(conn, key_id))
+
+    async def work(conn: Connection) -> identity.Key:
+        return await identity.revoke_key(conn, key_id, actor_id=await identity.actor(conn, by))
+
+    revoked = in_database(data_dir, work)
     if as_json:
         show_json({"id": revoked.id, "revoked_at": revoked.revoked_at})
     else:

@@ -6,10 +6,11 @@ from uuid import UUID
 
 import click
 
-from cli.operator.identity import in_database
+from cli.operator.identity import by_option, in_database
 from cli.options import Duration, common, settings_with
 from cli.output import minute, say, show_json, show_table
-from store.tables import shares
+from store.postgres.connection import Connection
+from store.tables import identity, shares
 
 
 @click.group()
@@ -23,14 +24,23 @@ def share() -> None:
 @click.option(
     "--expires", type=Duration(), help="Valid for so long, such as 12h or 90d. Without it: until revoked."
 )
+@by_option
 @common
 def create_share(
-    project_id: int, label: str, expires: timedelta | None, data_dir: Path | None, as_json: bool
+    project_id: int,
+    label: str,
+    expires: timedelta | None,
+    by: str | None,
+    data_dir: Path | None,
+    as_json: bool,
 ) -> None:
     """Create a share. Its token is shown this once."""
-    made, token = in_database(
-        data_dir, lambda conn: shares.create(conn, project_id, label=label, expires_in=expires)
-    )
+
+    async def work(conn: Connection) -> tuple[shares.Share, str]:
+        actor_id = await identity.actor(conn, by)
+        return await shares.create(conn, project_id, label=label, expires_in=expires, actor_id=actor_id)
+
+    made, token = in_database(data_dir, work)
     path, service = f"/s/{token}", settings_with(data_dir=data_dir).public_url
     if as_json:
         url = service and service + path
@@ -69,10 +79,15 @@ def list_shares(project_id: int | None, data_dir: Path | None, as_json: bool) ->
 
 @share.command("revoke")
 @click.argument("share_id", metavar="ID", type=click.UUID)
+@by_option
 @common
-def revoke_share(share_id: UUID, data_dir: Path | None, as_json: bool) -> None:
+def revoke_share(share_id: UUID, by: str | None, data_dir: Path | None, as_json: bool) -> None:
     """Revoke the share ID: its address opens nothing from now on."""
-    revoked = in_database(data_dir, lambda conn: shares.revoke(conn, share_id))
+
+    async def work(conn: Connection) -> shares.Share:
+        return await shares.revoke(conn, share_id, actor_id=await identity.actor(conn, by))
+
+    revoked = in_database(data_dir, work)
     if as_json:
         show_json({"id": revoked.id, "revoked_at": revoked.revoked_at})
     else:

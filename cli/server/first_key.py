@@ -20,22 +20,24 @@ SCOPES = (*(f"{kind.SCOPE}:write" for kind in KINDS.values()), "event:read", "we
 
 
 class FirstKey(msgspec.Struct, frozen=True):
-    """``is_new``: made by this start, which alone shows the ``secret``."""
+    """``is_new``: made by this start, which alone may show the ``secret``."""
 
     project_id: int
     secret: str
     file: Path
     is_new: bool
 
-    def curl_line(self, address: str) -> str:
-        """A command line that lists the skills of the project; it works however often it is pasted.
+    def first_request(self, address: str, *, on_terminal: bool) -> list[str]:
+        """Lines with a command that lists the skills of the project; it works however often it is pasted.
 
-        Output goes into logs, so a later start names the file that holds the key.
+        Only a new key on a terminal is shown. Other output goes into logs, and names the file that holds the key.
         """
         url = f"{address}/api/projects/{self.project_id}/llm_skills/"
-        if self.is_new:
-            return f"curl -sS {url} -H 'Authorization: Bearer {self.secret}'"
-        return f'curl -sS {url} -H "Authorization: Bearer $(cat {shlex.quote(str(self.file))})"'
+        if self.is_new and on_terminal:
+            line = f"curl -sS {url} -H 'Authorization: Bearer {self.secret}'"
+            return ["Try it:", f"  {line}", f"The key is shown this once; it is kept in {self.file}"]
+        line = f'curl -sS {url} -H "Authorization: Bearer $(cat {shlex.quote(str(self.file))})"'
+        return ["Try it:", f"  {line}"]
 
 
 async def ensure(database_url: str, file: Path, *, embedded: bool) -> FirstKey | None:

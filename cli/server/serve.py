@@ -124,9 +124,7 @@ class Service:
         address = url_of(self.settings.host, self.settings.port)
         lines = [f"Skald is ready at {address}", f"API page: {address}/schema"]
         if key:
-            lines += ["Try it:", f"  {key.curl_line(address)}"]
-            if key.is_new:
-                lines.append(f"The key is shown this once; it is kept in {key.file}")
+            lines += key.first_request(address, on_terminal=sys.stdout.isatty())
         else:
             lines.append("Make a key by: skald key create --user EMAIL --project ID --scope llm_skill:write")
         say_text("\n".join(lines))

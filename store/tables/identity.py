@@ -328,6 +328,11 @@ async def erase_user(conn: Connection, email: str, *, actor_id: int | None = Non
         return user_id
 
 
+async def actor(conn: Connection, email: str | None) -> int | None:
+    """The id of the user in whose name something is done; None without an address. Raises NotFound for an unknown one."""
+    return None if email is None else (await _user(conn, email))[0]
+
+
 async def users_called(conn: Connection, project_id: int, called: str) -> list[int]:
     """The ids of the people, at most ten, with this mail address or name who have or had a key that may enter the project."""
     cursor = await conn.execute(SELECT_USERS_CALLED, {"called": called, "project": project_id})

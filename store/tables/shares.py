@@ -143,23 +143,28 @@ def revocation(share: Share) -> tuple[ShareRevoked, Writes]:
 
 
 async def create(
-    conn: Connection, project_id: int, *, label: str = "", expires_in: timedelta | None = None
+    conn: Connection,
+    project_id: int,
+    *,
+    label: str = "",
+    expires_in: timedelta | None = None,
+    actor_id: int | None = None,
 ) -> tuple[Share, str]:
     """A new share and its token, which is shown this once and never stored. Raises Invalid, NotFound."""
     if await find_project(conn, project_id) is None:
         raise NotFound(f"There is no project {project_id}.")
-    made = draft(project_id, label=label, expires_in=expires_in, created_by=None)
-    await append(conn, [_commit(made.event, made.writes)])
+    made = draft(project_id, label=label, expires_in=expires_in, created_by=actor_id)
+    await append(conn, [_commit(made.event, made.writes, actor_id)])
     return await find(conn, made.event.originator_id), made.token
 
 
-async def revoke(conn: Connection, share_id: UUID) -> Share:
+async def revoke(conn: Connection, share_id: UUID, *, actor_id: int | None = None) -> Share:
     """The share, revoked; revoking it again changes nothing. Raises NotFound for an unknown one."""
     share = await find(conn, share_id)
     if share.revoked_at is None:
         # Another call may have revoked it in between; the outcome is the same.
         with suppress(UniqueViolation):
-            await append(conn, [_commit(*revocation(share))])
+            await append(conn, [_commit(*revocation(share), actor_id)])
         share = await find(conn, share_id)
     return share
 
@@ -204,5 +209,5 @@ async def sweep(conn: Connection) -> None:
     await conn.execute(SWEEP, (KEEP_DAYS, SWEEP_BATCH))
 
 
-def _commit(event: Event, writes: Writes) -> Commit:
-    return Commit(events=(to_stored(event),), command_id=uuid4(), writes=writes)
+def _commit(event: Event, writes: Writes, actor_id: int | None) -> Commit:
+    return Commit(events=(to_stored(event),), command_id=uuid4(), actor_id=actor_id, writes=writes)

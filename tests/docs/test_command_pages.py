@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.operator.demo import TRY
 from tests.support.servers import ROOT, StartService
 from tests.support.service import Service
 
@@ -93,4 +94,6 @@ def test_the_first_look_works_when_pasted(start_service: StartService, tmp_path:
 
     assert done.returncode == 0, done.stderr
     assert "skill code-review: made" in done.stdout
+    tried = paste("export PATH=$PWD/.venv/bin:$PATH\n" + "\n".join(TRY), env, tmp_path)
+    assert (tried.returncode, "production  2" in tried.stdout) == (0, True), tried.stderr
     assert "+3. List what was added" in done.stdout

@@ -122,6 +122,46 @@ def test_a_revoked_key_stays_in_the_list_as_revoked(on_database: Run) -> None:
     assert listed["revoked_at"] is not None
 
 
+def test_what_a_command_on_the_host_does_says_by_whom(on_database: Run, fresh_database_url: str) -> None:
+    project = answer(on_database("project", "create", "Docs", "--json"))["id"]
+    root, ada = (
+        answer(on_database("user", "create", f"{name}@example.org", "--json"))["id"]
+        for name in ("root", "ada")
+    )
+    by = "--by=root@example.org"
+    user = "--user=ada@example.org"
+    nameless = answer(on_database("key", "create", user, "--all-projects", SCOPE, "--json"))
+    for_ada = answer(on_database("key", "create", user, "--all-projects", SCOPE, by, "--json"))
+    answer(on_database("key", "revoke", nameless["id"], by, "--json"))
+    share = answer(on_database("share", "create", f"--project={project}", by, "--json"))
+    answer(on_database("share", "revoke", share["id"], by, "--json"))
+    answer(on_database("user", "erase", "ada@example.org", by, "--json"))
+    with psycopg.connect(fresh_database_url) as connection:
+        found = connection.execute("SELECT topic, actor_id FROM events ORDER BY position").fetchall()
+        [[made_by]] = connection.execute("SELECT created_by FROM shares").fetchall()
+    assert found == [
+        ("key.created", None),
+        *[
+            (topic, root)
+            for topic in (
+                "key.created",
+                "key.revoked",
+                "share.created",
+                "share.revoked",
+                "user.erased",
+                "key.revoked",
+            )
+        ],
+    ]
+    assert made_by == root != ada
+    assert for_ada["id"] != nameless["id"]
+    unknown = on_database(
+        "key", "create", "--user=root@example.org", "--all-projects", SCOPE, "--by=no@example.org"
+    )
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert "no@example.org" in unknown.stderr
+
+
 def test_an_erased_user_is_gone_and_their_keys_are_revoked(on_database: Run, fresh_database_url: str) -> None:
     answer(on_database("user", "create", "ada@example.org", "--first-name=Ada", "--json"))
     answer(on_database("key", "create", "--user=ada@example.org", "--all-projects", SCOPE, "--json"))

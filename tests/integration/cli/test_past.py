@@ -56,7 +56,11 @@ def test_the_audit_tells_who_did_what(ada: Person) -> None:
     rows = ada.json("audit", "--subject=skill/notes")["results"]
     assert [row["type"] for row in rows] == ["skald.skill.created.v1", "skald.skill.published.v1"]
     assert ada.json("audit", "--subject=skill/notes", "--limit=1")["results"] == rows[:1]
+    author = str(rows[0]["actor"])
     shown = ada.skald("audit", "--subject=skill/notes").stdout.splitlines()
+    assert {line.split()[3] for line in shown[1:]} == {author}
+    of_the_key = ada.skald("audit", "--type=skald.key.created.v1").stdout.splitlines()
+    assert of_the_key[1].split()[3] == "(host)"
     assert [line.split()[-2:] for line in shown[1:]] == [
         ["skill.created", "skill/notes"],
         ["skill.published", "skill/notes"],

@@ -69,13 +69,10 @@ def curl_line(service: RunningService) -> str:
     return line
 
 
-def test_a_first_start_prints_the_key_and_a_later_one_the_file_that_holds_it(
-    start_service: StartService,
-) -> None:
+def test_the_key_stays_out_of_logs_and_the_file_that_holds_it_is_named(start_service: StartService) -> None:
     service = start_service("--workers=2")
-    line = curl_line(service)
-    assert service.key in line
-    assert paste(line)["count"] == 0
+    assert service.key not in service.output
+    assert paste(curl_line(service))["count"] == 0
     body = {"name": "hello", "description": "d", "body": "# b"}
     skills = f"{service.address}/api/projects/1/llm_skills/"
     assert httpx.post(skills, json=body, headers=bearer(service)).status_code == 201

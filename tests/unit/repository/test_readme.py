@@ -71,6 +71,8 @@ def test_only_settings_that_exist_are_named() -> None:
     known |= {"SKALD_KEY", "SKALD_POSTGRES_PASSWORD"}
     # Where the commands for people find a service.
     known |= {"SKALD_URL", "SKALD_PROJECT", "SKALD_PROFILE"}
+    # In whose name the commands on the host act.
+    known |= {"SKALD_ACTOR"}
     # By which a shell asks for completions.
     known |= {"SKALD_COMPLETE"}
     # Those of programs that are written with the eventsourcing library.
