@@ -1,6 +1,7 @@
 """One message to the MCP endpoint, as its handlers see it: caller, arguments, and how refusals are answered."""
 
 import json
+import re
 from collections.abc import Mapping
 from math import isfinite
 from typing import Any
@@ -19,6 +20,9 @@ Context = ServerRequestContext[Any, Any]
 # In the state of a scope.
 MCP_REQUEST = "mcp_request"
 CALL = "tools/call"
+# What identifies a request: a string or a whole number. The SDK takes a message with any other id for a notification.
+ID = re.compile(rb'".*"|-?\d+', re.DOTALL)
+BAD_ID = "The id of a request is a string or a whole number; a notification has none."
 
 
 class JsonRpcMessage(msgspec.Struct):
@@ -33,12 +37,14 @@ class Message(msgspec.Struct):
 
     method: str = ""
     params: JsonRpcMessage = msgspec.field(default_factory=JsonRpcMessage)
+    id: msgspec.Raw = msgspec.Raw()
 
 
 class Plain(msgspec.Struct):
     """The same of a message whose parameters are of another kind."""
 
     method: str = ""
+    id: msgspec.Raw = msgspec.Raw()
 
 
 class McpRequest:
@@ -66,6 +72,12 @@ class McpRequest:
         return msgspec.json.encode(fields)
 
     @property
+    def is_answerable(self) -> bool:
+        """Whether an answer can say which request it is for, if this is one."""
+        sent = bytes(self.message.id)
+        return not self.message.method or sent == b"" or ID.fullmatch(sent) is not None
+
+    @property
     def _has_own_arguments(self) -> bool:
         return self.message.method == CALL and self.message.params.arguments is not None
 
@@ -77,7 +89,8 @@ def _read(body: bytes) -> Message:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         pass
     try:
-        return Message(msgspec.json.decode(body, type=Plain).method)
+        plain = msgspec.json.decode(body, type=Plain)
+        return Message(plain.method, id=plain.id)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Message()
 

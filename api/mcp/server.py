@@ -24,11 +24,11 @@ from mcp.shared.exceptions import MCPError
 
 from api.http.answers import rendered
 from api.http.context import record
-from api.http.responses import VARY_ACCEPT, VARY_ENCODING, Answer
+from api.http.responses import JSON, VARY_ACCEPT, VARY_ENCODING, Answer
 from api.mcp import prompts as mcp_prompts
 from api.mcp import skills as mcp_skills
 from api.mcp.internal import InternalClient, exchange, segment
-from api.mcp.request import CALL, MCP_REQUEST, Context, McpRequest, Message, loaded, mcp_request_of
+from api.mcp.request import BAD_ID, CALL, MCP_REQUEST, Context, McpRequest, Message, loaded, mcp_request_of
 from api.mcp.structured import structured
 from api.mcp.tools import ARGUMENTS, PLACEHOLDER, BoundTool, bind, shown
 from domain.errors import Invalid, NotFound, Refused
@@ -64,6 +64,10 @@ METHODS = frozenset(
 )
 
 NOT_KEPT = (b"cache-control", b"no-store")
+# To what would be taken for a notification, and left without an answer for which its client waits.
+UNANSWERABLE = json.dumps(
+    {"jsonrpc": "2.0", "id": None, "error": {"code": types.INVALID_REQUEST, "message": BAD_ID}}
+).encode()
 
 # The tools of a key change with a release only; what they give changes at any time.
 TOOLS_TTL_MS = 300_000
@@ -132,6 +136,8 @@ class McpServer:
         mcp_request = McpRequest(inside, body)
         scope["state"][MCP_REQUEST] = mcp_request
         record(scope).route = f"{scope['path_template']} {self._what(mcp_request.message)}"
+        if not mcp_request.is_answerable:
+            return Answer(400, [JSON, NOT_KEPT, VARY_ACCEPT, VARY_ENCODING], UNANSWERABLE)
         # The server leaves the spaces behind a value; the SDK compares values with what the message says.
         headers = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
         answer = await exchange(
