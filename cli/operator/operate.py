@@ -1,10 +1,12 @@
 """`skald serve`, `worker`, `migrate` and `config`: run the service and see how it is set."""
 
 import asyncio
+import logging
 import signal
 from pathlib import Path
 
 import click
+import psycopg
 
 from cli.embedded.folder import DataFolder
 from cli.errors import Failure
@@ -18,6 +20,11 @@ from cli.schema import migrate as apply_migrations
 from cli.server.serve import Service
 from store.postgres.pool import connect
 from store.tables.readiness import FollowerState, followers, not_run
+from workers.task import first_line, sleep
+
+logger = logging.getLogger(__name__)
+
+RETRY = 1.0  # seconds between two looks for a database that is away
 
 
 @click.command()
@@ -59,8 +66,8 @@ def worker(check: bool, data_dir: Path | None) -> None:
             )
         database_url, redis_url = running.database_url, redis_url or running.redis_url
         secret_key = secret_key or folder.secret_key()
-    asyncio.run(check_release(database_url))
     if check:
+        asyncio.run(check_release(database_url))
         _tell_followers(database_url, not_run(redis=bool(redis_url), secret_key=bool(secret_key)))
         return
 
@@ -79,6 +86,7 @@ def worker(check: bool, data_dir: Path | None) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
+        await _check_release(database_url, stop)
         await run(
             database_url=database_url,
             redis_url=redis_url,
@@ -96,6 +104,17 @@ def worker(check: bool, data_dir: Path | None) -> None:
     import uvloop
 
     uvloop.run(until_told())
+
+
+async def _check_release(database_url: str, stop: asyncio.Event) -> None:
+    """Raises MigrationError; a database that is away is waited for, as by the followers themselves."""
+    while not stop.is_set():
+        try:
+            await check_release(database_url)
+            return
+        except (psycopg.OperationalError, OSError) as error:
+            logger.warning("the database is away: %s", first_line(error))
+        await sleep(stop, RETRY)
 
 
 def _tell_followers(database_url: str, without: set[str]) -> None:

@@ -35,10 +35,11 @@ PEER_GONE = {
     "tcp_keepalives_count": "3",
 }
 
-# A setting that the server does not know is left out: transaction_timeout came with PostgreSQL 17.
+# A setting that the server does not know is left out (transaction_timeout came with PostgreSQL 17), and so is one that its
+# operator has made, for the server, the role or in the address.
 APPLY = """
 SELECT set_config(name, value, false) FROM (SELECT unnest(%s::text[]) AS name, unnest(%s::text[]) AS value) AS wanted
-WHERE current_setting(name, true) IS NOT NULL
+JOIN pg_settings USING (name) WHERE source = 'default'
 """
 
 
@@ -55,11 +56,9 @@ class Limits(msgspec.Struct, frozen=True):
 # Commands of operators work for hours, and think in the middle of transactions.
 UNLIMITED = Limits()
 # A request is answered 503 after at most this and the wait for a connection.
-REQUESTS = Limits(10.0, {"idle_in_transaction_session_timeout": "10s", "lock_timeout": "10s"})
+REQUESTS = Limits(10.0, {"idle_in_transaction_session_timeout": "10s"})
 # The appender has a limit of its own, and what its callers are told depends on these: see ``store.log.appender.SETTLED``.
-APPENDS = Limits(
-    None, {"transaction_timeout": "8s", "idle_in_transaction_session_timeout": "8s", "lock_timeout": "8s"}
-)
+APPENDS = Limits(None, {"transaction_timeout": "8s", "idle_in_transaction_session_timeout": "8s"})
 # A leader has its lock by the session: one that is frozen loses it, and another takes over.
 FOLLOWERS = Limits(30.0, {"idle_session_timeout": "10s", "idle_in_transaction_session_timeout": "10s"})
 

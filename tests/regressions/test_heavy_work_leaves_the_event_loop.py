@@ -11,7 +11,7 @@ import pytest_asyncio
 from api.artifacts import comparing
 from api.commands import caller
 from api.offload import HEAVY
-from api.skills import controller
+from api.skills import commands
 from tests.support.prompt_space import PromptSpace
 from tests.support.space import NewSpace, Space, file
 
@@ -66,7 +66,7 @@ async def test_the_fingerprint_of_a_large_request(
 
 async def test_the_contents_of_files(space: Space, threads: Callable[[Any, str], list[str]]) -> None:
     await space.create("one")
-    called = threads(controller, "files_of")
+    called = threads(commands, "files_of")
     await space.publish("one", 1, files=[file("large.txt", LARGE)])
     await space.publish("one", 2, files=[file("small.txt")])
     assert called == ["offload", "MainThread"]

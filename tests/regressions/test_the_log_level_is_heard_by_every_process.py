@@ -46,6 +46,5 @@ def test_of_the_api(tmp_path: Path, level: str, heard: list[str]) -> None:
 
 def test_of_the_followers(tmp_path: Path) -> None:
     assert any(
-        text.startswith("the sweep has to wait")
-        for text in messages(WORKER, tmp_path, "worker", level="info")
+        text.startswith("the database is away") for text in messages(WORKER, tmp_path, "worker", level="info")
     )
