@@ -24,9 +24,10 @@ from projections.rebuild.verify import verify
 from projections.redis.streams import stream_key
 from tests.support import invariants
 from tests.support.cluster import REPLICATION, Network, Pair, frozen, with_standby
+from tests.support.invariants import Acknowledged
 from tests.support.servers import ROOT, StartServers, eventually
 from tests.support.service import WRITE, Service
-from tests.support.traffic import Traffic
+from tests.support.traffic import KINDS, Traffic
 
 # Most of a minute each on a busy machine, a third of it on a quiet one.
 pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -152,6 +153,65 @@ async def test_a_primary_with_a_synchronous_standby_dies_under_load(
             for host in hosts:
                 await asyncio.to_thread(eventually, host.is_ready, "the host is ready")
         await complete(traffic, feed, servers.redis_url)
+
+
+async def test_a_primary_whose_standby_lags_dies_under_load(
+    pair: Pair, servers: EmbeddedServers, start_host: StartHost
+) -> None:
+    """What the standby did not have is gone for all hosts alike; what was written since is found, once."""
+    hosts = [start_host(pair.url, servers.redis_url) for _ in range(2)]
+    traffic = Traffic(*hosts, lossy=True)
+    feed = Feed(hosts, traffic.project)
+    async with feed.running():
+        async with traffic.running():
+            await traffic.more(40)
+            pair.cut()
+            await traffic.more(40)
+            pair.fail_over()
+            # Until nothing is under way any more that the old primary has answered.
+            await traffic.more(len(KINDS) * traffic.clients)
+            since = len(traffic.acknowledged)
+            await traffic.more(40)
+        await everything_came(pair.url, traffic.project, feed, servers.redis_url)
+    found = present(pair.url, traffic.acknowledged)
+    lost = [write for write in traffic.acknowledged if write not in found]
+    assert lost, "the standby had everything: this is no trial"
+    assert not set(lost) & set(traffic.acknowledged[since:])
+    invariants.check(pair.url, found)
+    verdict = await verify(pair.url)
+    assert verdict.sound, verdict
+    assert any("readers may have seen" in note for note in verdict.notes)
+    for host in hosts:
+        async with host.async_client(project_id=traffic.project) as client:
+            shown = (await client.get("llm_skills/", params={"limit": 1000})).json()["results"]
+            assert {(one["name"], one["version"]) for one in shown} == latest(pair.url, traffic.project)
+
+
+async def everything_came(url: str, project: int, feed: Feed, redis_url: str) -> None:
+    """To consumers, of which some have seen what is lost, too: each once, and in order."""
+    with psycopg.connect(url) as conn:
+        rows = conn.execute("SELECT position FROM events WHERE project_id = %s ORDER BY position", (project,))
+        kept = [row[0] for row in rows]
+    async with asyncio.timeout(30), Redis.from_url(redis_url) as redis:
+        while feed.position < kept[-1]:
+            await asyncio.sleep(0.1)
+        wanted = {f"{position}-0".encode() for position in kept}
+        while not wanted <= {entry[0] for entry in await redis.xrange(stream_key(project)) or []}:
+            await asyncio.sleep(0.1)
+    assert set(kept) <= set(feed.seen)
+    assert feed.seen == sorted(set(feed.seen))
+
+
+def present(url: str, acknowledged: list[Acknowledged]) -> list[Acknowledged]:
+    with psycopg.connect(url) as conn:
+        ids = {row[0] for row in conn.execute("SELECT id FROM versions")}
+    return [write for write in acknowledged if write.version_id in ids]
+
+
+def latest(url: str, project: int) -> set[tuple[str, int]]:
+    query = "SELECT name, latest_version FROM artifacts WHERE project_id = %s AND kind = 'skill' AND archived_at IS NULL"
+    with psycopg.connect(url) as conn:
+        return set(conn.execute(query, (project,)).fetchall())
 
 
 async def test_a_server_that_is_frozen_is_not_waited_for(
