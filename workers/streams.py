@@ -23,13 +23,20 @@ logger = logging.getLogger(__name__)
 
 Replay = Literal["0", "head"]
 
-HEAL_EVERY = 60.0  # seconds between two republications because of a lost stream
-LOOK_EVERY = 30.0  # seconds between looks for streams that have been lost
+HEAL_EVERY = 30.0  # seconds between two republications because of a lost stream
+LOOK_EVERY = 5.0  # seconds between looks for streams that have been lost
 # Bytes of an event that an entry takes as it is. Usual ones have 1 KB; a larger one is read from the feed.
 MAX_EVENT = 16 * 1024
 # Of the 256 MB that the embedded Valkey has, cache and rate limits keep half.
 MAX_BYTES = 16 * 1024 * 1024
 MAX_TOTAL_BYTES = 128 * 1024 * 1024
+
+# events_of_project. As START, of some projects.
+STARTS = """
+SELECT id, coalesce((SELECT position FROM events WHERE project_id = projects.id
+                     ORDER BY position DESC OFFSET %s LIMIT 1), 0)
+FROM projects WHERE id = ANY(%s)
+"""
 
 # events_of_project. What is older than the newest events of its project would be trimmed away again.
 START = """
@@ -78,6 +85,8 @@ class StreamsFollower(Follower):
 
     async def begin(self, conn: Connection) -> int:
         await self._streams.measure()
+        # Redis may be another one than before.
+        self._lost = True
         at = await self._streams.checkpoint()
         end = await head(conn)
         if at is not None and at <= end:
@@ -136,17 +145,30 @@ class StreamsFollower(Follower):
         Not without a pause: a Redis that evicts streams again and again must not keep the other ones from going on.
         """
         now = monotonic()
-        if not self._lost and now - self._looked >= LOOK_EVERY:
-            self._looked = now
-            self._lost = await self._streams.lost()
-        if not self._lost or now - self._healed < HEAL_EVERY:
+        if now - self._healed < HEAL_EVERY or not (self._lost or now - self._looked >= LOOK_EVERY):
             return position
-        self._healed, self._lost = now, False
+        lost = await self._streams.lost(all_of_them=self._lost)
+        self._looked, self._lost = now, False
+        if lost == {}:
+            return position
+        self._healed = now
         logger.warning(
             "a stream has been lost from Redis, publishing again what is missing; let Redis evict only what expires"
         )
-        await self._streams.forget_checkpoint()
-        return await self.begin(conn)
+        if lost is None:
+            await self._streams.forget_checkpoint()
+            return await self.begin(conn)
+        starts = await self._starts(conn, list(lost))
+        start = await self._streams.go_back(
+            {project_id: (last, starts.get(project_id, 0)) for project_id, last in lost.items()}, position
+        )
+        return await self.begin(conn) if start is None else start
+
+    async def _starts(self, conn: Connection, projects: Sequence[int]) -> dict[int, int]:
+        """The position before the oldest event that is kept, of each project."""
+        if self._maxlen == 0:
+            return {}
+        return dict(await (await conn.execute(STARTS, (self._maxlen, list(projects)))).fetchall())
 
     async def _start(self, conn: Connection) -> int:
         if self._maxlen == 0:

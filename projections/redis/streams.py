@@ -1,27 +1,29 @@
 """The feed of each project as a Redis Stream, ``skald:events:{project}``.
 
 An entry has the id ``<position>-0``, so Redis itself refuses an event that is in the stream already. The checkpoint moves in
-the same script as the entries. A Redis that was emptied has lost both. A stream that was lost alone (evicted, deleted) is left
-out until all is published again, so a stream is whole, up to where it was trimmed, or absent.
+the same script as the entries. A Redis that was emptied has lost both. A stream that has lost its end, or all (evicted, deleted,
+put back from elsewhere), is left out until it is published again from there, so a stream has no gap after its first entry.
 
 Streams never expire, so Redis cannot make room by itself when they fill it. They are bounded in entries and in bytes, each and
 all together, and when Redis says that it is full the largest of them give way.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
-from redis.exceptions import OutOfMemoryError, RedisError
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "skald:events:"
 CHECKPOINT = f"{PREFIX}checkpoint"
-# A set of the projects that have a stream, and WHOLE: without that the set itself was lost.
+# The last position in the stream of each project, and by BEGAN the one after which all was published: without it this was lost.
+ENDS = f"{PREFIX}ends"
+BEGAN = "*"
+# Of earlier releases.
 KNOWN = f"{PREFIX}known"
-WHOLE = "*"
 
 MAX_SCRIPT_BYTES = (
     1024 * 1024
@@ -31,27 +33,37 @@ TRIM_TO = 0.9  # of a bound, so that not every entry beyond it trims again
 GIVE_WAY = 0.75  # of all streams, when Redis is full
 SHARE = 0.5  # of Redis's maxmemory that streams may take: cache and rate limits live there, too
 PIPELINE = 500  # keys looked at in one go
+LOOK_AT = 2000  # streams that one look for lost ones takes in, about
 
-# KEYS: checkpoint, known, streams. ARGV: before, after, maxlen, whether a lost stream matters, then for each entry: the number of its stream, its id, project,
+# KEYS: checkpoint, ends, streams. ARGV: before, after, maxlen, whether a lost stream matters, then for each entry: the number of its stream, its id, project,
 # event, type, subject. An error in mid-way leaves what was written; the repeat is refused entry by entry.
-# Returns -1 when the checkpoint is elsewhere, else {refused, whether the set of known streams was lost, projects whose streams were lost…}.
+# Returns -1 when the checkpoint is elsewhere, else {refused, whether the ends were lost, projects whose streams were lost…}.
+# A stream of which nothing is known and that ends before all was published again would have a gap.
 APPLY = """
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return -1 end
-if ARGV[1] == '' then redis.call('SADD', KEYS[2], '*') end
-local sound = redis.call('SISMEMBER', KEYS[2], '*') == 1
+if ARGV[1] == '' then redis.call('HSET', KEYS[2], '*', ARGV[2]) end
+local began = redis.call('HGET', KEYS[2], '*')
 local watched = ARGV[4] == '1'
-local result = {0, (watched and not sound) and 1 or 0}
-local lost = {}
+local result = {0, (watched and not began) and 1 or 0}
+local lost, projects, ends = {}, {}, {}
 for i = 3, #KEYS do
-    local project = string.match(KEYS[i], '[^:]+$')
+    projects[i] = string.match(KEYS[i], '[^:]+$')
     local kind = redis.call('TYPE', KEYS[i]).ok
     if kind ~= 'stream' and kind ~= 'none' then redis.call('DEL', KEYS[i]) end
-    local empty = kind ~= 'stream' or redis.call('XLEN', KEYS[i]) == 0
-    if watched and empty and (not sound or redis.call('SISMEMBER', KEYS[2], project) == 1) then
+    local last = 0
+    if kind == 'stream' and redis.call('XLEN', KEYS[i]) > 0 then
+        local info = redis.call('XINFO', 'STREAM', KEYS[i])
+        for j = 1, #info, 2 do
+            if info[j] == 'last-generated-id' then last = tonumber(string.match(info[j + 1], '^%d+')) end
+        end
+    end
+    local known = redis.call('HGET', KEYS[2], projects[i])
+    ends[i] = tonumber(known or '0')
+    if watched and (not began or last < ends[i]) then
         lost[i] = true
-        result[#result + 1] = tonumber(project)
-    elseif sound then
-        redis.call('SADD', KEYS[2], project)
+        result[#result + 1] = tonumber(projects[i])
+    elseif watched and not known and kind == 'stream' and last < tonumber(began) then
+        redis.call('DEL', KEYS[i])
     end
 end
 for i = 5, #ARGV, 5 do
@@ -69,10 +81,31 @@ for i = 5, #ARGV, 5 do
             if not string.find(done.err, 'equal or smaller', 1, true) then return redis.error_reply(done.err) end
             result[1] = result[1] + 1
         end
+        if tonumber(position) > ends[number] then
+            ends[number] = tonumber(position)
+            if began then redis.call('HSET', KEYS[2], projects[number], position) end
+        end
     end
 end
 redis.call('SET', KEYS[1], ARGV[2])
 return result
+"""
+
+
+# KEYS: as above. ARGV: the checkpoint as it is and as it will be, then of each stream its project and where it ends, 0 for anew.
+GO_BACK = """
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+for i = 3, #KEYS do
+    local project, last = ARGV[i * 2 - 3], ARGV[i * 2 - 2]
+    if last == '0' then
+        redis.call('DEL', KEYS[i])
+        redis.call('HDEL', KEYS[2], project)
+    else
+        redis.call('HSET', KEYS[2], project, last)
+    end
+end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
 """
 
 
@@ -92,7 +125,7 @@ class StreamEntry(NamedTuple):
 
 
 class Applied(NamedTuple):
-    """How many entries Redis refused as repeats, and whether a stream, or the set of them, was found to be lost."""
+    """How many entries Redis refused as repeats, and whether a stream, or what is known of them, was found to be lost."""
 
     refused: int
     lost: bool
@@ -120,7 +153,9 @@ class RedisStreams:
         self._total_bound = max_total_bytes
         # What each stream takes at most: measured once and added to since; it is measured again when that is beyond a bound.
         self._sizes: dict[int, int] = {}
+        self._cursor = 0
         self._apply = redis.register_script(APPLY)
+        self._go_back = redis.register_script(GO_BACK)
 
     async def checkpoint(self) -> int | None:
         """The position up to which all is published; None for an empty Redis. Raises RedisError."""
@@ -160,7 +195,7 @@ class RedisStreams:
         args: list[Any] = ["" if before is None else before, after, self._maxlen, int(self._whole)]
         for entry in entries:
             args += (places[entry.project_id], entry.position, entry.event, entry.type, entry.subject)
-        keys = [CHECKPOINT, KNOWN, *map(stream_key, projects)]
+        keys = [CHECKPOINT, ENDS, *map(stream_key, projects)]
         while True:
             try:
                 found = await self._apply(keys=keys, args=args)
@@ -176,20 +211,48 @@ class RedisStreams:
         await self._keep_bounds(projects)
         return Applied(refused, bool(unsound or lost))
 
-    async def lost(self) -> bool:
-        """Whether a stream that should be there is gone, or what says which should be. Raises RedisError."""
+    async def lost(self, *, all_of_them: bool) -> dict[int, int] | None:
+        """The streams that have lost their end, each with the position that it ends at, 0 for none; None: what is known of them was lost.
+
+        Without ``all_of_them`` some are looked at, others the next time. Raises RedisError.
+        """
         if not self._whole:
-            return False
-        projects = await self._known()
-        if not await self._redis.sismember(KNOWN, WHOLE):
-            return True
-        for some in _slices(projects):
-            pipeline = self._redis.pipeline(transaction=False)
-            for project_id in some:
-                pipeline.xlen(stream_key(project_id))
-            if not all(await pipeline.execute()):
-                return True
-        return False
+            return {}
+        if not await self._redis.hexists(ENDS, BEGAN):
+            return None
+        found: dict[int, int] = {}
+        while True:
+            some: Any
+            self._cursor, some = await self._redis.hscan(ENDS, self._cursor, count=LOOK_AT)
+            ends = {int(project): int(end) for project, end in some.items() if project != BEGAN.encode()}
+            for projects in _slices(list(ends)):
+                found |= {
+                    project: last
+                    for project, last in zip(projects, await self._last(projects), strict=True)
+                    if last < ends[project]
+                }
+            if not (all_of_them and self._cursor):
+                return found
+
+    async def _last(self, projects: Sequence[int]) -> list[int]:
+        """The last position of each stream, 0 when it has none."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for project_id in projects:
+            pipeline.xinfo_stream(stream_key(project_id))
+        return [_last_position(info) for info in await pipeline.execute(raise_on_error=False)]
+
+    async def go_back(self, starts: Mapping[int, tuple[int, int]], position: int) -> int | None:
+        """Publish lost streams again; the position to go on from, None when the checkpoint is no longer at ``position``.
+
+        ``starts`` has for each the position that it ends at and the one that its events are kept from, when that is later:
+        then what it has is dropped, for it would have a gap. Raises RedisError.
+        """
+        start = min(position, *map(max, starts.values()))
+        args: list[int] = [position, start]
+        for project_id, (last, kept_from) in starts.items():
+            args += (project_id, last if last >= kept_from else 0)
+        keys = [CHECKPOINT, ENDS, *map(stream_key, starts)]
+        return start if await self._go_back(keys=keys, args=args) else None
 
     async def projects(self) -> list[int]:
         """The projects that have a stream. Raises RedisError."""
@@ -203,7 +266,7 @@ class RedisStreams:
 
     async def forget_checkpoint(self) -> None:
         """Publish again; what stands in the streams stays. Raises RedisError."""
-        await self._redis.delete(CHECKPOINT, KNOWN)
+        await self._redis.delete(CHECKPOINT, ENDS, KNOWN)
 
     async def forget_all(self) -> None:
         """Drop the streams too: they are of another log. Raises RedisError."""
@@ -212,8 +275,7 @@ class RedisStreams:
             await self._redis.delete(key)
 
     async def _known(self) -> list[int]:
-        members = await self._redis.smembers(KNOWN)
-        return [int(member) for member in members if member != WHOLE.encode()]
+        return [int(field) for field in await self._redis.hkeys(ENDS) if field != BEGAN.encode()]
 
     async def _maxmemory(self) -> int:
         """Bytes that Redis may use, 0 for all that there are; also when it does not say."""
@@ -281,6 +343,15 @@ def _parts(after: int, entries: Sequence[StreamEntry]) -> Iterator[tuple[int, Se
             start, size = place, 0
         size += entry.size
     yield after, entries[start:]
+
+
+def _last_position(info: Any) -> int:
+    """Of an answer to XINFO STREAM."""
+    if isinstance(info, ResponseError) and str(info).startswith(("no such key", "WRONGTYPE")):
+        return 0
+    if isinstance(info, Exception):
+        raise info
+    return int(info["last-generated-id"].split(b"-")[0]) if info["length"] else 0
 
 
 def _slices(projects: Sequence[int]) -> Iterator[Sequence[int]]:

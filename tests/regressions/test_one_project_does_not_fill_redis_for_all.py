@@ -14,7 +14,7 @@ from projections.events import feed
 from projections.events.cloudevents import cloudevent_json, without_data
 from projections.redis.streams import (
     CHECKPOINT,
-    KNOWN,
+    ENDS,
     RedisStreams,
     StreamEntry,
     fair_sizes,
@@ -206,7 +206,7 @@ async def test_a_stream_lost_with_its_bookkeeping_is_made_whole(
     written = await log.write(1, 2, 1, 2)
     async with following(log.url, lambda news: StreamsFollower(news, redis)):
         await reached(redis, written[-1])
-        await redis.delete(stream_key(1), KNOWN)
+        await redis.delete(stream_key(1), ENDS)
         written += await log.write(1)
         await reached(redis, written[-1])
         async with asyncio.timeout(20):
