@@ -18,6 +18,7 @@ from api.access.attempts import FailedAttempts
 from api.access.authenticate import Authenticator
 from api.access.authorize import Authorizer
 from api.access.me import IdentityController
+from api.access.organizations import OrganizationsController
 from api.access.rate_limit import RateLimiter
 from api.activity.controller import ActivityController
 from api.cache.checkpoints import Checkpoints
@@ -90,6 +91,7 @@ def route_handlers() -> list[Any]:
         HomeController,
         HealthController,
         IdentityController,
+        OrganizationsController,
         ReferenceController,
         *DISCOVERY,
         SharedGitController,

@@ -12,6 +12,7 @@ from api.prompts.artifact import PromptArtifactController
 from api.prompts.commands import publish as publish_prompt
 from api.prompts.controller import PromptsController
 from api.sharing.controller import SharesController
+from api.sharing.install_command import InstallCommandController
 from api.skills.artifact import SkillArtifactController
 from api.skills.commands import publish as publish_skill
 from api.skills.controller import SkillsController
@@ -43,7 +44,14 @@ KINDS: Mapping[str, Kind] = {
     for kind in (
         Kind(
             Skill,
-            (SkillsController, SharesController, SkillArtifactController, PackagesController, GitController),
+            (
+                SkillsController,
+                SharesController,
+                InstallCommandController,
+                SkillArtifactController,
+                PackagesController,
+                GitController,
+            ),
             publish_skill,
         ),
         Kind(Prompt, (PromptsController, PromptArtifactController), publish_prompt),

@@ -1,4 +1,4 @@
-"""The three small endpoints by which clients learn who they are and where they may go."""
+"""The small endpoints by which clients learn who they are and where they may go."""
 
 from typing import Any
 from uuid import UUID
@@ -12,11 +12,12 @@ from litestar.types import Method
 from api.access.authenticate import CURRENT
 from api.access.authorize import Authorizer
 from api.http.errors import documented
+from api.http.requests import as_uuid
 from api.http.responses import header, json_answer, to_response
 from api.services import services
 from domain.errors import NotFound
 from projections.encoding import Author
-from store.tables.identity import Principal
+from store.tables.identity import Principal, Project, User
 
 
 class OrganizationRef(msgspec.Struct):
@@ -48,6 +49,7 @@ class ProjectAnswer(msgspec.Struct):
     id: int
     name: str
     api_token: str
+    organization: UUID
 
 
 def by_prefix(_: HTTPRouteHandler, __: Method, components: Any) -> str:
@@ -64,20 +66,15 @@ class IdentityController(Controller):
     @get("/users/@me", operation_id="users_me_retrieve", responses=documented(401, 429, 503))
     async def me(self, request: Request[Any, Any, Any]) -> Response[Me]:
         """The user whom the key belongs to."""
-        authorizer = services(request).authorizer
-        principal = await authorizer.authorize(request.scope)
-        team = await current_team(authorizer, principal)
-        user = principal.user
-        fields = {name: getattr(user, name) for name in user.__struct_fields__}
-        return _answer(
-            request,
-            Me(
-                **fields,
-                hedgehog_config=None,
-                organization=OrganizationRef(principal.organization_id),
-                team=team,
-            ),
-        )
+        return await _me(request, await services(request).authorizer.authorize(request.scope))
+
+    @get("/users/{user_uuid:str}", operation_id="users_retrieve", responses=documented(401, 404, 429, 503))
+    async def user(self, request: Request[Any, Any, Any], user_uuid: FromPath[str]) -> Response[Me]:
+        """The same by the user's UUID. Other people are among the members of the organization."""
+        principal = await services(request).authorizer.authorize(request.scope)
+        if as_uuid(user_uuid) != principal.user.uuid:
+            raise NotFound("The key belongs to another user; use @me.")
+        return await _me(request, principal)
 
     @get(
         "/personal_api_keys/@current",
@@ -100,9 +97,26 @@ class IdentityController(Controller):
     ) -> Response[ProjectAnswer]:
         """A project that the key may enter."""
         authorizer = services(request).authorizer
-        _, number = await authorizer.enter_project(request.scope, project_id)
+        principal, number = await authorizer.enter_project(request.scope, project_id)
         project = await authorizer.authenticator.project(number)
-        return _answer(request, ProjectAnswer(project.id, project.name, project.api_token))
+        return _answer(request, project_answer(principal, project))
+
+
+def project_answer(principal: Principal, project: Project) -> ProjectAnswer:
+    return ProjectAnswer(project.id, project.name, project.api_token, principal.organization_id)
+
+
+async def _me(request: Request[Any, Any, Any], principal: Principal) -> Response[Me]:
+    organization = OrganizationRef(principal.organization_id)
+    team = await current_team(services(request).authorizer, principal)
+    shown = msgspec.structs.asdict(author_of(principal.user))
+    return _answer(request, Me(**shown, organization=organization, team=team))
+
+
+def author_of(user: User) -> Author:
+    """A user as answers show one."""
+    fields = {name: getattr(user, name) for name in user.__struct_fields__}
+    return Author(**fields, hedgehog_config=None)
 
 
 async def current_team(authorizer: Authorizer, principal: Principal) -> TeamRef | None:

@@ -1,7 +1,7 @@
 """The way of a command: load, decide, append, remember; once more when another writer was first."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -210,13 +210,17 @@ class Commands:
             version = await self._left_by(conn, stream_id, position, EVENT_TYPES[topic])
         return Done(status, position, version, replayed=True, stream_id=stream_id)
 
-    async def record(self, caller: Caller, event: Event, writes: Writes, *, status: int) -> Done:
+    async def record(
+        self, caller: Caller, event: Event, writes: Writes, *, status: int, before: Sequence[Event] = ()
+    ) -> Done:
         """Append an event of what is no artifact, such as a share: like those of keys it is in no project's feed.
+
+        ``before`` are such events that go with it.
 
         Raises StreamConflict when another writer was first.
         """
         commit = Commit(
-            events=(to_stored(event),),
+            events=(*map(to_stored, before), to_stored(event)),
             command_id=new_id(),
             actor_id=caller.actor_id,
             key_id=caller.key_id,

@@ -93,6 +93,8 @@ PATH_PARAMETERS: dict[str, tuple[str, dict[str, Any], Any]] = {
         {"type": "string", "pattern": r"^[a-z0-9]+(-[a-z0-9]+)*\.zip$"},
         "pdf-forms.zip",
     ),
+    "organization_id": ("The id of the organization, or `@current`.", {"type": "string"}, "@current"),
+    "user_uuid": ("The UUID of the user whom the key belongs to, or `@me`.", {"type": "string"}, "@me"),
     "share_id": (
         "The id of a share.",
         {"type": "string", "format": "uuid"},

@@ -172,6 +172,7 @@ CONFLICTS: dict[str, type[AppendError]] = {
     "events_stream": StreamConflict,
     "active_names_pkey": NameConflict,
     "commands_once": CommandRepeated,
+    "install_keys_pkey": StreamConflict,
 }
 
 

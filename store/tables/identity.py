@@ -16,7 +16,7 @@ from domain.errors import Invalid, NotFound
 from domain.keys import KeyCreated, KeyRevoked, UserErased, check_email, check_label, check_scopes
 from store.log.log import Commit, append
 from store.log.mapper import to_stored
-from store.log.statements import SetStatement, arrays
+from store.log.statements import SetStatement, Writes, arrays
 from store.postgres.connection import Connection
 
 KEY_BYTES = 32  # 256 random bits: none can be guessed, so a plain SHA-256 is enough to store
@@ -58,6 +58,14 @@ class Key(msgspec.Struct, frozen=True):
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """A key to be made: its event, the rows that go with it, and the secret, which exists only here."""
+
+    event: KeyCreated
+    writes: Writes
+    secret: str
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -246,39 +254,50 @@ async def create_key(
     wanted = check_scopes(scopes)
     label = check_label(label, "label", blank=True)
     projects = await _check_projects(conn, project_ids)
-    expires_at = _expiry(expires_in)
+    made = draft(user_id, scopes=wanted, project_ids=projects, label=label, expires_at=_expiry(expires_in))
+    await append(
+        conn,
+        [
+            Commit(
+                events=(to_stored(made.event),),
+                command_id=uuid4(),
+                actor_id=actor_id,
+                writes=made.writes,
+            )
+        ],
+    )
+    return await _key(conn, made.event.originator_id), made.secret
+
+
+def draft(
+    user_id: int,
+    *,
+    scopes: tuple[str, ...],
+    project_ids: tuple[int, ...] | None,
+    label: str,
+    expires_at: datetime | None = None,
+) -> Draft:
+    """A key of the user; what it is made of has been checked."""
     secret = "sk_" + secrets.token_urlsafe(KEY_BYTES)
     event = KeyCreated(
         originator_id=uuid4(),
         originator_version=1,
         user_id=user_id,
-        scopes=wanted,
-        project_ids=projects,
+        scopes=scopes,
+        project_ids=project_ids,
         expires_at=expires_at,
     )
-    joined = " ".join(map(str, projects)) if projects is not None else None
     row = (
         event.originator_id,
         user_id,
         digest_of(secret),
         label,
         secret[:PREFIX_LENGTH],
-        " ".join(wanted),
-        joined,
+        " ".join(scopes),
+        None if project_ids is None else " ".join(map(str, project_ids)),
         expires_at,
     )
-    await append(
-        conn,
-        [
-            Commit(
-                events=(to_stored(event),),
-                command_id=uuid4(),
-                actor_id=actor_id,
-                writes={INSERT_KEYS: [row]},
-            )
-        ],
-    )
-    return await _key(conn, event.originator_id), secret
+    return Draft(event, {INSERT_KEYS: [row]}, secret)
 
 
 async def list_keys(conn: Connection) -> list[Key]:

@@ -3,13 +3,105 @@
 Each call starts Node and its catalogue of tools, some three seconds of CPU, so every tool is called once.
 """
 
+import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from tests.clients.conftest import Cli, Home
+from tests.clients.conftest import Cli, Home, run_node
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+# The tools of the pinned release that touch what Skald has, by their names.
+OURS = re.compile(
+    r"(llma-)?skill-|llma-prompt-|user-(?!interview)|users?-get|projects?-|organizations?-|org-member"
+)
+# Called below.
+WORKS = {
+    "llma-prompt-create",
+    "llma-prompt-duplicate",
+    "llma-prompt-get",
+    "llma-prompt-label-delete",
+    "llma-prompt-label-set",
+    "llma-prompt-list",
+    "llma-prompt-update",
+    "org-members-list",
+    "organization-get",
+    "organizations-get",
+    "organizations-list",
+    "project-get",
+    "projects-get",
+    "skill-archive",
+    "skill-create",
+    "skill-duplicate",
+    "skill-file-create",
+    "skill-file-delete",
+    "skill-file-get",
+    "skill-file-rename",
+    "skill-get",
+    "skill-list",
+    "skill-store-install-command",
+    "skill-update",
+    "user-get",
+}
+NOT_SERVED = {
+    "skill-rename": "a skill keeps its name; duplicate and archive it",
+    "org-member-get-github-login": "no accounts of GitHub are kept",
+    "organization-enforce-2fa-execute": "there is no login, so no second factor",
+    "organization-enforce-2fa-prepare": "there is no login, so no second factor",
+    "project-settings-update": "settings of an analytics project",
+    "user-home-settings-get": "the start page of another web application",
+    "user-home-settings-update": "the start page of another web application",
+    "user-settings-update": "people are kept by `skald user`",
+}
+# Earlier names of the same tools.
+ALIASES = {f"llma-{tool}" for tool in WORKS if tool.startswith("skill-")} - {
+    "llma-skill-store-install-command"
+}
+
+
+def test_every_tool_of_the_release_is_known(packages: Path) -> None:
+    """A release with a tool that is in no table here fails: serve it, or say why not."""
+    script = packages / "node_modules/@posthog/cli/lib/posthog-api-cli.mjs"
+    done = run_node([str(script), "api", "tools"], {})
+    if done.returncode != 0:
+        done = run_node([str(script), "tools"], {})
+    assert done.returncode == 0, done.stderr.decode()
+    found = {tool for tool in msgspec.json.decode(done.stdout, type=list[str]) if OURS.match(tool)}
+    assert found == WORKS | NOT_SERVED.keys() | ALIASES
+    source = Path(__file__).read_text()
+    uncalled = [tool for tool in WORKS if not re.search(rf'cli\.call\(\s*"{tool}"', source)]
+    assert not uncalled, f"tables name them, and nothing calls them: {uncalled}"
+
+
+def test_where_a_key_may_go(cli: Cli, home: Home) -> None:
+    user = cli.call("user-get", {})
+    [organization] = cli.call("organizations-list", {})["results"]
+    assert cli.call("organizations-get")[0]["id"] == organization["id"]
+    shown = cli.call("organization-get", {})
+    assert [project["id"] for project in shown["projects"]] == [home.project_id]
+    assert [project["id"] for project in cli.call("projects-get")] == [home.project_id]
+    assert cli.call("project-get", {})["id"] == home.project_id
+    members = cli.call("org-members-list", {"search": user["email"]})["results"]
+    assert [member["user"]["uuid"] for member in members] == [user["uuid"]]
+
+
+def test_the_install_command_opens_the_repository(cli: Cli, home: Home) -> None:
+    with home.http() as http:
+        body = {"name": "pdf-forms", "description": "Fill in forms.", "body": "# Forms"}
+        http.post("llm_skills/", json=body).raise_for_status()
+    made = cli.call("skill-store-install-command", {})
+    assert made["status"] == "created"
+    [address] = re.findall(r"marketplace add (\S+)", made["command"])
+    assert [address] == re.findall(r"marketplace add (\S+)", made["codex_command"])
+    listed = subprocess.run(
+        ["git", "ls-remote", address], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "HEAD" in listed.stdout
 
 
 def test_prompt_tools(cli: Cli, home: Home) -> None:
@@ -74,6 +166,9 @@ def test_skill_tools(cli: Cli, home: Home) -> None:
         "copy",
         "pdf-forms",
     ]
+    assert cli.call("skill-list", {"category": "docs"})["results"] == []
+    described = cli.call("skill-update", {**skill, "base_version": 2, "version_description": "Shorter"})
+    assert described["version_description"] == "Shorter"
     cli.call("skill-archive", skill)
     with home.http() as http:
         assert http.get("llm_skills/name/pdf-forms").status_code == 404

@@ -210,7 +210,12 @@ async def test_a_client_learns_who_it_is_and_where_it_may_go(
         "scoped_teams": [project.id],
         "scoped_organizations": [],
     }
-    assert mine.json() == {"id": project.id, "name": "Docs", "api_token": project.api_token}
+    assert mine.json() == {
+        "id": project.id,
+        "name": "Docs",
+        "api_token": project.api_token,
+        "organization": me.json()["organization"]["id"],
+    }
     assert current.json() == mine.json()
     again = await client.get(
         "/api/users/@me/", headers={**bearer(secret), "If-None-Match": me.headers["etag"]}
