@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 ONE = ("redis://", "rediss://", "unix://")
 SENTINEL = ("redis+sentinel://", "rediss+sentinel://")
+CLUSTER = ("redis+cluster://", "rediss+cluster://", "redis-cluster://", "rediss-cluster://")
 FORMS = (
     "redis://, rediss:// or unix://, or for Sentinel redis+sentinel://host1,host2,host3/service "
     "(rediss+sentinel:// with TLS)"
@@ -53,6 +54,11 @@ def parse(url: str) -> Address:
         return Address(dict(parse_url(url)))
     if url.startswith(SENTINEL):
         return _sentinel(url)
+    if url.startswith(CLUSTER):
+        raise ValueError(
+            "Redis Cluster cannot be used: what is kept there has to be on one node. Name one primary, by Sentinels or "
+            "behind one address"
+        )
     raise ValueError(f"it must start with {FORMS}")
 
 

@@ -117,6 +117,14 @@ def test_a_bad_value_is_refused_by_the_name_of_its_variable(name: str, text: str
         Settings.from_env({name: text})
 
 
+@pytest.mark.parametrize("scheme", ["redis+cluster", "rediss+cluster", "redis-cluster"])
+def test_a_cluster_is_refused_by_what_would_be_right(scheme: str) -> None:
+    with pytest.raises(SettingError, match="Redis Cluster cannot be used") as refused:
+        Settings.from_env({"SKALD_REDIS_URL": f"{scheme}://:hunter2@one,two"})
+    assert "hunter2" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
 def test_the_secret_key_is_shown_nowhere() -> None:
     key = "k" * 40
     shown = {row.name: row for row in Settings.from_env({"SKALD_SECRET_KEY": key}).shown()}
