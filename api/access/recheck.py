@@ -5,7 +5,8 @@ from typing import Any
 
 from litestar import Request
 
-from api.http.context import CONTEXT, context, record
+from api.http.context import context, record
+from api.http.state import CONTEXT
 from api.services import services
 
 

@@ -11,9 +11,10 @@ from collections.abc import Awaitable
 from functools import partial
 from typing import Any, Protocol
 
-from api.http.context import RECORD, RequestContext, RequestRecord, record
+from api.http.context import RequestContext, RequestRecord, record
 from api.http.query import parse_query
 from api.http.responses import IMMUTABLE, REVALIDATE, Answer, header, json_answer, send_whole, unchanged
+from api.http.state import MISSED, RECORD
 from api.kinds import KINDS
 from api.payload.bodies import Receive, read_body, unpacked
 from api.server.admission import PROBES, Admission
@@ -46,9 +47,6 @@ BY_ROUTE = {
     for resource, kind in KINDS.items()
     for prefix in ("environments", "projects")
 }
-
-# In the state of a scope: that ``FastPath.answer`` has none.
-MISSED = "missed"
 
 
 class FastPath(Protocol):

@@ -19,7 +19,8 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from api.http.errors import ClientLeft, HeadTooLarge, MalformedRequest, RequestTimeout, render, render_failure
-from api.http.responses import LEFT, WHOLE, Answer, Header, with_length
+from api.http.responses import WHOLE, Answer, Header, with_length
+from api.http.state import LEFT
 from domain.errors import Refused
 
 # Bytes of a request before its body, or of a chunked body between two pieces of data; more than any client of the API sends,

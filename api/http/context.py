@@ -7,12 +7,10 @@ import msgspec
 from litestar.connection import ASGIConnection
 
 from api.http.responses import Header, header
+from api.http.state import CONTEXT, RECORD
 from api.services import Services, services
 from store.tables.identity import Principal
 from store.tables.shares import Opening
-
-# In the state of a scope.
-RECORD, CONTEXT = "record", "context"
 
 
 class RequestRecord(msgspec.Struct, gc=False):

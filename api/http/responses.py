@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from litestar import Response
 
+from api.http.state import HEAD_ONLY, LEFT
 from api.http.stream import Cutting
 from projections.encoding import etag_of
 
@@ -25,10 +26,6 @@ REVALIDATE = b"private, no-cache"
 # An ASGI extension, of servers that take an answer in one message and put it into one packet; also the message's type.
 # RESULTS.md: "an answer in one write instead of two"
 WHOLE = "skald.response.whole"
-# Set in the state of a scope by the server when it has no client any more to send the answer to.
-LEFT = "client_left"
-# Set there when the client wants the head of the answer alone.
-HEAD_ONLY = "head_only"
 
 
 class Answer(NamedTuple):

@@ -9,9 +9,10 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import msgspec
 
-from api.http.context import RECORD, RequestContext, record
+from api.http.context import RequestContext, record
 from api.http.errors import render
 from api.http.responses import JSON, Answer, header
+from api.http.state import RECORD
 from domain.errors import Refused
 
 # What belongs to the outer request alone, and must not reach the inner one.

@@ -13,12 +13,12 @@ from mcp.shared.exceptions import MCPError
 
 from api.http.answers import rendered
 from api.http.responses import Answer
+from api.http.state import MCP_REQUEST
 from api.mcp.internal import InternalClient
 
 Context = ServerRequestContext[Any, Any]
 
 # In the state of a scope.
-MCP_REQUEST = "mcp_request"
 CALL = "tools/call"
 # What identifies a request: a string or a whole number. The SDK takes a message with any other id for a notification.
 ID = re.compile(rb'".*"|-?\d+', re.DOTALL)

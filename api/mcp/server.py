@@ -25,10 +25,11 @@ from mcp.shared.exceptions import MCPError
 from api.http.answers import rendered
 from api.http.context import record
 from api.http.responses import JSON, VARY_ACCEPT, VARY_ENCODING, Answer
+from api.http.state import MCP_REQUEST
 from api.mcp import prompts as mcp_prompts
 from api.mcp import skills as mcp_skills
 from api.mcp.internal import InternalClient, exchange, segment
-from api.mcp.request import BAD_ID, CALL, MCP_REQUEST, Context, McpRequest, Message, loaded, mcp_request_of
+from api.mcp.request import BAD_ID, CALL, Context, McpRequest, Message, loaded, mcp_request_of
 from api.mcp.structured import structured
 from api.mcp.tools import ARGUMENTS, PLACEHOLDER, BoundTool, bind, shown
 from domain.errors import Invalid, NotFound, Refused

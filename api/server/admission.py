@@ -9,11 +9,11 @@ import asyncio
 from types import TracebackType
 from typing import Any, Self
 
+from api.http.state import SLOT
 from domain.errors import Unavailable
 
 # Health checks must be answered above all under overload.
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
-SLOT = "slot"  # in the state of a scope
 QUEUE_TIMEOUT = 0.2  # seconds that a request waits for a place before it is refused
 MAX_HELD = 2_000  # requests that wait so; some 10 KB each
 RETRY_AFTER = 1  # seconds; the requests that are in are answered in less

@@ -16,9 +16,10 @@ from uuid import UUID
 
 import msgspec
 
-from api.http.context import RECORD, RequestRecord
+from api.http.context import RequestRecord
 from api.http.errors import CLIENT_CLOSED, RateLimited, answer_for
-from api.http.responses import HEAD_ONLY, LEFT, WHOLE, Answer, send_answer, with_length
+from api.http.responses import WHOLE, Answer, send_answer, with_length
+from api.http.state import HEAD_ONLY, LEFT, RECORD
 from api.server.logs import request_id as current_request_id
 from api.server.logs import trace_id as current_trace_id
 from api.server.metrics import Metrics

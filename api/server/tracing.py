@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points, version
 from typing import Any
 
-from api.http.context import RECORD, RequestRecord
+from api.http.context import RequestRecord
 from api.http.responses import WHOLE
+from api.http.state import RECORD
 from api.offload import offload
 from api.server.admission import PROBES
 from store.log.appender import Appender, Durable

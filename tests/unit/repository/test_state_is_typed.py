@@ -6,10 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from api.http import state
 from api.kinds import KINDS, Kind
 
 ROOT = Path(__file__).parents[3]
 SOURCES = [*ROOT.glob("api/**/*.py"), *ROOT.glob("workers/**/*.py"), *ROOT.glob("cli/**/*.py")]
+# How the state of a scope is written.
+STATES = (
+    "scope['state']",
+    "self.scope['state']",
+    "request.scope['state']",
+    "ctx.request.scope['state']",
+    "connection.scope['state']",
+    "state",
+)
 
 
 def untyped(source: str) -> Iterator[int]:
@@ -26,6 +36,27 @@ def untyped(source: str) -> Iterator[int]:
             and ast.unparse(node.value).endswith("scope['state']")
         ):
             yield node.lineno
+
+
+def keys(source: str) -> Iterator[str]:
+    """The names by which something is put into the state of a scope, or taken from it."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value) in STATES:
+            yield ast.unparse(node.slice)
+        if isinstance(node, ast.Compare) and ast.unparse(node.comparators[0]) in STATES:
+            yield ast.unparse(node.left)
+
+
+def test_the_keys_of_the_state_of_a_scope_stand_in_one_place() -> None:
+    known = {name for name in vars(state) if name.isupper()}
+    used = {file: set(keys(file.read_text())) for file in ROOT.glob("api/**/*.py")}
+    assert set().union(*used.values()) <= known
+    for file, names in used.items():
+        tree = ast.parse(file.read_text())
+        imported = [
+            node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "api.http.state"
+        ]
+        assert names <= {each.name for node in imported for each in node.names}, file
 
 
 def test_what_it_looks_for_is_found() -> None:
