@@ -71,7 +71,7 @@ from store.tables.sealing import sealer_of
 
 # Files that all processes of a host share, see ``prepare``.
 # Files in the run folder; the first has the name that processes of earlier releases on the host map, too.
-POSITIONS, COMMANDS = "marks", "commands"
+POSITIONS, COMMANDS = "positions", "commands"
 
 REDIS_CONNECTIONS = 64  # of one process; what comes meanwhile goes on without Redis
 MIGRATIONS = [Path(room.__file__ or "").parent / "migrations" for room in (store, projections)]

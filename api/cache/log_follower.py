@@ -107,7 +107,7 @@ class LogFollower:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _open(self) -> Listener:
-        conn = await connect(self._dsn, application_name="skald-tail", limits=REQUESTS)
+        conn = await connect(self._dsn, application_name="skald-log-follower", limits=REQUESTS)
         # Listen first, then look: nothing can happen in between unheard. Everything older than now is distrusted.
         listener = Listener(conn)
         try:

@@ -127,7 +127,7 @@ class Health:
             async with asyncio.timeout(DATABASE_TIMEOUT), self._probes.connection(DATABASE_TIMEOUT) as conn:
                 return await totals(conn) if self._migrated else None
         except (DatabaseError, OSError, TimeoutError):
-            return None  # which the line before has told
+            return None  # which the line before says
 
     async def _ask_database(
         self,

@@ -403,5 +403,10 @@ class Push:
                 for line in problem_lines(skill, "warning"):
                     warn(line)
         elif count:
+            for skill in found:
+                for line in problem_lines(skill, "warning", code="comment"):
+                    # What the author may have meant is not in the skill.
+                    warn(line)
             are = f"{len(found)} skills" if len(found) > 1 else found[0].name
-            warn(f"{are} could be better ({count} hints): skald push --dry-run --warnings lists them")
+            hints = "1 hint" if count == 1 else f"{count} hints"
+            warn(f"{are} could be better ({hints}): skald push --dry-run --warnings lists them")

@@ -132,11 +132,11 @@ def progress(title: str, total: int) -> Iterator[Progress]:
         yield lambda done: bar.update(task, completed=done)
 
 
-def problem_lines(skill: LocalSkill, severity: str) -> list[str]:
-    """``  path: message`` for the errors or the warnings of a folder."""
+def problem_lines(skill: LocalSkill, severity: str, *, code: str | None = None) -> list[str]:
+    """``  path: message`` for the errors or the warnings of a folder, all of them or those of one code."""
     lines: list[str] = []
     for problem in skill.problems:
-        if problem.severity == severity:
+        if problem.severity == severity and code in (None, problem.code):
             place = shown(skill.folder / problem.path if problem.path else skill.folder)
             # A message may bring lines to put into a file.
             lines += f"  {printable(place)}: {problem.message}".split("\n")

@@ -3,7 +3,7 @@
     with EmbeddedServers(Path(".skald")) as servers:
         servers.database_url, servers.redis_url
 
-Use it from the main thread: the servers die with the thread that starts them (see ``leash``).
+Use it from the main thread: the servers die with the thread that starts them (see ``pdeathsig``).
 """
 
 import shutil

@@ -1,6 +1,6 @@
 """Run a program that dies with its parent, optionally as another user.
 
-Used as a script: ``python -I -S leash.py PARENT_PID SIGNAL UID GID PROGRAM [ARGUMENT ...]`` (UID ``-`` keeps the user).
+Used as a script: ``python -I -S pdeathsig.py PARENT_PID SIGNAL UID GID PROGRAM [ARGUMENT ...]`` (UID ``-`` keeps the user).
 It is a program of its own, not a ``preexec_fn``, because Python code between fork and exec is unsafe once threads run.
 
 The kernel sends SIGNAL when the *thread* that started this program ends, so start it from a thread that lasts as

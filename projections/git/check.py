@@ -99,7 +99,7 @@ async def _of_project(conn: Connection, project_id: int, until: int, sequence: i
 
 
 async def _of_shares(conn: Connection, project_id: int) -> AsyncIterator[str]:
-    """By the commits of the project, which are right by then, or are told."""
+    """By the commits of the project, which are right by then, or are reported."""
     row = await (await conn.execute(SELECT_LAST_SHARED, (project_id,))).fetchone()
     last, sequence, head = row[0] if row else -1, -1, None
     while sequence < last:

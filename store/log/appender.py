@@ -40,7 +40,7 @@ MIN_NOTIFY_INTERVAL = 0.005
 TIMEOUT = 20.0  # seconds that a commit waits for a lost or unresponsive database before it fails
 
 # Seconds after which nothing of an attempt that has failed can become durable any more: what was sent comes within the
-# tcp_user_timeout or never, and the server ends a transaction within APPENDS. Callers are not told before that.
+# tcp_user_timeout or never, and the server ends a transaction within APPENDS. Callers are answered no earlier.
 SETTLED = 18.0
 
 Observer = Callable[[Sequence[Commit], float], None]

@@ -165,7 +165,7 @@ async def break_connections(database_url: str, rng: random.Random, stop: asyncio
         while not stop.is_set():
             cursor = await conn.execute(
                 "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = ANY(%s)",
-                (["skald-tail", "skald-api", "skald-appender"],),
+                (["skald-log-follower", "skald-api", "skald-appender"],),
             )
             found = [row[0] for row in await cursor.fetchall()]
             for pid in rng.sample(found, min(2, len(found))):

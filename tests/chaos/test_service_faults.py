@@ -92,7 +92,7 @@ async def test_postgresql_is_away_for_a_moment(world: World) -> None:
 async def test_backends_and_followers_are_killed(world: World) -> None:
     traffic = Traffic(world.service)
     async with traffic.running():
-        for application in ("skald-appender", "skald-tail", "skald-api", "skald-cache", "skald-%"):
+        for application in ("skald-appender", "skald-log-follower", "skald-api", "skald-cache", "skald-%"):
             with psycopg.connect(world.servers.database_url) as conn:
                 conn.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE %s",

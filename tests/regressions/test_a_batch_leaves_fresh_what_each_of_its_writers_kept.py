@@ -15,51 +15,51 @@ from tests.support.histories import created, published
 
 
 async def test_each_stream_is_marked_at_its_own_event(fresh_database_url: str) -> None:
-    marks = StreamPositions()
-    tail = LogFollower(fresh_database_url, marks)
-    await tail.start()
+    positions = StreamPositions()
+    follower = LogFollower(fresh_database_url, positions)
+    await follower.start()
     conn = await connect(fresh_database_url)
     (one, first), (two, second), (three, third) = created("one"), created("two"), created("three")
 
     await append(conn, [first, second, third])
-    await seen(tail, 3)
+    await seen(follower, 3)
 
-    assert [fresh_from(marks, skill.id, 3) for skill in (one, two, three)] == [1, 2, 3]
+    assert [fresh_from(positions, skill.id, 3) for skill in (one, two, three)] == [1, 2, 3]
 
     # Of two events of one stream in a batch the later one counts.
     _, again = published(one)
     await append(conn, [again, published(two)[1]])
-    await seen(tail, 5)
+    await seen(follower, 5)
 
-    assert [fresh_from(marks, skill.id, 5) for skill in (one, two, three)] == [4, 5, 3]
+    assert [fresh_from(positions, skill.id, 5) for skill in (one, two, three)] == [4, 5, 3]
     await conn.close()
-    await tail.close()
+    await follower.close()
 
 
 async def test_so_it_is_when_the_tail_has_to_look_itself(fresh_database_url: str) -> None:
-    marks = StreamPositions()
-    tail = LogFollower(fresh_database_url, marks)
-    await tail.start()
+    positions = StreamPositions()
+    follower = LogFollower(fresh_database_url, positions)
+    await follower.start()
     conn = await connect(fresh_database_url)
     # Events of no project name no stream in their notification.
     (one, first), (two, second) = created("one"), created("two")
 
     await append(conn, [replace(commit, project_id=None) for commit in (first, second)])
-    await seen(tail, 2)
+    await seen(follower, 2)
 
-    assert [fresh_from(marks, skill.id, 2) for skill in (one, two)] == [1, 2]
+    assert [fresh_from(positions, skill.id, 2) for skill in (one, two)] == [1, 2]
     await conn.close()
-    await tail.close()
+    await follower.close()
 
 
-async def seen(tail: LogFollower, position: int) -> None:
+async def seen(follower: LogFollower, position: int) -> None:
     deadline = monotonic() + 10
-    while tail.seen < position:
+    while follower.seen < position:
         assert monotonic() < deadline
         await asyncio.sleep(0.01)
 
 
-def fresh_from(marks: StreamPositions, stream: UUID, last: int) -> int:
+def fresh_from(positions: StreamPositions, stream: UUID, last: int) -> int:
     """The first position whose snapshot of the stream counts as true."""
     slot = StreamPositions.slot(stream)
-    return next(position for position in range(last + 1) if marks.is_fresh(slot, position))
+    return next(position for position in range(last + 1) if positions.is_fresh(slot, position))

@@ -26,22 +26,22 @@ def is_allocated(file: Path) -> bool:
 
 
 def test_the_table_of_marks_is_no_sparse_file(tmp_path: Path) -> None:
-    StreamPositions(tmp_path / "marks").close()
-    assert is_allocated(tmp_path / "marks")
+    StreamPositions(tmp_path / "positions").close()
+    assert is_allocated(tmp_path / "positions")
 
 
 def test_a_sparse_table_of_an_earlier_release_is_filled_and_keeps_its_values(tmp_path: Path) -> None:
-    marks = StreamPositions(tmp_path / "marks")
-    marks.advance_all([7], 12)
-    marks.close()
-    values = (tmp_path / "marks").read_bytes().rstrip(b"\0")
-    (tmp_path / "marks").unlink()
-    with (tmp_path / "marks").open("wb") as file:
+    positions = StreamPositions(tmp_path / "positions")
+    positions.advance_all([7], 12)
+    positions.close()
+    values = (tmp_path / "positions").read_bytes().rstrip(b"\0")
+    (tmp_path / "positions").unlink()
+    with (tmp_path / "positions").open("wb") as file:
         file.write(values)
         file.truncate(8 * (1 << 16) + 8)
-    assert not is_allocated(tmp_path / "marks")
-    again = StreamPositions(tmp_path / "marks")
-    assert is_allocated(tmp_path / "marks")
+    assert not is_allocated(tmp_path / "positions")
+    again = StreamPositions(tmp_path / "positions")
+    assert is_allocated(tmp_path / "positions")
     assert again.has_reached([(7, 12)])
     assert not again.has_reached([(7, 13)])
     again.close()
@@ -101,7 +101,7 @@ def unusable(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "file").touch()
     yield tmp_path / "file"
     yield tmp_path / "file" / "below"
-    (tmp_path / "odd" / "marks").mkdir(parents=True)
+    (tmp_path / "odd" / "positions").mkdir(parents=True)
     yield tmp_path / "odd"
     yield Path("/proc/skald")
 

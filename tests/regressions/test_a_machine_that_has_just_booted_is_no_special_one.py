@@ -29,14 +29,14 @@ def test_the_first_commit_may_notify(uptime: float, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_log_that_was_never_heard_of_makes_nothing_fresh(uptime: float) -> None:
-    marks = StreamPositions()
-    assert not marks.healthy
-    assert not marks.is_fresh(1, 10)
-    marks.confirm()
-    assert marks.is_fresh(1, 10)
-    marks.lost()
-    assert not marks.healthy
-    assert not marks.is_fresh(1, 10)
+    positions = StreamPositions()
+    assert not positions.healthy
+    assert not positions.is_fresh(1, 10)
+    positions.confirm()
+    assert positions.is_fresh(1, 10)
+    positions.lost()
+    assert not positions.healthy
+    assert not positions.is_fresh(1, 10)
 
 
 def test_the_first_loss_of_redis_is_logged(uptime: float, caplog: pytest.LogCaptureFixture) -> None:

@@ -7,7 +7,7 @@ from time import sleep
 import httpx
 import pytest
 
-from api.cache import log_follower as tail
+from api.cache import log_follower as follower
 from api.cache.positions import StreamPositions
 from api.cache.reader import RepresentationCache
 from api.server.metrics import FLUSH_EVERY
@@ -56,7 +56,7 @@ def test_the_other_process_has_what_was_written(make_service: MakeService) -> No
 
 async def test_a_version_is_shown_before_it_is_marked(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the two nobody would find it, and all who read the name would ask the database at once."""
-    monkeypatch.setattr(tail, "LOOK_EVERY", 0.2)
+    monkeypatch.setattr(follower, "LOOK_EVERY", 0.2)
     order: list[tuple[str, int]] = []
     store_written, advance = RepresentationCache.store_written, StreamPositions.advance
 
@@ -67,8 +67,8 @@ async def test_a_version_is_shown_before_it_is_marked(space: Space, monkeypatch:
         order.append(("shown", position))
         return answer
 
-    def marked(self: StreamPositions, marks: Iterable[tuple[int, int]]) -> None:
-        several = list(marks)
+    def marked(self: StreamPositions, positions: Iterable[tuple[int, int]]) -> None:
+        several = list(positions)
         order.extend(("marked", position) for _, position in several)
         advance(self, several)
 

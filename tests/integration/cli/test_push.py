@@ -112,10 +112,24 @@ def test_a_name_counts_not_its_folder_and_two_of_one_name_clash(ada: Person) -> 
 def test_what_could_be_better_is_counted_and_listed_when_asked_for(ada: Person) -> None:
     ada.write_skill("one", "See [the guide](guide.md).\n")
     first = ada.skald("push", "skills")
-    assert (first.returncode, "one could be better (1 hints)" in first.stderr) == (0, True)
+    assert (first.returncode, "one could be better (1 hint)" in first.stderr) == (0, True)
     assert ada.skald("push", "skills").stderr == ""
     listed = ada.skald("push", "skills", "--warnings").stderr
     assert "skills/one/guide.md: The body links to 'guide.md', but the skill has no such file." in listed
+
+
+def test_what_a_comment_drops_is_named_with_its_line(ada: Person) -> None:
+    folder = ada.write_skill("one", "See [the guide](guide.md).\n")
+    text = (folder / "SKILL.md").read_text()
+    (folder / "SKILL.md").write_text(text.replace("\n---\n", "\nlicense: MIT # but not for us\n---\n", 1))
+    said = ada.skald("push", "skills").stderr
+    line = text.split("\n---\n")[0].count("\n") + 2
+    assert (
+        f"skills/one/SKILL.md: Line {line}: what follows ' #' is a comment and no part of 'license'" in said
+    )
+    assert "guide.md" not in said
+    assert "one could be better (2 hints)" in said
+    assert ada.skald("push", "skills").stderr == ""
 
 
 def test_a_missing_frontmatter_is_made_when_asked_for(ada: Person) -> None:

@@ -32,15 +32,15 @@ async def pool(postgres_url: str) -> AsyncIterator[Pool]:
 
 
 @pytest.fixture
-def marks() -> StreamPositions:
+def positions() -> StreamPositions:
     table = StreamPositions()
     table.confirm()
     return table
 
 
 @pytest.fixture
-def gatekeeper(pool: Pool, marks: StreamPositions) -> Authenticator:
-    return Authenticator(pool, marks)
+def gatekeeper(pool: Pool, positions: StreamPositions) -> Authenticator:
+    return Authenticator(pool, positions)
 
 
 async def new_key(conn: Connection, **options: Any) -> tuple[identity.Key, str]:
@@ -69,7 +69,7 @@ async def test_bad_credentials(gatekeeper: Authenticator, header: bytes | None, 
 
 
 async def test_a_known_key_costs_no_query_and_a_revoked_one_is_refused_at_once(
-    conn: Connection, gatekeeper: Authenticator, marks: StreamPositions
+    conn: Connection, gatekeeper: Authenticator, positions: StreamPositions
 ) -> None:
     key, secret = await new_key(conn)
     header = f"bearer {secret}"
@@ -79,11 +79,11 @@ async def test_a_known_key_costs_no_query_and_a_revoked_one_is_refused_at_once(
 
     assert gatekeeper.known(header) is principal
     # Without word from the log the cache is not believed.
-    marks.lost()
+    positions.lost()
     assert gatekeeper.known(header) is None
-    marks.confirm()
+    positions.confirm()
     await identity.revoke_key(conn, key.id)
-    marks.advance_all([marks.slot(key.id)], await head(conn))
+    positions.advance_all([positions.slot(key.id)], await head(conn))
     assert gatekeeper.known(header) is None
     with pytest.raises(NotAuthenticated):
         await gatekeeper.authenticate(header)
@@ -170,12 +170,12 @@ async def test_which_project_an_address_means(conn: Connection, gatekeeper: Auth
 
 
 async def test_without_a_current_project_the_oldest_one_counts(
-    fresh_database_url: str, marks: StreamPositions
+    fresh_database_url: str, positions: StreamPositions
 ) -> None:
     async with await connect(fresh_database_url) as conn:
         _, secret = await new_key(conn)
         pool = await open_pool(fresh_database_url, size=1)
-        gatekeeper = Authenticator(pool, marks)
+        gatekeeper = Authenticator(pool, positions)
         principal = await gatekeeper.authenticate(f"Bearer {secret}")
         with pytest.raises(NotFound):
             await gatekeeper.resolve_project(principal, "@current")

@@ -155,15 +155,15 @@ async def client(
     postgres_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[httpx.AsyncClient]:
     pool = await open_pool(postgres_url, size=2)
-    marks = StreamPositions()
-    marks.confirm()
+    positions = StreamPositions()
+    positions.confirm()
     metrics = open_metrics(tmp_path_factory.mktemp("run") / "metrics")
     app = Application(
         [IdentityController, HealthController], exception_handlers=EXCEPTION_HANDLERS, openapi_config=None
     )
     limiter = RateLimiter(None, per_minute=0, per_hour=0)
     attempts = FailedAttempts(TrustedProxies(), per_minute=0)
-    authorizer = Authorizer(Authenticator(pool, marks), limiter, attempts)
+    authorizer = Authorizer(Authenticator(pool, positions), limiter, attempts)
     health = Health(pool=pool, redis=None, migrations=FOLDERS, metrics=metrics)
     # The two that these endpoints use.
     app.services = cast(Services, SimpleNamespace(authorizer=authorizer, health=health))

@@ -21,13 +21,13 @@ from tests.support.histories import created
 
 @asynccontextmanager
 async def following(url: str) -> AsyncIterator[tuple[StreamPositions, LogFollower]]:
-    marks = StreamPositions()
-    tail = LogFollower(url, marks)
-    await tail.start()
+    positions = StreamPositions()
+    follower = LogFollower(url, positions)
+    await follower.start()
     try:
-        yield marks, tail
+        yield positions, follower
     finally:
-        await tail.close()
+        await follower.close()
 
 
 async def until(condition: Callable[[], bool], what: str, timeout: float = 5) -> None:
@@ -60,13 +60,13 @@ async def write_in_turn(appender: Appender, count: int) -> list[int]:
 
 
 async def test_writes_of_others_are_marked(fresh_database_url: str) -> None:
-    async with following(fresh_database_url) as (marks, tail):
-        assert marks.healthy
+    async with following(fresh_database_url) as (positions, follower):
+        assert positions.healthy
         slots = await write(fresh_database_url, "a", "b", "c")
-        await until(lambda: tail.seen == 3, "it has seen all")
-        assert not any(marks.is_fresh(slot, 0) for slot in slots)
-        assert all(marks.is_fresh(slot, 3) for slot in slots)
-        assert marks.is_fresh(ALL_STREAMS, 0)
+        await until(lambda: follower.seen == 3, "it has seen all")
+        assert not any(positions.is_fresh(slot, 0) for slot in slots)
+        assert all(positions.is_fresh(slot, 3) for slot in slots)
+        assert positions.is_fresh(ALL_STREAMS, 0)
 
 
 async def test_writes_that_follow_each_other_are_heard_together(
@@ -83,16 +83,16 @@ async def test_writes_that_follow_each_other_are_heard_together(
         return notices
 
     monkeypatch.setattr(Listener, "receive", counted)
-    async with following(fresh_database_url) as (marks, tail):
+    async with following(fresh_database_url) as (positions, follower):
         appender = Appender(fresh_database_url)
         await appender.start()
         slots = await write_in_turn(appender, 6)
         await appender.close()
-        await until(lambda: tail.seen == 6, "it has seen all")
+        await until(lambda: follower.seen == 6, "it has seen all")
 
         assert sum(heard) == 6
         assert max(heard) > 1
-        assert not any(marks.is_fresh(slot, 0) for slot in slots)
+        assert not any(positions.is_fresh(slot, 0) for slot in slots)
 
 
 async def test_a_writer_of_this_host_may_show_what_it_wrote_before_it_is_marked(
@@ -100,38 +100,41 @@ async def test_a_writer_of_this_host_may_show_what_it_wrote_before_it_is_marked(
 ) -> None:
     monkeypatch.setattr(tailing, "LOOK_EVERY", 0.02)
     monkeypatch.setattr(tailing, "LOOKS", 100_000)
-    async with following(fresh_database_url) as (marks, tail):
+    async with following(fresh_database_url) as (positions, follower):
         [slot] = await write(fresh_database_url, "a")
         await asyncio.sleep(0.1)
-        assert marks.is_fresh(slot, 0)
-        assert tail.seen == 0
+        assert positions.is_fresh(slot, 0)
+        assert follower.seen == 0
         # What the writer does when it has shown it, in whichever process.
-        marks.advance_all([slot], 1)
-        await until(lambda: tail.seen == 1, "it goes on")
+        positions.advance_all([slot], 1)
+        await until(lambda: follower.seen == 1, "it goes on")
 
 
 async def test_a_writer_that_is_elsewhere_or_dead_is_not_waited_for(
     fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tailing, "LOOK_EVERY", 0.1)
-    async with following(fresh_database_url) as (marks, tail):
+    async with following(fresh_database_url) as (positions, follower):
         [slot] = await write(fresh_database_url, "a")
-        assert marks.is_fresh(slot, 0)
-        await until(lambda: not marks.is_fresh(slot, 0), "it is marked")
-        await until(lambda: tail.seen == 1, "it goes on")
+        assert positions.is_fresh(slot, 0)
+        await until(lambda: not positions.is_fresh(slot, 0), "it is marked")
+        await until(lambda: follower.seen == 1, "it goes on")
 
 
 async def test_what_is_older_than_its_start_is_distrusted(fresh_database_url: str) -> None:
     await write(fresh_database_url, "a")
-    async with following(fresh_database_url) as (marks, _):
-        assert not marks.is_fresh(StreamPositions.slot(uuid4()), 0)
-        assert marks.is_fresh(StreamPositions.slot(uuid4()), 1)
+    async with following(fresh_database_url) as (positions, _):
+        assert not positions.is_fresh(StreamPositions.slot(uuid4()), 0)
+        assert positions.is_fresh(StreamPositions.slot(uuid4()), 1)
 
 
 async def test_without_its_connection_nothing_counts_until_it_is_back(fresh_database_url: str) -> None:
-    async with following(fresh_database_url) as (marks, tail), await connect(fresh_database_url) as conn:
+    async with (
+        following(fresh_database_url) as (positions, follower),
+        await connect(fresh_database_url) as conn,
+    ):
         slot = StreamPositions.slot(uuid4())
-        assert marks.is_fresh(slot, 0)
+        assert positions.is_fresh(slot, 0)
         # Nobody may come back until we say so.
         await conn.execute("SET lock_timeout = '5s'")
         database = (await (await conn.execute("SELECT current_database()")).fetchone() or ("",))[0]
@@ -139,21 +142,24 @@ async def test_without_its_connection_nothing_counts_until_it_is_back(fresh_data
             admin.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false".encode())
             await conn.execute(
                 """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                   WHERE application_name = 'skald-tail' AND datname = current_database()"""
+                   WHERE application_name = 'skald-log-follower' AND datname = current_database()"""
             )
-            await until(lambda: not marks.healthy, "the loss is noticed", 1)
-            assert not marks.is_fresh(slot, 100)
+            await until(lambda: not positions.healthy, "the loss is noticed", 1)
+            assert not positions.is_fresh(slot, 100)
             await asyncio.sleep(0.2)
-            assert not marks.is_fresh(slot, 100)
+            assert not positions.is_fresh(slot, 100)
             admin.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true".encode())
         slots = await write(fresh_database_url, "meanwhile")
-        await until(lambda: marks.healthy and tail.seen == 1, "it is back")
-        assert not marks.is_fresh(slots[0], 0)
-        assert marks.is_fresh(slots[0], 1)
+        await until(lambda: positions.healthy and follower.seen == 1, "it is back")
+        assert not positions.is_fresh(slots[0], 0)
+        assert positions.is_fresh(slots[0], 1)
 
 
 async def test_a_gap_in_the_notifications_is_read_from_the_log(fresh_database_url: str) -> None:
-    async with following(fresh_database_url) as (marks, tail), await connect(fresh_database_url) as conn:
+    async with (
+        following(fresh_database_url) as (positions, follower),
+        await connect(fresh_database_url) as conn,
+    ):
         stream = uuid4()
         # Two events of which no notification tells, as if it were lost.
         await conn.execute(
@@ -162,8 +168,8 @@ async def test_a_gap_in_the_notifications_is_read_from_the_log(fresh_database_ur
             (stream,),
         )
         await write(fresh_database_url, "later")
-        await until(lambda: tail.seen == 3, "it has seen all")
-        assert not marks.is_fresh(StreamPositions.slot(stream), 1)
+        await until(lambda: follower.seen == 3, "it has seen all")
+        assert not positions.is_fresh(StreamPositions.slot(stream), 1)
 
 
 async def test_what_was_appended_silently_is_marked_when_it_is_announced(
@@ -171,56 +177,62 @@ async def test_what_was_appended_silently_is_marked_when_it_is_announced(
 ) -> None:
     monkeypatch.setattr(tailing, "POLL", 60.0)
     monkeypatch.setattr("store.log.appender.MIN_NOTIFY_INTERVAL", 0.2)
-    async with following(fresh_database_url) as (marks, tail):
+    async with following(fresh_database_url) as (positions, follower):
         appender = Appender(fresh_database_url)
         await appender.start()
         slots = await write_in_turn(appender, 6)
-        await until(lambda: tail.seen == 6, "it has seen all")
+        await until(lambda: follower.seen == 6, "it has seen all")
         await appender.close()
 
-        assert not any(marks.is_fresh(slot, 0) for slot in slots)
+        assert not any(positions.is_fresh(slot, 0) for slot in slots)
 
 
 async def test_the_poll_finds_what_nobody_told(fresh_database_url: str) -> None:
-    async with following(fresh_database_url) as (marks, tail), await connect(fresh_database_url) as conn:
+    async with (
+        following(fresh_database_url) as (positions, follower),
+        await connect(fresh_database_url) as conn,
+    ):
         stream = uuid4()
         await conn.execute(
             """INSERT INTO events (position, stream_id, stream_version, topic, state, recorded_at, command_id)
                VALUES (1, %s, 1, 'skill.archived', '{}', now(), gen_random_uuid())""",
             (stream,),
         )
-        await until(lambda: tail.seen == 1, "the poll has found it", 3)
-        assert not marks.is_fresh(StreamPositions.slot(stream), 0)
+        await until(lambda: follower.seen == 1, "the poll has found it", 3)
+        assert not positions.is_fresh(StreamPositions.slot(stream), 0)
 
 
 async def test_an_erased_person_empties_the_caches(fresh_database_url: str) -> None:
-    async with following(fresh_database_url) as (marks, tail), await connect(fresh_database_url) as conn:
+    async with (
+        following(fresh_database_url) as (positions, follower),
+        await connect(fresh_database_url) as conn,
+    ):
         await identity.create_user(conn, email="ada@example.com")
         await identity.erase_user(conn, "ada@example.com")
-        await until(lambda: tail.seen == 1, "it has seen the erasure")
-        assert not marks.is_fresh(StreamPositions.slot(uuid4()), 0)
-        assert marks.is_fresh(StreamPositions.slot(uuid4()), 1)
+        await until(lambda: follower.seen == 1, "it has seen the erasure")
+        assert not positions.is_fresh(StreamPositions.slot(uuid4()), 0)
+        assert positions.is_fresh(StreamPositions.slot(uuid4()), 1)
 
 
 async def test_far_behind_it_marks_everything_at_once(
     fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tailing, "CATCH_UP", 2)
-    marks = StreamPositions()
-    tail = LogFollower(fresh_database_url, marks)
+    positions = StreamPositions()
+    follower = LogFollower(fresh_database_url, positions)
     await write(fresh_database_url, "a", "b", "c", "d")
     async with await connect(fresh_database_url) as conn:
-        tail._take(*await tail._looked_up(conn))
-    assert tail.seen == 4
-    marks.confirm()
-    assert not marks.is_fresh(StreamPositions.slot(uuid4()), 3)
+        follower._take(*await follower._looked_up(conn))
+    assert follower.seen == 4
+    positions.confirm()
+    assert not positions.is_fresh(StreamPositions.slot(uuid4()), 3)
 
 
 async def test_what_the_process_itself_appends_is_marked_before_it_is_answered(
     fresh_database_url: str,
 ) -> None:
-    async with following(fresh_database_url) as (marks, tail):
-        appender = Appender(fresh_database_url, committed=tail.committed)
+    async with following(fresh_database_url) as (positions, follower):
+        appender = Appender(fresh_database_url, committed=follower.committed)
         await appender.start()
         made = [created(name) for name in ("a", "b", "c")]
 
@@ -228,28 +240,28 @@ async def test_what_the_process_itself_appends_is_marked_before_it_is_answered(
             skill, commit = made[number]
             appended = await appender.append(commit)
             slot = StreamPositions.slot(skill.id)
-            return not marks.is_fresh(slot, appended.last - 1) and marks.is_fresh(slot, appended.last)
+            return not positions.is_fresh(slot, appended.last - 1) and positions.is_fresh(slot, appended.last)
 
         assert all(await asyncio.gather(*(append(number) for number in range(3))))
-        assert tail.seen == 3
+        assert follower.seen == 3
         await appender.close()
 
 
 async def test_what_a_process_appends_behind_what_it_has_not_seen_hides_nothing(
     fresh_database_url: str,
 ) -> None:
-    async with following(fresh_database_url) as (marks, tail):
+    async with following(fresh_database_url) as (positions, follower):
         other, unseen = created("other")
         mine, commit = created("mine")
-        appender = Appender(fresh_database_url, committed=tail.committed)
+        appender = Appender(fresh_database_url, committed=follower.committed)
         await appender.start()
         async with await connect(fresh_database_url) as conn:
             # Another host's append whose notification has not been heard yet.
             await append(conn, [unseen])
-            tail.seen = 0
+            follower.seen = 0
             await appender.append(commit)
 
-        await until(lambda: tail.seen == 2, "it has looked")
-        assert not marks.is_fresh(StreamPositions.slot(other.id), 0)
-        assert not marks.is_fresh(StreamPositions.slot(mine.id), 1)
+        await until(lambda: follower.seen == 2, "it has looked")
+        assert not positions.is_fresh(StreamPositions.slot(other.id), 0)
+        assert not positions.is_fresh(StreamPositions.slot(mine.id), 1)
         await appender.close()

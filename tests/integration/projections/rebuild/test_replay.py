@@ -119,20 +119,20 @@ async def test_of_two_replays_the_second_is_refused(fresh_database_url: str) -> 
 
 async def test_caches_distrust_what_they_hold(fresh_database_url: str) -> None:
     await write(fresh_database_url, 12, 30)
-    marks = StreamPositions()
-    tail = LogFollower(fresh_database_url, marks)
-    await tail.start()
-    cached_at = tail.seen
-    assert marks.is_fresh(ALL_STREAMS, cached_at)
+    positions = StreamPositions()
+    follower = LogFollower(fresh_database_url, positions)
+    await follower.start()
+    cached_at = follower.seen
+    assert positions.is_fresh(ALL_STREAMS, cached_at)
     damage(fresh_database_url)
     await replay(fresh_database_url)
     for _ in range(100):
-        if not marks.is_fresh(ALL_STREAMS, cached_at):
+        if not positions.is_fresh(ALL_STREAMS, cached_at):
             break
         await asyncio.sleep(0.05)
-    assert not marks.is_fresh(ALL_STREAMS, cached_at)
-    await tail.close()
-    marks.close()
+    assert not positions.is_fresh(ALL_STREAMS, cached_at)
+    await follower.close()
+    positions.close()
 
 
 @pytest.mark.parametrize(
