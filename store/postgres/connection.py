@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -12,6 +13,26 @@ from psycopg.abc import Transformer
 from psycopg.pq.abc import PGconn
 
 from store.postgres.waiting import SocketWaiter
+
+# Seconds for an answer that has come while the event loop, or its whole process, stood still: its timers are due before it is read.
+GRACE = 0.2
+
+
+class Deadline:
+    """Calls ``late`` after ``seconds``, unless it is cancelled."""
+
+    __slots__ = ("_late", "_loop", "_timer")
+
+    def __init__(self, seconds: float, late: Callable[[], None]) -> None:
+        self._late = late
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(seconds, self._last)
+
+    def _last(self) -> None:
+        self._timer = self._loop.call_later(GRACE, self._late)
+
+    def cancel(self) -> None:
+        self._timer.cancel()
 
 
 class Connection(AsyncConnection[tuple[Any, ...]]):
@@ -40,11 +61,9 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
             if timer is not None:
                 timer.cancel()
 
-    def start_limit(self) -> asyncio.TimerHandle | None:
+    def start_limit(self) -> "Deadline | None":
         """What cuts the connection after ``limit``, unless it is cancelled."""
-        if self.limit is None:
-            return None
-        return asyncio.get_running_loop().call_later(self.limit, self.cut)
+        return None if self.limit is None else Deadline(self.limit, self.cut)
 
     def cut(self) -> None:
         """End the connection under what waits for it: to cancel that first would be another wait for the same server."""
