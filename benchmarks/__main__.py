@@ -21,6 +21,7 @@ from benchmarks import (
     start,
     storage,
     versions,
+    years,
 )
 from benchmarks.plan import Plan
 from benchmarks.report import Table, circumstances, markdown, show, wide_console
@@ -40,6 +41,7 @@ TABLES: dict[str, Callable[[Stage, Plan], Table | list[Table]]] = {
     "feed": feed.run,
     "replay": replay.run,
     "scale": scale.run,
+    "years": years.run,
     "processes": processes.run,
     "overload": overload.run,
     "mlflow": mlflow_peer.run,

@@ -116,6 +116,7 @@ def test_the_results_have_every_table_of_the_benchmarks() -> None:
         "redis_cache": "GET by name of 2,000 skills by several hosts",
         "storage": "Storage: ",
         "scale": "Size of a project: ",
+        "years": "Years of use: ",
         "mlflow": "Prompts: ",
         "start": "Start of ",
         "processes": "API processes: ",
