@@ -68,7 +68,7 @@ READS: dict[str, tuple[str, Any]] = {
     "audit": (audit.PAGE, AUDIT),
     "audit of a name": (audit.PAGE, {**AUDIT, "kind": "skill", "name": "name-0"}),
     "feed of a name": (
-        feed.PAGE,
+        feed.OF_SUBJECT,
         {
             "project": 1,
             "after": 30_000,
