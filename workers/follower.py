@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from projections.events.feed import Named, read_named
 from store.log.log import Recorded, check_gapless
 from store.postgres.connection import Connection
+from store.postgres.pool import FOLLOWERS
 from workers.event_buffer import BATCH, EventBuffer
 from workers.task import POLL, Task, first_line, sleep
 
@@ -56,6 +57,8 @@ def is_outage(error: Exception) -> bool:
 
 class Leader(Task):
     """A task that runs in one process at a time, on a connection that holds its lock."""
+
+    limits = FOLLOWERS
 
     def __init__(self, news: EventBuffer) -> None:
         self.news = news

@@ -9,7 +9,7 @@ import psycopg
 from redis.exceptions import RedisError
 
 from store.postgres.connection import Connection
-from store.postgres.pool import FOLLOWERS, connect
+from store.postgres.pool import REQUESTS, connect
 
 logger = logging.getLogger(__name__)
 
@@ -18,9 +18,10 @@ MAX_PAUSE = 5.0
 
 
 class Task(ABC):
-    """``name`` is shown in logs and, behind ``skald-``, by PostgreSQL."""
+    """``name`` is shown in logs and, behind ``skald-``, by PostgreSQL; ``limits`` are those of its connection."""
 
     name: str
+    limits = REQUESTS
 
     async def run(self, dsn: str, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set; lost connections are opened again, errors are retried with growing pauses."""
@@ -28,7 +29,7 @@ class Task(ABC):
         while not stop.is_set():
             started = monotonic()
             try:
-                conn = await connect(dsn, application_name=f"skald-{self.name}", limits=FOLLOWERS)
+                conn = await connect(dsn, application_name=f"skald-{self.name}", limits=self.limits)
                 try:
                     await self._work(conn, stop)
                 finally:

@@ -24,6 +24,8 @@ from tests.support import invariants
 from tests.support.histories import created
 from tests.support.proxy import proxy
 from tests.support.service import MakeService
+from workers.event_buffer import EventBuffer
+from workers.follower import Leader
 
 pytestmark = pytest.mark.chaos
 
@@ -178,3 +180,8 @@ def test_a_service_whose_backends_are_frozen_says_so_and_comes_back(
             assert answer.headers["retry-after"]
         assert client.get(path).status_code == 200
         assert client.get("/readyz").status_code == 200
+
+
+def test_what_only_listens_may_be_silent() -> None:
+    assert "idle_session_timeout" in Leader.limits.settings
+    assert "idle_session_timeout" not in EventBuffer.limits.settings
