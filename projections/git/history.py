@@ -140,7 +140,7 @@ class NotRendered(Exception):
 
 
 class NotServed(Exception):
-    """What a client of git is told in place of a repository."""
+    """The answer to a client of git in place of a repository."""
 
 
 class BeingMade(NotServed):

@@ -1,4 +1,4 @@
--- The read-only key by which a user's agents install the skills of a project: one a user and project, whoever asks at once.
+-- The read-only key by which a user's agents install the skills of a project: one a user and project, however many requests come at once.
 CREATE TABLE install_keys (
     user_id      bigint      NOT NULL,
     project_id   bigint      NOT NULL,

@@ -57,7 +57,7 @@ class Limits(msgspec.Struct, frozen=True):
 UNLIMITED = Limits()
 # A request is answered 503 after at most this and the wait for a connection.
 REQUESTS = Limits(10.0, {"idle_in_transaction_session_timeout": "10s"})
-# The appender has a limit of its own, and what its callers are told depends on these: see ``store.log.appender.SETTLED``.
+# The appender has a limit of its own, and when its callers get a 503 depends on these: see ``store.log.appender.SETTLED``.
 APPENDS = Limits(None, {"transaction_timeout": "8s", "idle_in_transaction_session_timeout": "8s"})
 # A leader has its lock by the session: one that is frozen loses it, and another takes over.
 FOLLOWERS = Limits(30.0, {"idle_session_timeout": "10s", "idle_in_transaction_session_timeout": "10s"})

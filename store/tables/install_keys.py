@@ -25,7 +25,7 @@ REMOVED = SetStatement(
     """,
 )
 
-# A row that somebody else has put there meanwhile breaks the key of the table.
+# A row that another request has put there meanwhile breaks the key of the table.
 ADDED = SetStatement(
     "install_keys.add",
     22,

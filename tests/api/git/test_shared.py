@@ -135,7 +135,7 @@ def fetch(shared: Shared) -> Callable[..., bytes]:
 def test_what_is_older_than_the_share_is_unknown_to_it(
     git: Git, shared: Shared, fetch: Callable[..., bytes]
 ) -> None:
-    """Whose ids are known: those that a share of before showed, and that of the first commit, which anybody can compute."""
+    """Whose ids are known: those that a share of before showed, and that of the first commit, which needs no secret to compute."""
     own = git("rev-parse", "HEAD", cwd=git.clone("own")).strip()
     head = git("rev-parse", "HEAD", cwd=shared.clone("shared")).strip()
     old = git("cat-file", "-p", head, cwd=git.home / "shared").split("parent ")[1][:40]

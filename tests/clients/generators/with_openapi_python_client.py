@@ -67,7 +67,7 @@ done["file"] = [kept.content, kept.encoding]
 form = m.ImportForm(file=File(BytesIO(Path(job["archive"]).read_bytes()), "pdf.zip"))
 imported = call(llm_skills_import_create, body=form, mode=m.LlmSkillsImportCreateMode.UPSERT)
 done["imported"] = [imported.outcome, imported.name, imported.version]
-# The type application/zip is told to the generator by config.yml.
+# The type application/zip reaches the generator by config.yml.
 zipped = call(llm_skills_name_export_retrieve, "pdf-forms")
 assert zipped.payload.read(2) == b"PK"
 past = call(llm_skills_name_history_list, "pdf-forms")

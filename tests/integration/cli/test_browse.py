@@ -1,4 +1,4 @@
-"""`skald list`, `show`, `log` and `diff`, as somebody types them."""
+"""`skald list`, `show`, `log` and `diff`, as they are typed."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`skald blame`, `revert`, `archive`, `unarchive`, `label` and `audit`, as somebody types them."""
+"""`skald blame`, `revert`, `archive`, `unarchive`, `label` and `audit`, as they are typed."""
 
 from pathlib import Path
 
