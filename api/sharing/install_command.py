@@ -1,11 +1,10 @@
 """The lines that bring the skills of a project into a coding agent, with a read-only key of the caller's own in them."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, Literal
 
 import msgspec
 from litestar import Controller, Request, Response, get, post
 from litestar.params import RawBody
-from msgspec import Meta
 
 from api.artifacts import common as artifacts
 from api.commands.caller import caller_of
@@ -14,10 +13,10 @@ from api.http.context import context
 from api.http.errors import documented
 from api.http.requests import header_of, project_of
 from api.http.responses import Header, json_answer, to_response
-from api.openapi.examples import examples_of
 from api.openapi.parameters import route
 from api.payload.decode import read
 from api.services import services
+from api.sharing.schemas import InstallCommand, Rotate
 from domain.errors import Unavailable
 from domain.formats.marketplace import name_of
 from projections.encoding import timestamp
@@ -31,38 +30,6 @@ LABEL = "skill store"
 USER = "skald"  # of Basic authentication; any will do
 PLACE = "{token}"  # where the token stands in a template
 MAX_ATTEMPTS = 10  # each that is lost is one that another request has won
-
-_EXAMPLES = examples_of("api.sharing")
-
-
-class Rotate(msgspec.Struct, frozen=True):
-    """Whether a key that is there shall be replaced; its token ends at once."""
-
-    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["Rotate"]
-
-    rotate: bool = False
-
-
-class InstallCommand(msgspec.Struct, kw_only=True):
-    """The lines for Claude Code and Codex.
-
-    `token` is there when it has just been made, and never again; otherwise `mask_value` stands in its place in the commands.
-    """
-
-    status: Literal["absent", "exists", "created", "rotated"]
-    connected: Annotated[bool, Meta(description="Whether the caller has a key for this now.")]
-    plugin_name: str
-    marketplace_name: str
-    label: str
-    repo_url: Annotated[str, Meta(description="The repository, without a key.")]
-    command: str | None
-    command_template: Annotated[str, Meta(description="The same with `{token}` in place of the token.")]
-    codex_command: str | None
-    codex_command_template: Annotated[str, Meta(description="The same with `{token}` in place of the token.")]
-    token: str | None
-    mask_value: str | None
-    created_at: str | None
-    last_rolled_at: str | None
 
 
 class InstallCommandController(Controller):

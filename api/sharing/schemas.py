@@ -1,6 +1,6 @@
 """Bodies of requests and answers about shares; rules and schemas as in ``api.artifacts.fields``."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
 import msgspec
@@ -69,3 +69,33 @@ class SharePage(msgspec.Struct):
     next: str | None
     previous: str | None
     results: list[ShareAnswer]
+
+
+class Rotate(msgspec.Struct, frozen=True):
+    """Whether a key that is there shall be replaced; its token ends at once."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["Rotate"]
+
+    rotate: bool = False
+
+
+class InstallCommand(msgspec.Struct, kw_only=True):
+    """The lines for Claude Code and Codex.
+
+    `token` is there when it has just been made, and never again; otherwise `mask_value` stands in its place in the commands.
+    """
+
+    status: Literal["absent", "exists", "created", "rotated"]
+    connected: Annotated[bool, Meta(description="Whether the caller has a key for this now.")]
+    plugin_name: str
+    marketplace_name: str
+    label: str
+    repo_url: Annotated[str, Meta(description="The repository, without a key.")]
+    command: str | None
+    command_template: Annotated[str, Meta(description="The same with `{token}` in place of the token.")]
+    codex_command: str | None
+    codex_command_template: Annotated[str, Meta(description="The same with `{token}` in place of the token.")]
+    token: str | None
+    mask_value: str | None
+    created_at: str | None
+    last_rolled_at: str | None

@@ -25,7 +25,7 @@ PAGES = sorted(
 )
 RUN = {"sh", "python", "sql"}
 # What nothing runs: pictures, settings of other programs, and what is sent or written by hand.
-SHOWN = {"", "mermaid", "nginx", "json"}
+SHOWN = {"", "mermaid", "nginx", "haproxy", "ini", "yaml", "json"}
 
 HERE = "tests/docs/test_every_block.py"
 COMMANDS = "tests/docs/test_command_pages.py"
@@ -68,6 +68,8 @@ PASTED = {
     ("docs/operate.md", ".venv/bin/skald backup"): HERE,
     ("docs/prompts.md", '"""Reads a prompt'): HERE,
     ("docs/prompts.md", "curl "): HERE,
+    ("docs/several-hosts.md", "export SKALD_DATABASE_URL='postgresql://skald:secret@proxy"): HERE,
+    ("docs/several-hosts.md", "export SKALD_DATABASE_URL='postgresql://skald:secret@10."): HERE,
     ("docs/subscribe.md", "export BASE="): HERE,
     ("docs/subscribe.md", '"""poll.py"""'): SUBSCRIBE,
     ("docs/subscribe.md", '"""sse.py"""'): SUBSCRIBE,
@@ -81,6 +83,9 @@ PASTED = {
 
 # How a block begins that no test pastes, and why.
 CANNOT = {
+    ("docs/several-hosts.md", "pgbackrest"): "it needs pgBackRest and a database of three hosts",
+    ("docs/several-hosts.md", "skald verify"): "it follows the lines before; tests of `skald verify` run it on many logs",
+    ("docs/several-hosts.md", "kubectl"): "it needs Kubernetes; tests/unit/repository reads the manifests",
     ("README.md", "make run"): "it installs and then stays; `.ci/run` makes the install, and tests start `skald serve`",
     ("docs/operate.md", 'echo "SKALD_POSTGRES_PASSWORD'): "it needs Docker; tests/unit/repository/test_compose.py reads the file",
 }  # fmt: skip
@@ -146,6 +151,15 @@ def test_the_public_address_is_a_setting(tmp_path: Path) -> None:
     done = paste(script, {"PATH": os.environ["PATH"]}, tmp_path)
     assert done.returncode == 0, done.stderr
     assert re.search(r"SKALD_PUBLIC_URL +https://host/skald", done.stdout)
+
+
+@pytest.mark.parametrize("host", ["proxy", "10."])
+def test_the_settings_of_several_hosts_are_taken(tmp_path: Path, host: str) -> None:
+    put_command(tmp_path)
+    settings = block("docs/several-hosts.md", f"export SKALD_DATABASE_URL='postgresql://skald:secret@{host}")
+    done = paste(f"{settings}.venv/bin/skald config", {"PATH": os.environ["PATH"]}, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(rf"SKALD_DATABASE_URL +postgresql://skald:\*+@{re.escape(host)}", done.stdout)
 
 
 def test_where_traces_go_is_exported(tmp_path: Path) -> None:
