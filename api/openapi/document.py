@@ -362,9 +362,10 @@ def _by_name(operation: Operation) -> bool:
 
 def _success(operation: Operation, schemas: "Schemas") -> dict[str, Any]:
     headers = dict(docs.REQUEST_ID)
-    if operation.writes and operation.opt.get("logged", True):
+    logged = operation.opt.get("logged", True)
+    if operation.writes and logged is not False:
         # A dry run changes nothing.
-        optional = any(param.name == "dry_run" for param in operation.opt.get("query", ()))
+        optional = logged is None or any(param.name == "dry_run" for param in operation.opt.get("query", ()))
         headers.update(docs.POSITION_IF_CHANGED if optional else docs.POSITION)
         if 422 in operation.errors:
             headers.update(docs.REPLAYED)

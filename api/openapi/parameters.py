@@ -58,12 +58,13 @@ def route(
     form: type[msgspec.Struct] | None = None,
     media: tuple[str, ...] = (),
     produces: str | None = None,
-    logged: bool = True,
+    logged: bool | None = True,
 ) -> dict[str, Any]:
     """The ``opt`` of a route handler: the scope that its guard requires, of several one, and what the document adds.
 
     ``form`` is a body of multipart/form-data; ``media`` are the types of text that it may answer with instead of JSON,
-    ``produces`` is the one type that it answers with; ``logged`` is False for a change that appends no event.
+    ``produces`` is the one type that it answers with; ``logged`` is False for a change that appends no event,
+    None for one that appends one only where there is something to change.
     """
     return {
         "scope": scope,

@@ -57,7 +57,7 @@ class InstallCommandController(Controller):
         operation_id="llm_skills_marketplace_install_command_create",
         summary="Make a key to install the skills by",
         status_code=200,
-        opt=route(WRITE, body=Rotate),
+        opt=route(WRITE, body=Rotate, logged=None),
         responses=documented(400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
     )
     async def create(self, request: Request[Any, Any, Any], body: RawBody) -> Response[InstallCommand]:

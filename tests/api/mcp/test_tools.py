@@ -318,6 +318,7 @@ def test_every_operation_that_changes_skills_and_prompts_is_a_tool_or_known_not_
     }
     left_out = {
         "llm_skills_import_create",
+        "llm_skills_marketplace_install_command_create",
         "llm_skills_shares_create",
         "llm_skills_shares_destroy",
         "llm_skills_name_revert_create",
