@@ -305,7 +305,7 @@ async def _take_page(
             logger.exception("parked event %d (%s)", item.recorded.position, item.recorded.topic)
             await park(conn, WebhookFollower.name, item.recorded, f"{type(error).__name__}: {error}")
             continue
-        # That the log went back is said to every endpoint, whatever it wants to hear of.
+        # That the log went back goes to every endpoint, whatever its filter takes.
         wanted = item.kind == feed.LOG or matches(webhook.types, webhook.names, type_, subject)
         if item.recorded.position <= last and wanted:
             events.append((item.recorded.position, subject, type_))
