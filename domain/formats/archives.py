@@ -136,24 +136,44 @@ class ZipWriter:
         return self._out.take()
 
 
-class _Untaken(io.BytesIO):
-    """A file of which only the end is kept, from where it was taken last; no writer seeks back before that."""
+class _Untaken:
+    """A file of which only the end is kept, from where it was taken last; no writer seeks back before that.
+
+    No stream of ``io``: the collector may close one before the ZipFile of an export that nobody read to its end, which then
+    writes its directory.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
-        self._before = 0
+        self._data = bytearray()
+        self._before = self._at = 0
+
+    def seekable(self) -> bool:
+        return True
 
     def tell(self) -> int:
-        return self._before + super().tell()
+        return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._before + super().seek(offset - self._before, whence)
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._before + len(self._data)}[whence]
+        self._at = base + offset
+        return self._at
+
+    def write(self, data: bytes, /) -> int:
+        start = self._at - self._before
+        self._data[start : start + len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
     def take(self) -> bytes:
-        data = self.getvalue()
+        data = bytes(self._data)
         self._before += len(data)
-        super().seek(0)
-        self.truncate()
+        self._data.clear()
         return data
 
 

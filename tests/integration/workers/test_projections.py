@@ -142,7 +142,7 @@ async def test_a_worker_that_is_killed_between_batches_loses_nothing_and_doubles
         async def moved_on() -> bool:
             return (await checkpoints.positions(conn)).get("activity", 0) > before
 
-        for _ in range(4):
+        for turn in range(4):
             before = (await checkpoints.positions(conn)).get("activity", 0)
             worker = subprocess.Popen(  # noqa: ASYNC220 - it is watched and killed by hand
                 [sys.executable, "-c", WORKER, fresh_database_url], cwd=ROOT, stderr=subprocess.DEVNULL
@@ -156,7 +156,7 @@ async def test_a_worker_that_is_killed_between_batches_loses_nothing_and_doubles
             reached = (await checkpoints.positions(conn))["activity"]
             stops += 0 < reached < 250
             invariants.check(fresh_database_url)
-            await write(fresh_database_url, 40 + reached, 30)
+            await write(fresh_database_url, 40 + turn, 30)
     assert stops, "no worker was killed on its way"
     async with following(fresh_database_url, activity):
         await at_the_end(fresh_database_url)

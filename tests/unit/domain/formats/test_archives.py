@@ -1,5 +1,6 @@
 """Archives: the same bytes for the same files, and nothing believed of those that come from elsewhere."""
 
+import gc
 import gzip
 import hashlib
 import io
@@ -7,6 +8,7 @@ import shutil
 import stat
 import struct
 import subprocess
+import sys
 import tarfile
 import tracemalloc
 import zipfile
@@ -528,3 +530,17 @@ def test_a_damaged_tar_in_a_sound_gzip_is_no_crash(damage: list[tuple[int, bytes
 @given(st.binary(max_size=200), st.sampled_from([b"PK\3\4", b"PK\5\6", b"\x1f\x8b\x08\0"]))
 def test_any_bytes_are_no_crash(data: bytes, magic: bytes) -> None:
     unpack(magic + data)
+
+
+def test_a_zip_that_was_not_read_to_its_end_is_collected_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The collector takes the parts of a cycle in no order."""
+    complaints: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+    for _ in range(3):
+        writer = ZipWriter()
+        writer.add("a.txt", b"a")
+        cycle: list[object] = [writer]
+        cycle.append(cycle)
+        del writer, cycle
+        gc.collect()
+    assert complaints == []
