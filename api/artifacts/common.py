@@ -125,14 +125,13 @@ async def run(context: RequestContext, body: bytes, kind: str, execute: Command)
     return json_answer(body, etag=etag, status=done.status, extra=headers)
 
 
-def full_answer(request: Request[Any, Any, Any], entry: Encoded, *, fixed: bool) -> Response[Any]:
-    """A cached representation; ``fixed`` when the request names the version."""
+def full_answer(request: Request[Any, Any, Any], entry: Encoded) -> Response[Any]:
+    """A cached representation. That of a fixed version changes too: names, labels and the latest version are in it."""
     return to_response(
         json_answer(
             entry.body,
             header_of(request, b"if-none-match"),
             etag=entry.etag,
-            cache_control=IMMUTABLE if fixed else REVALIDATE,
         )
     )
 
@@ -210,8 +209,13 @@ async def version(
         )
 
 
-def picked_answer(request: Request[Any, Any, Any], query: Query, body: bytes) -> Response[Any]:
-    """What is named by its version or position stays as it is; what an instant names may still be written now."""
+def picked_answer(request: Request[Any, Any, Any], body: bytes) -> Response[Any]:
+    """What the query picked of a name: never packed, and asked for again, as names and labels change under a fixed version."""
+    return to_response(json_answer(body, header_of(request, b"if-none-match")))
+
+
+def file_answer(request: Request[Any, Any, Any], query: Query, body: bytes) -> Response[Any]:
+    """A file that is named by its version or position never changes; what an instant names may still be written now."""
     fixed = "version" in query or "position" in query
     condition = header_of(request, b"if-none-match")
     return to_response(json_answer(body, condition, cache_control=IMMUTABLE if fixed else REVALIDATE))

@@ -15,7 +15,6 @@ from api.http import conditional
 from api.http.answers import rendered
 from api.http.query import Query
 from api.http.requests import project_of, query_of
-from api.http.responses import IMMUTABLE, REVALIDATE
 from api.http.texts import text_answer
 from api.offload import offload
 from api.openapi.parameters import Param
@@ -116,11 +115,9 @@ async def diff_answer(request: Request[Any, Any, Any], kind: Kind, name: str) ->
         return _diff_json(kind, name, older, newer, found, hunks)
 
     body = await offload(compute)
-    fixed = isinstance(older_pick, int) and isinstance(newer_pick, int)
-    control = IMMUTABLE if fixed else REVALIDATE
     if shape == "unified":
-        return text_answer(request, body, MEDIA_TYPE, control)
-    return conditional.answer(request, body, cache_control=control)
+        return text_answer(request, body, MEDIA_TYPE)
+    return conditional.answer(request, body)
 
 
 async def _moves(conn: Connection, older: Version | None, newer: Version) -> dict[str, str] | None:
@@ -203,7 +200,7 @@ async def blame_answer(request: Request[Any, Any, Any], kind: Kind, name: str) -
         "truncated": truncated,
     }
     body = await rendered(len(data) + len(lines) * LINE, lambda: msgspec.json.encode(comparison))
-    return artifacts.picked_answer(request, query, body)
+    return artifacts.picked_answer(request, body)
 
 
 async def _blame(conn: Connection, kind: Kind, version: Version, path: str | None) -> tuple[Blame, bool]:

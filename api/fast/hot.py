@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from api.http.context import RequestContext, RequestRecord, record
 from api.http.query import parse_query
-from api.http.responses import IMMUTABLE, REVALIDATE, Answer, header, json_answer, send_whole, unchanged
+from api.http.responses import REVALIDATE, Answer, header, json_answer, send_whole, unchanged
 from api.http.state import MISSED, RECORD
 from api.kinds import KINDS
 from api.payload.bodies import Receive, read_body, unpacked
@@ -161,11 +161,10 @@ class On:
             return None
         metrics.observe_cache("process", "hit")
         condition = header(scope["headers"], b"if-none-match")
-        control = IMMUTABLE if isinstance(pick, int) else REVALIDATE
         if condition == entry.etag:
             # What nearly every condition is; others, lists of tags, are for the slower look.
-            return unchanged(entry.etag, control)
-        return json_answer(entry.body, condition, etag=entry.etag, cache_control=control)
+            return unchanged(entry.etag, REVALIDATE)
+        return json_answer(entry.body, condition, etag=entry.etag, cache_control=REVALIDATE)
 
 
 def _selected(query_string: bytes, kind: str) -> tuple[str | None, Pick] | None:

@@ -8,7 +8,6 @@ from litestar import Request, Response
 from api.http.context import RequestContext
 from api.http.requests import header_of
 from api.http.responses import (
-    REVALIDATE,
     VARY_ENCODING,
     Header,
     json_answer,
@@ -22,14 +21,11 @@ def answer(
     request: Request[Any, Any, Any],
     body: bytes,
     *,
-    cache_control: bytes = REVALIDATE,
     extra: Iterable[Header] = (),
 ) -> Response[Any]:
     """JSON that no write is conditional on."""
     condition = header_of(request, b"if-none-match")
-    return to_response(
-        json_answer(body, condition, cache_control=cache_control, extra=[*extra, VARY_ENCODING])
-    )
+    return to_response(json_answer(body, condition, extra=[*extra, VARY_ENCODING]))
 
 
 def check_if_match(context: RequestContext, *current: bytes) -> None:

@@ -5,14 +5,12 @@ from typing import Any
 from litestar import Request, Response
 
 from api.http.requests import header_of
-from api.http.responses import to_response, typed_answer
+from api.http.responses import REVALIDATE, to_response, typed_answer
 from projections.encoding import etag_of
 
 
-def text_answer(
-    request: Request[Any, Any, Any], body: bytes, media_type: str, cache_control: bytes
-) -> Response[Any]:
+def text_answer(request: Request[Any, Any, Any], body: bytes, media_type: str) -> Response[Any]:
     """The text, or 304 when the client has it already."""
-    headers = [(b"etag", etag_of(body)), (b"cache-control", cache_control)]
+    headers = [(b"etag", etag_of(body)), (b"cache-control", REVALIDATE)]
     condition = header_of(request, b"if-none-match")
     return to_response(typed_answer(f"{media_type}; charset=utf-8".encode(), body, condition, headers))

@@ -118,7 +118,7 @@ REQUEST_ID = {
 ETAG = {"ETag": _header("The strong entity tag of this representation.", {**_TEXT, "pattern": '^".+"$'})}
 CACHE = {
     "Cache-Control": _header(
-        "A fixed version is `private, immutable`; everything else is asked for again.", _TEXT
+        "A file of a fixed version is `private, immutable`; everything else is asked for again.", _TEXT
     )
 }
 POSITION = {

@@ -144,11 +144,11 @@ class PromptsController(Controller):
         try:
             if show != "full" or artifacts.is_past(query):
                 version = await artifacts.version(request, query, KIND, prompt_name, pick)
-                return artifacts.picked_answer(request, query, prompts.shown(version, show, label))
+                return artifacts.picked_answer(request, prompts.shown(version, show, label))
             entry = await reader.get(project_id, KIND, prompt_name, pick)
         except NotFound as error:
             return await artifacts.redirect_to_name(request, KIND, prompt_name, error)
-        return artifacts.full_answer(request, entry, fixed=number is not None)
+        return artifacts.full_answer(request, entry)
 
     @patch(
         "/name/{prompt_name:str}",

@@ -57,7 +57,8 @@ MARKDOWN = b"text/markdown; charset=utf-8"
 TEXT = b"text/plain; charset=utf-8"
 BYTES = b"application/octet-stream"
 
-# A share is a secret: only its reader's own cache keeps what was read. A fixed version never changes.
+# A share is a secret: only its reader's own cache keeps what was read. A file of a fixed version never changes; SKILL.md, and so
+# the zip, has the skill's name, which may.
 PRIVATE = (b"private, no-cache", b"private, max-age=31536000, immutable")
 # What is public may be kept by anyone; an hour, because a version can be withdrawn by archiving its skill.
 PUBLIC = (b"public, no-cache", b"public, max-age=3600")
@@ -290,7 +291,7 @@ async def archive(request: Request[Any, Any, Any], skill_archive: FromPath[str])
         version_id = _version_id(request)
         version = await _discovery(request).version(project_id, name, version_id)
         package = packages.package_of(version)
-        headers = _headers(request, zips.etag(package), fixed=version_id is not None)
+        headers = _headers(request, zips.etag(package))
         known = not_modified(header_of(request, b"if-none-match"), headers)
         return known or await _discovery(request).archive(package, headers)
 
@@ -315,7 +316,7 @@ async def file(
         package = packages.package_of(await _discovery(request).version(project_id, skill_name, version_id))
         data = await _discovery(request).content(package, path)
         kind = MARKDOWN if path == SKILL_MD else BYTES if text_of(data) is None else TEXT
-        return _answer(request, *_tagged(data), kind, fixed=version_id is not None)
+        return _answer(request, *_tagged(data), kind, fixed=version_id is not None and path != SKILL_MD)
 
     return await _answered(request, answer)
 
@@ -404,7 +405,7 @@ def _answer(
     return typed_answer(content_type, data, header_of(request, b"if-none-match"), headers)
 
 
-def _headers(request: Request[Any, Any, Any], tag: bytes, *, fixed: bool) -> list[Header]:
+def _headers(request: Request[Any, Any, Any], tag: bytes, *, fixed: bool = False) -> list[Header]:
     control = (PUBLIC if _token(request) is None else PRIVATE)[fixed]
     return [(b"etag", tag), (b"cache-control", control)]
 

@@ -16,7 +16,7 @@ from api.http import pages, requests
 from api.http.context import context
 from api.http.errors import documented
 from api.http.requests import header_of, project_of, query_of
-from api.http.responses import IMMUTABLE, REVALIDATE, to_response
+from api.http.responses import to_response
 from api.http.texts import text_answer
 from api.offload import heavy
 from api.openapi.parameters import Param, integer, route
@@ -119,14 +119,14 @@ class SkillsController(Controller):
                     query.integer("body_length", minimum=1, cut=True),
                 )
                 version = await artifacts.version(request, query, KIND, skill_name, number)
-                return artifacts.picked_answer(request, query, skills.paged(version, part[0] or 0, part[1]))
+                return artifacts.picked_answer(request, skills.paged(version, part[0] or 0, part[1]))
             if artifacts.is_past(query):
                 version = await artifacts.version(request, query, KIND, skill_name, number)
-                return artifacts.picked_answer(request, query, skills.full(version))
+                return artifacts.picked_answer(request, skills.full(version))
             entry = await reader.get(project_id, KIND, skill_name, number)
         except NotFound as error:
             return await artifacts.redirect_to_name(request, KIND, skill_name, error)
-        return artifacts.full_answer(request, entry, fixed=number is not None)
+        return artifacts.full_answer(request, entry)
 
     @patch(
         "/name/{skill_name:str}",
@@ -206,9 +206,7 @@ class SkillsController(Controller):
         query = query_of(request)
         number, path = version_number(query), _file_path(request)
         version = await artifacts.version(request, query, KIND, skill_name, number)
-        return artifacts.picked_answer(
-            request, query, await file_json(services(request).reader, version, path)
-        )
+        return artifacts.file_answer(request, query, await file_json(services(request).reader, version, path))
 
     @delete(
         "/name/{skill_name:str}/files/{file_path:path}",
@@ -250,10 +248,7 @@ class SkillsController(Controller):
         """
         query = query_of(request)
         version = await artifacts.version(request, query, KIND, skill_name, version_number(query))
-        fixed = "version" in query or "position" in query
-        return text_answer(
-            request, package_of(version).document, MARKDOWN, IMMUTABLE if fixed else REVALIDATE
-        )
+        return text_answer(request, package_of(version).document, MARKDOWN)
 
 
 async def _run(

@@ -21,7 +21,6 @@ from api.http.errors import UnsupportedMediaType, documented
 from api.http.query import BOOLEANS, Query
 from api.http.requests import header_of, query_of
 from api.http.responses import (
-    IMMUTABLE,
     REVALIDATE,
     Header,
     LongAnswer,
@@ -136,10 +135,9 @@ class PackagesController(Controller):
         query = query_of(request)
         version = await artifacts.version(request, query, KIND, skill_name, version_number(query))
         package = packages.package_of(version)
-        fixed = "version" in query or "position" in query
         headers: list[Header] = [
             (b"etag", zips.etag(package)),
-            (b"cache-control", IMMUTABLE if fixed else REVALIDATE),
+            (b"cache-control", REVALIDATE),
         ]
         if known := not_modified(header_of(request, b"if-none-match"), headers):
             return to_response(known)

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from tests.support.prompt_space import PromptSpace
-from tests.support.space import NewSpace, Space, refusal
+from tests.support.space import NewSpace, Space, file, refusal
 
 AFTER_ALL = 10**12
 
@@ -109,14 +109,22 @@ async def test_links_keep_the_moment(space: Space) -> None:
     assert seen == ["ant", "bee", "cat"]
 
 
-async def test_what_a_position_names_never_changes_and_an_instant_may_still(space: Space) -> None:
+async def test_a_file_that_a_position_names_never_changes_and_an_instant_may_still(space: Space) -> None:
+    await space.create(files=[file("a.txt")])
+    then = await space.head()
+    path = "name/pdf-forms/files/a.txt"
+    by_position = await space.get(path, params={"position": then})
+    assert "immutable" in by_position.headers["cache-control"]
+    by_instant = await space.get(path, params={"as_of": "2999-01-01T00:00:00Z"})
+    assert by_instant.json() == by_position.json()
+    assert "immutable" not in by_instant.headers["cache-control"]
+
+
+async def test_what_a_position_names_is_asked_for_again_by_its_tag(space: Space) -> None:
     await space.create()
     then = await space.head()
     by_position = await space.get("name/pdf-forms", params={"position": then})
-    assert "immutable" in by_position.headers["cache-control"]
-    by_instant = await space.get("name/pdf-forms", params={"as_of": "2999-01-01T00:00:00Z"})
-    assert by_instant.json() == by_position.json()
-    assert "immutable" not in by_instant.headers["cache-control"]
+    assert by_position.headers["cache-control"] == "private, no-cache"
     again = await space.get(
         "name/pdf-forms", params={"position": then}, headers={"If-None-Match": by_position.headers["etag"]}
     )

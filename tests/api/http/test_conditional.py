@@ -75,13 +75,13 @@ async def test_a_write_answers_with_the_tag_of_what_a_read_shows(space: Space) -
     assert (await space.get("name/pdf-forms?version=5")).headers["etag"] == tags[-1]
 
 
-async def test_only_a_fixed_version_is_immutable(space: Space) -> None:
+async def test_only_a_file_of_a_fixed_version_is_immutable(space: Space) -> None:
     await space.create(files=[file("a")])
 
     for path in READS:
         control = (await space.get(path)).headers["cache-control"]
         assert "private" in control
-        assert ("immutable" in control) == ("version=1" in path), path
+        assert ("immutable" in control) == ("version=1" in path and "/files/" in path), path
     assert "immutable" not in (await space.get("name/nobody?version=1")).headers["cache-control"]
 
 

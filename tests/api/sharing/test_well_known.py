@@ -155,15 +155,20 @@ async def test_what_is_sent_is_no_page(space: Space) -> None:
     }
 
 
-async def test_answers_are_asked_for_again_by_their_tag_and_fixed_versions_are_kept(space: Space) -> None:
+async def test_answers_are_asked_for_again_by_their_tag_and_files_of_fixed_versions_are_kept(
+    space: Space,
+) -> None:
     await space.create("pdf-forms", files=[file("a.txt")])
     base = await share(space)
     [entry] = (await index(space, base))["skills"]
+    fixed = entry["url"].partition("?")[2]
     for path, control in (
         ("index.json", "private, no-cache"),
         ("pdf-forms.zip", "private, no-cache"),
         ("pdf-forms/a.txt", "private, no-cache"),
-        (entry["url"], "private, max-age=31536000, immutable"),
+        (entry["url"], "private, no-cache"),
+        (f"pdf-forms/SKILL.md?{fixed}", "private, no-cache"),
+        (f"pdf-forms/a.txt?{fixed}", "private, max-age=31536000, immutable"),
     ):
         address = f"{base}/{NEW}/{path}"
         answer = await fetch(space, address)
@@ -288,7 +293,10 @@ async def test_the_public_project_is_read_at_the_origin(
         answer = await fetch(public, f"/{NEW}/index.json")
         assert answer.headers["cache-control"] == "public, no-cache"
         assert "x-robots-tag" not in answer.headers
-        fixed = await fetch(public, f"/{NEW}/{entry['url']}")
+        zipped = await fetch(public, f"/{NEW}/{entry['url']}")
+        assert zipped.headers["cache-control"] == "public, no-cache", "the name in it may change"
+        query = entry["url"].partition("?")[2]
+        fixed = await fetch(public, f"/{NEW}/pdf-forms/a.txt?{query}")
         assert fixed.headers["cache-control"] == "public, max-age=3600"
         assert (await fetch(public, f"/{OLD}/pdf-forms/a.txt")).text == "one"
         assert (await fetch(public, f"/{NEW}/theirs/SKILL.md")).status_code == 404

@@ -108,7 +108,7 @@ async def test_the_entity_tag_is_strong_and_saves_the_bytes(space: Space, method
     assert etag == fixed.headers["etag"]
     assert etag.startswith('"')
     assert latest.headers["cache-control"] == "private, no-cache"
-    assert fixed.headers["cache-control"] == "private, max-age=31536000, immutable"
+    assert fixed.headers["cache-control"] == "private, no-cache", "the name in it may change"
     assert int(latest.headers["content-length"]) == len(await export(space))
     assert (latest.content == b"") == (method == "HEAD")
 
