@@ -14,6 +14,7 @@ from api.prompts.controller import PromptsController
 from api.sharing.controller import SharesController
 from api.sharing.install_command import InstallCommandController
 from api.skills.artifact import SkillArtifactController
+from api.skills.bundles import BundlesController
 from api.skills.commands import publish as publish_skill
 from api.skills.controller import SkillsController
 from api.skills.packages import PackagesController
@@ -50,6 +51,7 @@ KINDS: Mapping[str, Kind] = {
                 InstallCommandController,
                 SkillArtifactController,
                 PackagesController,
+                BundlesController,
                 GitController,
             ),
             publish_skill,

@@ -369,6 +369,7 @@ def _success(operation: Operation, schemas: "Schemas") -> dict[str, Any]:
         headers.update(docs.POSITION_IF_CHANGED if optional else docs.POSITION)
         if 422 in operation.errors:
             headers.update(docs.REPLAYED)
+    headers.update(operation.opt.get("headers", {}))
     produced = operation.opt.get("produces")
     media_type = {str: CONTENT_TYPE.decode(), Stream: EVENT_STREAM}.get(operation.answer)
     has_body = operation.answer is not type(None)

@@ -5,6 +5,7 @@ Bodies and queries are decoded by ourselves (``api.payload.decode``, ``api.http.
 ``HINTS`` (JSON Schema keywords that its annotations cannot say).
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -58,12 +59,13 @@ def route(
     form: type[msgspec.Struct] | None = None,
     media: tuple[str, ...] = (),
     produces: str | None = None,
+    counts: Mapping[str, str] | None = None,
     logged: bool | None = True,
 ) -> dict[str, Any]:
     """The ``opt`` of a route handler: the scope that its guard requires, of several one, and what the document adds.
 
     ``form`` is a body of multipart/form-data; ``media`` are the types of text that it may answer with instead of JSON,
-    ``produces`` is the one type that it answers with; ``logged`` is False for a change that appends no event,
+    ``produces`` is the one type that it answers with, ``counts`` are headers with a number and what they count; ``logged`` is False for a change that appends no event,
     None for one that appends one only where there is something to change.
     """
     return {
@@ -73,6 +75,7 @@ def route(
         "form": form,
         "media": media,
         "produces": produces,
+        "headers": {name: _header(text, integer(0)) for name, text in (counts or {}).items()},
         "logged": logged,
     }
 
