@@ -57,6 +57,7 @@ PASTED = {
     ("docs/install-skills.md", '"""Lists the shared skills'): "tests/clients/test_agentskills_http.py",
     ("docs/install-skills.md", "claude mcp add"): HERE,
     ("docs/install-skills.md", "mkdir -p pdf-forms"): "tests/docs/test_zip_section.py",
+    ("docs/install-skills.md", "curl "): "tests/docs/test_zip_section.py",
     ("docs/install-skills.md", 'export PATH="$PWD/.venv/bin:$PATH"\nmkdir'): COMMANDS,
     ("docs/mcp.md", "export SKALD_KEY="): HERE,
     ("docs/mcp.md", "claude mcp add"): "tests/clients/test_mcp_agents.py",

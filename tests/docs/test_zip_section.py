@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ PROGRAMS = ("curl", "tar", "unzip")
 )
 def test_the_lines_work_when_pasted(running_service: Service, tmp_path: Path) -> None:
     section = PAGE.read_text().partition("## Zip\n")[2].partition("\n## ")[0]
-    [script] = re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    script = "\n".join(re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL))
     env = {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
@@ -43,6 +44,8 @@ def test_the_lines_work_when_pasted(running_service: Service, tmp_path: Path) ->
         outcomes.append(json.loads(done.stdout)["outcome"])
 
     assert outcomes == ["created", "unchanged"]
+    with zipfile.ZipFile(tmp_path / "stubs.zip") as stubs:
+        assert stubs.namelist() == ["pdf-forms/SKILL.md"]
     installed = (tmp_path / ".claude/skills/pdf-forms/SKILL.md").read_text()
     assert installed.startswith("---\nname: pdf-forms\ndescription: Fill in PDF forms.\nmetadata:\n")
     assert installed.endswith("\n---\n# PDF forms\n\nRead the form first.\n")
