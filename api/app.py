@@ -25,6 +25,7 @@ from api.cache.checkpoints import Checkpoints
 from api.cache.log_follower import LogFollower
 from api.cache.positions import ALL_STREAMS, StreamPositions
 from api.cache.reader import RepresentationCache
+from api.cache.reads import REPLICAS, Reads
 from api.cache.shared_memory import SharedMemoryCache
 from api.commands.execute import Commands
 from api.commands.locks import RunningCommands
@@ -64,7 +65,7 @@ from projections.redis.views import RedisViews
 from store.log.appender import Appender
 from store.log.history import LogHistory
 from store.log.turn import HostTurn
-from store.postgres.pool import open_pool
+from store.postgres.pool import Pool, open_pool
 from store.postgres.room import Room
 from store.tables.readiness import not_run
 from store.tables.sealing import sealer_of
@@ -228,8 +229,17 @@ async def wire(
     probes = await open_pool(config.database_url, size=1, timeout=DATABASE_TIMEOUT, limits=PROBES)
     stack.push_async_callback(probes.close)
     sealer = sealer_of(config.secret_keys)
+    replicas: Pool | None = None
+    if config.read_database_url is not None:
+        replicas = await open_pool(
+            config.read_database_url, size=config.pool_size, timeout=config.pool_timeout, limits=REPLICAS
+        )
+        stack.push_async_callback(replicas.close)
+    reads = Reads(pool, replicas, count=metrics.observe_cache)
+    stack.push_async_callback(reads.close)
     reader = RepresentationCache(
         pool,
+        reads,
         positions,
         RedisViews(redis, timeout=config.redis_timeout) if redis is not None else None,
         kinds.KINDS,
@@ -245,6 +255,7 @@ async def wire(
     stack.push_async_callback(histories.close)
     return Services(
         pool=pool,
+        reads=reads,
         log_follower=log_follower,
         checkpoints=Checkpoints(pool, log_follower),
         authorizer=Authorizer(Authenticator(pool, positions), limiter, attempts),
@@ -263,6 +274,7 @@ async def wire(
         ),
         discovery=Discovery(
             pool,
+            reads,
             reader,
             ShareTokens(pool, positions),
             share_limiter,

@@ -15,6 +15,8 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of one API process; all processes of a host get the same ones."""
 
     database_url: str
+    # Replicas of that database, which reads go to as far as they are not behind; None: there are none.
+    read_database_url: str | None = None
     # None: no shared cache, and rate limits count per process.
     redis_url: str | None = None
     # A folder that all API processes of one host share: the table of positions and the files of the metrics.

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from api.cache.checkpoints import Checkpoints
     from api.cache.log_follower import LogFollower
     from api.cache.reader import RepresentationCache
+    from api.cache.reads import Reads
     from api.commands.execute import Commands
     from api.http.proxies import PublicAddress
     from api.mcp.endpoint import McpEndpoint
@@ -27,6 +28,7 @@ class Services:
     """``heartbeat`` is in seconds; ``sealer`` is None while webhooks cannot be made."""
 
     pool: "Pool"
+    reads: "Reads"
     log_follower: "LogFollower"
     checkpoints: "Checkpoints"
     authorizer: "Authorizer"

@@ -24,6 +24,7 @@ from api.app import redis_of
 from api.cache.log_follower import LogFollower
 from api.cache.positions import StreamPositions
 from api.cache.reader import RepresentationCache
+from api.cache.reads import Reads
 from api.config import GC_THRESHOLD, ApiConfig
 from benchmarks import document
 from benchmarks.figures import Load, Summary, ratios, show_ratio
@@ -172,7 +173,9 @@ async def reader_of(
     views = RedisViews(redis) if redis is not None else None
     try:
         yield (
-            RepresentationCache(pool, positions, views, KINDS, capacity=config.cache_bytes, count=count),
+            RepresentationCache(
+                pool, Reads(pool), positions, views, KINDS, capacity=config.cache_bytes, count=count
+            ),
             counted,
         )
     finally:

@@ -58,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings; see ``MEANINGS`` for what each one does and why it has its default."""
 
     database_url: str | None = None
+    read_database_url: str | None = None
     redis_url: str | None = None
     data_dir: Path = Path(".skald")
     host: str = "127.0.0.1"
@@ -132,6 +133,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 MEANINGS: dict[str, str] = {
     "database_url": "PostgreSQL 14 or newer. Unset: an embedded server under the data folder.",
+    "read_database_url": "Replicas of that PostgreSQL: lists, searches, history and cold reads go there while they are not behind. "
+    "Unset: none.",
     "redis_url": "Redis or Valkey: redis://, rediss:// or unix://, or redis+sentinel://host1,host2,host3/service. Unset: an "
     "embedded server.",
     "data_dir": "Folder of the embedded servers' data and of the first key.",
@@ -209,7 +212,7 @@ def _parse(name: str, kind: Any, text: str) -> Any:
         reason = reason.replace("Expected `int`, got `str`", "it is no whole number").replace(
             "Expected `int`", "it must be"
         )
-        secret = name in ("database_url", "redis_url", "secret_key")
+        secret = name in ("database_url", "read_database_url", "redis_url", "secret_key")
         shown = "" if secret else f"={text!r}"
         raise SettingError(f"{variable(name)}{shown} cannot be used: {reason}. {MEANINGS[name]}") from None
 
@@ -254,6 +257,7 @@ def _secret_keys(text: str) -> tuple[str, ...]:
 
 _SPECIAL: dict[str, Any] = {
     "database_url": _database_url,
+    "read_database_url": _database_url,
     "redis_url": _redis_url,
     "trusted_proxies": _proxies,
     "public_url": public_url,

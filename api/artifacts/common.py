@@ -33,8 +33,8 @@ from projections.read import versions
 from projections.read.kinds import Kind
 from projections.read.models import CURRENT, ReadModel
 from projections.read.past import AsOfReadModel, position_at
-from projections.read.versions import PageQuery, Pick, Row, Version
-from projections.write.labels import label_json
+from projections.read.versions import PageQuery, Pick, Row, Version, VersionLine
+from projections.write.labels import Label, label_json
 from store.log.log import head
 from store.postgres.connection import Connection
 
@@ -175,10 +175,12 @@ async def page(
         with_body=with_body,
         texts_only=texts_only,
     )
-    async with services(request).pool.connection() as conn:
+
+    async def read(conn: Connection) -> tuple[int, list[Row]]:
         read_model = await read_model_of(conn, query)
-        found = (0, []) if nothing else await read_model.page(conn, project_of(request), kind, wanted)
-    count, rows = found
+        return (0, []) if nothing else await read_model.page(conn, project_of(request), kind, wanted)
+
+    count, rows = await services(request).reads.ask(read)
     return count, rows, page_links(request, query, count, limit, offset, len(rows))
 
 
@@ -202,11 +204,14 @@ async def version(
     request: Request[Any, Any, Any], query: Query, kind: str, name: str, pick: Pick = None
 ) -> Version:
     """A version as of the position or time that the query names. Raises NotFound, VersionNotFound, Invalid."""
-    async with services(request).pool.connection() as conn:
+
+    async def read(conn: Connection) -> Version:
         read_model = await read_model_of(conn, query)
         return await services(request).reader.version_in(
             conn, project_of(request), kind, name, pick, read_model
         )
+
+    return await services(request).reads.ask(read)
 
 
 def picked_answer(request: Request[Any, Any, Any], body: bytes) -> Response[Any]:
@@ -242,19 +247,24 @@ async def resolve(request: Request[Any, Any, Any], kind: Kind, name: str) -> Res
     before = version_number(query, "before_version")
     if offset is not None and before is not None:
         raise Invalid("Send offset or before_version, not both.")
-    async with services(request).pool.connection() as conn, versions.snapshot(conn):
-        read_model = await read_model_of(conn, query)
-        version = await reader.version_in(conn, project_id, cls.KIND, name, number, read_model)
-        if version_id is not None and version.id != version_id:
-            found = await read_model.number_of_id(conn, version.stream_id, version_id)
-            if found is None or number is not None:
-                available = await read_model.newest_numbers(conn, version.stream_id)
-                raise VersionNotFound(cls.KIND, name, version_id, available)
-            version = await reader.version_in(conn, project_id, cls.KIND, name, found, read_model)
-        lines, more = await read_model.lines(
-            conn, version.stream_id, before=before, limit=limit, offset=offset or 0
-        )
-        labeled = await read_model.labels(conn, version.stream_id) if cls.LABELED else []
+
+    async def read(conn: Connection) -> tuple[Version, list[VersionLine], bool, list[Label]]:
+        async with versions.snapshot(conn):
+            read_model = await read_model_of(conn, query)
+            version = await reader.version_in(conn, project_id, cls.KIND, name, number, read_model)
+            if version_id is not None and version.id != version_id:
+                found = await read_model.number_of_id(conn, version.stream_id, version_id)
+                if found is None or number is not None:
+                    available = await read_model.newest_numbers(conn, version.stream_id)
+                    raise VersionNotFound(cls.KIND, name, version_id, available)
+                version = await reader.version_in(conn, project_id, cls.KIND, name, found, read_model)
+            lines, more = await read_model.lines(
+                conn, version.stream_id, before=before, limit=limit, offset=offset or 0
+            )
+            labeled = await read_model.labels(conn, version.stream_id) if cls.LABELED else []
+        return version, lines, more, labeled
+
+    version, lines, more, labeled = await services(request).reads.ask(read)
     body = [
         f'{{"{cls.KIND}":'.encode(),
         kind.write(version),
@@ -275,9 +285,12 @@ async def redirect_to_name(
     version_id = as_uuid(name)
     # Only for a name that nothing has; a missing version or label of one that exists is missing.
     if version_id is not None and "suggestions" in otherwise.extra:
-        async with services(request).pool.connection() as conn:
+
+        async def read(conn: Connection) -> str | None:
             read_model = await read_model_of(conn, query_of(request))
-            found = await read_model.name_of_id(conn, project_of(request), kind, version_id)
+            return await read_model.name_of_id(conn, project_of(request), kind, version_id)
+
+        found = await services(request).reads.ask(read)
         if found is not None:
             path = public(request).prefix(request.scope) + request_path(request)
             head, _, tail = path.rpartition("/name/")

@@ -33,7 +33,7 @@ from projections.events.states import events_between, walk
 from projections.read import contents, skills, versions
 from projections.read.kinds import Kind
 from projections.read.sides import BODY, NOTHING
-from projections.read.versions import Pick, Version
+from projections.read.versions import Pick, Version, VersionLine
 from store.postgres.connection import Connection
 
 INTEGER = re.compile(r"-?[0-9]+")
@@ -92,13 +92,17 @@ async def diff_answer(request: Request[Any, Any, Any], kind: Kind, name: str) ->
     older_pick, newer_pick = side_of(query, "from"), side_of(query, "to")
     path = path_of(query) if kind.aggregate is Skill else None
     reader, project_id = services(request).reader, project_of(request)
-    async with services(request).pool.connection() as conn, versions.snapshot(conn):
-        newer = await reader.version_in(conn, project_id, kind.aggregate.KIND, name, newer_pick)
-        older: Version | None = None
-        if "from" in query or newer.number > 1:
-            pick = older_pick if "from" in query else newer.number - 1
-            older = await reader.version_in(conn, project_id, kind.aggregate.KIND, name, pick)
-        moved = await _moves(conn, older, newer)
+
+    async def sides(conn: Connection) -> tuple[Version | None, Version, dict[str, str] | None]:
+        async with versions.snapshot(conn):
+            newer = await reader.version_in(conn, project_id, kind.aggregate.KIND, name, newer_pick)
+            older: Version | None = None
+            if "from" in query or newer.number > 1:
+                pick = older_pick if "from" in query else newer.number - 1
+                older = await reader.version_in(conn, project_id, kind.aggregate.KIND, name, pick)
+            return older, newer, await _moves(conn, older, newer)
+
+    older, newer, moved = await services(request).reads.ask(sides)
     before, after = NOTHING if older is None else kind.side(older), kind.side(newer)
     found = diff.compare(before, after, moved)
     if path is not None:
@@ -178,9 +182,12 @@ async def blame_answer(request: Request[Any, Any, Any], kind: Kind, name: str) -
     lines: list[dict[str, Any]] = []
     complete = not truncated
     if not truncated:
-        async with services(request).pool.connection() as conn:
+
+        async def blamed(conn: Connection) -> tuple[Blame, bool, dict[int, VersionLine]]:
             blame, complete = await _blame(conn, kind, version, path)
-            found = await history.lines(conn, version.stream_id, set(blame.numbers))
+            return blame, complete, await history.lines(conn, version.stream_id, set(blame.numbers))
+
+        blame, complete, found = await services(request).reads.ask(blamed)
         for place, (line, brought) in enumerate(zip(blame.lines, blame.numbers, strict=True), 1):
             lines.append(
                 {

@@ -27,6 +27,7 @@ from projections.events.history import ArchivedRow
 from projections.events.states import at_number
 from projections.read import suggestions
 from projections.read.kinds import Kind
+from store.postgres.connection import Connection
 
 INCLUDE_ARCHIVED = Param(
     "include_archived",
@@ -56,14 +57,15 @@ async def history_answer(request: Request[Any, Any, Any], kind: Kind, name: str)
     query, project_id = query_of(request), project_of(request)
     archived = query.choice("include_archived", ("true", "false")) == "true"
     limit, offset = pages.page_bounds(query)
-    async with services(request).pool.connection() as conn:
+
+    async def read(conn: Connection) -> tuple[int, list[bytes]]:
         streams = await history.streams_of(conn, project_id, kind.aggregate.KIND, name, archived=archived)
         if not streams:
             close = await suggestions.close_names(conn, project_id, kind.aggregate.KIND, name)
             raise unknown(kind.aggregate.KIND, name, close)
-        count, rows = await history.page(
-            conn, project_id, kind.aggregate.KIND, streams, limit=limit, offset=offset
-        )
+        return await history.page(conn, project_id, kind.aggregate.KIND, streams, limit=limit, offset=offset)
+
+    count, rows = await services(request).reads.ask(read)
     links = pages.page_links(request, query, count, limit, offset, len(rows))
     size = sum(map(len, rows))
     return await artifacts.large_answer(request, size, lambda: pages.page_json(count, links, rows))
@@ -112,10 +114,11 @@ async def archived_page(
 ) -> tuple[int, list[ArchivedRow], tuple[str | None, str | None]]:
     query = query_of(request)
     limit, offset = pages.page_bounds(query)
-    async with services(request).pool.connection() as conn:
-        count, rows = await history.archived(
+    count, rows = await services(request).reads.ask(
+        lambda conn: history.archived(
             conn, project_of(request), kind, limit=limit, offset=offset, with_body=with_body
         )
+    )
     return count, rows, pages.page_links(request, query, count, limit, offset, len(rows))
 
 

@@ -1,9 +1,11 @@
 """Reads by name that PostgreSQL has to answer, those that wait at the same time in one statement."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from psycopg import OperationalError
 
+from api.cache.reads import Reads
 from projections.coalescer import Coalescer
 from projections.read import versions
 from projections.read.versions import Found, Lookup
@@ -18,10 +20,11 @@ MAX_CONCURRENT = 3
 
 
 class Lookups:
-    """Finds versions by name over the connections of ``pool``."""
+    """Finds versions by name over the connections of ``pool``, or where ``reads`` finds a replica."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, reads: Reads) -> None:
         self._pool = pool
+        self._reads = reads
         self._coalescer = Coalescer[Lookup, Found](
             self._fetch, concurrent=MAX_CONCURRENT, max_batch=MAX_BATCH, min_batch=MIN_BATCH
         )
@@ -31,9 +34,16 @@ class Lookups:
         return await self._coalescer.ask(asked)
 
     async def _fetch(self, take: Callable[[], list[Lookup]]) -> Sequence[Found | Exception]:
+        asked: list[Lookup] | None = None
+        if self._reads.replicated:
+            # First: the replica has what was acknowledged before this, and nothing is asked after it.
+            asked = take()
+            found = await self._reads.ask_replica(partial(versions.find_all, asked=asked))
+            if found is not None:
+                return found[0]
         conn = await self._pool.getconn()
         try:
-            return await _find_each(conn, take())
+            return await _find_each(conn, take() if asked is None else asked)
         finally:
             await self._pool.putconn(conn)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from api.cache.lookups import Lookups
 from api.cache.lru import LRU
 from api.cache.positions import StreamPositions
+from api.cache.reads import Reads
 from api.cache.shared_memory import Encoded, SharedMemoryCache
 from domain.artifacts.labels import no_label
 from domain.errors import NotFound, VersionNotFound
@@ -31,6 +32,7 @@ class RepresentationCache:
     def __init__(
         self,
         pool: Pool,
+        reads: Reads,
         positions: StreamPositions,
         views: RedisViews | None,
         kinds: Mapping[str, Kind],
@@ -39,8 +41,8 @@ class RepresentationCache:
         count: Count,
         shared: SharedMemoryCache | None = None,
     ) -> None:
-        self._pool = pool
-        self._lookups = Lookups(pool)
+        self._reads = reads
+        self._lookups = Lookups(pool, reads)
         self._positions = positions
         self._views = views
         self._kinds = kinds
@@ -105,8 +107,7 @@ class RepresentationCache:
         found = await self._lookups.find(Lookup(project_id, kind, name, pick))
         if found is not None and found[1] is not None:
             return found[1]
-        async with self._pool.connection() as conn:
-            raise await _refusal(conn, project_id, kind, name, pick, found, CURRENT)
+        raise await self._reads.ask(lambda conn: _refusal(conn, project_id, kind, name, pick, found, CURRENT))
 
     @staticmethod
     async def version_in(
@@ -153,8 +154,7 @@ class RepresentationCache:
             if data is not None:
                 have[digest] = data
         if len(have) < len(digests) and (missing := [digest for digest in digests if digest not in have]):
-            async with self._pool.connection() as conn:
-                read = await contents.read(conn, missing)
+            read = await self._reads.ask(lambda conn: contents.read(conn, missing))
             for digest, data in read.items():
                 self.keep_content(digest, data)
             have.update(read)

@@ -26,6 +26,7 @@ from api.access.rate_limit import RateLimiter
 from api.access.recheck import recheck, while_allowed
 from api.cache.lru import LRU
 from api.cache.reader import RepresentationCache
+from api.cache.reads import Reads
 from api.commands.locks import KeyedLocks
 from api.http import requests, zips
 from api.http.answers import rendered
@@ -45,6 +46,7 @@ from projections.read import discovery, packages, versions
 from projections.read.discovery import FileIndex, Index, IndexEntry, NameIndex
 from projections.read.packages import SKILL_MD, Package
 from projections.read.versions import Version
+from store.postgres.connection import Connection
 from store.postgres.pool import Pool
 
 KIND = Skill.KIND
@@ -95,6 +97,7 @@ class Discovery:
     def __init__(
         self,
         pool: Pool,
+        reads: Reads,
         reader: RepresentationCache,
         shares: ShareTokens,
         limiter: RateLimiter,
@@ -105,6 +108,7 @@ class Discovery:
         limit: int,
     ) -> None:
         self._pool = pool
+        self._reads = reads
         self._reader = reader
         self.shares = shares
         self._limiter = limiter
@@ -139,8 +143,7 @@ class Discovery:
 
     async def indexes(self, project_id: int) -> Indexes:
         """Both indexes as they are now."""
-        async with self._pool.connection() as conn:
-            position = await discovery.last_event(conn, project_id)
+        position = await self._reads.ask(lambda conn: discovery.last_event(conn, project_id))
         kept = self._kept.get(project_id)
         if kept is not None and kept.position == position:
             return kept
@@ -151,11 +154,21 @@ class Discovery:
         return kept
 
     async def _make(self, project_id: int) -> Indexes:
-        async with self._pool.connection() as conn, versions.snapshot(conn):
-            position = await discovery.last_event(conn, project_id)
-            found = await discovery.entries(conn, project_id)
-            packed = [one for one in found if one.packed]
-            archives = await discovery.archive_digests(conn, [one.tree for one in packed])
+        async def read(
+            conn: Connection,
+        ) -> tuple[int, list[IndexEntry], list[IndexEntry], dict[bytes, bytes]]:
+            async with versions.snapshot(conn):
+                position = await discovery.last_event(conn, project_id)
+                found = await discovery.entries(conn, project_id)
+                packed = [one for one in found if one.packed]
+                return (
+                    position,
+                    found,
+                    packed,
+                    await discovery.archive_digests(conn, [one.tree for one in packed]),
+                )
+
+        position, found, packed, archives = await self._reads.ask(read)
         missing = [one for one in packed if one.tree not in archives]
         for start in range(0, len(missing), BATCH):
             archives |= await self._digest(project_id, missing[start : start + BATCH])
@@ -197,7 +210,8 @@ class Discovery:
 
         Raises NotFound.
         """
-        async with self._pool.connection() as conn:
+
+        async def read(conn: Connection) -> Version:
             version = await self._reader.version_in(conn, project_id, KIND, name)
             if version_id is None or version.id == version_id:
                 return version
@@ -205,6 +219,8 @@ class Discovery:
             if number is None:
                 raise NotFound(f"The skill '{name}' has no such version.")
             return await self._reader.version_in(conn, project_id, KIND, name, number)
+
+        return await self._reads.ask(read)
 
     async def content(self, package: Package, path: str) -> bytes:
         """SKILL.md or a file. Raises NotFound with close paths."""

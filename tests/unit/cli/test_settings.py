@@ -20,6 +20,7 @@ def test_an_empty_environment_gives_the_defaults() -> None:
 def test_every_setting_is_read_from_its_variable() -> None:
     env = {
         "SKALD_DATABASE_URL": "postgresql://skald@db/skald",
+        "SKALD_READ_DATABASE_URL": "postgresql://skald@replica/skald",
         "SKALD_REDIS_URL": "redis://cache:6379/0",
         "SKALD_DATA_DIR": "/srv/skald",
         "SKALD_HOST": "0.0.0.0",
@@ -110,6 +111,7 @@ def test_an_empty_variable_counts_as_unset() -> None:
         ("SKALD_REDIS_URL", "redis+sentinel://one/service?timeout=1"),
         ("SKALD_REDIS_URL", "rediss://cache?ssl_cert_reqs=perhaps"),
         ("SKALD_DATABASE_URL", "mysql://db"),
+        ("SKALD_READ_DATABASE_URL", "mysql://db"),
     ],
 )
 def test_a_bad_value_is_refused_by_the_name_of_its_variable(name: str, text: str) -> None:

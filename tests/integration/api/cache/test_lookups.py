@@ -9,6 +9,7 @@ import pytest
 from psycopg_pool import PoolTimeout
 
 from api.cache.lookups import MAX_BATCH, MAX_CONCURRENT, MIN_BATCH, Lookups
+from api.cache.reads import Reads
 from domain.artifacts.prompts import Prompt
 from projections.read import versions
 from projections.read.versions import Found, Lookup
@@ -66,7 +67,7 @@ async def pool(fresh_database_url: str, writer: Connection) -> AsyncIterator[Poo
 
 @pytest.fixture
 def reads(pool: Pool, statements: Statements) -> Lookups:
-    return Lookups(pool)
+    return Lookups(pool, Reads(pool))
 
 
 def name_of(number: int) -> str:
@@ -352,3 +353,34 @@ async def test_the_plan_is_made_once_and_finds_a_version_by_its_number(
     plan = "\n".join(line for (line,) in await explained.fetchall())
     assert "versions_pkey" in plan, plan
     assert "versions_by_position" not in plan, plan
+
+
+async def test_what_is_asked_of_a_replica_was_asked_before_the_end_of_the_log_was(
+    pool: Pool, fresh_database_url: str, statements: Statements
+) -> None:
+    """Else an answer might lack what was acknowledged between the two."""
+    replicas = await open_pool(fresh_database_url, size=1)
+    lookups = Lookups(pool, Reads(pool, replicas))
+    try:
+        async with await connect(fresh_database_url) as conn, conn.transaction():
+            await conn.execute("LOCK events IN ACCESS EXCLUSIVE MODE")
+            early = asyncio.create_task(lookups.find(Lookup(1, "llm_skill", name_of(0))))
+            await waiting_for_lock(conn, 1)
+            late = asyncio.create_task(lookups.find(Lookup(1, "llm_skill", name_of(1))))
+            await waiting_for_lock(conn, 2)
+        async with asyncio.timeout(5):
+            await asyncio.gather(early, late)
+    finally:
+        await replicas.close()
+    assert sorted(statements.asked) == [[name_of(0)], [name_of(1)]]
+
+
+async def waiting_for_lock(conn: Connection, count: int) -> None:
+    async with asyncio.timeout(5):
+        while True:
+            cursor = await conn.execute(
+                "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'events'::regclass"
+            )
+            if await cursor.fetchone() == (count,):
+                return
+            await asyncio.sleep(0.005)
