@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import psycopg
+
 import projections
 import store
 from cli.output import say
+from cli.settings import variable
 from projections.rebuild import rebuild
 from store.postgres import migrate as migrations
 from store.postgres.sessions import check_sessions
@@ -22,6 +25,15 @@ async def migrate(database_url: str) -> list[str]:
         # Reads make what the rows lack; a service that serves the rest is better than none.
         say(f"the read models could not be completed: {damaged}; see `skald verify`", err=True)
     return applied
+
+
+async def check_replicas(read_database_url: str) -> None:
+    """Raises SessionsNotKept. Replicas that are away hold up no start."""
+    try:
+        await check_sessions(read_database_url, variable("read_database_url"))
+    except (psycopg.OperationalError, OSError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        say(f"no replica answers, reads go to the primary: {reason}", err=True)
 
 
 async def check_release(database_url: str) -> None:

@@ -18,13 +18,16 @@ from cli.output import say, say_text, show_json, show_table
 from cli.schema import check_release
 from cli.schema import migrate as apply_migrations
 from cli.server.serve import Service
+from cli.settings import Settings, variable
 from store.postgres.pool import connect
+from store.postgres.sessions import SessionsNotKept, check_sessions
 from store.tables.readiness import FollowerState, followers, not_run
 from workers.task import first_line, sleep
 
 logger = logging.getLogger(__name__)
 
 RETRY = 1.0  # seconds between two looks for a database that is away
+PATIENCE = 2.0  # seconds that the settings wait for the databases which they name
 
 
 @click.command()
@@ -148,12 +151,35 @@ def migrate(data_dir: Path | None, as_json: bool) -> None:
 @data_dir_option
 @json_option
 def config(data_dir: Path | None, as_json: bool) -> None:
-    """Show every setting: its value, default, environment variable and meaning."""
-    shown = settings_with(data_dir=data_dir).shown()
+    """Show every setting: its value, default, environment variable and meaning, and what an address leads to that cannot be used."""
+    settings = settings_with(data_dir=data_dir)
+    shown, problems = settings.shown(), asyncio.run(_problems(settings))
     if as_json:
-        show_json({"settings": shown})
-        return
-    show_table(
-        ["variable", "value", "default", "meaning"],
-        [[row.variable, row.value or "-", row.default or "-", row.meaning] for row in shown],
-    )
+        show_json({"settings": shown, "problems": problems})
+    else:
+        show_table(
+            ["variable", "value", "default", "meaning"],
+            [[row.variable, row.value or "-", row.default or "-", row.meaning] for row in shown],
+        )
+    if problems:
+        raise Failure("; ".join(problems))
+
+
+async def _problems(settings: Settings) -> list[str]:
+    """A sentence for each database address that leads to a pooler which keeps no sessions. One that does not answer says nothing."""
+
+    async def problem(name: str) -> str | None:
+        address = getattr(settings, name)
+        if address is None:
+            return None
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await check_sessions(address, variable(name))
+        except SessionsNotKept as error:
+            return f"{variable(name)}: {error}"
+        except (psycopg.Error, OSError, TimeoutError):
+            pass
+        return None
+
+    found = await asyncio.gather(*map(problem, ("database_url", "read_database_url")))
+    return [problem for problem in found if problem is not None]

@@ -23,7 +23,7 @@ from cli.errors import Failure
 from cli.output import say_text
 from cli.process.child import Child
 from cli.process.supervisor import Part, how, tell
-from cli.schema import migrate
+from cli.schema import check_replicas, migrate
 from cli.server import connections, first_key
 from cli.settings import Settings
 
@@ -68,6 +68,8 @@ class Service:
         database_url = self.settings.database_url or servers.database_url
         redis_url = self.settings.redis_url or servers.redis_url
         asyncio.run(migrate(database_url))
+        if self.settings.read_database_url is not None:
+            asyncio.run(check_replicas(self.settings.read_database_url))
         if warning := asyncio.run(
             connections.lacking(database_url, connections.needed(self.settings, followers=self._followers))
         ):

@@ -1,4 +1,6 @@
-"""Whether a connection keeps its session: locks of followers, settings, LISTEN and prepared statements hang on it."""
+"""Whether a connection keeps its session: locks of followers, settings, LISTEN and prepared statements hang on it, and so does what
+a replica has, which is looked up before the read that rests on it.
+"""
 
 from psycopg.errors import ProtocolViolation
 
@@ -14,18 +16,21 @@ class SessionsNotKept(Exception):
 
 REFUSED = (
     "the database is behind a pooler that gives each transaction another server connection; set pool_mode = session "
-    "(PgBouncer), or let SKALD_DATABASE_URL lead past it"
+    "(PgBouncer), or let {setting} lead past it"
 )
 
 
-async def check_sessions(dsn: str) -> None:
-    """Raises SessionsNotKept where two connections share a server process, or one does not stay with its own."""
+async def check_sessions(dsn: str, setting: str = "SKALD_DATABASE_URL") -> None:
+    """Raises SessionsNotKept where two connections share a server process, or one does not stay with its own.
+
+    ``setting`` is the one that gave the address.
+    """
     try:
         kept = await _are_kept(dsn)
     except ProtocolViolation:  # a pooler by statement refuses transactions
         kept = False
     if not kept:
-        raise SessionsNotKept(REFUSED)
+        raise SessionsNotKept(REFUSED.format(setting=setting))
 
 
 async def _are_kept(dsn: str) -> bool:
