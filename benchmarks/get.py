@@ -1,5 +1,6 @@
 """GETs by name a second: the service, warm, against an application that sends the same bytes without looking, and 304 against 200."""
 
+from collections.abc import Sequence
 from statistics import median
 from typing import NamedTuple
 
@@ -8,8 +9,9 @@ from benchmarks.figures import Load, Summary, ratios, show_most, show_ratio
 from benchmarks.floor import Fixed
 from benchmarks.load import Job
 from benchmarks.plan import Plan
+from benchmarks.publish import cpu_of
 from benchmarks.report import Table
-from benchmarks.stage import Server, Stage, client, cpu_seconds, measured, service
+from benchmarks.stage import Server, Stage, client, measured, service
 
 CONNECTIONS = (1, 8, 32)
 TARGET = 0.5  # of the floor's requests a second
@@ -97,8 +99,16 @@ def prepare(on: Stage, server: Server) -> list[Warm]:
 
 
 def fetch(
-    on: Stage, server: Server, path: str, connections: int, plan: Plan, into: Summary, known: str = ""
+    on: Stage,
+    server: Server,
+    path: str,
+    connections: int,
+    plan: Plan,
+    into: Summary,
+    known: str = "",
+    others: Sequence[Server] = (),
 ) -> None:
+    """The connections spread over ``server`` and ``others``."""
     job = Job(
         port=server.port,
         key=on.key,
@@ -107,8 +117,10 @@ def fetch(
         connections=connections,
         warmup=plan.warmup,
         seconds=plan.seconds,
+        others=tuple(other.port for other in others),
     )
-    before = cpu_seconds(server.pid)
+    pids = [server.pid, *(other.pid for other in others)]
+    before = cpu_of(pids)
     load = measured("benchmarks.load", job, Load, timeout=plan.timeout)
     into.loads.append(load)
-    into.cpu["api"].append((cpu_seconds(server.pid) - before) / load.answered)
+    into.cpu["api"].append((cpu_of(pids) - before) / load.answered)

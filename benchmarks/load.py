@@ -10,7 +10,7 @@ import select
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from itertools import repeat
+from itertools import cycle, islice, repeat
 from time import perf_counter
 from typing import Any
 
@@ -25,6 +25,8 @@ SILENCE = 20.0  # seconds without any answer after which a run is given up
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """``names`` are the skills to publish to, one a connection; without them ``path`` is fetched on all connections.
 
+    The connections spread over ``port`` and ``others``, evenly.
+
     ``known`` is the entity tag of an answer that the client has already; every fetch must be answered 304 then.
     """
 
@@ -36,6 +38,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     names: tuple[str, ...] = ()
     known: str = ""
+    others: tuple[int, ...] = ()
+
+    def ports(self) -> Iterator[int]:
+        """One for each connection in turn."""
+        return cycle((self.port, *self.others))
 
 
 class Connection:
@@ -184,11 +191,15 @@ def drive(connections: Sequence[Connection], warmup: float, seconds: float) -> L
 def main() -> None:
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
     if job.names:
-        connections = [Connection(connect(job.port), publishes(job, name)) for name in job.names]
+        connections = [
+            Connection(connect(port), publishes(job, name))
+            for port, name in zip(job.ports(), job.names, strict=False)
+        ]
     else:
         request, status = get(job.path, job.key, job.known), 304 if job.known else 200
         connections = [
-            Connection(connect(job.port), repeat(request), status=status) for _ in range(job.connections)
+            Connection(connect(port), repeat(request), status=status)
+            for port in islice(job.ports(), job.connections)
         ]
     result = drive(connections, job.warmup, job.seconds)
     for connection in connections:

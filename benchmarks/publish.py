@@ -1,6 +1,6 @@
 """Publishes a second: the whole service against the library's own ``Application.save``, on one PostgreSQL, round by round."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from benchmarks import document
 from benchmarks.figures import Load, Summary, ratios, show_ratio
@@ -73,8 +73,15 @@ def create(on: Stage, server: Server, count: int, prefix: str = "publish") -> No
 
 
 def publish(
-    on: Stage, server: Server, clients: int, plan: Plan, into: Summary, prefix: str = "publish"
+    on: Stage,
+    server: Server,
+    clients: int,
+    plan: Plan,
+    into: Summary,
+    prefix: str = "publish",
+    others: Sequence[Server] = (),
 ) -> None:
+    """The clients spread over ``server`` and ``others``."""
     job = Job(
         port=server.port,
         key=on.key,
@@ -83,13 +90,18 @@ def publish(
         names=tuple(names(clients, prefix)),
         warmup=plan.warmup,
         seconds=plan.seconds,
+        others=tuple(other.port for other in others),
     )
-    pids = {"api": server.pid, "database": on.postgres_pid}
-    before = {part: cpu_seconds(pid) for part, pid in pids.items()}
+    pids = {"api": [server.pid, *(other.pid for other in others)], "database": [on.postgres_pid]}
+    before = {part: cpu_of(roots) for part, roots in pids.items()}
     load = measured("benchmarks.load", job, Load, timeout=plan.timeout)
     into.loads.append(load)
-    for part, pid in pids.items():
-        into.cpu[part].append((cpu_seconds(pid) - before[part]) / load.answered)
+    for part, roots in pids.items():
+        into.cpu[part].append((cpu_of(roots) - before[part]) / load.answered)
+
+
+def cpu_of(roots: Iterable[int]) -> float:
+    return sum(map(cpu_seconds, roots))
 
 
 def save(on: Stage, threads: int, plan: Plan) -> Load:

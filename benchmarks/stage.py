@@ -19,6 +19,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from benchmarks.floor import ANSWER, Fixed
+from cli.embedded.postgres import EmbeddedPostgres
 from cli.embedded.servers import EmbeddedServers
 from cli.process.child import Child
 from cli.schema import migrate
@@ -37,12 +38,13 @@ R = TypeVar("R")
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
-    """Running servers. ``peer_url`` is a second database of the same PostgreSQL."""
+    """Running servers. ``peer_url`` is a second database of the same PostgreSQL, ``postgres``."""
 
     folder: Path
     database_url: str
     peer_url: str
     redis_url: str
+    postgres: EmbeddedPostgres
     postgres_pid: int
     key: str
     path: str
@@ -75,6 +77,7 @@ def stage() -> Iterator[Stage]:
                 database_url=servers.database_url,
                 peer_url=make_conninfo(servers.database_url, dbname="peer"),
                 redis_url=servers.redis_url,
+                postgres=servers.postgres,
                 postgres_pid=child.pid,
                 key=key,
                 path=PROJECT.format(project_id=project_id),
@@ -105,6 +108,7 @@ def service(
     peer: bool = False,
     cached: bool = True,
     redis: bool = True,
+    replicas: str | None = None,
 ) -> Iterator[Server]:
     """The API processes without rate limits, their access log going to a file; they keep no answers unless ``cached``.
 
@@ -114,6 +118,7 @@ def service(
     run_dir = Path(tempfile.mkdtemp(prefix="run-", dir=on.folder))
     settings = Settings(
         database_url=on.database_url,
+        read_database_url=replicas,
         redis_url=on.redis_url if redis else None,
         run_dir=run_dir,
         port=port,

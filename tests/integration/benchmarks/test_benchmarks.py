@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks import beside_writer, cold, get, redis_cache, start, storage, turns
+from benchmarks import beside_writer, cold, get, redis_cache, replicas, start, storage, turns
 from benchmarks.plan import Plan
 from benchmarks.report import Table
 from benchmarks.stage import Stage, stage
@@ -71,6 +71,16 @@ def test_cold_compares_reads_that_go_out_with_the_drivers(on: Stage, monkeypatch
 
     assert column(table, "from") == ["Redis", "PostgreSQL"]
     assert min(figures(table, "Reader/s", "driver/s", "ratio")) > 0
+
+
+def test_replicas_take_reads_from_the_primary(on: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replicas, "REPLICAS", (0, 1))
+    monkeypatch.setattr(replicas, "READS", {"list of 20": replicas.READS["list of 20"]})
+    table = replicas.run(on, TINY)
+
+    without, with_one = figures(table, "by a replica")
+    assert without == 0 < with_one
+    assert min(figures(table, "reads/s")) > 0
 
 
 def test_redis_cache_spares_the_database_with_and_without(on: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

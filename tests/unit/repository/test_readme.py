@@ -119,7 +119,8 @@ def test_the_results_have_every_table_of_the_benchmarks() -> None:
         "years": "Years of use: ",
         "mlflow": "Prompts: ",
         "start": "Start of ",
-        "processes": "API processes: ",
+        "processes": "API processes and hosts: ",
+        "replicas": "Reads with replicas: ",
         "overload": "Overload: ",
         "soak": "Soak: ",
     }
