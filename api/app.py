@@ -35,6 +35,7 @@ from api.events.audit import AuditController
 from api.events.controller import EventSchemaController, FeedController
 from api.fast.hot import FastPathMiddleware, On
 from api.git.shared import SharedGitController
+from api.governance.policies import LabelPoliciesController
 from api.http.errors import EXCEPTION_HANDLERS
 from api.http.proxies import PublicAddress, SubPath, TrustedProxies
 from api.kinds import KINDS
@@ -81,6 +82,7 @@ RESOURCES: tuple[Any, ...] = (
     FeedController,
     AuditController,
     ActivityController,
+    LabelPoliciesController,
     WebhooksController,
     mcp_endpoint,
 )

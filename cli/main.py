@@ -27,6 +27,7 @@ SKILLS = {
     ),
     "unarchive": Lazy("cli.client.past", "unarchive", "List what is archived, or bring it back."),
     "label": Lazy("cli.client.past", "label", "Show or set the labels of a prompt."),
+    "label-policy": Lazy("cli.client.govern", "label_policy", "Show or set which labels are protected."),
     "audit": Lazy("cli.client.past", "audit", "Show who did what in the project."),
 }
 SERVICE = {

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import ClassVar
 
+from domain.artifacts import policies
 from domain.artifacts.kinds import KINDS
 from domain.errors import Invalid
 from domain.events import Event, event
@@ -24,8 +25,13 @@ SCOPES = {
         for action, opens in (
             ("read", f"Read {kind.READS}."),
             ("write", f"Create, publish and archive {kind.KIND}s; includes reading."),
+            (
+                "promote",
+                f"Move protected labels of {kind.KIND}s, and approve promotions; no part of writing.",
+            ),
         )
     },
+    policies.SCOPE: "Say which labels of a project are protected.",
     "event:read": "Follow the log of events.",
     "webhook:read": "Read webhooks and their deliveries.",
     "webhook:write": "Create, change and delete webhooks; includes reading.",

@@ -32,6 +32,7 @@ async def caller_of(context: RequestContext, body: bytes = b"") -> Caller:
             )
         ),
         correlation_id=context.correlation_id,
+        scopes=context.principal.scopes,
         idempotency_key=key,
         fingerprint=await heavy(len(body), lambda: fingerprint(context, body)) if key else b"",
     )

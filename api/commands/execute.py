@@ -1,7 +1,7 @@
 """The way of a command: load, decide, append, remember; once more when another writer was first."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,12 +11,16 @@ import msgspec
 
 from api.cache.reader import RepresentationCache, unknown
 from api.commands.locks import KeyedLocks, RunningCommands
+from api.commands.policies import Policies
 from api.commands.repository import Loaded, Repository, is_long
 from api.http.errors import IdempotencyKeyReused
+from domain.artifacts.policies import KIND as LABEL_POLICY
+from domain.artifacts.policies import LabelPolicies
 from domain.artifacts.versioned import Archived, Restored, Versioned
 from domain.content import Content
 from domain.errors import NameTaken, NotFound, Refused, Unavailable
 from domain.events import EVENT_TYPES, Event
+from domain.keys import allows
 from projections.declared import fold_inline
 from projections.read import suggestions, versions
 from projections.read.versions import Version
@@ -27,7 +31,7 @@ from store.ids import new_id
 from store.log.appender import Appender
 from store.log.log import Appended, Commit, Idempotency
 from store.log.mapper import to_stored
-from store.log.statements import Writes
+from store.log.statements import UNCHANGED, Writes
 from store.postgres.connection import Connection
 from store.postgres.pool import Pool
 
@@ -46,13 +50,14 @@ MAX_ATTEMPTS = 100
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """The caller of the change: ids for the envelope of the events, and the author as the answer shows it."""
+    """The caller of the change: ids for the envelope of the events, the author as the answer shows it, the scopes of the key."""
 
     project_id: int
     actor_id: int
     key_id: UUID
     author: bytes
     correlation_id: str | None
+    scopes: Collection[str]
     idempotency_key: str | None = None
     fingerprint: bytes = b""
 
@@ -91,6 +96,7 @@ class Commands:
         self._repository = repository
         self._reader = reader
         self._kinds = kinds
+        self._policies = Policies(pool)
         self._names = KeyedLocks()
         self._running = RunningCommands(running)
 
@@ -126,8 +132,11 @@ class Commands:
             for attempt in range(MAX_ATTEMPTS):
                 loaded = await self.find(caller.project_id, cls, name, cached=cached)
                 fork = loaded.aggregate.fork()
+                relies: Writes = {}
                 try:
                     contents = await decide(loaded, fork)
+                    if fork.labels is not loaded.aggregate.labels:
+                        relies = await self._check_labels(caller, loaded.aggregate, fork)
                 except Refused:
                     if not loaded.from_cache:
                         raise
@@ -136,10 +145,51 @@ class Commands:
                 if not fork.pending:
                     return Done(status, loaded.as_of, None, stream_id=fork.id)
                 try:
-                    return await self._append(caller, fork, contents, status, loaded)
+                    return await self._append(caller, fork, contents, status, loaded, relies)
                 except StreamConflict:
                     cached = False
                     # Writers of other processes: give way for a while, longer each time.
+                    await asyncio.sleep(min(0.001 * attempt, 0.05))
+        raise Unavailable("Too many others are changing this at the same time; try again shortly.")
+
+    async def _check_labels(self, caller: Caller, before: Versioned, after: Versioned) -> Writes:
+        """What an append that moves labels relies on: the policies as they are now, which allow it. Raises PermissionDenied.
+
+        Every door comes by here, so none has to know of policies.
+        """
+        labels = before.labels.keys() | after.labels.keys()
+        moved = [label for label in labels if before.labels.get(label) != after.labels.get(label)]
+        if not moved:
+            return {}
+        policies, _ = await self._policies.load(caller.project_id)
+        scope = f"{after.SCOPE}:promote"
+        policies.check_direct(moved, scope, allowed=allows(caller.scopes, scope))
+        return {UNCHANGED: [(policies.id, policies.version)]}
+
+    async def change_policies(self, caller: Caller, decide: Callable[[LabelPolicies], None]) -> int:
+        """Let ``decide`` change the label policies of the project; the position of their last event.
+
+        ``decide`` may be called again when another writer was first. Raises whatever it raises, and Unavailable.
+        """
+        async with self._names.hold((caller.project_id, LABEL_POLICY)):
+            for attempt in range(MAX_ATTEMPTS):
+                policies, position = await self._policies.load(caller.project_id)
+                fork = policies.fork()
+                decide(fork)
+                if not fork.pending:
+                    return position
+                commit = Commit(
+                    events=tuple(map(to_stored, fork.pending)),
+                    command_id=new_id(),
+                    project_id=caller.project_id,
+                    actor_id=caller.actor_id,
+                    key_id=caller.key_id,
+                    correlation_id=caller.correlation_id,
+                    follows=position or None,
+                )
+                try:
+                    return (await self._appender.append(commit)).last
+                except StreamConflict:
                     await asyncio.sleep(min(0.001 * attempt, 0.05))
         raise Unavailable("Too many others are changing this at the same time; try again shortly.")
 
@@ -245,6 +295,7 @@ class Commands:
         contents: list[Content],
         status: int,
         loaded: Loaded[Any] | None,
+        relies: Writes | None = None,
     ) -> Done:
         events = artifact.collect_events()
         # What is written now is in no table yet, and large files may have pushed it out of the cache.
@@ -276,7 +327,7 @@ class Commands:
             contents=tuple([part for digest, part in parts.items() if digest not in known]),
             relied=tuple(relied),
             follows=loaded.position if loaded else None,
-            writes=folded.writes,
+            writes={**folded.writes, **relies} if relies else folded.writes,
             idempotency=_remembered(caller, status),
             claims=tuple(claims),
         )

@@ -22,7 +22,7 @@ from api.http.responses import REVALIDATE, VARY_ACCEPT, not_modified, to_respons
 from api.http.stream import CutStream
 from api.openapi.parameters import Param, integer, route
 from api.services import services
-from domain.artifacts.kinds import KINDS, SUBJECTS
+from domain.artifacts.kinds import SUBJECT_KINDS, SUBJECTS
 from domain.errors import Invalid, NotFound
 from projections.encoding import etag_of
 from projections.events import audit
@@ -180,9 +180,9 @@ def subject_of(query: Query) -> tuple[str, str] | None:
     if value is None:
         return None
     kind, _, name = value.partition("/")
-    if kind not in (*KINDS, audit.KEY, audit.SHARE) or not name:
+    if kind not in (*SUBJECT_KINDS, audit.KEY, audit.SHARE) or not name:
         raise Invalid(f"A subject is {SUBJECTS} and a name, or 'key/' or 'share/' and an id.", attr="subject")
-    return kind, name if kind in KINDS else name.lower()
+    return kind, name if kind in SUBJECT_KINDS else name.lower()
 
 
 def format_of(request: Request[Any, Any, Any], query: Query) -> str:

@@ -25,7 +25,7 @@ from api.http.stream import EndlessStream
 from api.openapi.parameters import Param, integer, route
 from api.server.admission import only_waits
 from api.services import services
-from domain.artifacts.kinds import KINDS, SUBJECTS
+from domain.artifacts.kinds import SUBJECT_KINDS, SUBJECTS
 from domain.errors import Invalid, NotFound, Refused
 from projections import sizes
 from projections.encoding import etag_of
@@ -198,7 +198,7 @@ def subject_of(query: Query) -> tuple[str, str] | None:
     if value is None:
         return None
     kind, slash, name = value.partition("/")
-    if kind not in KINDS or not slash or not name or "\0" in name:
+    if kind not in SUBJECT_KINDS or not slash or not name or "\0" in name:
         raise Invalid(f"A subject is {SUBJECTS} and a name.", attr="subject")
     return kind, name
 

@@ -71,6 +71,7 @@ TAGS = {
     "that the operator has made public (404 while there is none). No key is needed.",
     "webhooks": "Events sent by HTTP: signed, at least once, in the order of each name.",
     "history": "What a name went through: events, differences, authors of lines; and the way back.",
+    "governance": "Protected labels, and who may move them.",
     "identity": "Who the key belongs to and where it may go.",
     "operations": "Probes and numbers for operators; no key is needed.",
 }

@@ -204,3 +204,15 @@ class Label(TypedDict):
 
 class Resolved(TypedDict):
     labels: list[Label]
+
+
+class Policy(TypedDict):
+    label: str
+    protected: bool
+    approvals: Size
+    updated_by: Person | None
+    updated_at: str
+
+
+class Policies(TypedDict):
+    results: list[Policy]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from domain.artifacts import policies
 from domain.artifacts.prompts import Prompt
 from domain.artifacts.skills import Skill
 from domain.artifacts.versioned import Versioned
@@ -11,12 +12,14 @@ KINDS: Mapping[str, type[Versioned]] = {kind.KIND: kind for kind in (Skill, Prom
 
 LABELED = tuple(kind.KIND for kind in KINDS.values() if kind.LABELED)
 
-# How the subject of an event of an artifact begins, in a sentence.
-SUBJECTS = " or ".join(f"'{kind}/'" for kind in KINDS)
+# What the events of a project's feed are about: artifacts, and the policies of their labels.
+SUBJECT_KINDS = (*KINDS, policies.KIND)
 
+# How the subject of such an event begins, in a sentence.
+SUBJECTS = " or ".join(f"'{kind}/'" for kind in SUBJECT_KINDS)
 
 # What the subjects of events of each kind begin with.
-PREFIXES = tuple(f"{kind}/" for kind in KINDS)
+PREFIXES = tuple(f"{kind}/" for kind in SUBJECT_KINDS)
 
 
 def kind_of(topic: str) -> str | None:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 
+from domain.artifacts import policies
 from domain.artifacts.kinds import kind_of
 from domain.artifacts.versioned import VersionEvent
 from domain.events import EVENT_TYPES
@@ -19,6 +20,7 @@ from projections import sizes
 from projections.encoding import timestamp
 from projections.events.cloudevents import ENVELOPE, subject_of, topic_among, type_of
 from projections.events.feed import LOOKED
+from projections.events.policies import subject_of as named_by
 from projections.read.past import position_at
 from projections.sizes import fitting, size_of
 from store.log.log import Recorded, head
@@ -46,7 +48,9 @@ SELECT *, {size_of("state")} AS size FROM (
        AND (%(key)s::uuid IS NULL OR key_id = %(key)s)
        AND (%(kind)s::text IS NULL OR events.stream_id IN (
            SELECT stream_id FROM name_spans
-           WHERE project_id = %(project)s AND kind = %(kind)s AND name = %(name)s))
+           WHERE project_id = %(project)s AND kind = %(kind)s AND name = %(name)s)
+         OR %(kind)s = 'label_policy' AND events.stream_id = %(policies)s
+             AND convert_from(state, 'UTF8')::jsonb ->> 'label' = %(name)s)
      ORDER BY position LIMIT %(limit)s)
     UNION ALL
     (SELECT {ENVELOPE_COLUMNS}, NULL, NULL
@@ -127,7 +131,7 @@ def topics() -> list[str]:
 
 
 def _audited(topic: str) -> bool:
-    return topic in (*KEY_TOPICS, *SHARE_TOPICS) or kind_of(topic) is not None
+    return topic in (*KEY_TOPICS, *SHARE_TOPICS, *policies.TOPICS) or kind_of(topic) is not None
 
 
 async def bounds(conn: Connection, wanted: AuditFilter) -> tuple[int, int]:
@@ -163,6 +167,7 @@ async def page(
         "topics": None if wanted.topics is None else list(wanted.topics),
         "key_topics": list(KEY_TOPICS),
         "share_topics": list(SHARE_TOPICS),
+        "policies": policies.stream_of(project_id),
         "actor": wanted.actor,
         "key": wanted.key,
         "kind": kind,
@@ -173,9 +178,13 @@ async def page(
         looked = await (await conn.execute(LOOKED, params)).fetchone()
         upto = params["upto"] = min(upto, looked[0]) if looked else upto
     rows = await (await conn.execute(PAGE, params, binary=True)).fetchall()
-    found = [Found(Recorded(*row[:11]), row[11], row[12]) for row in rows]
+    found = [_found(Recorded(*row[:11]), row[11], row[12]) for row in rows]
     is_cut = found and (rows[0][-1] == limit or len(found) < rows[0][-1])
     return found, found[-1].recorded.position if is_cut else max(upto, after)
+
+
+def _found(recorded: Recorded, kind: str | None, name: str | None) -> Found:
+    return Found(recorded, *named_by(recorded, kind, name))
 
 
 def entries(found: Collection[Found], project_id: int) -> list[AuditEntry]:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 
+from domain.artifacts import policies
 from domain.artifacts.kinds import KINDS, kind_of
 from domain.artifacts.labels import LabelSet
 from domain.artifacts.versioned import VersionEvent
@@ -23,6 +24,8 @@ from store.log.log import Recorded
 from store.log.mapper import decode, encode
 
 ENVELOPE = ("originator_id", "originator_version")
+
+POLICIES = "label-policies/"  # where the policies of a project are read
 
 # How the state of an event begins: its shape, stream and, of a version, number; what is behind it are its other fields.
 BEGINNING = re.compile(
@@ -105,7 +108,7 @@ def subject_of(kind: str, name: str) -> str:
 
 
 def cloudevent_json(recorded: Recorded, kind: str, name: str, base: str = "", history: int = 0) -> bytes:
-    """The CloudEvent of a recorded event of a skill or prompt that has (or had) the name. The fields are copied as they stand in the log: a feed decodes nothing.
+    """The CloudEvent of a recorded event of a skill or prompt that has (or had) the name, or of the policy of a label. The fields are copied as they stand in the log: a feed decodes nothing.
 
     ``base`` is the address of this service (``https://host/skald``): links have its path before them. Without it ``dataschema``,
     which must be absolute, is left out. ``source`` is a name and no address: it is the same by every way. ``history`` is where
@@ -143,7 +146,8 @@ def cloudevent_json(recorded: Recorded, kind: str, name: str, base: str = "", hi
     parts.append(f',"data":{{"stream_id":"{stream}","stream_version":{recorded.stream_version}')
     if not shape.named:
         parts.append(f',"name":"{name}"')
-    here = f"{_path_of(base)}{source}/{KINDS[kind].RESOURCE}/name/{name}/"
+    path = POLICIES if kind == policies.KIND else f"{KINDS[kind].RESOURCE}/name/{name}/"
+    here = f"{_path_of(base)}{source}/{path}"
     links = f',"links":{{"self":"{here}"'
     if shape.versioned:
         written = number.decode() if number else "1"
@@ -220,7 +224,8 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 def feed_topics() -> list[str]:
     """The topics of a project's feed."""
-    return [topic for topic in EVENT_TYPES if kind_of(topic) or topic == LogRewound.TOPIC]
+    others = (*policies.TOPICS, LogRewound.TOPIC)
+    return [topic for topic in EVENT_TYPES if kind_of(topic) or topic in others]
 
 
 def _schema(cls: type[Event]) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
+from domain.artifacts import policies
 from domain.errors import LogWentBack
 from domain.maintenance import LogRewound
 from projections import sizes
+from projections.events.policies import subject_of
 from projections.sizes import fitting, size_of
 from store.log.history import FIRST_LATER
 from store.log.log import COLUMNS, MAX_BATCH, SELECT_AFTER, Recorded
@@ -35,6 +38,12 @@ FOUND_OF_SUBJECT = f"""
     ) AS events
     ORDER BY position LIMIT %(limit)s
 """
+# events_stream: the stream of the policies of a project is short.
+FOUND_OF_POLICY = f"""
+    SELECT {COLUMNS}, {size_of("state")} AS size FROM events
+    WHERE stream_id = %(policies)s AND convert_from(state, 'UTF8')::jsonb ->> 'label' = %(name)s AND {WANTED}
+    ORDER BY position LIMIT %(limit)s
+"""
 HEAD = "SELECT coalesce(max(position), 0) AS position FROM events"
 # events_of_project: the end of what a page looks through, when there is more.
 LOOKED = f"""
@@ -53,6 +62,7 @@ ORDER BY page.position
 WHOLE = PAGE.format(end=HEAD, found=fitting(FOUND, "position"))
 BOUNDED = PAGE.format(end=END, found=fitting(FOUND, "position"))
 OF_SUBJECT = PAGE.format(end=HEAD, found=fitting(FOUND_OF_SUBJECT, "position"))
+OF_POLICY = PAGE.format(end=HEAD, found=fitting(FOUND_OF_POLICY, "position"))
 
 # events_pkey, artifacts_pkey
 AFTER = f"""
@@ -66,7 +76,7 @@ ORDER BY page.position
 ONE = f"""
 SELECT event.*, artifacts.kind, artifacts.name
 FROM (SELECT {COLUMNS} FROM events WHERE position = %s AND project_id = %s) AS event
-JOIN artifacts ON artifacts.stream_id = event.stream_id
+LEFT JOIN artifacts ON artifacts.stream_id = event.stream_id
 """
 
 # histories_pkey, events_pkey. Where a position is that no reader of this log has, if it is one: in what a history has lost.
@@ -131,19 +141,38 @@ async def page(
         "topics": None if topics is None else list(topics),
         "kind": kind,
         "name": name,
+        "policies": policies.stream_of(project_id),
         "max_bytes": max_bytes or sizes.MAX_ANSWER,
     }
-    sql = OF_SUBJECT if subject else BOUNDED if bounded and topics is not None else WHOLE
+    if kind == policies.KIND:
+        sql = OF_POLICY
+    else:
+        sql = OF_SUBJECT if subject else BOUNDED if bounded and topics is not None else WHOLE
     rows = await (await conn.execute(sql, params, binary=True)).fetchall()
     head, begins, listed = rows[0][:3]
     await _check(conn, after, head, begins or 0)
-    items = [Item(Recorded(*row[3:14]), row[-2], row[-1]) for row in rows if row[3] is not None]
+    items = [_item(Recorded(*row[3:14]), *row[-2:]) for row in rows if row[3] is not None]
     is_cut = items and (listed == limit or len(items) < listed)
     complete = items[-1].recorded.position if is_cut else head
     if begins and head > after:
         # A later history than the first one.
         return await _with_marks(conn, project_id, items, after, complete, limit)
     return items, complete
+
+
+def _item(recorded: Recorded, kind: str | None, name: str | None, history: int = 0) -> Item:
+    kind, name = subject_of(recorded, kind, name)
+    assert kind is not None
+    assert name is not None
+    return Item(recorded, kind, name, history)
+
+
+def _named(row: Sequence[Any], history: int) -> Named:
+    named = Named(*(*row, history))
+    if named.kind is not None:
+        return named
+    kind, name = subject_of(named, None, None)
+    return msgspec.structs.replace(named, kind=kind, name=name)
 
 
 async def check(conn: Connection, after: int) -> None:
@@ -201,9 +230,7 @@ async def read_named(conn: Connection, position: int, *, limit: int) -> list[Nam
     """Up to ``limit`` events of all streams after ``position``, as many as ``MAX_BATCH`` holds, in order, without gaps."""
     rows = await (await conn.execute(AFTER, (position, limit, MAX_BATCH), binary=True)).fetchall()
     begun = await _begun(conn, rows[-1][0]) if rows else []
-    if not begun:
-        return [Named(*row) for row in rows]
-    return [Named(*(*row, _history_of(row[0], begun))) for row in rows]
+    return [_named(row, _history_of(row[0], begun)) for row in rows]
 
 
 async def one(conn: Connection, project_id: int, position: int) -> Item | None:
@@ -211,6 +238,6 @@ async def one(conn: Connection, project_id: int, position: int) -> Item | None:
     row = await (await conn.execute(ONE, (position, project_id), binary=True)).fetchone()
     if row is not None:
         begun = await _begun(conn, position)
-        return Item(Recorded(*row[:11]), row[11], row[12], history=_history_of(position, begun))
+        return _item(Recorded(*row[:11]), row[11], row[12], _history_of(position, begun))
     row = await (await conn.execute(SELECT_MARK, (position,), binary=True)).fetchone()
     return None if row is None else _mark(Recorded(*row), project_id)

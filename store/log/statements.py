@@ -44,6 +44,14 @@ class SetStatement:
 
 Writes = Mapping[SetStatement, Sequence[Row]]
 
+# Refuses the append, as a StreamConflict, unless these streams end at these versions (0: nothing): what a commit relies on and
+# does not write. Behind the events, and so of a batch, too: of two commits that exclude each other one is tried again.
+UNCHANGED = SetStatement(
+    "events.unchanged",
+    1,
+    f"SELECT check_unchanged(stream_id, stream_version) FROM {arrays('stream_id uuid, stream_version int')} AS relied",
+)
+
 
 def merge(parts: Sequence[Writes]) -> list[tuple[SetStatement, list[Row]]]:
     """The rows of several commits gathered by statement, in the order in which the statements run."""

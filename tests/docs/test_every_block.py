@@ -43,6 +43,7 @@ PASTED = {
     ("docs/cli.md", ""): COMMANDS,
     ("docs/configure.md", "SKALD_PUBLIC_URL="): HERE,
     ("docs/generate-client.md", ""): "tests/clients/generators/test_generators.py",
+    ("docs/govern.md", ""): "tests/docs/test_govern_page.py",
     ("docs/history.md", "export SKALD_KEY="): HERE,
     ("docs/history.md", "curl "): "tests/docs/test_history_page.py",
     ("docs/install-skills.md", "export SKALD_KEY="): HERE,

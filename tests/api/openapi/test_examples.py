@@ -23,7 +23,7 @@ ABSENT = {
 
 
 class Stage:
-    """A project with skills, prompts, a share and a webhook, named as in the examples."""
+    """A project with skills, prompts, a label policy, a share and a webhook, named as in the examples."""
 
     def __init__(self, service: Service) -> None:
         project = service.make_project()
@@ -32,6 +32,7 @@ class Stage:
         for path, schema in (("llm_skills/", "CreateSkill"), ("llm_prompts/", "CreatePrompt")):
             self.send("POST", path, examples_of(schema)[0])
         self.send("PUT", "llm_prompts/name/support-agent/labels/production", {"version": 1})
+        self.send("PUT", "label-policies/production", {"protected": True})
         share = self.send("POST", "llm_skills/shares/", {}).json()
         webhook = self.send("POST", "webhooks/", {"url": "https://example.com/hooks/skald"}).json()
         self.values |= {"share_token": share["token"], "share_id": share["id"], "webhook_id": webhook["id"]}

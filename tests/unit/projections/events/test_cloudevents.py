@@ -11,7 +11,8 @@ import jsonschema_rs
 import msgspec
 import pytest
 
-from domain.artifacts.kinds import KINDS
+from domain.artifacts.kinds import SUBJECT_KINDS
+from domain.artifacts.policies import LabelPolicies
 from domain.artifacts.prompts import Prompt, PromptChanges
 from domain.artifacts.skills import Changes, File, FileEdits, Skill, SkillFields
 from domain.content import Edit
@@ -29,7 +30,7 @@ from store.log.mapper import to_stored
 ROOT = Path(__file__).parents[4]
 ORIGIN = "https://skald.example"
 SECRET = "the text itself"
-KIND = "|".join(KINDS)
+KIND = "|".join(SUBJECT_KINDS)
 
 # The required attributes of CloudEvents 1.0 and the optional ones that are sent; names of extensions are a-z and 0-9.
 CLOUDEVENT = {
@@ -40,7 +41,7 @@ CLOUDEVENT = {
         "id": {"type": "string", "pattern": "^[1-9][0-9]*$"},
         "source": {"type": "string", "format": "uri-reference", "minLength": 1},
         "type": {"type": "string", "pattern": rf"^skald\.({KIND})\.[a-z_]+\.v[1-9][0-9]*$"},
-        "subject": {"type": "string", "pattern": f"^({KIND})/[A-Za-z0-9_-]+$"},
+        "subject": {"type": "string", "pattern": f"^({KIND})/[A-Za-z0-9_.-]+$"},
         "time": {"type": "string", "format": "date-time", "pattern": r"\.[0-9]{6}Z$"},
         "datacontenttype": {"const": "application/json"},
         "dataschema": {"type": "string", "format": "uri"},
@@ -93,8 +94,16 @@ def happened() -> list[tuple[str, Event]]:
     prompt.remove_label("prod")
     prompt.archive()
     prompt.restore()
+    policies = LabelPolicies.of_project(5)
+    policies.set("release.1", protected=False, approvals=0)
+    policies.remove("release.1")
     return [
-        (artifact.name, event) for artifact in (skill, copy, prompt) for event in artifact.collect_events()
+        *(
+            (artifact.name, event)
+            for artifact in (skill, copy, prompt)
+            for event in artifact.collect_events()
+        ),
+        *(("release.1", event) for event in policies.pending),
     ]
 
 
@@ -167,7 +176,7 @@ def test_links_have_the_path_of_the_public_address_and_the_source_has_not() -> N
 
 
 def test_every_type_is_described_and_was_tried() -> None:
-    topics = {topic for topic in EVENT_TYPES if topic.startswith(("skill.", "prompt."))}
+    topics = {topic for topic in EVENT_TYPES if topic.startswith(("skill.", "prompt.", "label_policy."))}
     assert {event.TOPIC for _, event in HAPPENED} == topics
     # That the log went back is about no name, and in every project's feed.
     topics.add("log.rewound")

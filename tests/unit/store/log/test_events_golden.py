@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from eventsourcing.persistence import JSONTranscoder, MapperDeserialisationError, StoredEvent
 
+from domain.artifacts.policies import LabelPolicyRemoved, LabelPolicySet
 from domain.artifacts.prompts import (
     PromptArchived,
     PromptCreated,
@@ -148,6 +149,8 @@ EXPECTED: dict[str, Event] = {
     "prompt.label_removed.1": PromptLabelRemoved(**first(4), label="production"),
     "prompt.archived.1": PromptArchived(**first(5)),
     "prompt.restored.1": PromptRestored(**first(6)),
+    "label_policy.set.1": LabelPolicySet(**first(), label="production", protected=True, approvals=2),
+    "label_policy.removed.1": LabelPolicyRemoved(**first(2), label="production"),
     "key.created.1": KeyCreated(
         **first(),
         user_id=7,
