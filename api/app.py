@@ -42,6 +42,7 @@ from api.kinds import KINDS
 from api.mcp.endpoint import McpEndpoint, mcp_endpoint
 from api.openapi.home import HomeController
 from api.openapi.reference import ReferenceController
+from api.search.controller import SearchController, SkillSearchController
 from api.server import metrics as measuring
 from api.server.admission import Admission
 from api.server.application import Application
@@ -83,6 +84,8 @@ RESOURCES: tuple[Any, ...] = (
     AuditController,
     ActivityController,
     LabelPoliciesController,
+    SearchController,
+    SkillSearchController,
     WebhooksController,
     mcp_endpoint,
 )

@@ -5,14 +5,16 @@ each publish waits for. An *async* one is written by a follower (``workers.proje
 may wait for a position. `skald replay`, `skald verify`, the followers and the tests take their lists from ``PROJECTIONS``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
-from projections.write import activity, artifacts
+from projections.write import activity, artifacts, search
 from projections.write.artifacts import AppliedEvent, Kind, Rows
+from projections.write.changes import Change
 from store.log.log import Recorded
 from store.log.statements import SetStatement, Writes
+from store.postgres.connection import Connection
 
 
 class Projection(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +41,17 @@ class AsyncProjection(Projection, frozen=True, kw_only=True, tag="async"):
     fold: Callable[[Sequence[Recorded]], Writes]
 
 
+class ArtifactProjection(Projection, frozen=True, kw_only=True, tag="artifact"):
+    """An async one whose rows follow from artifacts before and after their events, and from contents.
+
+    ``read`` gives ``fold`` the contents that it makes rows of; ``size_of`` is how many bytes these have at most.
+    """
+
+    size_of: Callable[[Change], int]
+    read: Callable[[Connection, Sequence[Change]], Awaitable[Mapping[bytes, bytes]]]
+    fold: Callable[[Sequence[Change], Mapping[bytes, bytes], Mapping[str, search.Readable]], Writes]
+
+
 CATALOG = InlineProjection(
     name="catalog",
     about="skills and prompts, their names, versions and labels, and what a search finds them by",
@@ -63,10 +76,20 @@ ACTIVITY = AsyncProjection(
     fold=activity.fold,
 )
 
-PROJECTIONS: tuple[InlineProjection | AsyncProjection, ...] = (CATALOG, ACTIVITY)
+SEARCH = ArtifactProjection(
+    name="search",
+    about="every text by the versions that have it, its words, and the words of a project",
+    tables=("search_entries", "search_parts", "search_words"),
+    statements=search.STATEMENTS,
+    size_of=search.size_of,
+    read=search.read,
+    fold=search.fold,
+)
+
+PROJECTIONS: tuple[InlineProjection | AsyncProjection | ArtifactProjection, ...] = (CATALOG, ACTIVITY, SEARCH)
 
 INLINE = tuple(one for one in PROJECTIONS if isinstance(one, InlineProjection))
-ASYNC = tuple(one for one in PROJECTIONS if isinstance(one, AsyncProjection))
+ASYNC = tuple(one for one in PROJECTIONS if isinstance(one, AsyncProjection | ArtifactProjection))
 # By table, its projection.
 TABLES = {table: one for one in PROJECTIONS for table in one.tables}
 

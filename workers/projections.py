@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from projections.declared import AsyncProjection
+from projections.declared import ArtifactProjection, AsyncProjection
 from projections.events.feed import Named
+from projections.rebuild.folding import Folder
 from store.log.statements import SetStatement, merge
 from store.postgres.connection import Connection
 from store.tables import checkpoints
@@ -14,32 +15,42 @@ from workers.follower import Follower
 # that no commit waits for the disk, which the appends need.
 RELAXED = "SET synchronous_commit = off"
 
+CAPACITY = (
+    2_000  # artifacts whose state is kept, of a projection that needs it; some 10 KB each with a few files
+)
+
 
 class ProjectionFollower(Follower):
     """One for each projection; `skald replay` may put new tables and another checkpoint in their place at any time."""
 
     gather = 0.2  # seconds: a batch costs a transaction, and readers who cannot wait so long are rare
 
-    def __init__(self, news: EventBuffer, projection: AsyncProjection) -> None:
+    def __init__(self, news: EventBuffer, projection: AsyncProjection | ArtifactProjection) -> None:
         super().__init__(news)
         self.name = projection.name
-        self._projection = projection
+        self._folder = Folder(projection, capacity=CAPACITY)
 
     async def begin(self, conn: Connection) -> int:
         await conn.execute(RELAXED)
         return await checkpoints.begin(conn, self.name)
 
     async def handle(self, conn: Connection, after: int, events: Sequence[Named]) -> int:
-        writes = self._projection.fold(events)
-        async with conn.transaction():
-            at = await checkpoints.hold(conn, self.name)
-            # Of what was moved by a replay, or does not follow, nothing is taken.
-            if at != after or events[0].position != at + 1:
-                return at
-            for statement, rows in merge([writes]):
-                await conn.execute(statement.sql.encode(), SetStatement.columns(rows))
-            await checkpoints.move(conn, self.name, events[-1].position)
-        return events[-1].position
+        """As many of them as memory should hold."""
+        try:
+            writes, taken = await self._folder.fold(conn, events)
+            last = events[taken - 1].position
+            async with conn.transaction():
+                at = await checkpoints.hold(conn, self.name)
+                # Of what was moved by a replay, or does not follow, nothing is taken.
+                if at != after or events[0].position != at + 1:
+                    return at
+                for statement, rows in merge([writes]):
+                    await conn.execute(statement.sql.encode(), SetStatement.columns(rows))
+                await checkpoints.move(conn, self.name, last)
+            self._folder.keep()
+            return last
+        finally:
+            self._folder.forget()
 
     async def skip(self, conn: Connection, after: int, event: Named) -> int:
         async with conn.transaction():

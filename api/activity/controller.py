@@ -7,32 +7,28 @@ import msgspec
 from litestar import Controller, Request, Response, get
 from msgspec import UNSET
 
-from api.access.recheck import recheck
 from api.activity.schemas import Activity, ActivityRow
 from api.artifacts import common as artifacts
+from api.artifacts.waiting import AFTER, wait_for
 from api.http import conditional
 from api.http.context import context
 from api.http.errors import documented
 from api.http.query import Query, parse_instant
 from api.http.requests import project_of, query_of
-from api.openapi.parameters import Param, integer, route
-from api.server.admission import only_waits
+from api.openapi.parameters import Param, route
 from api.services import services
 from domain.artifacts.kinds import KINDS
-from domain.errors import Invalid, Unavailable
+from domain.errors import Invalid
 from domain.keys import allows
 from projections.declared import ACTIVITY
 from projections.encoding import timestamp
 from projections.read import activity
 from projections.read.activity import BY, MAX_ROWS, Count, Period
-from store.log.log import head
 
 # Any of them will do: what the key may not read is not counted.
 READ = tuple(f"{kind.SCOPE}:read" for kind in KINDS.values())
 
 DEFAULT_DAYS = 30
-MAX_WAIT = 10.0  # seconds; a follower is less than one behind, unless it does not go on
-RETRY_AFTER = 5  # seconds
 
 _DAY = {"type": "string", "format": "date"}
 FROM = Param(
@@ -43,12 +39,6 @@ FROM = Param(
 )
 TO = Param("to", _DAY, "The last day, counted as a whole. Today.", "2026-03-30")
 COUNT_BY = Param("by", {"type": "string", "enum": list(BY), "default": "day"}, "What a row is of.", "day")
-AFTER = Param(
-    "after",
-    integer(0, default=0),
-    "Wait until this position of the log is counted, such as that of a write (`X-Event-Position`).",
-    0,
-)
 
 
 class ActivityController(Controller):
@@ -73,7 +63,7 @@ class ActivityController(Controller):
         """
         query = query_of(request)
         period, by = period_of(query, datetime.now(UTC).date()), query.choice("by", BY) or "day"
-        await _wait_for(request, query.integer("after", minimum=0) or 0)
+        await wait_for(request, query, ACTIVITY.name, "counted")
         async with services(request).pool.connection() as conn:
             found = await activity.counts(conn, project_of(request), _readable(request), period, by)
         rows = [_row(by, count) for count in found.rows]
@@ -117,23 +107,6 @@ def _day(query: Query, name: str) -> date | None:
 def _readable(request: Request[Any, Any, Any]) -> list[str]:
     scopes = context(request).principal.scopes
     return [name for name, kind in KINDS.items() if allows(scopes, f"{kind.SCOPE}:read")]
-
-
-async def _wait_for(request: Request[Any, Any, Any], position: int) -> None:
-    """Raises Invalid, Unavailable."""
-    if not position:
-        return
-    async with services(request).pool.connection() as conn:
-        end = await head(conn)
-    if position > end:
-        raise Invalid(f"The log ends at position {end} now.", code="max_value", attr="after")
-    only_waits(request.scope)
-    if not await services(request).checkpoints.wait_for(ACTIVITY.name, position, MAX_WAIT):
-        raise Unavailable(
-            f"Position {position} of the log is not counted yet; `followers` of /readyz says how far that is.",
-            retry_after=RETRY_AFTER,
-        )
-    await recheck(request)
 
 
 def _row(by: str, count: Count) -> ActivityRow:

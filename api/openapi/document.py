@@ -70,6 +70,7 @@ TAGS = {
     "discovery": "What installers such as `npx skills` read: at the address of a share, or at the origin for the project "
     "that the operator has made public (404 while there is none). No key is needed.",
     "webhooks": "Events sent by HTTP: signed, at least once, in the order of each name.",
+    "search": "What is in names, descriptions, bodies and files.",
     "history": "What a name went through: events, differences, authors of lines; and the way back.",
     "governance": "Protected labels, and who may move them.",
     "identity": "Who the key belongs to and where it may go.",

@@ -23,12 +23,22 @@ from domain.artifacts.kinds import kind_of
 from domain.artifacts.versioned import Versioned
 from domain.content import Ref
 from domain.maintenance import ReadModelsReplaced
-from projections.declared import ASYNC, INLINE, PROJECTIONS, TABLES, AsyncProjection, fold_inline
+from projections.declared import (
+    ASYNC,
+    INLINE,
+    PROJECTIONS,
+    TABLES,
+    ArtifactProjection,
+    AsyncProjection,
+    fold_inline,
+)
 from projections.encoding import RENDERING
 from projections.git import history as git_history
 from projections.read import contents
 from projections.read.kinds import KINDS
+from projections.rebuild.folding import Folder
 from projections.write.artifacts import AppliedEvent
+from projections.write.search import ContentLost
 from store.ids import new_id
 from store.log.log import LOCK, Commit, GapInLog, Recorded, append_within, check_gapless, head, read_after
 from store.log.mapper import decode, to_stored
@@ -105,13 +115,6 @@ class LogDamaged(Exception):
     def __init__(self, damages: Sequence[str]) -> None:
         more = f", and {len(damages) - 1} more" if len(damages) > 1 else ""
         super().__init__(f"the log is damaged: {damages[0]}{more}")
-
-
-class ContentLost(Exception):
-    """A content that an event names is not stored."""
-
-    def __init__(self, digest: bytes) -> None:
-        super().__init__(f"the content {digest.hex()} is lost")
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -422,14 +425,24 @@ class Builder(ABC):
 class AsyncBuilder(Builder):
     """Folds the log into the tables of one async projection."""
 
-    def __init__(self, conn: Connection, projection: AsyncProjection) -> None:
+    def __init__(self, conn: Connection, projection: AsyncProjection | ArtifactProjection) -> None:
         super().__init__(conn)
         self.projection = projection
         self.streams: set[UUID] = set()
+        self._folder = Folder(projection)
 
     async def _apply(self, events: Sequence[Recorded]) -> None:
-        if statements := _statements(self.projection.fold(events)):
-            await execute_pipeline(self._conn, statements)
+        left = events
+        try:
+            while left:
+                writes, taken = await self._folder.fold(self._conn, left)
+                if statements := _statements(writes):
+                    await execute_pipeline(self._conn, statements)
+                left = left[taken:]
+        except BaseException:
+            self._folder.forget()
+            raise
+        self._folder.keep()
         self.streams.update(event.stream_id for event in events)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from api.activity import controller
+from api.artifacts import waiting as waits
 from projections.declared import ACTIVITY
 from store.tables import identity
 from tests.support.following import following
@@ -154,7 +154,7 @@ async def test_an_unchanged_answer_is_not_sent_again(space: Space) -> None:
 async def test_after_waits_until_the_projection_is_there(
     space: Space, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(controller, "MAX_WAIT", 60.0)
+    monkeypatch.setattr(waits, "MAX_WAIT", 60.0)
     await space.create("one")
     waiting = [asyncio.create_task(activity(space)) for _ in range(5)]
     done, _ = await asyncio.wait(waiting, timeout=0.3)
@@ -164,7 +164,7 @@ async def test_after_waits_until_the_projection_is_there(
 
 
 async def test_after_gives_up_in_time(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(controller, "MAX_WAIT", 0.1)
+    monkeypatch.setattr(waits, "MAX_WAIT", 0.1)
     await space.create()
     # No follower runs here, and other tests' projections are not this far.
     answer = await space.at("GET", f"activity/?after={await space.head()}")

@@ -70,6 +70,8 @@ PASTED = {
     ("docs/operate.md", ".venv/bin/skald backup"): HERE,
     ("docs/prompts.md", '"""Reads a prompt'): HERE,
     ("docs/prompts.md", "curl "): HERE,
+    ("docs/search.md", "export SKALD_KEY="): HERE,
+    ("docs/search.md", "curl "): "tests/docs/test_search_page.py",
     ("docs/several-hosts.md", "export SKALD_DATABASE_URL='postgresql://skald:secret@proxy"): HERE,
     ("docs/several-hosts.md", "export SKALD_DATABASE_URL='postgresql://skald:secret@10."): HERE,
     ("docs/subscribe.md", "export BASE="): HERE,
@@ -133,7 +135,15 @@ def test_no_entry_is_left_over() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/history.md", "docs/install-skills.md", "docs/mcp.md", "docs/subscribe.md"]
+    "page",
+    [
+        "README.md",
+        "docs/history.md",
+        "docs/install-skills.md",
+        "docs/mcp.md",
+        "docs/search.md",
+        "docs/subscribe.md",
+    ],
 )
 def test_what_is_exported_is_there(tmp_path: Path, page: str) -> None:
     (tmp_path / ".skald").mkdir()

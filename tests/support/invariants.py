@@ -26,6 +26,7 @@ from projections.declared import TABLES
 from projections.read.kinds import KINDS
 from projections.write.artifacts import AppliedEvent
 from store.log.mapper import decode
+from tests.support import searched
 
 Connection = psycopg.Connection[Any]
 Rows = set[tuple[Any, ...]]
@@ -170,6 +171,7 @@ QUERIES = {
     "labels": "SELECT stream_id, name, number, since_position, until_position, set_at, set_by FROM labels",
     "artifact_counts": "SELECT project_id, kind, active FROM artifact_counts WHERE active <> 0",
     "activity": "SELECT project_id, day, stream_id, author, kind, publishes, first_at, last_at FROM activity",
+    **searched.QUERIES,
 }
 assert set(QUERIES) == set(TABLES), "the tables of the declared projections, each with a query"
 
@@ -185,6 +187,7 @@ def fold(conn: Connection) -> dict[str, Rows]:
     labels: list[list[Any]] = []
     versions: Rows = set()
     activity: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    sought = searched.Searched(contents)
     events = conn.execute(
         """SELECT position, stream_id, stream_version, topic, state, recorded_at, project_id, actor_id
            FROM events ORDER BY position"""
@@ -215,6 +218,8 @@ def fold(conn: Connection) -> dict[str, Rows]:
                 key = (project, at.astimezone(UTC).date(), stream, actor or 0)
                 _, publishes, first, _ = activity.get(key, (artifact.KIND, 0, at, at))
                 activity[key] = (artifact.KIND, publishes + 1, first, at)
+        if position <= reached.get("search", 0):
+            sought.take(project, artifact)
         if isinstance(event, LabelSet | LabelRemoved):
             _end(labels, position, stream, event.label)
         if isinstance(event, LabelSet):
@@ -241,6 +246,7 @@ def fold(conn: Connection) -> dict[str, Rows]:
         "labels": {tuple(row) for row in labels},
         "artifact_counts": {(*key, active) for key, active in counts.items()},
         "activity": {(*key, *row) for key, row in activity.items()},
+        **sought.rows(),
     }
 
 

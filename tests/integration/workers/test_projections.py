@@ -250,4 +250,4 @@ async def test_an_event_that_it_cannot_take_is_parked_and_told(
 
 def test_each_has_a_follower_in_a_worker() -> None:
     made = [ProjectionFollower(EventBuffer(), projection) for projection in ASYNC]
-    assert [one.name for one in made] == [one.name for one in ASYNC] == ["activity"]
+    assert [one.name for one in made] == [one.name for one in ASYNC] == ["activity", "search"]

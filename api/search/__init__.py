@@ -1,0 +1,1 @@
+"""What is in the texts: names, descriptions, bodies, files and prompts."""
