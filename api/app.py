@@ -21,6 +21,7 @@ from api.access.me import IdentityController
 from api.access.organizations import OrganizationsController
 from api.access.rate_limit import RateLimiter
 from api.activity.controller import ActivityController
+from api.artifacts.common import follow_rename
 from api.cache.checkpoints import Checkpoints
 from api.cache.log_follower import LogFollower
 from api.cache.positions import ALL_STREAMS, StreamPositions
@@ -59,6 +60,7 @@ from api.sharing.controller import ShareTokens
 from api.sharing.well_known import HANDLERS as DISCOVERY
 from api.sharing.well_known import Discovery
 from api.webhooks.controller import WebhooksController
+from domain.errors import NameChanged
 from domain.formats.archives import Limits
 from projections.git.history import Histories
 from projections.read import kinds
@@ -142,7 +144,7 @@ def create_app(config: ApiConfig, shared: SharedMemoryCache | None = None) -> An
     litestar = Application(
         route_handlers=route_handlers(),
         lifespan=[lifespan],
-        exception_handlers=EXCEPTION_HANDLERS,
+        exception_handlers={**EXCEPTION_HANDLERS, NameChanged: follow_rename},
         request_max_body_size=config.max_body_bytes,
         openapi_config=None,
         logging_config=None,

@@ -22,6 +22,7 @@ SKILLS = {
     "diff": Lazy("cli.client.browse", "diff", "Show what differs between versions, or from a folder."),
     "blame": Lazy("cli.client.past", "blame", "Show who wrote each line, and in which version."),
     "revert": Lazy("cli.client.past", "revert", "Publish an earlier version again."),
+    "rename": Lazy("cli.client.past", "rename", "Give a skill or prompt another name."),
     "archive": Lazy(
         "cli.client.past", "archive", "Take a skill or prompt out of the lists; its name is free then."
     ),

@@ -63,6 +63,15 @@ class NotFound(Refused):
             self.extra = {"suggestions": list(suggestions)}
 
 
+class NameChanged(NotFound):
+    """What had the name has another one now: ``new_name``."""
+
+    def __init__(self, kind: str, name: str, new_name: str) -> None:
+        super().__init__(f"The {kind} '{name}' is named '{new_name}' now.", suggestions=[new_name])
+        self.new_name = new_name
+        self.extra["renamed_to"] = new_name
+
+
 class VersionNotFound(NotFound):
     """The name is known, the version is not."""
 

@@ -60,6 +60,7 @@ CATALOG = InlineProjection(
         "name_spans",
         "artifacts",
         "versions",
+        "earlier_packages",
         "search_texts",
         "labels",
         "artifact_counts",

@@ -8,17 +8,30 @@ from collections.abc import Sequence
 
 from redis.asyncio import Redis
 
+from domain.artifacts.versioned import Renamed
+from domain.events import EVENT_TYPES
 from domain.keys import UserErased
 from domain.maintenance import LogRewound, ReadModelsReplaced
 from projections.events.feed import Named
 from projections.redis.views import RedisViews, key_of
 from store.log.log import head
+from store.log.mapper import decode
 from store.postgres.connection import Connection
 from workers.event_buffer import EventBuffer
 from workers.follower import Follower
 
 # An erased person may stand in any value, replaced tables may have had anything in them, and so had a log that went back.
 EVERYWHERE = {UserErased.TOPIC, ReadModelsReplaced.TOPIC, LogRewound.TOPIC}
+
+
+def _names(event: Named) -> list[str]:
+    """Under which names there may be a value that the event has outdated."""
+    found = [] if event.name is None else [event.name]
+    if issubclass(EVENT_TYPES[event.topic], Renamed):
+        happened = decode(event.topic, event.state)
+        assert isinstance(happened, Renamed)
+        found.append(happened.old_name)
+    return found
 
 
 class CacheFollower(Follower):
@@ -47,9 +60,10 @@ class CacheFollower(Follower):
             await self._views.forget_all()
             return await self.begin(conn)
         touched = {
-            key_of(event.project_id, event.kind, event.name): event.position
+            key_of(event.project_id, event.kind, name): event.position
             for event in events
-            if event.project_id is not None and event.kind is not None and event.name is not None
+            if event.project_id is not None and event.kind is not None
+            for name in _names(event)
         }
         if not await self._views.apply(after, last, touched):
             # Flushed or restored behind our back: go on from what it says now.

@@ -1,5 +1,6 @@
 """What the controllers of skills and prompts share: who calls, conditional and repeated requests, how they are answered."""
 
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
@@ -15,9 +16,10 @@ from api.commands.repository import Loaded
 from api.http.answers import rendered
 from api.http.conditional import answer, check_if_match, conditional
 from api.http.context import RequestContext, let_in
+from api.http.errors import handle
 from api.http.pages import DEFAULT_LIMIT, MAX_OFFSET, page_bounds, page_links
 from api.http.query import Query, parse_instant
-from api.http.requests import as_uuid, header_of, project_of, public, query_of, request_path
+from api.http.requests import as_uuid, header_of, project_of, query_of, redirect, request_path
 from api.http.responses import (
     IMMUTABLE,
     REVALIDATE,
@@ -28,7 +30,7 @@ from api.http.responses import (
 )
 from api.openapi.parameters import Param, integer
 from api.services import services
-from domain.errors import Invalid, NotFound, VersionNotFound
+from domain.errors import Invalid, NameChanged, NotFound, VersionNotFound
 from projections.read import versions
 from projections.read.kinds import Kind
 from projections.read.models import CURRENT, ReadModel
@@ -37,6 +39,9 @@ from projections.read.versions import PageQuery, Pick, Row, Version, VersionLine
 from projections.write.labels import Label, label_json
 from store.log.log import head
 from store.postgres.connection import Connection
+
+# /api/environments/1/llm_skills/name/x/history, and the same of resolve/name/x: counted, because a path of a file may have "name" in it.
+NAMED = re.compile(r"((?:/+[^/]+){4}(?:/+resolve)?/+name/+)[^/]+")
 
 Command = Callable[[Caller, Commands], Awaitable[Done]]
 
@@ -282,7 +287,7 @@ async def redirect_to_name(
     request: Request[Any, Any, Any], kind: str, name: str, otherwise: NotFound
 ) -> Response[Any]:
     """302 from the id of a version that is active, or was as of the query's position, to its name. Raises ``otherwise`` for everything else."""
-    version_id = as_uuid(name)
+    version_id = None if isinstance(otherwise, NameChanged) else as_uuid(name)
     # Only for a name that nothing has; a missing version or label of one that exists is missing.
     if version_id is not None and "suggestions" in otherwise.extra:
 
@@ -292,21 +297,17 @@ async def redirect_to_name(
 
         found = await services(request).reads.ask(read)
         if found is not None:
-            path = public(request).prefix(request.scope) + request_path(request)
-            head, _, tail = path.rpartition("/name/")
-            query = request.scope["query_string"]
-            location = f"{head}/name/{found}{'/' if tail.endswith('/') else ''}".encode()
-            return to_response(
-                Answer(
-                    302,
-                    [
-                        (b"location", location + (b"?" + query if query else b"")),
-                        (b"cache-control", REVALIDATE),
-                    ],
-                    b"",
-                )
-            )
+            head, _, tail = request_path(request).rpartition("/name/")
+            return to_response(redirect(request, f"{head}/name/{found}{'/' if tail.endswith('/') else ''}"))
     raise otherwise
+
+
+def follow_rename(request: Request[Any, Any, Any], error: NameChanged) -> Response[Any]:
+    """The exception handler for an earlier name: a read is led to the new one, a write is refused."""
+    if request.method not in ("GET", "HEAD"):
+        return handle(request, error)
+    path = NAMED.sub(lambda found: found[1] + error.new_name, request_path(request), count=1)
+    return to_response(redirect(request, path))
 
 
 async def check_etag(context: RequestContext, loaded: Loaded[Any]) -> None:

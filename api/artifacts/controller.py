@@ -42,14 +42,15 @@ class Rows(msgspec.Struct, frozen=True):
 class ArtifactApi(msgspec.Struct, frozen=True):
     """In what the API of one kind differs from that of another.
 
-    ``answer`` is what a write answers with, ``archive`` what archiving does (None: nothing, 204); ``duplicate`` is a body with
-    ``new_name``. ``texts`` describes each operation. Queries are parameters beyond those of all kinds.
+    ``answer`` is what a write answers with, ``archive`` what archiving does (None: nothing, 204); ``duplicate`` and ``rename`` are
+    bodies with ``new_name``. ``texts`` describes each operation. Queries are parameters beyond those of all kinds.
     """
 
     kind: Kind
     answer: type[msgspec.Struct]
     archive: type[msgspec.Struct] | None
     duplicate: type[msgspec.Struct]
+    rename: type[msgspec.Struct]
     resolved: type[msgspec.Struct]
     diff: type[msgspec.Struct]
     archived: type[msgspec.Struct]
@@ -122,6 +123,30 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
             return await commands.create(caller, made, [], attr="new_name")
 
         return await execute(request, body, copy)
+
+    @post(
+        f"{one}/rename",
+        operation_id=f"{cls.RESOURCE}_name_rename_create",
+        summary=f"Rename a {cls.KIND}",
+        description=api.texts["rename"],
+        status_code=200,
+        tags=(tag,),
+        opt=route(writing, body=api.rename),
+        responses=documented(*WRITES),
+    )
+    @answers(api.answer)
+    async def rename(self: Controller, request: Request[Any, Any, Any], body: RawBody) -> Response[Any]:
+        data: Any = await read(api.rename, body, header_of(request, b"content-type"))
+        asked, name = context(request), name_of(request)
+
+        async def check(loaded: Loaded[Any]) -> None:
+            await check_etag(asked, loaded)
+
+        return await execute(
+            request,
+            body,
+            lambda caller, commands: commands.rename(caller, cls, name, data.new_name, check),
+        )
 
     @get(
         f"/resolve{one}",
@@ -237,6 +262,7 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
         "guards": (artifacts.guard,),
         "archive": archive,
         "duplicate": duplicate,
+        "rename": rename,
         "resolve": resolve,
         "history": history_of,
         "diff": diff,

@@ -12,7 +12,7 @@ from litestar import Request, Response
 from api.artifacts import common as artifacts
 from api.artifacts import schemas as schemas_history
 from api.artifacts.common import base_version, check_etag, run
-from api.cache.reader import unknown
+from api.cache.reader import missing
 from api.commands.repository import Loaded
 from api.http import pages
 from api.http.context import context
@@ -25,7 +25,6 @@ from domain.errors import VersionNotFound
 from projections.events import history
 from projections.events.history import ArchivedRow
 from projections.events.states import at_number
-from projections.read import suggestions
 from projections.read.kinds import Kind
 from store.postgres.connection import Connection
 
@@ -61,8 +60,7 @@ async def history_answer(request: Request[Any, Any, Any], kind: Kind, name: str)
     async def read(conn: Connection) -> tuple[int, list[bytes]]:
         streams = await history.streams_of(conn, project_id, kind.aggregate.KIND, name, archived=archived)
         if not streams:
-            close = await suggestions.close_names(conn, project_id, kind.aggregate.KIND, name)
-            raise unknown(kind.aggregate.KIND, name, close)
+            raise await missing(conn, project_id, kind.aggregate.KIND, name)
         return await history.page(conn, project_id, kind.aggregate.KIND, streams, limit=limit, offset=offset)
 
     count, rows = await services(request).reads.ask(read)

@@ -8,7 +8,7 @@ from api.cache.positions import StreamPositions
 from api.cache.reads import Reads
 from api.cache.shared_memory import Encoded, SharedMemoryCache
 from domain.artifacts.labels import no_label
-from domain.errors import NotFound, VersionNotFound
+from domain.errors import NameChanged, NotFound, VersionNotFound
 from projections.encoding import etag_of
 from projections.read import contents
 from projections.read.kinds import Kind
@@ -174,14 +174,20 @@ def _place(project_id: int, kind: str, name: str) -> bytes:
 async def _refusal(
     conn: Connection, project_id: int, kind: str, name: str, pick: Pick, found: Found, read_model: ReadModel
 ) -> NotFound:
-    """Why there is no such version: an unknown name, label or number."""
+    """Why there is no such version: an unknown or earlier name, an unknown label or number."""
     if found is None:
-        return unknown(kind, name, await read_model.close_names(conn, project_id, kind, name))
+        return await missing(conn, project_id, kind, name, read_model)
     if isinstance(pick, str):
         return no_label(kind, name, pick)
     return VersionNotFound(kind, name, pick, await read_model.newest_numbers(conn, found[0]))
 
 
-def unknown(kind: str, name: str, close: list[str]) -> NotFound:
-    """The refusal of a name that nothing active has."""
+async def missing(
+    conn: Connection, project_id: int, kind: str, name: str, read_model: ReadModel = CURRENT
+) -> NotFound:
+    """The refusal of a name that nothing active has: NameChanged where it leads to another one."""
+    new_name = await read_model.renamed_to(conn, project_id, kind, name)
+    if new_name is not None:
+        return NameChanged(kind, name, new_name)
+    close = await read_model.close_names(conn, project_id, kind, name)
     return NotFound(f"There is no {kind} named '{name}' in this project.", suggestions=close)

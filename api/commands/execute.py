@@ -9,20 +9,20 @@ from uuid import UUID
 
 import msgspec
 
-from api.cache.reader import RepresentationCache, unknown
+from api.cache.reader import RepresentationCache, missing
 from api.commands.locks import KeyedLocks, RunningCommands
 from api.commands.policies import Policies
 from api.commands.repository import Loaded, Repository, is_long
 from api.http.errors import IdempotencyKeyReused
 from domain.artifacts.policies import KIND as LABEL_POLICY
 from domain.artifacts.policies import LabelPolicies
-from domain.artifacts.versioned import Archived, Restored, Versioned
+from domain.artifacts.versioned import Archived, Renamed, Restored, Versioned
 from domain.content import Content
-from domain.errors import NameTaken, NotFound, Refused, Unavailable
+from domain.errors import NameChanged, NameTaken, NotFound, Refused, Unavailable
 from domain.events import EVENT_TYPES, Event
 from domain.keys import allows
 from projections.declared import fold_inline
-from projections.read import suggestions, versions
+from projections.read import past, renames
 from projections.read.versions import Version
 from projections.write import names
 from projections.write.artifacts import AppliedEvent, Kind, VersionRow
@@ -125,7 +125,7 @@ class Commands:
 
         ``decide`` gets what was loaded and the fork, returns the contents to store, and may be called again: when
         another writer was first, or when it refused by a state that was not read from the log just now.
-        Raises NotFound, whatever ``decide`` raises, and Unavailable after too many lost races.
+        Raises NotFound, NameTaken that blames ``new_name``, whatever ``decide`` raises, and Unavailable after too many lost races.
         """
         async with self._names.hold((caller.project_id, cls.KIND, name)):
             cached = True
@@ -146,6 +146,9 @@ class Commands:
                     return Done(status, loaded.as_of, None, stream_id=fork.id)
                 try:
                     return await self._append(caller, fork, contents, status, loaded, relies)
+                except NameConflict:
+                    # Only a rename takes a name here.
+                    raise NameTaken(cls.KIND, fork.name, attr="new_name") from None
                 except StreamConflict:
                     cached = False
                     # Writers of other processes: give way for a while, longer each time.
@@ -193,6 +196,34 @@ class Commands:
                     await asyncio.sleep(min(0.001 * attempt, 0.05))
         raise Unavailable("Too many others are changing this at the same time; try again shortly.")
 
+    async def rename(
+        self,
+        caller: Caller,
+        cls: type[A],
+        name: str,
+        new_name: str,
+        check: Callable[[Loaded[A]], Awaitable[None]],
+    ) -> Done:
+        """Give what holds ``name`` another name; the one that it has changes nothing.
+
+        ``check`` may refuse what was loaded. Raises NotFound, NameTaken that blames ``new_name``, Unavailable.
+        """
+
+        async def decide(loaded: Loaded[A], current: A) -> list[Content]:
+            await check(loaded)
+            current.rename(new_name)
+            if current.pending:
+                async with self._pool.connection() as conn:
+                    if await names.holder(conn, caller.project_id, cls.KIND, new_name) is not None:
+                        raise NameTaken(cls.KIND, new_name, attr="new_name")
+            return []
+
+        done = await self.change(caller, cls, name, decide)
+        if done.version is None:
+            version = await self._reader.version(caller.project_id, cls.KIND, name)
+            done = msgspec.structs.replace(done, version=version)
+        return done
+
     async def restore(self, caller: Caller, cls: type[A], name: str, id: UUID | None = None) -> Done:
         """Give an archived stream its name back: the one with this id, of its own or of a version, else the last one.
 
@@ -220,6 +251,9 @@ class Commands:
         async with self._pool.connection() as conn:
             if await names.holder(conn, project_id, cls.KIND, name) is not None:
                 raise NameTaken(cls.KIND, name)
+            renamed = None if loaded else await renames.renamed_to(conn, project_id, cls.KIND, name)
+        if renamed is not None:
+            raise NameChanged(cls.KIND, name, renamed)
         if loaded is None:
             which = "" if id is None else f" with the id {id}, of its own or of a version,"
             raise NotFound(f"There is no archived {cls.KIND} named '{name}'{which} in this project.")
@@ -231,8 +265,7 @@ class Commands:
         if loaded is not None and not loaded.aggregate.archived:
             return loaded
         async with self._pool.connection() as conn:
-            close = await suggestions.close_names(conn, project_id, cls.KIND, name)
-        raise unknown(cls.KIND, name, close)
+            raise await missing(conn, project_id, cls.KIND, name)
 
     @asynccontextmanager
     async def once(self, caller: Caller) -> AsyncIterator[Done | None]:
@@ -314,7 +347,8 @@ class Commands:
         if loaded is not None:
             # The version before is in the log with what it is made of, or the append is refused.
             relied -= {ref.digest for ref in loaded.aggregate.refs}
-        claims: list[Any] = [(caller.project_id, artifact.KIND, artifact.name)]
+        held = {artifact.name} if loaded is None else {artifact.name, loaded.aggregate.name}
+        claims: list[Any] = [(caller.project_id, artifact.KIND, name) for name in held]
         if caller.idempotency_key is not None:
             claims.append((caller.key_id, caller.idempotency_key))
         commit = Commit(
@@ -361,7 +395,7 @@ class Commands:
             if answer is None:
                 # It failed there; the caller gets the error.
                 show(appended)
-        elif isinstance(events[-1], Archived | Restored):
+        elif isinstance(events[-1], Archived | Restored | Renamed):
             async with self._pool.connection() as conn:
                 version = await self._left_by(conn, artifact.id, appended.last, type(events[-1]))
         return Done(status, appended.last, version, stream_id=artifact.id, answer=answer)
@@ -370,11 +404,9 @@ class Commands:
     async def _left_by(
         conn: Connection, stream_id: UUID, position: int, event: type[Event]
     ) -> Version | None:
-        """What an event left behind, whatever came later: then the version was the latest, and no label pointed to it."""
-        version = await versions.at_position(conn, stream_id, position)
-        return version and msgspec.structs.replace(
-            version, latest_version=version.number, labels=[], deleted=issubclass(event, Archived)
-        )
+        """What an event left behind, whatever came later."""
+        version = await past.at_position(conn, stream_id, position)
+        return version and msgspec.structs.replace(version, deleted=issubclass(event, Archived))
 
 
 def _version(

@@ -41,7 +41,7 @@ SELECT artifacts.stream_id, artifacts.created_at, (SELECT coalesce(max(position)
 FROM artifacts
 LEFT JOIN snapshots ON snapshots.stream_id = artifacts.stream_id AND snapshots.schema = %s
 WHERE artifacts.stream_id IN (SELECT stream_id FROM name_spans WHERE project_id = %s AND kind = %s AND name = %s)
-  AND archived_position IS NOT NULL
+  AND artifacts.name = %s AND archived_position IS NOT NULL
   AND (%s::uuid IS NULL OR artifacts.stream_id IN (SELECT stream_id FROM versions WHERE id = %s UNION ALL SELECT %s))
 ORDER BY archived_position DESC LIMIT 1
 """
@@ -112,7 +112,7 @@ class Repository:
         if "\0" in name:
             return None
         async with self._pool.connection() as conn:
-            params = (schema_of(cls), project_id, cls.KIND, name, id, id, id)
+            params = (schema_of(cls), project_id, cls.KIND, name, name, id, id, id)
             row = await (await conn.execute(FIND_ARCHIVED, params, binary=True)).fetchone()
             if row is None:
                 return None

@@ -10,9 +10,7 @@ from litestar import Request
 from api.http.context import context
 from api.http.proxies import PublicAddress
 from api.http.query import Query
-from api.http.responses import (
-    header,
-)
+from api.http.responses import REVALIDATE, Answer, header
 from api.services import services
 
 
@@ -41,6 +39,14 @@ def public(request: Request[Any, Any, Any]) -> PublicAddress:
 def base(request: Request[Any, Any, Any]) -> str:
     """What stands before a path in an absolute address of this service, as its clients have it."""
     return public(request).base(request.scope)
+
+
+def redirect(request: Request[Any, Any, Any], path: str) -> Answer:
+    """302 to another path of this service, with the query of the request."""
+    query: bytes = request.scope["query_string"]
+    location = (public(request).prefix(request.scope) + path).encode()
+    headers = [(b"location", location + (b"?" + query if query else b"")), (b"cache-control", REVALIDATE)]
+    return Answer(302, headers, b"")
 
 
 def link(request: Request[Any, Any, Any], values: Mapping[str, Any]) -> str:

@@ -157,6 +157,14 @@ TOOLS = (
         omit=NOT_AFTER_WRITES,
     ),
     Tool(
+        name="rename_skill",
+        title="Rename a skill",
+        description="Another name for a skill, with all its versions; no new version. Reads of the old name are led to the new one, "
+        "until another skill takes it.",
+        operation="llm_skills_name_rename_create",
+        omit=NOT_AFTER_WRITES,
+    ),
+    Tool(
         name="archive_skill",
         title="Archive a skill",
         description="Takes a skill with all its versions out of every list and read. restore_skill brings it back.",
@@ -221,6 +229,14 @@ TOOLS = (
         operation="llm_prompts_name_labels_update",
         destructive=True,
         idempotent=True,
+    ),
+    Tool(
+        name="rename_prompt",
+        title="Rename a prompt",
+        description="Another name for a prompt, with all its versions and labels; no new version. Reads of the old name are led to "
+        "the new one, until another prompt takes it.",
+        operation="llm_prompts_name_rename_create",
+        omit=NOT_AFTER_WRITES,
     ),
     Tool(
         name="archive_prompt",

@@ -12,6 +12,10 @@ from projections.read.kinds import KINDS
 TEXTS = {
     "archive": "Every version and label leaves all reads at once, and the name is free again.",
     "duplicate": "Version 1 of `new_name` with the latest text and configuration of this prompt, without its labels.",
+    "rename": (
+        "No new version: versions keep their ids, numbers and times, and labels stay. The old name leads to the new one until\n"
+        "another prompt takes it: reads are redirected (302), writes are 404 with `renamed_to`. The name that it has is no error."
+    ),
     "resolve": "A prompt as `version` or `version_id` pick it, one page of its versions, newest first, and its labels.",
     "history": "Every event of the name, newest first, moves of labels included.",
     "diff": (
@@ -43,6 +47,7 @@ PromptArtifactController = artifact_controller(
         answer=schemas.PromptAnswer,
         archive=schemas.PromptAnswer,
         duplicate=schemas.DuplicatePrompt,
+        rename=schemas.RenamePrompt,
         resolved=schemas.ResolvePrompt,
         diff=PromptDiff,
         archived=schemas.ArchivedPromptPage,

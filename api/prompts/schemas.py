@@ -109,6 +109,14 @@ class DuplicatePrompt(msgspec.Struct, frozen=True):
     new_name: PromptName
 
 
+class RenamePrompt(msgspec.Struct, frozen=True):
+    """What it is called from now on."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["RenamePrompt"]
+
+    new_name: PromptName
+
+
 class SetLabel(msgspec.Struct, frozen=True):
     """Which version the label shall point to."""
 

@@ -40,7 +40,7 @@ from api.services import services
 from api.sharing.controller import ShareTokens
 from domain.artifacts.skills import Skill, find_file
 from domain.content import normal_path, text_of
-from domain.errors import Invalid, NotFound, Refused
+from domain.errors import Invalid, NameChanged, NotFound, Refused
 from projections.encoding import etag_of
 from projections.read import discovery, packages, versions
 from projections.read.discovery import FileIndex, Index, IndexEntry, NameIndex
@@ -404,6 +404,8 @@ async def _answered(
         await recheck(request)
         if isinstance(given, LongAnswer):
             given = given._replace(pieces=while_allowed(request, given.pieces))
+    except NameChanged as changed:
+        given = requests.redirect(request, _renamed(request, changed.new_name))
     except Refused as refused:
         given = render(refused)
     more = OPEN if token is None else [*OPEN, *SECRET]
@@ -435,6 +437,20 @@ def _version_id(request: Request[Any, Any, Any]) -> UUID | None:
     if found is None:
         raise Invalid("This must be a UUID.", attr="version_id")
     return found
+
+
+def _renamed(request: Request[Any, Any, Any], new_name: str) -> str:
+    """The path of the request with another name of the skill, which stands behind the folder."""
+    path = requests.request_path(request)
+    start, folder, rest = next(
+        (start, mark, rest)
+        for mark in (*(f"/.well-known/{folder}/" for folder in FOLDERS), "/skills/")
+        for start, found, rest in [path.partition(mark)]
+        if found
+    )
+    name, slash, behind = rest.partition("/")
+    ending = "" if slash else name[name.find(".") :]
+    return f"{start}{folder}{new_name}{ending}{slash}{behind}"
 
 
 def _path(request: Request[Any, Any, Any]) -> str:

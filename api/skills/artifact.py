@@ -14,6 +14,11 @@ from projections.read.kinds import KINDS
 TEXTS = {
     "archive": "Every version leaves all reads at once, and the name is free again.",
     "duplicate": "Version 1 of `new_name` with the latest content and files of this skill.",
+    "rename": (
+        "No new version: versions keep their ids, numbers and times. The package of the latest one is rendered anew, so that\n"
+        "SKILL.md has the new name; earlier ones keep their bytes. The old name leads to the new one until another skill takes\n"
+        "it: reads are redirected (302), writes are 404 with `renamed_to`. The name that it has is no error."
+    ),
     "resolve": "A skill as `version` or `version_id` pick it, and one page of its versions, newest first.",
     "history": "Every event of the name, newest first: who did what when, and what changed by it.",
     "diff": (
@@ -44,6 +49,7 @@ SkillArtifactController = artifact_controller(
         answer=schemas.SkillAnswer,
         archive=None,
         duplicate=schemas.DuplicateSkill,
+        rename=schemas.RenameSkill,
         resolved=schemas.ResolveSkill,
         diff=SkillDiff,
         archived=schemas.ArchivedSkillPage,

@@ -35,7 +35,7 @@ from api.services import services
 from api.skills.package_schemas import ImportAnswer, ImportForm
 from domain.artifacts.skills import Skill, SkillFields, values_of
 from domain.content import Content
-from domain.errors import Invalid, NameTaken, NotFound, PreconditionFailed, Unavailable
+from domain.errors import Invalid, NameChanged, NameTaken, NotFound, PreconditionFailed, Unavailable
 from domain.formats import incoming
 from domain.formats.incoming import Incoming
 from projections.encoding import etag_of
@@ -251,7 +251,9 @@ class Importing:
         return await offload(incoming.changes_of, self.skill, skill, body)
 
     def _check_absent(self, missing: NotFound) -> None:
-        """Raise when the request starts from a version of a skill that is not there."""
+        """Raise when the request starts from a version of a skill that is not there, or would upsert one that has another name now."""
+        if isinstance(missing, NameChanged) and self.upload.mode == "upsert":
+            raise missing
         if self.upload.base_version is not None:
             raise missing
         if conditional.conditional(context(self.request)):

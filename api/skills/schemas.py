@@ -348,6 +348,14 @@ class DuplicateSkill(msgspec.Struct, frozen=True):
     new_name: SkillName
 
 
+class RenameSkill(msgspec.Struct, frozen=True):
+    """What it is called from now on."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["RenameSkill"]
+
+    new_name: SkillName
+
+
 class AddFile(msgspec.Struct, frozen=True):
     """One more file; 409 `file_exists` when the path is taken."""
 

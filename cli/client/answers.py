@@ -136,6 +136,10 @@ class Source(TypedDict):
     version: int
 
 
+# ``from`` is no name of a field in Python.
+NameMove = TypedDict("NameMove", {"from": str, "to": str})
+
+
 class Changes(TypedDict):
     fields: list[str]
     content: TextChange | None
@@ -143,6 +147,7 @@ class Changes(TypedDict):
     labels: list[LabelMove]
     reverted_to: int | None
     source: Source | None
+    renamed: NotRequired[NameMove]
 
 
 class Entry(TypedDict):

@@ -268,6 +268,9 @@ def _changes(changes: answers.Changes) -> list[str]:
     """What an event of the history changed, one thing a line."""
     lines = []
     fields = [field for field in changes["fields"] if field not in TEXTS]
+    if (moved := changes.get("renamed")) is not None:
+        lines.append(f"renamed {moved['from']} to {moved['to']}")
+        fields.remove("name")
     if changes["content"]:
         after = changes["content"]["after"]["size"]
         before = changes["content"]["before"]

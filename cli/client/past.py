@@ -1,4 +1,4 @@
-"""`skald audit`, `blame`, `revert`, `archive`, `unarchive` and `label`: who did what, and the way back."""
+"""`skald audit`, `blame`, `revert`, `rename`, `archive`, `unarchive` and `label`: who did what, and the way back."""
 
 from typing import Any
 
@@ -129,6 +129,21 @@ def revert(
         body = {"version": version, "base_version": latest}
         made = remote.send("POST", remote.named(name, "revert/", kind=kind), body, shape=answers.Version)
     _done(made, f"{made['name']}: version {made['version']} is equal to version {version}", as_json)
+
+
+@click.command()
+@click.argument("name")
+@click.argument("new_name")
+@kind_option
+@remote_options
+def rename(
+    name: str, new_name: str, kind: str, profile: str | None, project: str | None, as_json: bool
+) -> None:
+    """Give NAME another name, with all its versions; reads of the old name are led to the new one."""
+    with service(profile, project) as remote:
+        path = remote.named(name, "rename/", kind=kind)
+        made = remote.send("POST", path, {"new_name": new_name}, shape=answers.Version)
+    _done(made, f"{name}: is named {made['name']} now", as_json)
 
 
 @click.command()

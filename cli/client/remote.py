@@ -11,7 +11,7 @@ import uuid
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
@@ -168,6 +168,7 @@ class Remote:
         """
         given = {name: value for name, value in (params or {}).items() if value is not None}
         wait, attempts, busy_until = FIRST_WAIT, 0, time.monotonic() + BUSY_TIMEOUT
+        moved = False
         while True:
             self._wait_until(self._not_before)
             try:
@@ -186,6 +187,9 @@ class Remote:
                 continue
             if answer.is_success:
                 return answer
+            if method == "GET" and not moved and (place := self._moved_to(answer)) is not None:
+                path, given, moved = *place, True
+                continue
             failure = self._failure(answer)
             patient = (
                 answer.status_code == 429
@@ -200,6 +204,14 @@ class Remote:
                 reason = "too many requests" if answer.status_code == 429 else "the service is busy"
                 self.notice(f"{reason}; going on in {pause:.0f} s")
             self._not_before = max(self._not_before, time.monotonic() + pause)
+
+    def _moved_to(self, answer: httpx.Response) -> tuple[str, dict[str, str]] | None:
+        """Path and query that a name of before leads to; None for what leads anywhere but to the API of this service."""
+        where = urlsplit(answer.headers.get("location", ""))
+        path = where.path.removeprefix(urlsplit(self.target.url).path.rstrip("/"))
+        if not answer.is_redirect or where.netloc or not path.startswith(self.path("")):
+            return None
+        return path, dict(parse_qsl(where.query))
 
     def _read(self, streamed: httpx.Response, max_bytes: int) -> httpx.Response:
         """The answer with its body, of which no more is ever held than it may have. Raises RemoteFailure."""
@@ -273,7 +285,7 @@ class Remote:
     def _advice(self, status: int, code: str, error: dict[str, Any]) -> str:
         if status == 401:
             return f" ({self.target.url}; run `skald login` with a key that is valid)"
-        suggestions = error.get("suggestions")
+        suggestions = None if "renamed_to" in error else error.get("suggestions")
         if status == 404 and isinstance(suggestions, list) and suggestions:
             return f" Did you mean {' or '.join(map(str, suggestions))}?"
         versions = error.get("available_versions")

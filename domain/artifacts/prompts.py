@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from domain.artifacts.labels import LabelRemoved, LabelSet, no_label
-from domain.artifacts.versioned import Archived, Restored, Source, Versioned, VersionEvent
+from domain.artifacts.versioned import Archived, Renamed, Restored, Source, Versioned, VersionEvent
 from domain.content import MAX_CONTENT_BYTES, Content, Edit, Ref, apply_edits, too_big
 from domain.errors import Invalid, VersionNotFound
 from domain.events import Event, event
@@ -65,6 +65,11 @@ class PromptRestored(Restored, frozen=True, kw_only=True):
     TOPIC: ClassVar[str] = "prompt.restored"
 
 
+@event
+class PromptRenamed(Renamed, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "prompt.renamed"
+
+
 class PromptChanges(msgspec.Struct, frozen=True, kw_only=True):
     """The fields of a publish; ``prompt`` and ``config`` are compact JSON."""
 
@@ -75,7 +80,7 @@ class PromptChanges(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Prompt(Versioned, kw_only=True):
-    """A prompt: one stream, which holds a name from its creation to its archive."""
+    """A prompt: one stream, which holds a name, one at a time, from its creation to its archive."""
 
     KIND: ClassVar[str] = "prompt"
     RESOURCE: ClassVar[str] = "llm_prompts"
@@ -89,6 +94,7 @@ class Prompt(Versioned, kw_only=True):
     LABELED: ClassVar[bool] = True
     ARCHIVED: ClassVar[type[Archived]] = PromptArchived
     RESTORED: ClassVar[type[Restored]] = PromptRestored
+    RENAMED: ClassVar[type[Renamed]] = PromptRenamed
 
     prompt: Ref = Ref("", 0)
     config: str | None = None

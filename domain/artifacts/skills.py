@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict, replace
 
-from domain.artifacts.versioned import Archived, Restored, Source, Versioned, VersionEvent
+from domain.artifacts.versioned import Archived, Renamed, Restored, Source, Versioned, VersionEvent
 from domain.content import (
     MAX_CONTENT_BYTES,
     MAX_FILES,
@@ -183,6 +183,11 @@ class SkillRestored(Restored, frozen=True, kw_only=True):
     TOPIC: ClassVar[str] = "skill.restored"
 
 
+@event
+class SkillRenamed(Renamed, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "skill.renamed"
+
+
 class File(msgspec.Struct, frozen=True):
     """A file as a command brings it, text or not; ``path`` is normal already."""
 
@@ -211,7 +216,7 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Skill(Versioned, kw_only=True):
-    """A skill: one stream, which holds a name from its creation to its archive.
+    """A skill: one stream, which holds a name, one at a time, from its creation to its archive.
 
     Commands return the contents that must be stored with their events.
     """
@@ -230,6 +235,7 @@ class Skill(Versioned, kw_only=True):
     COMPARED: ClassVar[tuple[str, ...]] = COMPARED
     ARCHIVED: ClassVar[type[Archived]] = SkillArchived
     RESTORED: ClassVar[type[Restored]] = SkillRestored
+    RENAMED: ClassVar[type[Renamed]] = SkillRenamed
 
     fields: SkillFields = SkillFields()
     body: Ref = Ref("", 0)

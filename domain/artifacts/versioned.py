@@ -33,6 +33,13 @@ class Restored(Event, frozen=True, kw_only=True):
     """An archived stream has its name back, with all its versions and without labels."""
 
 
+class Renamed(Event, frozen=True, kw_only=True):
+    """The stream holds another name from here on; ``old_name`` is free again. Versions and labels stay as they are."""
+
+    name: str
+    old_name: str
+
+
 class Versioned(msgspec.Struct, kw_only=True):
     """The folded state of one stream, and the decisions that may extend it.
 
@@ -55,6 +62,7 @@ class Versioned(msgspec.Struct, kw_only=True):
     LABELED: ClassVar[bool] = False  # whether labels may point to its versions
     ARCHIVED: ClassVar[type[Archived]]
     RESTORED: ClassVar[type[Restored]]
+    RENAMED: ClassVar[type[Renamed]]
 
     id: UUID
     version: int = 0
@@ -101,6 +109,18 @@ class Versioned(msgspec.Struct, kw_only=True):
         """Version 1 of ``name``, a new stream, with the latest content of this one."""
         raise NotImplementedError
 
+    def rename(self, name: str) -> None:
+        """Hold ``name`` instead; nothing happens when it is the name already."""
+        if name != self.name:
+            self.trigger(
+                self.RENAMED(
+                    originator_id=self.id,
+                    originator_version=self.version + 1,
+                    name=name,
+                    old_name=self.name,
+                )
+            )
+
     def restore(self) -> None:
         """Raises Invalid when it is not archived."""
         if not self.archived:
@@ -121,6 +141,8 @@ class Versioned(msgspec.Struct, kw_only=True):
             self.labels = {}
         elif isinstance(event, Restored):
             self.archived = False
+        elif isinstance(event, Renamed):
+            self.name = event.name
         else:
             self.apply(event)
         self.version = event.originator_version

@@ -78,12 +78,20 @@ def first_message() -> str:
 
 
 def message(
-    topic: str, name: str, number: int | None, sequence: int, position: int, left_out: list[str]
+    topic: str,
+    name: str,
+    old_name: str | None,
+    number: int | None,
+    sequence: int,
+    position: int,
+    left_out: list[str],
 ) -> str:
-    """What happened to which skill; ``left_out`` are paths that git cannot hold."""
-    what = {"skill.archived": "archived", "skill.restored": f"restored at version {number}"}.get(
-        topic, f"version {number}"
-    )
+    """What happened to which skill; ``old_name`` is there for a rename alone, ``left_out`` are paths that git cannot hold."""
+    what = {
+        "skill.archived": "archived",
+        "skill.restored": f"restored at version {number}",
+        "skill.renamed": f"renamed from {old_name}",
+    }.get(topic, f"version {number}")
     lines = [f"{name}: {what}", ""]
     if left_out:
         lines += ["Left out, because git cannot hold these paths:", *(f"  {path}" for path in left_out), ""]

@@ -132,6 +132,12 @@ def frame(name: str, fields: SkillFields) -> tuple[str, ...]:
     return "".join(lines), '"' + end
 
 
+def name_of(head: bytes) -> str:
+    """The name in the frontmatter that ``frame`` begins."""
+    line = head[len(b"---\nname: ") : head.index(b"\n", len(b"---\n"))]
+    return line.strip(b'"').decode()
+
+
 def _member(key: str, text: str) -> str:
     name = scalar(key) if PLAIN_KEY.fullmatch(key) else quoted(key)
     if len(name) < LONG_KEY:

@@ -22,6 +22,7 @@ from projections.events.cloudevents import ENVELOPE, subject_of, topic_among, ty
 from projections.events.feed import LOOKED
 from projections.events.policies import subject_of as named_by
 from projections.read.past import position_at
+from projections.read.renames import NAMED_AT
 from projections.sizes import fitting, size_of
 from store.log.log import Recorded, head
 from store.log.mapper import decode, encode
@@ -36,19 +37,20 @@ SHARE_TOPICS = ("share.created", "share.revoked")
 ENVELOPE_COLUMNS = """events.position, events.stream_id, events.stream_version, events.topic, events.state,
     events.recorded_at, events.project_id, events.actor_id, events.key_id, events.command_id, events.correlation_id"""
 
-# events_of_project for each part (events of keys and shares have no project), name_spans_of_name, artifacts_pkey, keys_pkey.
+# events_of_project for each part (events of keys and shares have no project), name_spans_of_name, name_spans_pkey, keys_pkey.
 # Which project a share was of is read in its events: they stay when it has been swept.
 EVENTS = f"""
 SELECT *, {size_of("state")} AS size FROM (
-    (SELECT {ENVELOPE_COLUMNS}, artifacts.kind, artifacts.name
-     FROM events LEFT JOIN artifacts ON artifacts.stream_id = events.stream_id
+    (SELECT {ENVELOPE_COLUMNS}, named.kind, named.name
+     FROM events
+     LEFT JOIN LATERAL ({NAMED_AT.format(stream="events.stream_id", position="events.position")}) AS named ON true
      WHERE events.project_id = %(project)s AND position > %(after)s AND position <= %(upto)s
        AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s))
        AND (%(actor)s::bigint IS NULL OR actor_id = %(actor)s)
        AND (%(key)s::uuid IS NULL OR key_id = %(key)s)
        AND (%(kind)s::text IS NULL OR events.stream_id IN (
            SELECT stream_id FROM name_spans
-           WHERE project_id = %(project)s AND kind = %(kind)s AND name = %(name)s)
+           WHERE project_id = %(project)s AND kind = %(kind)s AND name = %(name)s) AND named.name = %(name)s
          OR %(kind)s = 'label_policy' AND events.stream_id = %(policies)s
              AND convert_from(state, 'UTF8')::jsonb ->> 'label' = %(name)s)
      ORDER BY position LIMIT %(limit)s)

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from domain.artifacts.skills import FileRef, Skill, SkillFileRenamed
-from domain.artifacts.versioned import Versioned, reverted_to, source_of
+from domain.artifacts.versioned import Renamed, Versioned, reverted_to, source_of
 from domain.content import Ref
 from domain.events import Event
 
@@ -52,6 +53,13 @@ class LabelMoved(msgspec.Struct, frozen=True):
     after: int | None = msgspec.field(name="to")
 
 
+class NameMoved(msgspec.Struct, frozen=True):
+    """The name before and after a rename."""
+
+    before: str = msgspec.field(name="from")
+    after: str = msgspec.field(name="to")
+
+
 class Origin(msgspec.Struct, frozen=True):
     """The version that a duplicate was made from."""
 
@@ -61,7 +69,10 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """What an event changed. `fields` are those with another value; `content` is there when the body or prompt changed."""
+    """What an event changed. `fields` are those with another value; `content` is there when the body or prompt changed.
+
+    `renamed` is there for a rename alone.
+    """
 
     fields: list[str]
     content: ContentChange | None
@@ -69,6 +80,7 @@ class Changes(msgspec.Struct, frozen=True):
     labels: list[LabelMoved]
     reverted_to: int | None
     source: Origin | None
+    renamed: NameMoved | UnsetType = UNSET
 
 
 def changes(
@@ -89,6 +101,7 @@ def changes(
         labels=_labels(before.labels, after.labels),
         reverted_to=reverted_to(event),
         source=_source(event, names or {}),
+        renamed=NameMoved(event.old_name, event.name) if isinstance(event, Renamed) else UNSET,
     )
 
 

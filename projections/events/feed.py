@@ -11,6 +11,7 @@ from domain.errors import LogWentBack
 from domain.maintenance import LogRewound
 from projections import sizes
 from projections.events.policies import subject_of
+from projections.read.renames import NAMED_AT
 from projections.sizes import fitting, size_of
 from store.log.history import FIRST_LATER
 from store.log.log import COLUMNS, MAX_BATCH, SELECT_AFTER, Recorded
@@ -27,14 +28,20 @@ WANTED = """
 FOUND = f"""
     SELECT {COLUMNS}, {size_of("state")} AS size FROM events WHERE {WANTED} ORDER BY position LIMIT %(limit)s
 """
-# name_spans_of_name, and events_stream for every stream that held the name: by position, the planner would look through the log.
+# name_spans_of_name, and events_stream for every time that a stream held the name: by position, the planner would look through the
+# log. An archive ends a span and is about its name still; what a rename brings begins the next one.
 FOUND_OF_SUBJECT = f"""
     SELECT {COLUMNS}, {size_of("state")} AS size
     FROM (
-        SELECT DISTINCT stream_id FROM name_spans WHERE project_id = %(project)s AND kind = %(kind)s AND name = %(name)s
-    ) AS held (stream)
+        SELECT stream_id, since_position, (
+            SELECT min(since_position) FROM name_spans AS later
+            WHERE later.stream_id = spans.stream_id AND later.since_position > spans.since_position
+        ) FROM name_spans AS spans WHERE project_id = %(project)s AND kind = %(kind)s AND name = %(name)s
+    ) AS held (stream, since, next)
     CROSS JOIN LATERAL (
-        SELECT * FROM events WHERE stream_id = held.stream AND {WANTED} ORDER BY stream_version LIMIT %(limit)s
+        SELECT * FROM events WHERE stream_id = held.stream AND {WANTED}
+            AND position >= held.since AND (held.next IS NULL OR position < held.next)
+        ORDER BY stream_version LIMIT %(limit)s
     ) AS events
     ORDER BY position LIMIT %(limit)s
 """
@@ -53,30 +60,32 @@ ORDER BY position OFFSET {MAX_LOOKED} LIMIT 1
 SELECT_END = f"SELECT ({HEAD}), (SELECT max(begins) FROM histories)"
 END = f"SELECT coalesce(({LOOKED}), ({HEAD})) AS position"
 PAGE = """
-SELECT head.position, (SELECT max(begins) FROM histories), page.listed, page.*, artifacts.kind, artifacts.name
+SELECT head.position, (SELECT max(begins) FROM histories), page.listed, page.*, named.kind, named.name
 FROM ({end}) AS head
 LEFT JOIN LATERAL ({found}) AS page ON true
-LEFT JOIN artifacts ON artifacts.stream_id = page.stream_id
+LEFT JOIN LATERAL ({named}) AS named ON true
 ORDER BY page.position
 """
-WHOLE = PAGE.format(end=HEAD, found=fitting(FOUND, "position"))
-BOUNDED = PAGE.format(end=END, found=fitting(FOUND, "position"))
-OF_SUBJECT = PAGE.format(end=HEAD, found=fitting(FOUND_OF_SUBJECT, "position"))
-OF_POLICY = PAGE.format(end=HEAD, found=fitting(FOUND_OF_POLICY, "position"))
+# What an event is about is named as it was then.
+OF_PAGE = NAMED_AT.format(stream="page.stream_id", position="page.position")
+WHOLE = PAGE.format(end=HEAD, found=fitting(FOUND, "position"), named=OF_PAGE)
+BOUNDED = PAGE.format(end=END, found=fitting(FOUND, "position"), named=OF_PAGE)
+OF_SUBJECT = PAGE.format(end=HEAD, found=fitting(FOUND_OF_SUBJECT, "position"), named=OF_PAGE)
+OF_POLICY = PAGE.format(end=HEAD, found=fitting(FOUND_OF_POLICY, "position"), named=OF_PAGE)
 
-# events_pkey, artifacts_pkey
+# events_pkey, name_spans_pkey
 AFTER = f"""
-SELECT page.*, artifacts.kind, artifacts.name
+SELECT page.*, named.kind, named.name
 FROM ({SELECT_AFTER}) AS page
-LEFT JOIN artifacts ON artifacts.stream_id = page.stream_id
+LEFT JOIN LATERAL ({OF_PAGE}) AS named ON true
 ORDER BY page.position
 """
 
-# events_pkey, artifacts_pkey
+# events_pkey, name_spans_pkey
 ONE = f"""
-SELECT event.*, artifacts.kind, artifacts.name
-FROM (SELECT {COLUMNS} FROM events WHERE position = %s AND project_id = %s) AS event
-LEFT JOIN artifacts ON artifacts.stream_id = event.stream_id
+SELECT page.*, named.kind, named.name
+FROM (SELECT {COLUMNS} FROM events WHERE position = %s AND project_id = %s) AS page
+LEFT JOIN LATERAL ({OF_PAGE}) AS named ON true
 """
 
 # histories_pkey, events_pkey. Where a position is that no reader of this log has, if it is one: in what a history has lost.

@@ -1,7 +1,7 @@
 """What happened to a name: its events in all streams that held it, what each changed, and the archived streams that can be restored."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -13,36 +13,55 @@ from projections.encoding import AUTHOR, JOIN_AUTHOR, author, timestamp
 from projections.events.changes import Changes, changes
 from projections.events.cloudevents import type_of
 from projections.events.states import walk
-from projections.read.versions import Row, VersionLine, line_of, row_of
+from projections.read.versions import MAX_VERSION, Row, VersionLine, line_of, row_of
 from projections.sizes import fitting, size_of
 from store.log.log import COLUMNS, Recorded
 from store.postgres.connection import Connection
 
-# name_spans_of_name; a stream that was restored has held the name more than once
-STREAMS = """
-SELECT DISTINCT stream_id FROM name_spans
-WHERE project_id = %(project)s AND kind = %(kind)s AND name = %(name)s AND (%(all)s OR until_position IS NULL)
+# name_spans_of_name, name_spans_pkey, events_pkey; a stream that was restored or renamed has held the name more than once.
+# Without a later span, the name is the one that the stream has still, or had to its end: then all its events are of it.
+SPANS = """
+SELECT spans.stream_id, CASE WHEN later.since_position IS NULL THEN 1 ELSE first.stream_version END, next.stream_version - 1
+FROM name_spans AS spans
+LEFT JOIN LATERAL (
+    SELECT since_position FROM name_spans AS later
+    WHERE later.stream_id = spans.stream_id AND later.since_position > spans.since_position
+    ORDER BY since_position LIMIT 1
+) AS later ON true
+JOIN events AS first ON first.position = spans.since_position
+LEFT JOIN events AS next ON next.position = later.since_position
+WHERE spans.project_id = %(project)s AND spans.kind = %(kind)s AND spans.name = %(name)s
+  AND (%(all)s OR spans.until_position IS NULL)
 """
 
+# Parts of streams, by versions of the stream.
+HELD = "unnest(%(streams)s::uuid[], %(first)s::int[], %(last)s::int[]) AS held (stream_id, first, last)"
+
 # events_stream, once for each stream
-COUNT = """
-SELECT coalesce(sum(latest), 0)::bigint FROM unnest(%s::uuid[]) AS held (stream_id)
-CROSS JOIN LATERAL (SELECT max(stream_version) AS latest FROM events WHERE stream_id = held.stream_id) AS counted
+COUNT = f"""
+SELECT coalesce(sum(latest - first + 1), 0)::bigint FROM {HELD}
+CROSS JOIN LATERAL (
+    SELECT max(stream_version) AS latest FROM events WHERE stream_id = held.stream_id AND stream_version <= held.last
+) AS counted
 """
 
 # events_stream: in one stream versions and positions have the same order, so each gives its newest few
 NEWEST = f"""
-SELECT newest.*, {size_of("state")} AS size FROM unnest(%(streams)s::uuid[]) AS held (stream_id)
+SELECT newest.*, {size_of("state")} AS size FROM {HELD}
 CROSS JOIN LATERAL (
-    SELECT {COLUMNS} FROM events WHERE stream_id = held.stream_id
+    SELECT {COLUMNS} FROM events
+    WHERE stream_id = held.stream_id AND stream_version BETWEEN held.first AND held.last
     ORDER BY stream_version DESC LIMIT %(limit)s::bigint + %(offset)s
 ) AS newest
 ORDER BY newest.position DESC LIMIT %(limit)s OFFSET %(offset)s
 """
 EVENTS = f"{fitting(NEWEST, 'position DESC')} ORDER BY nth"
 
-# artifacts_pkey
-NAMES = "SELECT stream_id, name FROM artifacts WHERE stream_id = ANY(%s) AND project_id = %s"
+# name_spans_pkey
+NAME_AT = """
+SELECT name FROM name_spans WHERE stream_id = %s AND project_id = %s AND since_position <= %s
+ORDER BY since_position DESC LIMIT 1
+"""
 
 # users_pkey
 PEOPLE = f"SELECT {AUTHOR} FROM users WHERE erased_at IS NULL AND id = ANY(%s)"
@@ -111,25 +130,44 @@ class ArchivedRow(msgspec.Struct, frozen=True):
     name_taken: bool
 
 
+class Held(NamedTuple):
+    """The events of a stream that are about a name, by their versions in the stream."""
+
+    stream_id: UUID
+    first: int
+    last: int
+
+
 async def streams_of(
     conn: Connection, project_id: int, kind: str, name: str, *, archived: bool
-) -> list[UUID]:
-    """The stream that holds the name, with ``archived`` those that held it, too."""
+) -> list[Held]:
+    """The stream that holds the name, with what came before it had the name; with ``archived`` also what others did under it."""
     if "\0" in name:
         return []
     params = {"project": project_id, "kind": kind, "name": name, "all": archived}
-    return [row[0] for row in await (await conn.execute(STREAMS, params)).fetchall()]
+    rows = await (await conn.execute(SPANS, params)).fetchall()
+    whole = {stream_id for stream_id, _, last in rows if last is None}
+    return [
+        Held(stream_id, first, last or MAX_VERSION)
+        for stream_id, first, last in rows
+        if last is None or stream_id not in whole
+    ]
 
 
 async def page(
-    conn: Connection, project_id: int, kind: str, streams: Sequence[UUID], *, limit: int, offset: int
+    conn: Connection, project_id: int, kind: str, streams: Sequence[Held], *, limit: int, offset: int
 ) -> tuple[int, list[bytes]]:
     """How many events the streams have, and a page of them as JSON, newest first, that ends where an answer does.
 
     The states around each event are folded from its stream: a page costs as much as the stream up to its newest event.
     """
-    counted = await (await conn.execute(COUNT, (list(streams),))).fetchone()
-    params = {"streams": list(streams), "limit": limit, "offset": offset, "max_bytes": sizes.MAX_ANSWER}
+    params: dict[str, Any] = {
+        "streams": [held.stream_id for held in streams],
+        "first": [held.first for held in streams],
+        "last": [held.last for held in streams],
+    }
+    counted = await (await conn.execute(COUNT, params)).fetchone()
+    params |= {"limit": limit, "offset": offset, "max_bytes": sizes.MAX_ANSWER}
     rows = await (await conn.execute(EVENTS, params, binary=True)).fetchall()
     listed = [Recorded(*row[:11]) for row in rows]
     people = await people_of(conn, {one.actor_id for one in listed if one.actor_id is not None})
@@ -143,7 +181,7 @@ async def page(
                 continue
             names: Mapping[UUID, str] = {}
             if (source := source_of(event)) is not None:
-                names = await names_of(conn, project_id, [source.stream_id])
+                names = await _name_at(conn, project_id, source.stream_id, recorded.position)
             entry = HistoryEntry(
                 recorded.position,
                 timestamp(recorded.recorded_at),
@@ -195,9 +233,10 @@ async def people_of(conn: Connection, ids: Collection[int]) -> dict[int, bytes]:
     return {row[0]: author(row) for row in rows}
 
 
-async def names_of(conn: Connection, project_id: int, streams: Sequence[UUID]) -> dict[UUID, str]:
-    """The names of streams of the project."""
-    return dict(await (await conn.execute(NAMES, (list(streams), project_id), binary=True)).fetchall())
+async def _name_at(conn: Connection, project_id: int, stream_id: UUID, position: int) -> dict[UUID, str]:
+    """The name that a stream of the project had at a position, by its id."""
+    row = await (await conn.execute(NAME_AT, (stream_id, project_id, position))).fetchone()
+    return {stream_id: row[0]} if row else {}
 
 
 async def lines(conn: Connection, stream_id: UUID, numbers: Collection[int]) -> dict[int, VersionLine]:

@@ -19,11 +19,13 @@ from domain.formats import git, marketplace
 from domain.formats.git import BLOB, COMMIT, FILE, FOLDER, TREE, Leaf, TreeEntry
 from projections.read import contents
 from projections.read.packages import SKILL_MD
+from projections.read.renames import NAMED_AT, PACKAGE_AT
 from projections.read.skills import read_package
 from store.postgres.connection import Connection
 from store.postgres.pool import Pool
 
 ARCHIVED = "skill.archived"
+RENAMED = "skill.renamed"
 TOPICS = [
     "skill.created",
     "skill.published",
@@ -32,6 +34,7 @@ TOPICS = [
     "skill.file_removed",
     ARCHIVED,
     "skill.restored",
+    RENAMED,
 ]
 
 BATCH = 200  # events of one transaction
@@ -64,22 +67,24 @@ LEFT JOIN git_repositories ON project_id = asked.id
 LEFT JOIN git_commits ON git_commits.project_id = asked.id AND git_commits.sequence = git_repositories.sequence
 """
 
-# events_of_project, artifacts_pkey, versions_by_position, versions_pkey, contents_pkey
+# events_of_project, name_spans_pkey, versions_by_position, versions_pkey, contents_pkey, earlier_packages_pkey
 SELECT_CHANGES = f"""
-SELECT event.position, topic, recorded_at, actor_id, artifacts.name, version.number, package.bytes, version.body,
+SELECT event.position, topic, recorded_at, actor_id, named.name, renamed.name, version.number, package.bytes, version.body,
        octet_length(body.bytes), manifest.bytes, manifest_before.bytes
 FROM (
     SELECT * FROM events
     WHERE project_id = %s AND position > %s AND position <= %s AND topic = ANY(%s) ORDER BY position LIMIT {BATCH}
 ) AS event
-JOIN artifacts ON artifacts.stream_id = event.stream_id
+CROSS JOIN LATERAL ({NAMED_AT.format(stream="event.stream_id", position="event.position")}) AS named
+LEFT JOIN LATERAL ({NAMED_AT.format(stream="event.stream_id", position="event.position - 1")}) AS renamed
+    ON topic = '{RENAMED}'
 LEFT JOIN LATERAL (
-    SELECT * FROM versions
+    SELECT versions.*, {PACKAGE_AT.format(position="event.position")} AS package_then FROM versions
     WHERE stream_id = event.stream_id AND versions.position <= event.position
     ORDER BY versions.position DESC LIMIT 1
 ) AS version ON topic <> '{ARCHIVED}'
 LEFT JOIN versions AS before ON before.stream_id = version.stream_id AND before.number = version.number - 1
-LEFT JOIN contents AS package ON package.digest = version.package
+LEFT JOIN contents AS package ON package.digest = version.package_then
 LEFT JOIN contents AS body ON body.digest = version.body
 LEFT JOIN contents AS manifest ON manifest.digest = version.manifest
 LEFT JOIN contents AS manifest_before ON manifest_before.digest = before.manifest
@@ -162,13 +167,14 @@ class TooManySkills(NotServed):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One event as a commit needs it. ``number`` and what follows are None for an archive; digests are raw bytes."""
+    """One event as a commit needs it. ``old_name`` is there for a rename alone. ``number`` and what follows are None for an archive; digests are raw bytes."""
 
     position: int
     topic: str
     recorded_at: datetime
     actor_id: int | None
     name: str
+    old_name: str | None
     number: int | None
     head: bytes
     body: bytes
@@ -404,14 +410,29 @@ async def changes_after(conn: Connection, project_id: int, after: int, until: in
 
 
 def _change_of(row: tuple[Any, ...]) -> Change:
-    position, topic, recorded_at, actor_id, name, number, package, body, body_size, files, before = row
+    (
+        position,
+        topic,
+        recorded_at,
+        actor_id,
+        name,
+        old_name,
+        number,
+        package,
+        body,
+        body_size,
+        files,
+        before,
+    ) = row
     if number is None:
-        return Change(position, topic, recorded_at, actor_id, name, None, b"", b"", 0, (), ())
+        return Change(position, topic, recorded_at, actor_id, name, None, None, b"", b"", 0, (), ())
     if package is None:
         raise NotRendered(f"version {number} of the skill {name}")
     _, head = read_package(package)
     manifests = (manifest_decoder.decode(part) if part else () for part in (files, before))
-    return Change(position, topic, recorded_at, actor_id, name, number, head, body, body_size, *manifests)
+    return Change(
+        position, topic, recorded_at, actor_id, name, old_name, number, head, body, body_size, *manifests
+    )
 
 
 class Blobs(msgspec.Struct, frozen=True):
@@ -512,6 +533,10 @@ def _commit_all(
     return line
 
 
+# Which place in the tree of all skills changes, its new entry, and the one that it had.
+Splice = tuple[int, bytes, bytes]
+
+
 class Line:
     """The commits of one project, one after the other; ``objects`` and ``commits`` are the rows that they bring.
 
@@ -561,9 +586,15 @@ class Line:
             before = self._objects_before(change, blobs)
             new = [self._whole(TREE, data) for tree, data in folders.items() if tree not in before]
             others = [oid, *(leaf.oid for leaf in leaves.values() if leaf.oid not in before)]
-            self._put(change.name, list(folders)[-1])
+            self._put(change.name, list(folders)[-1], change.old_name)
         message = marketplace.message(
-            change.topic, change.name, change.number, self.sequence + 1, change.position, left_out
+            change.topic,
+            change.name,
+            change.old_name,
+            change.number,
+            self.sequence + 1,
+            change.position,
+            left_out,
         )
         # Whole seconds, and never below those of a commit before.
         seconds = int(change.recorded_at.timestamp())
@@ -579,7 +610,7 @@ class Line:
 
     def _objects_before(self, change: Change, blobs: Blobs) -> set[bytes]:
         """What the version before had in its folders: no reader of the commit before needs it again."""
-        if change.topic in ("skill.created", "skill.restored"):
+        if change.topic in ("skill.created", "skill.restored", RENAMED):
             return set()
         holds = self._rule(change)
         if any(holds(file.path) != git.held_before(file.path) for file in change.files_before):
@@ -588,26 +619,33 @@ class Line:
         leaves = {file.path: blobs.files[file.ref.digest] for file in change.files_before if holds(file.path)}
         return {*git.folders(leaves), *(leaf.oid for leaf in leaves.values())}
 
-    def _put(self, name: str, tree: bytes) -> None:
+    def _put(self, name: str, tree: bytes, old_name: str | None = None) -> None:
+        """The folder of a skill; with ``old_name`` in place of the one that it had."""
+        splices = [] if old_name is None else [self._taken_out(old_name)]
         entry = TreeEntry(FOLDER, name.encode(), tree)
         at = bisect_left(self._order, entry.order)
         old = self._entries.get(entry.order)
         if old is None:
             self._order.insert(at, entry.order)
         self._entries[entry.order] = entry
-        self._change(at, entry.encoded, old.encoded if old else b"")
+        self._change([*splices, (at, entry.encoded, old.encoded if old else b"")])
 
     def _remove(self, name: str) -> None:
+        self._change([self._taken_out(name)])
+
+    def _taken_out(self, name: str) -> Splice:
         order = TreeEntry(FOLDER, name.encode(), b"").order
         at = bisect_left(self._order, order)
         del self._order[at]
-        self._change(at, b"", self._entries.pop(order).encoded)
+        return at, b"", self._entries.pop(order).encoded
 
-    def _change(self, at: int, new: bytes, old: bytes) -> None:
-        """The tree of all skills with one entry changed, stored as its difference from the one before."""
-        before = self._offset(at, old)
-        after = len(self._tree) - before - len(old)
-        tree = self._tree[:before] + new + self._tree[before + len(old) :]
+    def _change(self, splices: Sequence[Splice]) -> None:
+        """The tree of all skills with entries changed one after the other, stored as its difference from the one before."""
+        tree, before, after = self._tree, len(self._tree), len(self._tree)
+        for at, new, old in splices:
+            start = self._offset(tree, at, old)
+            before, after = min(before, start), min(after, len(tree) - start - len(old))
+            tree = tree[:start] + new + tree[start + len(old) :]
         if not tree:
             self._skills, self._tree, self._depth = None, b"", 0
             return
@@ -633,14 +671,14 @@ class Line:
         self._skills, self._tree = oid, tree
         self._depths[oid] = self._depth
 
-    def _offset(self, at: int, old: bytes) -> int:
-        """Where in the tree the entry of this place is, or goes, which is before the one that follows.
+    def _offset(self, tree: bytes, at: int, old: bytes) -> int:
+        """Where in a tree the entry of this place is, or goes, which is before the one that follows.
 
         No name has a space, so that an entry, with its id, is found nowhere but where it stands.
         """
         if not old and at + 1 < len(self._order):
             old = self._entries[self._order[at + 1]].encoded
-        return self._tree.index(old) if old else len(self._tree)
+        return tree.index(old) if old else len(tree)
 
     def _append(
         self,

@@ -3,7 +3,7 @@
 from typing import Protocol
 from uuid import UUID
 
-from projections.read import suggestions, versions
+from projections.read import renames, suggestions, versions
 from projections.read.versions import Found, Lookup, PageQuery, Pick, Row, VersionLine
 from projections.write import labels
 from projections.write.labels import Label
@@ -25,6 +25,10 @@ class ReadModel(Protocol):
 
     async def name_of_id(self, conn: Connection, project_id: int, kind: str, version_id: UUID) -> str | None:
         """The active name that a version belongs to."""
+        ...
+
+    async def renamed_to(self, conn: Connection, project_id: int, kind: str, name: str) -> str | None:
+        """The name that what was called ``name`` has; None when it is no alias."""
         ...
 
     async def close_names(self, conn: Connection, project_id: int, kind: str, name: str) -> list[str]:
@@ -62,6 +66,9 @@ class CurrentReadModel:
 
     async def name_of_id(self, conn: Connection, project_id: int, kind: str, version_id: UUID) -> str | None:
         return await versions.name_of_id(conn, project_id, kind, version_id)
+
+    async def renamed_to(self, conn: Connection, project_id: int, kind: str, name: str) -> str | None:
+        return await renames.renamed_to(conn, project_id, kind, name)
 
     async def close_names(self, conn: Connection, project_id: int, kind: str, name: str) -> list[str]:
         return await suggestions.close_names(conn, project_id, kind, name)

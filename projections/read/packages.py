@@ -12,6 +12,7 @@ import msgspec
 
 from domain.artifacts.skills import FileRef
 from domain.content import Ref
+from domain.formats import skill_md
 from domain.formats.spec import Problem
 from projections.read.skills import packed, read_manifest, read_package
 from projections.read.versions import Version
@@ -27,7 +28,10 @@ class Contents(Protocol):
 
 
 class Package(msgspec.Struct, frozen=True):
-    """One version of a skill; ``head`` and ``body`` are its SKILL.md, whose digest ``skill_md`` is."""
+    """One version of a skill; ``head`` and ``body`` are its SKILL.md, whose digest ``skill_md`` is.
+
+    ``name`` is the one that SKILL.md says, as a folder needs it: of an earlier version, that of before a rename.
+    """
 
     name: str
     number: int
@@ -59,7 +63,7 @@ def package_of(version: Version) -> Package:
     summary, head = read_package(packed(version))
     author = _author.decode(version.author)
     return Package(
-        name=version.name,
+        name=skill_md.name_of(head),
         number=version.number,
         version_id=version.id,
         created_at=version.created_at,

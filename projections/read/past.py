@@ -10,14 +10,16 @@ from uuid import UUID
 
 from projections import sizes
 from projections.encoding import AUTHOR, JOIN_AUTHOR
-from projections.read import suggestions, versions
+from projections.read import renames, suggestions, versions
 from projections.read.kinds import KINDS
+from projections.read.renames import NAMED_AT, PACKAGE_AT
 from projections.read.versions import (
     COLUMNS,
+    CONTENT,
     HAS_LABELS,
     IS_TEXT,
     MAX_VERSION,
-    PARTS,
+    STAYING,
     PageQuery,
     Pick,
     Row,
@@ -73,10 +75,14 @@ LABELS_THEN = f"""CASE WHEN {HAS_LABELS} THEN ARRAY(
       AND since_position <= %(at)s AND (until_position IS NULL OR until_position > %(at)s)
     ORDER BY labels.name) END"""
 
+PACKAGE_THEN = PACKAGE_AT.format(position="%(at)s")
+VERSION_THEN = f"""
+versions.number, versions.id, versions.stream_version, versions.position, versions.created_at,
+{", ".join((*STAYING, CONTENT.format(digest=PACKAGE_THEN)))}, {LABELS_THEN}, {AUTHOR}
+"""
+
 BY_NAME = f"""
-SELECT artifacts.stream_id, artifacts.name, latest.number, artifacts.created_at, %(at)s::bigint,
-       versions.number, versions.id, versions.stream_version, versions.position, versions.created_at,
-       {PARTS}, {LABELS_THEN}, {AUTHOR}
+SELECT artifacts.stream_id, held.name, latest.number, artifacts.created_at, %(at)s::bigint, {VERSION_THEN}
 FROM ({HELD}) AS held
 JOIN artifacts ON artifacts.stream_id = held.stream_id
 CROSS JOIN LATERAL ({LATEST_THEN.format(stream="held.stream_id")}) AS latest
@@ -93,6 +99,17 @@ LEFT JOIN LATERAL (
     ORDER BY versions.number LIMIT 1
 ) AS versions ON versions.number = picked.number AND versions.number <= latest.number
 {JOIN_AUTHOR} versions.created_by
+"""
+
+# versions_by_position, name_spans_pkey; archived streams too, for the answers to an archive and to a repeated request
+BY_STREAM = f"""
+SELECT artifacts.stream_id, named.name, versions.number, artifacts.created_at, %(at)s::bigint, {VERSION_THEN}
+FROM versions
+JOIN artifacts ON artifacts.stream_id = versions.stream_id
+CROSS JOIN LATERAL ({NAMED_AT.format(stream="versions.stream_id", position="%(at)s")}) AS named
+{JOIN_AUTHOR} versions.created_by
+WHERE versions.stream_id = %(stream)s AND versions.position <= %(at)s
+ORDER BY versions.position DESC LIMIT 1
 """
 
 # versions_pkey
@@ -145,7 +162,7 @@ JOIN versions ON versions.stream_id = alive.stream_id
     AND versions.number = CASE WHEN %(label)s::text IS NOT NULL THEN wanted.number ELSE alive.latest_version END
 JOIN contents AS details ON details.digest = versions.details
 LEFT JOIN contents AS outline ON outline.digest = versions.outline
-LEFT JOIN contents AS package ON package.digest = versions.package
+LEFT JOIN contents AS package ON package.digest = {package}
 LEFT JOIN contents AS body ON body.digest = versions.body AND %(body)s
 LEFT JOIN versions AS newest ON %(search)s
     AND newest.stream_id = alive.stream_id AND newest.number = alive.latest_version
@@ -169,6 +186,7 @@ ORDERS = {
 LISTS = {
     sign + field: LIST.format(
         latest=LATEST_THEN.format(stream="spans.stream_id"),
+        package=PACKAGE_THEN,
         searched=SEARCHED,
         author=AUTHOR,
         join_author=JOIN_AUTHOR,
@@ -194,6 +212,13 @@ async def position_at(conn: Connection, instant: datetime) -> int:
     """The position of the last event that was recorded at or before an instant; 0 before the first."""
     row = await (await conn.execute(POSITION_AT, {"instant": instant})).fetchone()
     return int(row[0]) if row else 0
+
+
+async def at_position(conn: Connection, stream_id: UUID, position: int) -> Version | None:
+    """The version of a stream that was the latest at a position of the log, of archived streams too."""
+    params = {"stream": stream_id, "at": position}
+    row = await (await conn.execute(BY_STREAM, params, binary=True)).fetchone()
+    return version_of(row) if row else None
 
 
 class AsOfReadModel:
@@ -232,6 +257,9 @@ class AsOfReadModel:
         params = {"id": version_id, "project": project_id, "kind": kind, "at": self.at}
         row = await (await conn.execute(NAME_OF_ID, params)).fetchone()
         return row[0] if row else None
+
+    async def renamed_to(self, conn: Connection, project_id: int, kind: str, name: str) -> str | None:
+        return await renames.renamed_to(conn, project_id, kind, name, self.at)
 
     async def close_names(self, conn: Connection, project_id: int, kind: str, name: str) -> list[str]:
         return await suggestions.close_names(conn, project_id, kind, name, self.at)

@@ -65,11 +65,12 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 class Fields(msgspec.Struct, frozen=True):
-    """What is made of the fields of a skill; ``frame`` is its frontmatter (see ``domain.formats.skill_md.frame``).
+    """What is made of the name and the fields of a skill; ``frame`` is its frontmatter (see ``domain.formats.skill_md.frame``).
 
     ``details`` are those of a version without a description.
     """
 
+    name: str
     made_of: SkillFields
     details: Content
     frame: tuple[str, ...]
@@ -77,7 +78,7 @@ class Fields(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, name: str, fields: SkillFields) -> "Fields":
-        return cls(fields, _details(fields), skill_md.frame(name, fields), spec.of_fields(name, fields))
+        return cls(name, fields, _details(fields), skill_md.frame(name, fields), spec.of_fields(name, fields))
 
     def described(self, description: str) -> Content:
         """The details of a version."""
@@ -190,7 +191,7 @@ class SkillKind:
     ) -> tuple[Fields, Text, Files]:
         key = skill.id.int
         fields, text, files = self._kept.pop(key, (None, None, None))
-        if fields is None or fields.made_of is not skill.fields:
+        if fields is None or fields.made_of is not skill.fields or fields.name != skill.name:
             fields = Fields.of(skill.name, skill.fields)
         if text is None or text.made_of is not skill.body:
             text = Text.of(skill.body, body)

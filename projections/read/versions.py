@@ -119,10 +119,9 @@ LABELS = f"""CASE WHEN {HAS_LABELS} THEN ARRAY(
     ORDER BY labels.name) END"""
 
 # Sub-queries, because the plan of a query with five joins more takes PostgreSQL longer to begin than the reads do.
-PARTS = ", ".join(
-    f"(SELECT bytes FROM contents WHERE contents.digest = versions.{part})"
-    for part in ("body", "details", "outline", "manifest", "package")
-)
+CONTENT = "(SELECT bytes FROM contents WHERE contents.digest = {digest})"
+STAYING = [CONTENT.format(digest=f"versions.{part}") for part in ("body", "details", "outline", "manifest")]
+PARTS = ", ".join((*STAYING, CONTENT.format(digest="versions.package")))
 
 VERSION = f"""
 artifacts.stream_id, artifacts.name, artifacts.latest_version, artifacts.created_at, {HEAD},
@@ -193,15 +192,6 @@ CROSS JOIN LATERAL ({held} LIMIT 1) AS found
         "wanted.name",
     )
 )
-
-# versions_by_position; archived streams too, for the answers to an archive and to a repeated request
-AT_POSITION = f"""
-SELECT {VERSION}
-FROM versions JOIN artifacts ON artifacts.stream_id = versions.stream_id
-{JOIN_AUTHOR} versions.created_by
-WHERE versions.stream_id = %s AND versions.position <= %s
-ORDER BY versions.position DESC LIMIT 1
-"""
 
 # versions_id
 NAME_OF_ID = """
@@ -424,12 +414,6 @@ def _columns(asked: Sequence[Lookup]) -> tuple[Any, ...]:
 
 def _found(row: tuple[Any, ...]) -> Found:
     return row[0], None if row[5] is None else version_of(row)
-
-
-async def at_position(conn: Connection, stream_id: UUID, position: int) -> Version | None:
-    """The version of a stream that was the latest at a position of the log, of archived streams too."""
-    row = await (await conn.execute(AT_POSITION, (stream_id, position), binary=True)).fetchone()
-    return version_of(row) if row else None
 
 
 async def name_of_id(conn: Connection, project_id: int, kind: str, version_id: UUID) -> str | None:

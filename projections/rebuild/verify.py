@@ -36,6 +36,8 @@ LOST_CONTENTS = """
 SELECT DISTINCT encode(named.digest, 'hex') FROM (
     SELECT unnest(ARRAY[body, details, outline, manifest, package]) AS digest FROM versions
     UNION
+    SELECT package FROM earlier_packages
+    UNION
     SELECT decode(file ->> 'sha256', 'hex') FROM (SELECT DISTINCT manifest FROM versions WHERE manifest IS NOT NULL) AS held
     JOIN contents ON contents.digest = held.manifest
     -- One that is no longer what its digest says is found by the check above, and may be no JSON.

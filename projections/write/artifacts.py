@@ -12,11 +12,11 @@ from uuid import UUID
 import msgspec
 
 from domain.artifacts.labels import LabelRemoved, LabelSet
-from domain.artifacts.versioned import Archived, Restored, Versioned, VersionEvent
+from domain.artifacts.versioned import Archived, Renamed, Restored, Versioned, VersionEvent
 from domain.content import Content, Ref
 from domain.events import Event
 from projections.encoding import RENDERING
-from projections.write import labels, names
+from projections.write import labels, names, renames
 from store.log.statements import Row, SetStatement, Writes, arrays
 
 VERSION = """stream_id uuid, stream_version int, number int, id uuid, created_by bigint, body bytea, details bytea,
@@ -96,7 +96,7 @@ TEXT_CHANGED = SetStatement(
     f"""
     INSERT INTO search_texts (stream_id, project_id, kind, name, text)
     SELECT * FROM {arrays("stream_id uuid, project_id bigint, kind text, name text, text text")} AS new
-    ON CONFLICT (stream_id) DO UPDATE SET text = excluded.text
+    ON CONFLICT (stream_id) DO UPDATE SET name = excluded.name, text = excluded.text
     """,
 )
 
@@ -126,6 +126,9 @@ STATEMENTS = (
     VERSION_ADDED,
     CREATED,
     PUBLISHED,
+    renames.RENDERED,
+    renames.RENAMED,
+    renames.KEPT,
     ARCHIVED,
     RESTORED,
     TEXT_CHANGED,
@@ -208,6 +211,8 @@ class _RowBatch:
         self.published: dict[int, int] = {}
         self.claims: dict[Row, UUID] = {}
         self.pointers: labels.Pointers | None = None
+        # By stream and number, of which the last row counts.
+        self.rendered: dict[tuple[int, int], Row] = {}
         self.contents: dict[bytes, Content] = {}
         self.views: dict[UUID, VersionRow] = {}
 
@@ -231,6 +236,8 @@ class _RowBatch:
             self.last[RESTORED][stream.int] = (stream,)
             self.last[ARCHIVED].pop(stream.int, None)
             self._found_by(step, kind)
+        elif isinstance(event, Renamed):
+            self._renamed(step, event, kind)
 
     def _labels(self) -> labels.Pointers:
         if self.pointers is None:
@@ -260,19 +267,43 @@ class _RowBatch:
         if kind.text_changed(event):
             self._found_by(step, kind)
 
+    def _renamed(self, step: AppliedEvent, event: Renamed, kind: Kind) -> None:
+        stream, version = event.originator_id, event.originator_version
+        old = msgspec.structs.replace(
+            step, artifact=msgspec.structs.replace(step.artifact, name=event.old_name)
+        )
+        self._let_go(old)
+        self.rows[names.SPAN_ENDED].append((stream, version))
+        self._hold(step)
+        self.last[renames.RENAMED][stream.int] = (stream, event.name)
+        # In this order: what is kept of the parts of a skill is of the later one.
+        before, after = kind.view(old).package, kind.view(step).package
+        if before is not None and after is not None:
+            number = step.artifact.number
+            self.contents |= {before.digest: before, after.digest: after}
+            self.rows[renames.KEPT].append((stream, version, number, before.digest))
+            self.rendered[stream.int, number] = (stream, number, after.digest)
+        self._found_by(step, kind)
+
     def _claim(self, step: AppliedEvent) -> None:
+        self._hold(step)
+        self.rows[COUNTED].append((*_name(step)[:2], 1))
+
+    def _hold(self, step: AppliedEvent) -> None:
         name, stream = _name(step), step.event.originator_id
         self.claims[name] = stream
         self.rows[names.SPAN_BEGUN].append((stream, step.event.originator_version, *name))
-        self.rows[COUNTED].append((*name[:2], 1))
 
     def _release(self, step: AppliedEvent) -> None:
+        self._let_go(step)
+        self.rows[COUNTED].append((*_name(step)[:2], -1))
+
+    def _let_go(self, step: AppliedEvent) -> None:
         name, stream = _name(step), step.event.originator_id
         if self.claims.get(name) == stream:
             del self.claims[name]
         else:
             self.rows[names.RELEASE].append((*name, stream))
-        self.rows[COUNTED].append((*name[:2], -1))
 
     def _found_by(self, step: AppliedEvent, kind: Kind) -> None:
         key = step.event.originator_id.int
@@ -281,6 +312,7 @@ class _RowBatch:
 
     def folded(self) -> Rows:
         rows = self.rows
+        rows[renames.RENDERED] = list(self.rendered.values())
         rows[names.CLAIM] = [(*name, stream) for name, stream in self.claims.items()]
         rows[TEXT_CHANGED] = [
             (step.event.originator_id, *_name(step), search_fold(kind.text(step)))

@@ -44,12 +44,12 @@ WORKS = {
     "skill-file-rename",
     "skill-get",
     "skill-list",
+    "skill-rename",
     "skill-store-install-command",
     "skill-update",
     "user-get",
 }
 NOT_SERVED = {
-    "skill-rename": "a skill keeps its name; duplicate and archive it",
     "org-member-get-github-login": "no accounts of GitHub are kept",
     "organization-enforce-2fa-execute": "there is no login, so no second factor",
     "organization-enforce-2fa-prepare": "there is no login, so no second factor",
@@ -161,17 +161,22 @@ def test_skill_tools(cli: Cli, home: Home) -> None:
     assert (updated["version"], updated["body"]) == (2, "# Forms\n\nRead it.\n")
     shown = cli.call("skill-get", {**skill, "body_offset": 2, "body_length": 5})
     assert (shown["body"], shown["version"]) == ("Forms", 2)
+    moved = cli.call("skill-rename", {**skill, "new_name": "pdf-fields"})
+    assert (moved["name"], moved["version"], moved["id"]) == ("pdf-fields", 2, updated["id"])
+    # By the name of before.
+    assert cli.call("skill-get", skill)["name"] == "pdf-fields"
+    skill = {"skill_name": "pdf-fields"}
     assert cli.call("skill-duplicate", {**skill, "new_name": "copy"})["name"] == "copy"
     assert [row["name"] for row in cli.call("skill-list", {"search": "FORMS"})["results"]] == [
         "copy",
-        "pdf-forms",
+        "pdf-fields",
     ]
     assert cli.call("skill-list", {"category": "docs"})["results"] == []
     described = cli.call("skill-update", {**skill, "base_version": 2, "version_description": "Shorter"})
     assert described["version_description"] == "Shorter"
     cli.call("skill-archive", skill)
     with home.http() as http:
-        assert http.get("llm_skills/name/pdf-forms").status_code == 404
+        assert http.get("llm_skills/name/pdf-fields").status_code == 404
 
 
 def test_skill_file_tools(cli: Cli, home: Home) -> None:

@@ -126,7 +126,15 @@ class History:
             key = rng.choice(self._projects), kind, rng.choice(self._names)
             known = self._active.get(key)
             artifact: Skill | Prompt
-            if known is None:
+            contents: list[Content]
+            if known is not None and rng.random() < 0.1:
+                artifact, contents = known.fork(), []
+                artifact.rename(
+                    rng.choice(
+                        [name for name in self._names if (*key[:2], name) not in self._active] or [key[2]]
+                    )
+                )
+            elif known is None:
                 artifact, contents = self._new(key)
             else:
                 artifact = known.fork()
@@ -138,8 +146,9 @@ class History:
             if artifact.pending:
                 break
         self._data.update((content.digest, content.data) for content in contents)
+        self._active.pop(key, None)
+        key = (*key[:2], artifact.name)
         if artifact.archived:
-            del self._active[key]
             self._archived[key] = artifact
         else:
             self._active[key] = artifact
@@ -154,7 +163,7 @@ class History:
         old = self._archived.get(key)
         chosen = rng.random()
         if old is not None and chosen < 0.4:
-            old = old.fork()
+            old = self._archived.pop(key).fork()
             old.restore()
             return old, []
         if sources and chosen < 0.6:

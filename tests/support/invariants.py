@@ -20,7 +20,7 @@ from domain.artifacts import kinds as domain_kinds
 from domain.artifacts.labels import LabelRemoved, LabelSet
 from domain.artifacts.prompts import Prompt
 from domain.artifacts.skills import Skill
-from domain.artifacts.versioned import Versioned, VersionEvent
+from domain.artifacts.versioned import Renamed, Versioned, VersionEvent
 from domain.events import EVENT_TYPES
 from projections.declared import TABLES
 from projections.read.kinds import KINDS
@@ -100,6 +100,7 @@ def contents_are_what_they_are_named(conn: Connection) -> None:
     named: set[bytes] = set()
     for row in conn.execute("SELECT body, details, outline, manifest, package FROM versions"):
         named.update(digest for digest in row if digest is not None)
+    named.update(digest for (digest,) in conn.execute("SELECT package FROM earlier_packages"))
     for row in conn.execute("SELECT details, outline FROM artifacts"):
         named.update(digest for digest in row if digest is not None)
     for topic, state in conn.execute("SELECT topic, state FROM events"):
@@ -167,6 +168,7 @@ QUERIES = {
                     FROM artifacts""",
     "versions": """SELECT stream_id, number, id, stream_version, position, created_at, created_by, body, details,
                           outline, manifest, package FROM versions""",
+    "earlier_packages": "SELECT stream_id, number, until_position, package FROM earlier_packages",
     "search_texts": "SELECT stream_id, project_id, kind, name, text FROM search_texts",
     "labels": "SELECT stream_id, name, number, since_position, until_position, set_at, set_by FROM labels",
     "artifact_counts": "SELECT project_id, kind, active FROM artifact_counts WHERE active <> 0",
@@ -185,7 +187,8 @@ def fold(conn: Connection) -> dict[str, Rows]:
     spans: list[list[Any]] = []
     artifacts: dict[UUID, list[Any]] = {}
     labels: list[list[Any]] = []
-    versions: Rows = set()
+    versions: dict[tuple[UUID, int], tuple[Any, ...]] = {}
+    earlier: Rows = set()
     activity: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     sought = searched.Searched(contents)
     events = conn.execute(
@@ -213,7 +216,7 @@ def fold(conn: Connection) -> dict[str, Rows]:
             else:
                 artifacts[stream][8:] = latest
             head = (stream, artifact.number, event.version_id, version, position, at, actor)
-            versions.add((*head, body, details, outline, manifest, package))
+            versions[stream, artifact.number] = (*head, body, details, outline, manifest, package)
             if position <= reached.get("activity", 0):
                 key = (project, at.astimezone(UTC).date(), stream, actor or 0)
                 _, publishes, first, _ = activity.get(key, (artifact.KIND, 0, at, at))
@@ -224,6 +227,20 @@ def fold(conn: Connection) -> dict[str, Rows]:
             _end(labels, position, stream, event.label)
         if isinstance(event, LabelSet):
             labels.append([stream, event.label, event.number, position, None, at, actor])
+        if isinstance(event, Renamed):
+            old: Name = (project, artifact.KIND, event.old_name)
+            assert names.pop(old, None) == stream, f"{position}: {old} was not its name"
+            assert name not in names, f"{position}: the name {name} was given away twice"
+            names[name] = stream
+            spans = [[*row[:5], row[5] or position] if row[0] == stream else row for row in spans]
+            spans.append([stream, *name, position, None])
+            artifacts[stream][3] = artifact.name
+            view = KINDS[artifact.KIND].view(AppliedEvent(artifact, event, project, actor, contents))
+            if view.package is not None:
+                *kept, before = versions[stream, artifact.number]
+                earlier.add((stream, artifact.number, position, before))
+                artifacts[stream][-1] = view.package.ref.digest
+                versions[stream, artifact.number] = (*kept, view.package.ref.digest)
         if version == 1 or (was_archived and not artifact.archived):
             assert name not in names, f"{position}: the name {name} was given away twice"
             names[name] = stream
@@ -239,7 +256,8 @@ def fold(conn: Connection) -> dict[str, Rows]:
         "active_names": {(*name, stream) for name, stream in names.items()},
         "name_spans": {tuple(row) for row in spans},
         "artifacts": {tuple(row) for row in artifacts.values()},
-        "versions": versions,
+        "versions": set(versions.values()),
+        "earlier_packages": earlier,
         "search_texts": {
             (stream, *name, _text(aggregates[stream], contents)) for name, stream in names.items()
         },

@@ -204,6 +204,34 @@ def test_every_change_has_its_commit_and_raises_the_version(git: Git, author: Au
     assert {datetime.fromtimestamp(int(one), UTC) for one in seconds} == {at}
 
 
+def test_a_rename_is_one_commit(git: Git, author: Author) -> None:
+    for name in ("a", "m", "z"):
+        author.create(name, files=[file("x.txt", name)])
+    folder = git.clone("renamed")
+    before = git.log(folder)
+    author.post("name/a/rename", new_name="q")
+    author.publish("q", 1, body="# Two\n")
+    author.post("name/q/rename", new_name="b")
+    author.post("name/z/rename", new_name="a")
+    git("pull", "--quiet", cwd=folder)
+    assert git.log(folder)[: -len(before)] == [
+        "a: renamed from z",
+        "b: renamed from q",
+        "q: version 2",
+        "q: renamed from a",
+    ]
+    assert git.log(folder)[-len(before) :] == before
+    assert sorted(path.name for path in (folder / "skills").iterdir()) == ["a", "b", "m"]
+    for name in ("a", "b"):
+        text = (folder / "skills" / name / "SKILL.md").read_bytes()
+        assert text == author.http.get(f"llm_skills/name/{name}/skill-md").content
+        assert text.startswith(f"---\nname: {name}\n".encode())
+    old = git("show", "HEAD~4:skills/a/SKILL.md", cwd=folder)
+    assert "\nname: a\n" in old
+    assert git.clone("again").is_dir()
+    git("fsck", "--strict", cwd=folder)
+
+
 def test_the_files_are_those_of_the_api(git: Git, author: Author) -> None:
     binary = bytes(range(256)) * 8
     files = [

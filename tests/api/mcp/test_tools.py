@@ -117,6 +117,11 @@ async def test_files_are_added_renamed_and_removed(agent: Agent) -> None:
 async def test_a_skill_is_duplicated_archived_and_restored(agent: Agent) -> None:
     await agent.call("create_skill", **SKILL)
     assert (await agent.call("duplicate_skill", name="pdf-forms", new_name="copy"))["name"] == "copy"
+    assert (await agent.call("rename_skill", name="copy", new_name="second"))["name"] == "second"
+    assert (await agent.call("get_skill", name="copy"))["name"] == "second"
+    refused = await agent.fail("rename_skill", name="copy", new_name="third")
+    assert (refused["code"], refused["renamed_to"]) == ("not_found", "second")
+    assert (await agent.call("rename_skill", name="second", new_name="copy"))["version"] == 1
     assert await agent.call("archive_skill", name="pdf-forms") is None
     assert [row["name"] for row in (await agent.call("list_skills"))["results"]] == ["copy"]
     assert (await agent.fail("archive_skill", name="pdf-forms"))["code"] == "not_found"
@@ -151,6 +156,8 @@ async def test_prompts_are_created_read_labelled_and_changed(running_service: Se
         assert (await agent.call("archive_prompt", name="Support"))["name"] == "Support"
         assert (await agent.call("list_prompts"))["count"] == 0
         assert (await agent.call("restore_prompt", name="Support"))["version"] == 2
+        assert (await agent.call("rename_prompt", name="Support", new_name="Help"))["name"] == "Help"
+        assert (await agent.call("get_prompt", name="Support", version=1))["name"] == "Help"
 
 
 async def test_a_prompt_comes_back_as_it_was_written(running_service: Service) -> None:

@@ -345,3 +345,30 @@ async def test_an_erased_author_takes_no_skill_away(space: Space) -> None:
     await identity.erase_user(space.conn, space.user.email)
     assert await index(space, base) == before
     await artifact(space, base, before["skills"][0])
+
+
+async def test_a_renamed_skill_is_found_at_its_old_addresses(space: Space) -> None:
+    await space.create("plain")
+    await space.create("pdf-forms", files=[file("a b.txt", "ü")])
+    base = await share(space)
+    before = {entry["name"]: entry for entry in (await index(space, base))["skills"]}
+    for old, new in (("pdf-forms", "forms"), ("plain", "simple")):
+        await space.ok(200, await space.post(f"name/{old}/rename", {"new_name": new}))
+
+    after = {entry["name"]: entry for entry in (await index(space, base))["skills"]}
+    assert after.keys() == {"forms", "simple"}
+    for entry in after.values():
+        await artifact(space, base, entry)
+    assert after["simple"]["digest"] != before["plain"]["digest"]
+    for old, new in (
+        (f"{NEW}/{before['pdf-forms']['url']}", f"{NEW}/{after['forms']['url']}"),
+        (f"{NEW}/{before['plain']['url']}", f"{NEW}/{after['simple']['url']}"),
+        (f"{OLD}/pdf-forms/a%20b.txt", f"{OLD}/forms/a%20b.txt"),
+        ("skills/pdf-forms/a%20b.txt", "skills/forms/a%20b.txt"),
+        ("skills/pdf-forms/index.json", "skills/forms/index.json"),
+    ):
+        led = await fetch(space, f"{base}/{old}")
+        assert (led.status_code, led.headers["location"]) == (302, f"{base}/{new}")
+        assert led.headers["access-control-allow-origin"] == "*"
+        assert (await fetch(space, led.headers["location"])).status_code == 200
+    assert (await fetch(space, f"{base}/{NEW}/nothing/SKILL.md")).status_code == 404

@@ -1,4 +1,4 @@
-"""`skald blame`, `revert`, `archive`, `unarchive`, `label` and `audit`, as they are typed."""
+"""`skald blame`, `revert`, `rename`, `archive`, `unarchive`, `label` and `audit`, as they are typed."""
 
 from pathlib import Path
 
@@ -41,6 +41,18 @@ def test_what_is_archived_is_listed_and_comes_back(ada: Person) -> None:
         assert ada.json("unarchive", name, "--kind", kind, "--id", row["id"])["name"] == name
         assert ada.json("unarchive", name, "--kind", kind, code=1)["error"]["code"]
         assert ada.json("list", "--kind", kind)["count"] == 1
+
+
+def test_a_name_is_changed_and_the_old_one_still_reads(ada: Person) -> None:
+    for kind, name, new_name in (("skill", "notes", "papers"), ("prompt", "My_Helper", "Your_Helper")):
+        of_kind = ("--kind", kind)
+        assert ada.skald("rename", name, new_name, *of_kind).stdout == f"{name}: is named {new_name} now\n"
+        assert ada.json("show", name, *of_kind)["name"] == new_name
+        assert ada.json("show", name, "--version", "1", *of_kind)["version"] == 1
+        assert f"renamed {name} to {new_name}\n" in ada.skald("log", name, *of_kind).stdout
+        refused = ada.json("rename", name, "other", *of_kind, code=1)["error"]
+        assert (refused["code"], refused["renamed_to"]) == ("not_found", new_name)
+        assert refused["detail"] == f"The {kind} '{name}' is named '{new_name}' now."
 
 
 def test_a_label_is_set_shown_and_removed(ada: Person) -> None:

@@ -132,6 +132,20 @@ async def test_an_archived_name_is_not_found_and_its_next_life_is(world: World) 
     assert view.stream_id == again.id
 
 
+async def test_a_name_that_was_given_up_is_not_found(world: World) -> None:
+    """The event is about the new name; what stands under the old one would be taken for true from here on."""
+    one, first = created("one")
+    await world.write(first)
+    await world.read("one")
+    assert await world.version("one") == 1
+    one.rename("two")
+    await world.write(commit_of(one, known={one.body.digest: b"# Body\n"}))
+    await world.caught_up()
+    assert await world.version("one") is None
+    await world.read("two")
+    assert await world.version("two") == 1
+
+
 async def test_a_flushed_redis_fills_again(world: World) -> None:
     one, first = created("one")
     await world.write(first)

@@ -9,7 +9,7 @@ import pytest
 
 from api.commands import repository
 from projections.events import feed
-from projections.read import search, suggestions, versions
+from projections.read import past, renames, search, suggestions, versions
 from projections.read.versions import LISTS, ORDERS, Filter
 from projections.sizes import MAX_ANSWER
 from projections.write import names
@@ -22,7 +22,7 @@ PROJECT = 1
 OTHERS = range(2, 22)  # with a thousand skills each
 
 # Tables that may be read as a whole: they hold a handful of rows here, and are looked up by key where they hold many.
-TINY = {"users", "organizations", "snapshots", "labels", "artifact_counts"}
+TINY = {"users", "organizations", "snapshots", "labels", "artifact_counts", "earlier_packages"}
 
 # Skills number %(first)s to %(last)s of a project, each with two versions, as appends would have left them.
 FILL = """
@@ -142,12 +142,13 @@ def reads(conn: psycopg.Connection[Any]) -> dict[str, Read]:
         "get a version, among others": Read(
             versions.FIND_ALL, ([PROJECT], ["skill"], [name], [1], [None], 1)
         ),
-        "get as of a position": Read(versions.AT_POSITION, (stream, 1)),
+        "get as of a position": Read(past.BY_STREAM, {"stream": stream, "at": 1}),
         "name of an id": Read(versions.NAME_OF_ID, (version_id, PROJECT, "skill")),
         "number of an id": Read(versions.NUMBER_OF_ID, (version_id, stream)),
         "newest numbers": Read(versions.NEWEST_NUMBERS, (stream,)),
         "resolve": Read(versions.LINES, (stream, versions.MAX_VERSION, 51, 0)),
         "holder of a name": Read(names.HOLDER, (PROJECT, "skill", name)),
+        "where an earlier name leads": Read(renames.RENAMED_TO, {**bare, "name": name, "at": renames.NOW}),
         "close names": Read(suggestions.CLOSE_AMONG_MANY, unknown),
         "close names of then": Read(suggestions.CLOSE_AMONG_MANY_THEN, {**unknown, "at": 1_000}),
         "whether names are many": Read(suggestions.IS_LARGE, bare),

@@ -7,7 +7,7 @@ import pytest
 
 from api.commands import repository
 from projections.events import audit, feed, history
-from projections.read import versions
+from projections.read import past
 from projections.sizes import MAX_ANSWER
 from tests.support.plans import MODES, Mode, explain, nodes
 
@@ -52,19 +52,23 @@ AUDIT: dict[str, Any] = {
     "share_topics": list(audit.SHARE_TOPICS),
     "actor": None, "key": None, "kind": None, "name": None,
 }  # fmt: skip
+PART: dict[str, Any] = {"streams": [STREAM], "first": [1], "last": [2**31 - 1]}
 READS: dict[str, tuple[str, Any]] = {
-    "streams of a name": (history.STREAMS, {"project": 1, "kind": "skill", "name": "name-0", "all": True}),
-    "count of a history": (history.COUNT, ([STREAM],)),
+    "streams of a name": (history.SPANS, {"project": 1, "kind": "skill", "name": "name-0", "all": True}),
+    "count of a history": (history.COUNT, PART),
     "page of a history": (
         history.EVENTS,
-        {"streams": [STREAM], "limit": 50, "offset": 50, "max_bytes": MAX_ANSWER},
+        {**PART, "limit": 50, "offset": 50, "max_bytes": MAX_ANSWER},
     ),
     "people": (history.PEOPLE, ([1, 2, 3],)),
     "lines of a blame": (history.LINES, (STREAM, [1, 50, 900])),
     "archived": (history.ARCHIVED, PAGE),
     "count of archived": (history.COUNT_ARCHIVED, PAGE),
-    "what an event left": (versions.AT_POSITION, (STREAM, 2500)),
-    "what can be restored": (repository.FIND_ARCHIVED, ("s", 1, "skill", "name-0", None, None, None)),
+    "what an event left": (past.BY_STREAM, {"stream": STREAM, "at": 2500}),
+    "what can be restored": (
+        repository.FIND_ARCHIVED,
+        ("s", 1, "skill", "name-0", "name-0", None, None, None),
+    ),
     "audit": (audit.PAGE, AUDIT),
     "audit of a name": (audit.PAGE, {**AUDIT, "kind": "skill", "name": "name-0"}),
     "feed of a name": (

@@ -26,6 +26,7 @@ from projections.events.cloudevents import (
 )
 from store.log.log import Recorded
 from store.log.mapper import to_stored
+from tests.support.histories import states_after
 
 ROOT = Path(__file__).parents[4]
 ORIGIN = "https://skald.example"
@@ -83,6 +84,7 @@ def happened() -> list[tuple[str, Event]]:
     copy = skill.duplicate(id=uuid4(), version_id=uuid4(), name="pdf-forms")
     skill.archive()
     skill.restore()
+    skill.rename("pdf-fields")
     prompt, _ = Prompt.create(id=uuid4(), version_id=uuid4(), name="Agent_1", prompt=f'"{SECRET}"'.encode())
     prompt.publish(
         PromptChanges(prompt=b"[1]", config='{"t":1}', version_description="é"),
@@ -94,14 +96,15 @@ def happened() -> list[tuple[str, Event]]:
     prompt.remove_label("prod")
     prompt.archive()
     prompt.restore()
+    prompt.rename("Agent_2")
     policies = LabelPolicies.of_project(5)
     policies.set("release.1", protected=False, approvals=0)
     policies.remove("release.1")
     return [
         *(
-            (artifact.name, event)
+            (state.name, event)
             for artifact in (skill, copy, prompt)
-            for event in artifact.collect_events()
+            for state, event in states_after(artifact, artifact.collect_events())
         ),
         *(("release.1", event) for event in policies.pending),
     ]

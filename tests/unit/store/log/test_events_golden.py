@@ -21,6 +21,7 @@ from domain.artifacts.prompts import (
     PromptLabelRemoved,
     PromptLabelSet,
     PromptPublished,
+    PromptRenamed,
     PromptRestored,
 )
 from domain.artifacts.skills import (
@@ -31,6 +32,7 @@ from domain.artifacts.skills import (
     SkillFileRemoved,
     SkillFileRenamed,
     SkillPublished,
+    SkillRenamed,
     SkillRestored,
 )
 from domain.artifacts.versioned import Source
@@ -125,6 +127,7 @@ EXPECTED: dict[str, Event] = {
     "skill.file_removed.1": SkillFileRemoved(**first(5), number=5, version_id=VERSION, path="c.txt"),
     "skill.archived.1": SkillArchived(**first(6)),
     "skill.restored.1": SkillRestored(**first(7)),
+    "skill.renamed.1": SkillRenamed(**first(8), name="pdf-fields", old_name="pdf-forms"),
     "prompt.created.1": PromptCreated(
         **first(),
         version_id=VERSION,
@@ -151,6 +154,7 @@ EXPECTED: dict[str, Event] = {
     "prompt.restored.1": PromptRestored(**first(6)),
     "label_policy.set.1": LabelPolicySet(**first(), label="production", protected=True, approvals=2),
     "label_policy.removed.1": LabelPolicyRemoved(**first(2), label="production"),
+    "prompt.renamed.1": PromptRenamed(**first(7), name="Greeting_2", old_name="Greeting_1"),
     "key.created.1": KeyCreated(
         **first(),
         user_id=7,
