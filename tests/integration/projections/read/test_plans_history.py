@@ -50,7 +50,7 @@ PAGE: dict[str, Any] = {
 AUDIT: dict[str, Any] = {
     "project": 1, "after": 30_000, "upto": 40_000, "limit": 100, "max_bytes": MAX_ANSWER, "topics": None, "key_topics": list(audit.KEY_TOPICS),
     "share_topics": list(audit.SHARE_TOPICS),
-    "actor": None, "key": None, "kind": None, "name": None,
+    "actor": None, "key": None, "kind": None, "name": None, "policies": "00000000-0000-0000-0000-000000000001",
 }  # fmt: skip
 PART: dict[str, Any] = {"streams": [STREAM], "first": [1], "last": [2**31 - 1]}
 READS: dict[str, tuple[str, Any]] = {
