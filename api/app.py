@@ -24,6 +24,7 @@ from api.activity.controller import ActivityController
 from api.artifacts.common import follow_rename
 from api.cache.checkpoints import Checkpoints
 from api.cache.log_follower import LogFollower
+from api.cache.outage import Outage
 from api.cache.positions import ALL_STREAMS, StreamPositions
 from api.cache.reader import RepresentationCache
 from api.cache.reads import REPLICAS, Reads
@@ -54,6 +55,7 @@ from api.server.logs import set_up_logging
 from api.server.observability import AccessLog, Observability
 from api.server.options import Options
 from api.server.shutdown import when_told_to_end
+from api.server.stale import StaleReads
 from api.server.tracing import TracedAppender, TracedRequests, Tracing, open_tracing
 from api.services import Services
 from api.sharing.controller import ShareTokens
@@ -149,7 +151,8 @@ def create_app(config: ApiConfig, shared: SharedMemoryCache | None = None) -> An
         openapi_config=None,
         logging_config=None,
     )
-    front = FastPathMiddleware(Compression(Options(litestar)), admission, config.max_body_bytes)
+    routed: Any = StaleReads(litestar) if config.stale_reads else litestar
+    front = FastPathMiddleware(Compression(Options(routed)), admission, config.max_body_bytes)
     log = AccessLog() if config.access_log else None
     app: Any = Observability(front, metrics=metrics, log=log, answer_now=front.answer_now)
     if tracing is not None:
@@ -242,7 +245,12 @@ async def wire(
             config.read_database_url, size=config.pool_size, timeout=config.pool_timeout, limits=REPLICAS
         )
         stack.push_async_callback(replicas.close)
-    reads = Reads(pool, replicas, count=metrics.observe_cache)
+    outage: Outage | None = None
+    if config.stale_reads:
+        outage = Outage(config.database_url, positions, config.stale_reads)
+        outage.start()
+        stack.push_async_callback(outage.close)
+    reads = Reads(pool, replicas, count=metrics.observe_cache, outage=outage)
     stack.push_async_callback(reads.close)
     reader = RepresentationCache(
         pool,
@@ -265,7 +273,7 @@ async def wire(
         reads=reads,
         log_follower=log_follower,
         checkpoints=Checkpoints(pool, log_follower),
-        authorizer=Authorizer(Authenticator(pool, positions), limiter, attempts),
+        authorizer=Authorizer(Authenticator(reads, positions), limiter, attempts),
         reader=reader,
         commands=commands,
         public_address=PublicAddress(proxies, config.public_url),
@@ -278,12 +286,13 @@ async def wire(
             room=room,
             switched_off=not_run(redis=redis is not None, secret_key=sealer is not None),
             appender=appender,
+            outage=outage,
         ),
         discovery=Discovery(
             pool,
             reads,
             reader,
-            ShareTokens(pool, positions),
+            ShareTokens(reads, positions),
             share_limiter,
             proxies,
             attempts,

@@ -17,6 +17,8 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
     database_url: str
     # Replicas of that database, which reads go to as far as they are not behind; None: there are none.
     read_database_url: str | None = None
+    # Seconds that an answer may be old while no primary can be reached; 0: reads end with it.
+    stale_reads: int = 0
     # None: no shared cache, and rate limits count per process.
     redis_url: str | None = None
     # A folder that all API processes of one host share: the table of positions and the files of the metrics.

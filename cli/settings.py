@@ -59,6 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     database_url: str | None = None
     read_database_url: str | None = None
+    stale_reads: Amount = 0
     redis_url: str | None = None
     data_dir: Path = Path(".skald")
     host: str = "127.0.0.1"
@@ -135,6 +136,8 @@ MEANINGS: dict[str, str] = {
     "database_url": "PostgreSQL 14 or newer. Unset: an embedded server under the data folder.",
     "read_database_url": "Replicas of that PostgreSQL: lists, searches, history and cold reads go there while they are not behind. "
     "Unset: none.",
+    "stale_reads": "Seconds that an answer may be old, and says so, while no primary can be reached; it comes from replicas and caches. 0: "
+    "reads end with the primary.",
     "redis_url": "Redis or Valkey: redis://, rediss:// or unix://, or redis+sentinel://host1,host2,host3/service. Unset: an "
     "embedded server.",
     "data_dir": "Folder of the embedded servers' data and of the first key.",

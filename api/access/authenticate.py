@@ -9,9 +9,9 @@ from hashlib import sha256
 
 from api.access.known import KnownSecrets
 from api.cache.positions import StreamPositions
+from api.cache.reads import Reads
 from domain.errors import NotAuthenticated, NotFound, PermissionDenied
 from domain.keys import allows
-from store.postgres.pool import Pool
 from store.tables.identity import (
     Principal,
     Project,
@@ -33,8 +33,8 @@ MAX_PROJECTS = 10_000
 class Authenticator:
     """Keys to principals, with a bounded cache in front of the database."""
 
-    def __init__(self, pool: Pool, positions: StreamPositions) -> None:
-        self._pool = pool
+    def __init__(self, reads: Reads, positions: StreamPositions) -> None:
+        self._reads = reads
         self._positions = positions
         self._keys = KnownSecrets[Principal](positions)
         self._projects: dict[int, Project] = {}
@@ -77,8 +77,9 @@ class Authenticator:
 
     async def _look_up(self, digest: bytes) -> Principal:
         self._forget_lost()
-        async with self._pool.connection() as conn:
-            principal = await find_key(conn, digest)
+        principal = await self._reads.ask_primary(
+            lambda conn: find_key(conn, digest), lambda: self._keys.last(digest)
+        )
         known = self._keys.keep(digest, principal, principal.key_id if principal else None)
         if known is None:
             raise _failed()
@@ -121,8 +122,7 @@ class Authenticator:
         """A project by its number. Raises NotFound."""
         project = self._projects.get(project_id)
         if project is None:
-            async with self._pool.connection() as conn:
-                project = await find_project(conn, project_id)
+            project = await self._reads.ask_primary(lambda conn: find_project(conn, project_id))
             if project is None:
                 raise NotFound(f"There is no project {project_id}.")
             self._remember(project)
@@ -140,8 +140,7 @@ class Authenticator:
         if allowed:
             return min(allowed)
         if self._first_project is None:
-            async with self._pool.connection() as conn:
-                self._first_project = await first_project_id(conn)
+            self._first_project = await self._reads.ask_primary(first_project_id)
         if self._first_project is None:
             raise NotFound("There is no project yet.")
         return self._first_project
@@ -149,8 +148,7 @@ class Authenticator:
     async def _named(self, token: str) -> int:
         number = self._tokens.get(token)
         if number is None:
-            async with self._pool.connection() as conn:
-                project = await find_project_by_token(conn, token)
+            project = await self._reads.ask_primary(lambda conn: find_project_by_token(conn, token))
             if project is None:
                 raise NotFound("There is no project with this token.")
             self._remember(project)

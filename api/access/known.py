@@ -48,6 +48,14 @@ class KnownSecrets(Generic[T]):
             return None
         return found if self._positions.is_fresh(slot, found.as_of) else None
 
+    def last(self, digest: bytes) -> T | None:
+        """What it opened when the log was last seen."""
+        entry = self._entries.get(digest)
+        if entry is None or entry[2] <= time():
+            return None
+        found, slot, _ = entry
+        return found if self._positions.was_fresh(slot, found.as_of) else None
+
     def keep(self, digest: bytes, found: T | None, stream_id: UUID | None) -> T | None:
         """Remember what the database has, whose changes are events of the stream; None when it opens nothing."""
         self._entries.pop(digest, None)

@@ -30,8 +30,16 @@ class Lookups:
         )
 
     async def find(self, asked: Lookup) -> Found:
-        """What a name holds now. Raises psycopg.Error; psycopg_pool.PoolTimeout when no connection became free in time."""
-        return await self._coalescer.ask(asked)
+        """What a name holds now. Raises psycopg.Error; psycopg_pool.PoolTimeout when no connection became free in time; NoPrimary."""
+        outage = self._reads.outage
+        if outage is None:
+            return await self._coalescer.ask(asked)
+        return await outage.spare(
+            lambda: self._coalescer.ask(asked),
+            lambda: self._reads.ask_stale(
+                partial(versions.find, asked=asked), fixed=isinstance(asked.pick, int)
+            ),
+        )
 
     async def _fetch(self, take: Callable[[], list[Lookup]]) -> Sequence[Found | Exception]:
         asked: list[Lookup] | None = None

@@ -44,7 +44,7 @@ class StreamPositions:
             fcntl.lockf(self._file, fcntl.LOCK_UN, 1, 0)
             self._map = mmap.mmap(self._file, size)
         self._slots = memoryview(self._map).cast("Q")
-        self._confirmed_at = -inf
+        self._confirmed_at = self.seen_at = -inf
 
     def close(self) -> None:
         self._slots.release()
@@ -83,7 +83,7 @@ class StreamPositions:
 
     def confirm(self) -> None:
         """The log follower has just seen the end of the log."""
-        self._confirmed_at = monotonic()
+        self._confirmed_at = self.seen_at = monotonic()
 
     def lost(self) -> None:
         """The log follower cannot see the log."""
@@ -92,6 +92,10 @@ class StreamPositions:
     @property
     def healthy(self) -> bool:
         return monotonic() - self._confirmed_at < LOG_TIMEOUT
+
+    def was_fresh(self, slot: int, as_of: int) -> bool:
+        """Whether it was, when the log was last seen: at ``seen_at``."""
+        return self._slots[slot] <= as_of and self._slots[ALL_STREAMS] <= as_of
 
     def is_fresh(self, slot: int, as_of: int) -> bool:
         slots = self._slots

@@ -1,9 +1,11 @@
 """Encoded answers to the reads that agents repeat: this process's cache, then Redis, then the read models."""
 
 from collections.abc import Callable, Mapping
+from typing import TypeGuard
 
 from api.cache.lookups import Lookups
 from api.cache.lru import LRU
+from api.cache.outage import NoPrimary, staleness
 from api.cache.positions import StreamPositions
 from api.cache.reads import Reads
 from api.cache.shared_memory import Encoded, SharedMemoryCache
@@ -14,7 +16,7 @@ from projections.read import contents
 from projections.read.kinds import Kind
 from projections.read.models import CURRENT, ReadModel
 from projections.read.versions import Found, Lookup, Pick, Version
-from projections.redis.views import RedisViews
+from projections.redis.views import CachedRepresentation, RedisViews
 from store.postgres.connection import Connection
 from store.postgres.pool import Pool
 
@@ -76,13 +78,21 @@ class RepresentationCache:
         if pick is None and self._views is not None and self._positions.healthy:
             found = await self._views.get(project_id, kind, name)
             if found is not None:
-                entry = Encoded(found.body, found.etag, StreamPositions.slot(found.stream_id), found.as_of)
+                entry = _encoded(found)
                 if self._positions.is_fresh(entry.slot, entry.as_of):
                     self._count("redis", "hit")
                     self._keep(key, entry)
                     return entry
             self._count("redis", "miss")
-        version = await self.version(project_id, kind, name, pick)
+        outage = self._reads.outage
+        if outage is not None and outage.lasts and (entry := await self._last(key)) is not None:
+            return entry
+        try:
+            version = await self.version(project_id, kind, name, pick)
+        except NoPrimary:
+            if (entry := await self._last(key)) is None:
+                raise
+            return entry
         labeled = self._kinds[kind].labeled
         if isinstance(pick, str) and labeled is not None:
             body = labeled(version, pick)
@@ -93,6 +103,28 @@ class RepresentationCache:
         if pick is None and self._views is not None:
             self._views.offer(project_id, kind, name, version.stream_id, version.as_of, entry.etag, body)
         return entry
+
+    async def _last(self, key: Key) -> Encoded | None:
+        """What was true when the log was last seen, if that is not too long ago for what is asked."""
+        outage, (project_id, kind, name, pick) = self._reads.outage, key
+        fixed = isinstance(pick, int)
+        if outage is None or not (fixed or outage.bridged):
+            return None
+        entry = self._cache.get(key)
+        if pick is None:
+            if not self._was_fresh(entry) and self._shared is not None:
+                entry = self._shared.get(_place(project_id, kind, name))
+            if not self._was_fresh(entry) and self._views is not None:
+                found = await self._views.get(project_id, kind, name)
+                entry = found and _encoded(found)
+        if not self._was_fresh(entry):
+            return None
+        if not fixed and (answer := staleness.get()) is not None:
+            answer.note(outage.age)
+        return entry
+
+    def _was_fresh(self, entry: Encoded | None) -> TypeGuard[Encoded]:
+        return entry is not None and self._positions.was_fresh(entry.slot, entry.as_of)
 
     async def etags(self, project_id: int, kind: str, name: str) -> list[bytes]:
         """The entity tags of the latest version, as reads by name show it and, where that is something else, as writes do."""
@@ -154,7 +186,10 @@ class RepresentationCache:
             if data is not None:
                 have[digest] = data
         if len(have) < len(digests) and (missing := [digest for digest in digests if digest not in have]):
-            read = await self._reads.ask(lambda conn: contents.read(conn, missing))
+            read = await self._reads.ask(lambda conn: contents.read(conn, missing), fixed=True)
+            if self._reads.outage is not None and len(read) < len(set(missing)):
+                # A cache knew more than the replica that was asked.
+                raise NoPrimary
             for digest, data in read.items():
                 self.keep_content(digest, data)
             have.update(read)
@@ -165,6 +200,10 @@ class RepresentationCache:
 
     def _keep(self, key: Key, entry: Encoded) -> None:
         self._cache.put(key, entry, len(entry.body) + ENTRY_OVERHEAD)
+
+
+def _encoded(found: CachedRepresentation) -> Encoded:
+    return Encoded(found.body, found.etag, StreamPositions.slot(found.stream_id), found.as_of)
 
 
 def _place(project_id: int, kind: str, name: str) -> bytes:

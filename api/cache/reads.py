@@ -9,6 +9,7 @@ does not have any more lacks the event, however far it is.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from math import inf
 from time import monotonic
 from typing import TypeVar
 from uuid import UUID
@@ -17,6 +18,7 @@ from weakref import WeakKeyDictionary
 import psycopg
 from psycopg_pool import PoolTimeout
 
+from api.cache.outage import LAST, NoPrimary, Outage, staleness
 from projections.coalescer import Coalescer
 from store.postgres.connection import Connection
 from store.postgres.pipeline import select
@@ -35,9 +37,6 @@ RETURN_EVERY = 1.0  # seconds between two looks whether a replica is back
 MAX_CONCURRENT = 2
 
 # events_pkey
-LAST = "SELECT position, command_id FROM events ORDER BY position DESC LIMIT 1"
-
-# events_pkey
 HAS = "SELECT FROM events WHERE position = %s::bigint AND command_id = %s::uuid"
 
 # The position and the command of the last event; None of an empty log.
@@ -50,7 +49,7 @@ Read = Callable[[Connection], Awaitable[Result]]
 class Reads:
     """Runs what reads the tables and writes nothing, on ``primary`` or on ``replicas``; without these always on the primary.
 
-    ``count`` is called for each read that looked for a replica, as for a look-up in a cache.
+    With an ``outage``, a replica does while there is no primary, if it is not too old: see there. ``count`` is called for each read that looked for a replica, as for a look-up in a cache.
     """
 
     def __init__(
@@ -59,10 +58,12 @@ class Reads:
         replicas: Pool | None = None,
         *,
         count: Callable[[str, str], None] = lambda cache, result: None,
+        outage: Outage | None = None,
     ) -> None:
         self._primary = primary
         self._replicas = replicas
         self._count = count
+        self.outage = outage
         self._ends = Coalescer[None, End](self._ask_ends, concurrent=MAX_CONCURRENT, max_batch=1, min_batch=1)
         # The last end of the log that was found on a connection: what it has once had it keeps.
         self._found: WeakKeyDictionary[Connection, End] = WeakKeyDictionary()
@@ -75,16 +76,67 @@ class Reads:
         """Whether there may be a replica."""
         return self._replicas is not None
 
-    async def ask(self, read: Read[Result]) -> Result:
+    async def ask(self, read: Read[Result], *, fixed: bool = False) -> Result:
         """What ``read`` returns, which may be called again on another connection. Raises what it raises on the primary, and
-        psycopg_pool.PoolTimeout.
+        psycopg_pool.PoolTimeout and NoPrimary.
+
+        What is ``fixed`` is the same as long as it is found.
         """
+        if self.outage is None:
+            return await self._ask(read)
+        return await self.outage.spare(lambda: self._ask(read), lambda: self.ask_stale(read, fixed=fixed))
+
+    async def ask_primary(
+        self, read: Read[Result], last: Callable[[], Result | None] = lambda: None
+    ) -> Result:
+        """The same of what a replica is not asked for as long as there is a primary: who may read. Without one, what ``last``
+        knows counts, as it is then.
+        """
+        if self.outage is None:
+            return await self._ask_primary(read)
+
+        async def otherwise() -> Result:
+            known = last()
+            return known if known is not None else await self._on_replica(read)
+
+        return await self.outage.spare(lambda: self._ask_primary(read), otherwise)
+
+    async def _ask(self, read: Read[Result]) -> Result:
         if self._replicas is not None:
             found = await self.ask_replica(read)
             if found is not None:
                 return found[0]
+        return await self._ask_primary(read)
+
+    async def _ask_primary(self, read: Read[Result]) -> Result:
         async with self._primary.connection() as conn:
             return await read(conn)
+
+    async def ask_stale(self, read: Read[Result], *, fixed: bool = False) -> Result:
+        """What ``read`` returns on a replica while there is no primary; the answer says how old it may be, unless it is
+        ``fixed``. Raises NoPrimary.
+        """
+        return await self._on_replica(read, noted=not fixed, longest=inf if fixed else None)
+
+    async def _on_replica(
+        self, read: Read[Result], *, noted: bool = False, longest: float | None = None
+    ) -> Result:
+        """``longest``: how old it may be; None: as the operator says."""
+        if self.outage is None or self._replicas is None or self._returning is not None:
+            raise NoPrimary
+        try:
+            async with self._replicas.connection(REPLICA_PATIENCE) as conn:
+                age = await self.outage.age_of(conn)
+                if age > (self.outage.longest if longest is None else longest) or age == inf:
+                    raise NoPrimary
+                if noted and (answer := staleness.get()) is not None:
+                    answer.note(age)
+                found = await read(conn)
+        except (psycopg.OperationalError, OSError) as error:
+            self._leave(self._replicas, error)
+            raise
+        self._answered_at = monotonic()
+        return found
 
     async def ask_replica(self, read: Read[Result]) -> tuple[Result] | None:
         """What ``read`` returns on a replica; None when none has all that the primary has, or none answers it.

@@ -18,8 +18,8 @@ MCP = re.compile(r"(/api/(environments|projects)/[^/]+)?/mcp/?")
 
 # What a page may read of an answer beside the few headers that it always may.
 EXPOSED = (
-    b"Allow, Content-Disposition, ETag, Idempotent-Replayed, Link, Location, Mcp-Session-Id, RateLimit-Limit, "
-    b"RateLimit-Policy, RateLimit-Remaining, RateLimit-Reset, Retry-After, WWW-Authenticate, X-Event-Position, X-Request-Id"
+    b"Age, Allow, Content-Disposition, ETag, Idempotent-Replayed, Link, Location, Mcp-Session-Id, RateLimit-Limit, "
+    b"RateLimit-Policy, RateLimit-Remaining, RateLimit-Reset, Retry-After, WWW-Authenticate, Warning, X-Event-Position, X-Request-Id"
 )
 METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
 # A page that may come in may send any header: what the service does not know it ignores. Names alone, and not without end.

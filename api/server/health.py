@@ -16,6 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from api.cache.outage import Outage
 from api.http.responses import REVALIDATE, Answer, json_answer, to_response
 from api.server.metrics import CONTENT_TYPE, Metrics
 from api.services import services
@@ -40,6 +41,10 @@ RedisState = Literal[
 
 # Whether changes can be made: `failing` when the last append of this process failed just now.
 Writes = Literal["ok", "read-only", "not permitted", "failing", "unknown"]
+
+# `stale` while no primary can be reached and what replicas and caches hold is not too old yet.
+Reads = Literal["ok", "stale", "unavailable"]
+Database = Literal["ok", "unavailable", "migrations missing"]
 FAILED_LATELY = 30.0  # seconds that a failed append counts: without further writes nothing would ever tell that all is well
 
 
@@ -53,18 +58,22 @@ class Readiness(msgspec.Struct):
     """`degraded` still serves: slower without Redis, which is optional; reads alone while `writes` is not `ok` or
     `storage` is `full`; with answers that stay right while a follower does not go on.
 
+    `reads` is `stale` while there is no `database` and replicas and caches answer for it, as `SKALD_STALE_READS` allows; answers that
+    are older than usual have `Warning: 110` and `Age`.
+
     `followers` counts the events that each has not seen yet. `failing` has those that do not go on: their lag, for how many
     seconds, and the last error. `parked` counts events that a follower could not take and has left out.
     """
 
     status: Literal["ok", "degraded", "unavailable"]
-    database: Literal["ok", "unavailable", "migrations missing"]
+    database: Database
     writes: Writes
     redis: RedisState
     followers: dict[str, int]
     failing: dict[str, Failure]
     parked: dict[str, int]
     storage: Literal["ok", "full"] = "ok"
+    reads: Reads = "ok"
 
 
 class Health:
@@ -81,6 +90,7 @@ class Health:
         room: Room | None = None,
         switched_off: Collection[str] = (),
         appender: Appender | None = None,
+        outage: Outage | None = None,
     ) -> None:
         self._pool = pool
         self._probes = probes or pool
@@ -92,6 +102,7 @@ class Health:
         # Followers that this service runs no more, whatever their last position was.
         self._switched_off = switched_off
         self._appender = appender
+        self._outage = outage
 
     async def readiness(self) -> Readiness:
         """Ask database and Redis, both at once and neither for long."""
@@ -100,9 +111,16 @@ class Health:
         status: Literal["ok", "degraded", "unavailable"] = "ok"
         # That none has ever run is said, and is how a service begins.
         stuck = failing.keys() - {NONE}
-        if database != "ok":
+        reads = self._reads(database)
+        if reads == "unavailable":
             status = "unavailable"
-        elif redis not in ("ok", "off") or stuck or taken != "ok" or not self._room.is_left():
+        elif (
+            reads == "stale"
+            or redis not in ("ok", "off")
+            or stuck
+            or taken != "ok"
+            or not self._room.is_left()
+        ):
             status = "degraded"
         storage: Literal["ok", "full"] = "ok" if self._room.is_left() else "full"
         return Readiness(
@@ -114,7 +132,14 @@ class Health:
             failing=failing,
             parked={name: state.parked for name, state in states.items() if state.parked},
             storage=storage,
+            reads=reads,
         )
+
+    def _reads(self, database: Database) -> Reads:
+        if database == "ok":
+            return "ok"
+        bridged = database == "unavailable" and self._outage is not None and self._outage.bridged
+        return "stale" if bridged else "unavailable"
 
     async def scrape(self) -> bytes:
         """The metrics of all processes of this host in Prometheus text format."""
@@ -131,7 +156,7 @@ class Health:
 
     async def _ask_database(
         self,
-    ) -> tuple[Literal["ok", "unavailable", "migrations missing"], Writes, dict[str, FollowerState]]:
+    ) -> tuple[Database, Writes, dict[str, FollowerState]]:
         try:
             async with asyncio.timeout(DATABASE_TIMEOUT), self._probes.connection(DATABASE_TIMEOUT) as conn:
                 # Migrations are never taken back, so one look that finds all of them is enough.

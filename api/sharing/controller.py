@@ -13,6 +13,7 @@ from litestar.params import FromPath, RawBody
 from api.access.known import KnownSecrets
 from api.artifacts import common as artifacts
 from api.cache.positions import StreamPositions
+from api.cache.reads import Reads
 from api.commands.caller import caller_of
 from api.commands.execute import Caller, Commands, Done
 from api.http import conditional, pages, requests
@@ -27,7 +28,6 @@ from api.sharing.schemas import CreateShare, NewShare, ShareAnswer, SharePage
 from domain.errors import NotFound
 from projections.encoding import timestamp
 from store.errors import StreamConflict
-from store.postgres.pool import Pool
 from store.tables import shares as store
 from store.tables.identity import digest_of
 from store.tables.shares import Draft, Opening, Share
@@ -41,8 +41,8 @@ TOKEN = re.compile(r"sks_[A-Za-z0-9_-]{43}")  # anything else is refused without
 class ShareTokens:
     """Tokens to what they open, kept as keys are in ``api.access.authenticate``: while the log says that nothing changed."""
 
-    def __init__(self, pool: Pool, positions: StreamPositions) -> None:
-        self._pool = pool
+    def __init__(self, reads: Reads, positions: StreamPositions) -> None:
+        self._reads = reads
         self._known = KnownSecrets[Opening](positions)
 
     def has_seen(self, token: str) -> bool:
@@ -62,8 +62,9 @@ class ShareTokens:
     async def _open(self, digest: bytes) -> Opening:
         known = self._known.get(digest)
         if known is None:
-            async with self._pool.connection() as conn:
-                opening = await store.open_share(conn, digest)
+            opening = await self._reads.ask_primary(
+                lambda conn: store.open_share(conn, digest), lambda: self._known.last(digest)
+            )
             known = self._known.keep(digest, opening, opening.id if opening else None)
         if known is None:
             raise _closed()

@@ -38,6 +38,7 @@ def api_config(settings: Settings, *, tracing: Mapping[str, str] | None = None) 
     return ApiConfig(
         database_url=settings.database_url,
         read_database_url=settings.read_database_url,
+        stale_reads=settings.stale_reads,
         redis_url=settings.redis_url,
         run_dir=settings.run_dir,
         database_dir=settings.database_dir,

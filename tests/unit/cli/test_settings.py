@@ -21,6 +21,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
     env = {
         "SKALD_DATABASE_URL": "postgresql://skald@db/skald",
         "SKALD_READ_DATABASE_URL": "postgresql://skald@replica/skald",
+        "SKALD_STALE_READS": "300",
         "SKALD_REDIS_URL": "redis://cache:6379/0",
         "SKALD_DATA_DIR": "/srv/skald",
         "SKALD_HOST": "0.0.0.0",

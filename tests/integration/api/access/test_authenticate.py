@@ -11,6 +11,7 @@ import pytest
 from api.access import known
 from api.access.authenticate import Authenticator, require
 from api.cache.positions import StreamPositions
+from api.cache.reads import Reads
 from domain.errors import NotAuthenticated, NotFound, PermissionDenied
 from store.log.log import head
 from store.postgres.connection import Connection
@@ -40,7 +41,7 @@ def positions() -> StreamPositions:
 
 @pytest.fixture
 def gatekeeper(pool: Pool, positions: StreamPositions) -> Authenticator:
-    return Authenticator(pool, positions)
+    return Authenticator(Reads(pool), positions)
 
 
 async def new_key(conn: Connection, **options: Any) -> tuple[identity.Key, str]:
@@ -175,7 +176,7 @@ async def test_without_a_current_project_the_oldest_one_counts(
     async with await connect(fresh_database_url) as conn:
         _, secret = await new_key(conn)
         pool = await open_pool(fresh_database_url, size=1)
-        gatekeeper = Authenticator(pool, positions)
+        gatekeeper = Authenticator(Reads(pool), positions)
         principal = await gatekeeper.authenticate(f"Bearer {secret}")
         with pytest.raises(NotFound):
             await gatekeeper.resolve_project(principal, "@current")

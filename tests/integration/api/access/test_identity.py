@@ -16,6 +16,7 @@ from api.access.authorize import Authorizer
 from api.access.me import IdentityController
 from api.access.rate_limit import RateLimiter
 from api.cache.positions import StreamPositions
+from api.cache.reads import Reads
 from api.http.errors import EXCEPTION_HANDLERS
 from api.http.proxies import TrustedProxies
 from api.server.application import Application
@@ -163,7 +164,7 @@ async def client(
     )
     limiter = RateLimiter(None, per_minute=0, per_hour=0)
     attempts = FailedAttempts(TrustedProxies(), per_minute=0)
-    authorizer = Authorizer(Authenticator(pool, positions), limiter, attempts)
+    authorizer = Authorizer(Authenticator(Reads(pool), positions), limiter, attempts)
     health = Health(pool=pool, redis=None, migrations=FOLDERS, metrics=metrics)
     # The two that these endpoints use.
     app.services = cast(Services, SimpleNamespace(authorizer=authorizer, health=health))
