@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from projections.read.suggestions import FEW, close_names, edits, starts
+from projections.read.suggestions import CLOSEST, FEW, close_names, edits, starts
 from store.postgres.pool import connect
 
 PROJECT, SMALL = 1, 2
@@ -52,6 +52,26 @@ async def test_what_was_meant_is_suggested_in_a_project_of_any_size(url: str) ->
         assert await close_names(conn, PROJECT, "prompt", MEANT) == []
         assert await close_names(conn, PROJECT, "skill", "zebra") == []
         assert await close_names(conn, PROJECT, "skill", "nul\0") == []
+
+
+async def test_what_resembles_a_name_is_what_the_operator_of_pg_trgm_says(url: str) -> None:
+    """The operator itself is not asked: to plan for it, the planner compares a name with hundreds of others."""
+    assert "%%" not in CLOSEST
+    async with await connect(url) as conn:
+        for name in (
+            "pdf",
+            "filler",
+            "pdf-x",
+            "form-of-a-file",
+            "skill",
+            "pdf-form-filler-and-many-more-words-of-a-long-name",
+        ):
+            found = await close_names(conn, SMALL, "skill", name)
+            cursor = await conn.execute(
+                "SELECT name FROM active_names WHERE project_id = %s AND name %% %s ORDER BY similarity(name, %s) DESC, name LIMIT 3",
+                (SMALL, name, name),
+            )
+            assert found == [row[0] for row in await cursor.fetchall()], name
 
 
 def test_the_candidates_are_bounded_whatever_the_name() -> None:
