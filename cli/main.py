@@ -17,6 +17,7 @@ SKILLS = {
     "push": Lazy("cli.client.push", "push", "Publish the skills of folders, as far as they changed."),
     "pull": Lazy("cli.client.pull", "pull", "Write skills of the service into a folder."),
     "list": Lazy("cli.client.browse", "list_skills", "List skills or prompts."),
+    "search": Lazy("cli.client.search", "search", "Find skills and prompts by what is in them."),
     "show": Lazy("cli.client.browse", "show", "Show a skill, one of its files, or a prompt."),
     "log": Lazy("cli.client.browse", "log", "Show what happened to a skill or prompt, newest first."),
     "diff": Lazy("cli.client.browse", "diff", "Show what differs between versions, or from a folder."),

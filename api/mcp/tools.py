@@ -85,6 +85,15 @@ TOOLS = (
         omit=(*NOT_IN_ROWS, *PACKAGING, "outline", "metadata", "spec_problems"),
     ),
     _reading(
+        name="search_skills",
+        title="Find skills for a task",
+        description="The best skills for a question or task, by all that is in them: names, descriptions, instructions, files. Each "
+        "with the places that fit. Words that are spelled otherwise count, too; put a phrase between double quotes.",
+        operation="llm_skills_search_retrieve",
+        query=("query", "top_k"),
+        required=("query",),
+    ),
+    _reading(
         name="get_skill",
         title="Get a skill",
         description="The instructions of a skill (`body`) and the list of its files, latest or of one version. "

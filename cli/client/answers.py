@@ -50,6 +50,29 @@ class Row(TypedDict):
     digest: NotRequired[str]
 
 
+class Match(TypedDict):
+    matched_field: str
+    path: str | None
+    line: Number | None
+    excerpt: str
+
+
+class Hit(TypedDict):
+    """What a search found; the versions that had it when it looked in all of them."""
+
+    kind: str
+    name: str
+    version: Number
+    first_version: NotRequired[Number]
+    last_version: NotRequired[Number]
+    matches: list[Match]
+
+
+class Hits(TypedDict):
+    results: list[Hit]
+    next_cursor: str | None
+
+
 class FileRow(TypedDict):
     path: str
     size: Size

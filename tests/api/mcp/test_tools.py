@@ -19,8 +19,11 @@ from api.mcp.tools import TOOLS, BoundTool, bind
 from api.openapi.document import operations_of
 from api.prompts import schemas as prompt_schemas
 from api.skills import schemas as skill_schemas
+from projections.declared import SEARCH
+from tests.support.following import following
 from tests.support.mcp_client import ERAS, Agent, agent_on, call, connected
 from tests.support.service import Service
+from workers.projections import ProjectionFollower
 
 SKILL = {
     "name": "pdf-forms",
@@ -128,6 +131,22 @@ async def test_a_skill_is_duplicated_archived_and_restored(agent: Agent) -> None
     assert (await agent.call("restore_skill", name="pdf-forms"))["version"] == 1
     versions = await agent.call("list_skill_versions", name="pdf-forms", limit=1)
     assert [line["version"] for line in versions["versions"]] == [1]
+
+
+async def test_skills_are_found_by_a_question(
+    running_service: Service, agent: Agent, postgres_url: str
+) -> None:
+    async with following(postgres_url, lambda news: ProjectionFollower(news, SEARCH)):
+        await agent.call("create_skill", **SKILL)
+        found = {"count": 0}
+        async with asyncio.timeout(30):
+            while not found["count"]:
+                found = await agent.call("search_skills", query="How do I fill in a form?", top_k=3)
+    [hit] = found["results"]
+    assert hit["name"] == "pdf-forms"
+    assert {match["matched_field"] for match in hit["matches"]} <= {"name", "description", "body"}
+    missing = await agent.fail("search_skills", top_k=3)
+    assert (missing["code"], missing["attr"]) == ("required", "query")
 
 
 async def test_prompts_are_created_read_labelled_and_changed(running_service: Service, era: str) -> None:
@@ -247,7 +266,7 @@ async def test_a_version_is_found_by_its_id_too(agent: Agent) -> None:
 async def test_a_key_sees_and_may_call_what_its_scopes_allow(running_service: Service, era: str) -> None:
     async with agent_on(running_service, era, scopes=("llm_skill:read",)) as agent:
         names = {tool.name for tool in (await agent.client.list_tools()).tools}
-        assert names == {"list_skills", "get_skill", "get_skill_file", "list_skill_versions"}
+        assert names == {"list_skills", "search_skills", "get_skill", "get_skill_file", "list_skill_versions"}
         refused = await agent.fail("create_skill", **SKILL)
         assert refused["code"] == "permission_denied"
         assert "required scope 'llm_skill:write'" in refused["detail"]
