@@ -138,7 +138,7 @@ async def test_skills_are_found_by_a_question(
 ) -> None:
     async with following(postgres_url, lambda news: ProjectionFollower(news, SEARCH)):
         await agent.call("create_skill", **SKILL)
-        found = {"count": 0}
+        found: dict[str, Any] = {"count": 0}
         async with asyncio.timeout(30):
             while not found["count"]:
                 found = await agent.call("search_skills", query="How do I fill in a form?", top_k=3)
