@@ -16,7 +16,8 @@ SELECT current_setting('max_connections')::int - current_setting('superuser_rese
 
 def needed(settings: Settings, *, followers: bool) -> int:
     """The most that this service opens at once."""
-    return settings.workers * (settings.pool_size + EACH_PROCESS) + (FOLLOWERS if followers else 0)
+    each = settings.pool_size + EACH_PROCESS + (settings.stale_reads > 0)
+    return settings.workers * each + (FOLLOWERS if followers else 0)
 
 
 async def lacking(database_url: str, count: int) -> str | None:

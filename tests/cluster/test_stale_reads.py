@@ -1,8 +1,9 @@
 """Reads go on while there is no primary, as old as the operator allows and marked as such; writes do not."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from time import monotonic
 
@@ -15,6 +16,7 @@ from api.config import ApiConfig
 from cli.schema import migrate
 from store.postgres.pool import connect
 from tests.support.cluster import Pair, frozen
+from tests.support.service import Service
 from tests.support.space import Space, file, open_space, running
 
 LONG = 3600  # seconds that an answer may be old
@@ -188,6 +190,46 @@ async def test_a_frozen_primary_is_not_waited_for_by_each_read(cluster: Pair, ho
             assert (await space.get(path)).status_code == 200, path
         assert monotonic() - started < 4
     await until(space, "", 200, stale=False)
+
+
+@pytest.mark.slow
+def test_the_processes_of_a_host_read_on_until_the_standby_is_promoted(cluster: Pair, redis_url: str) -> None:
+    """Over sockets, through the short way of hot requests, by keys and by shares."""
+    asyncio.run(migrate(cluster.primary.url))
+    settings = {"SKALD_READ_DATABASE_URL": cluster.standby.url, "SKALD_STALE_READS": str(LONG)}
+    with (
+        closing(Service(cluster.url, redis_url, workers=2, settings=settings)) as service,
+        service.start().client() as client,
+    ):
+        body = {"name": "pdf-forms", "description": "Fill in forms.", "body": "# One\n"}
+        assert client.post("llm_skills/", json=body).status_code == 201
+        share = client.post("llm_skills/shares/", json={"name": "All"}).json()["url"]
+        paths = ("llm_skills/name/pdf-forms", "llm_skills/", f"{share}/.well-known/agent-skills/index.json")
+        for path in paths * 8:
+            answer = client.get(path)
+            assert (answer.status_code, is_stale(answer)) == (200, False), (path, answer.text)
+        time.sleep(1.5)
+        cluster.catch_up()
+        cluster.primary.kill()
+        killed = monotonic()
+        for path in paths * 8:
+            answer = client.get(path, timeout=WITHIN)
+            assert (answer.status_code, is_stale(answer)) == (200, True), (path, answer.text)
+        assert monotonic() - killed < WITHIN
+        change = {"base_version": 1, "body": "# Two\n"}
+        assert client.patch("llm_skills/name/pdf-forms", json=change, timeout=30).status_code == 503
+        with psycopg.connect(cluster.standby.url, autocommit=True) as standby:
+            standby.execute("SELECT pg_promote(true, 60)")
+        deadline = monotonic() + WITHIN
+        while client.patch("llm_skills/name/pdf-forms", json=change, timeout=30).status_code != 200:
+            assert monotonic() < deadline
+            time.sleep(0.1)
+        fresh = 0
+        while fresh < 8:
+            assert monotonic() < deadline
+            answer = client.get("llm_skills/name/pdf-forms")
+            fresh = 0 if is_stale(answer) else fresh + 1
+            assert is_stale(answer) or answer.json()["version"] == 2
 
 
 @pytest.mark.parametrize("replica", [True, False])
