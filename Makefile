@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-ROOMS := domain store projections api workers cli skald tests benchmarks install.py setup.py
+ROOMS := domain store projections api console workers cli skald tests benchmarks install.py setup.py
 
 .PHONY: install run test bench lint fmt lock
 

@@ -4,7 +4,7 @@ import sys
 
 from setuptools import find_namespace_packages, setup
 
-ROOMS = ("domain", "store", "projections", "api", "workers", "cli")
+ROOMS = ("domain", "store", "projections", "api", "console", "workers", "cli")
 packages = find_namespace_packages(include=[*ROOMS, *(f"{room}.*" for room in ROOMS)])
 
 if "editable_wheel" in sys.argv:

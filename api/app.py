@@ -2,14 +2,16 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 from litestar import Litestar, Router
+from litestar.template.config import TemplateConfig
 from redis.asyncio import Redis
 
 import projections
@@ -95,6 +97,14 @@ RESOURCES: tuple[Any, ...] = (
 )
 
 
+class Pages(msgspec.Struct, frozen=True):
+    """What another room serves beside the API; its exception handlers answer where no route is found, so for the API, too."""
+
+    route_handlers: Sequence[Any]
+    templates: TemplateConfig[Any]
+    exception_handlers: dict[int | type[Exception], Any]
+
+
 def route_handlers() -> list[Any]:
     """Everything that is served, at its address."""
     return [
@@ -114,11 +124,15 @@ def route_handlers() -> list[Any]:
     ]
 
 
-def create_app(config: ApiConfig, shared: SharedMemoryCache | None = None) -> Any:
+def create_app(
+    config: ApiConfig,
+    shared: SharedMemoryCache | None = None,
+    pages: Pages | None = None,
+) -> Any:
     """The application; its lifespan opens what it needs and closes it again.
 
     All processes of a host share ``run_dir``, and those of one master a ``shared`` cache that was made before they were forked.
-    Raises OSError when ``run_dir`` cannot be used.
+    ``pages`` are served beside the API. Raises OSError when ``run_dir`` cannot be used.
     """
     set_up_logging(config.log_level)
     metrics = prepare(config.run_dir)
@@ -144,9 +158,14 @@ def create_app(config: ApiConfig, shared: SharedMemoryCache | None = None) -> An
             services.log_follower.end_waits()
 
     litestar = Application(
-        route_handlers=route_handlers(),
+        route_handlers=[*route_handlers(), *(pages.route_handlers if pages else ())],
+        template_config=pages.templates if pages else None,
         lifespan=[lifespan],
-        exception_handlers={**EXCEPTION_HANDLERS, NameChanged: follow_rename},
+        exception_handlers={
+            **EXCEPTION_HANDLERS,
+            NameChanged: follow_rename,
+            **(pages.exception_handlers if pages else {}),
+        },
         request_max_body_size=config.max_body_bytes,
         openapi_config=None,
         logging_config=None,

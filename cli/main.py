@@ -35,6 +35,7 @@ SKILLS = {
 SERVICE = {
     "serve": Lazy("cli.operator.operate", "serve", "Run the service: API, followers, PostgreSQL and Valkey."),
     "worker": Lazy("cli.operator.operate", "worker", "Run the followers of the log alone."),
+    "console": Lazy("cli.operator.console", "console", "Print a link that signs in to the console."),
     "demo": Lazy("cli.operator.demo", "demo", "Fill a project with examples."),
     "migrate": Lazy("cli.operator.operate", "migrate", "Bring the database up to date."),
     "config": Lazy("cli.operator.operate", "config", "Show every setting."),

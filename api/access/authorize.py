@@ -49,14 +49,15 @@ class Authorizer:
         return principal, number
 
     async def _admit(self, scope: Any) -> Principal:
-        principal = await self._authenticate(scope, header(scope["headers"], b"authorization"))
+        principal = await self.authenticate(scope, header(scope["headers"], b"authorization"))
         record(scope).key_id = principal.key_id
         if not self.limiter.admit_now(principal.key_id):
             await self.limiter.admit(principal.key_id)
         return principal
 
-    async def _authenticate(self, scope: Any, credential: bytes | None) -> Principal:
-        """Raises RateLimited when the address of the client has sent too many wrong keys."""
+    async def authenticate(self, scope: Any, credential: bytes | None) -> Principal:
+        """Whom an ``Authorization`` header names, not counted. Raises NotAuthenticated, and RateLimited when the address of the
+        client has sent too many wrong keys."""
         principal = self.authenticator.known(credential)
         if principal is not None:
             return principal

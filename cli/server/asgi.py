@@ -4,12 +4,12 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from api.app import create_app
 from api.cache.shared_memory import SharedMemoryCache
 from api.config import ApiConfig
 from api.server.tracing import asked_for
 from cli.errors import Failure
 from cli.settings import Settings
+from console.app import create_app
 
 # The master loads this before it forks, so its processes share it.
 shared = SharedMemoryCache()

@@ -24,7 +24,7 @@ from cli.output import say_text
 from cli.process.child import Child
 from cli.process.supervisor import Part, how, tell
 from cli.schema import check_replicas, migrate
-from cli.server import connections, first_key
+from cli.server import connections, console_link, first_key
 from cli.settings import Settings
 
 READY_WITHIN = 120.0  # seconds; imports and first connections of many processes on a slow machine
@@ -99,7 +99,7 @@ class Service:
         parts = [*self._server_parts(servers), *parts]
         self._wait_ready(processes, parts)
         if not self._stop.is_set():
-            self._greet(key)
+            self._greet(key, database_url)
         while not self._stop.wait(WATCH_EVERY):
             for part in parts:
                 part.watch()
@@ -122,9 +122,16 @@ class Service:
                 part.watch()
             self._stop.wait(0.02)
 
-    def _greet(self, key: first_key.FirstKey | None) -> None:
+    def _greet(self, key: first_key.FirstKey | None, database_url: str) -> None:
         address = url_of(self.settings.host, self.settings.port)
         lines = [f"Skald is ready at {address}", f"API page: {address}/schema"]
+        # Only a terminal is shown what signs in: other output goes into logs.
+        path = None
+        if key and sys.stdout.isatty():
+            path = asyncio.run(console_link.of_secret(database_url, key.secret))
+        lines.append(f"Console: {address}{path or console_link.PLACE}")
+        if path:
+            lines.append("The link signs one browser in, once; `skald console` prints another")
         if key:
             lines += key.first_request(address, on_terminal=sys.stdout.isatty())
         else:

@@ -47,6 +47,9 @@ WITH RECURSIVE search (low, high) AS (
 SELECT low FROM search WHERE low >= high
 """
 
+# events_pkey
+RECORDED_AT = "SELECT recorded_at FROM events WHERE position = %s"
+
 # name_spans_of_name
 HELD = """
 SELECT stream_id, name FROM name_spans
@@ -219,6 +222,12 @@ async def at_position(conn: Connection, stream_id: UUID, position: int) -> Versi
     params = {"stream": stream_id, "at": position}
     row = await (await conn.execute(BY_STREAM, params, binary=True)).fetchone()
     return version_of(row) if row else None
+
+
+async def recorded_at(conn: Connection, position: int) -> datetime | None:
+    """When the event at a position was recorded, None without one there."""
+    row = await (await conn.execute(RECORDED_AT, (position,))).fetchone()
+    return row[0] if row else None
 
 
 class AsOfReadModel:

@@ -167,12 +167,17 @@ SELECT_KEY = f"SELECT {KEY_COLUMNS} FROM keys JOIN users ON users.id = user_id W
 # keys_user
 SELECT_LIVE_KEYS = "SELECT id FROM keys WHERE user_id = %s AND revoked_at IS NULL ORDER BY id"
 
-# keys_digest. The head of the log is read by the same snapshot, so a cached answer knows how old it is.
-FIND_KEY = """
-SELECT keys.id, digest, users.id, users.uuid, distinct_id, first_name, last_name, email, is_email_verified,
-       role_at_organization, scopes, project_ids, expires_at, current_project_id,
-       (SELECT id FROM organizations ORDER BY name, id LIMIT 1),
-       (SELECT coalesce(max(position), 0) FROM events)
+# The head of the log is read by the same snapshot, so a cached answer knows how old it is.
+PRINCIPAL = """
+keys.id, keys.digest, users.id, users.uuid, distinct_id, first_name, last_name, email, is_email_verified,
+role_at_organization, scopes, project_ids, keys.expires_at, current_project_id,
+(SELECT id FROM organizations ORDER BY name, id LIMIT 1),
+(SELECT coalesce(max(position), 0) FROM events)
+"""
+
+# keys_digest
+FIND_KEY = f"""
+SELECT {PRINCIPAL}
 FROM keys JOIN users ON users.id = user_id
 WHERE digest = %s AND revoked_at IS NULL AND erased_at IS NULL
 """
@@ -361,8 +366,11 @@ async def users_called(conn: Connection, project_id: int, called: str) -> list[i
 async def find_key(conn: Connection, digest: bytes) -> Principal | None:
     """The principal of a key; None for an unknown or revoked one. Expiry is left to the caller, who may cache this."""
     row = await (await conn.execute(FIND_KEY, (digest,), binary=True)).fetchone()
-    if row is None:
-        return None
+    return None if row is None else principal_of(row)
+
+
+def principal_of(row: Sequence[Any]) -> Principal:
+    """From the columns of ``PRINCIPAL``."""
     key_id, stored, *user, scopes, project_ids, expires_at, current, organization_id, as_of = row
     return Principal(
         key_id=key_id,

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import httpx
 
-from api.app import create_app
 from api.config import ApiConfig
+from console.app import create_app
 from store.log.log import head
 from store.postgres.connection import Connection
 from store.tables import identity

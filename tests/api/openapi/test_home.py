@@ -18,7 +18,7 @@ async def test_a_browser_gets_a_page_with_nothing_but_itself(space: Space) -> No
     answer = await home(space, BROWSER)
 
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
-    assert answer.headers["vary"] == "accept"
+    assert answer.headers["vary"] == "accept, cookie"
     policy = answer.headers["content-security-policy"]
     assert policy.startswith("default-src 'none';")
     assert "unsafe" not in policy
@@ -30,6 +30,12 @@ async def test_a_browser_gets_a_page_with_nothing_but_itself(space: Space) -> No
     assert "skald login --url http://skald.test" in answer.text
 
 
+async def test_a_browser_that_is_signed_in_is_led_to_the_console(space: Space) -> None:
+    answer = await home(space, BROWSER, Cookie="skald_console=x")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console/")
+    assert (await home(space, "*/*", Cookie="skald_console=x")).status_code == 200
+
+
 @pytest.mark.parametrize("accept", ["*/*", "application/json"])
 async def test_anything_else_gets_the_same_places_as_json(space: Space, accept: str) -> None:
     answer = await home(space, accept)
@@ -38,7 +44,7 @@ async def test_anything_else_gets_the_same_places_as_json(space: Space, accept: 
     body = answer.json()
     assert body["name"] == "skald"
     for name in body["links"].keys() - {"mcp"}:
-        assert (await space.client.get(body["links"][name])).status_code in (200, 403), name
+        assert (await space.client.get(body["links"][name])).status_code in (200, 303, 403), name
 
 
 async def test_what_a_client_has_is_not_sent_again(space: Space) -> None:

@@ -14,7 +14,7 @@ import pytest
 from cli.process.child import Child
 from tests.support.servers import ROOT, eventually, free_port
 
-SOURCES = ("domain", "store", "projections", "api", "workers", "cli", "skald")
+SOURCES = ("domain", "store", "projections", "api", "console", "workers", "cli", "skald")
 FILES = ("pyproject.toml", "setup.py", "README.md")
 # What another package, or a folder of the user's, may be called.
 TAKEN = ("api", "cli", "domain", "store")

@@ -142,7 +142,7 @@ def test_the_image_builds_from_files_that_its_context_has() -> None:
         for line in (ROOT / ".dockerignore").read_text().splitlines()
         if line[:1] == "!"
     }
-    rooms = {"domain", "store", "projections", "api", "workers", "cli", "skald"}
+    rooms = {"domain", "store", "projections", "api", "console", "workers", "cli", "skald"}
     assert context == rooms | {"constraints.txt", "pyproject.toml", "setup.py", "README.md"}
 
 

@@ -10,7 +10,7 @@ from domain.events import EVENT_TYPES
 from domain.keys import SCOPES
 from projections.read import kinds as read
 
-ROOMS = ("domain", "store", "projections", "api", "workers", "cli")
+ROOMS = ("domain", "store", "projections", "api", "console", "workers", "cli")
 ROOT = Path(__file__).parents[3]
 TABLES = {"domain/artifacts/kinds.py", "projections/read/kinds.py", "api/kinds.py"}
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-ROOMS = ("domain", "store", "projections", "api", "workers", "cli")
+ROOMS = ("domain", "store", "projections", "api", "console", "workers", "cli")
 POINTER = re.compile(r'# RESULTS\.md: "([^"]+)"$', re.MULTILINE)
 
 

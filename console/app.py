@@ -1,0 +1,15 @@
+"""The API and the console as one application."""
+
+from typing import Any
+
+from api import app as api
+from api.cache.shared_memory import SharedMemoryCache
+from api.config import ApiConfig
+from console import errors
+from console.page import templates
+from console.routes import handlers
+
+
+def create_app(config: ApiConfig, shared: SharedMemoryCache | None = None) -> Any:
+    """See ``api.app.create_app``."""
+    return api.create_app(config, shared, api.Pages(handlers(), templates(), errors.OF_THE_APPLICATION))

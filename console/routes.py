@@ -1,0 +1,45 @@
+"""Everything of the console at its address. A view is a module of ``console.views``; one that shows artifacts is there for each kind."""
+
+from typing import Any
+
+from litestar import Router
+
+from console import assets, errors
+from console.access import in_project
+from console.kinds import SHOWN
+from console.links import ROOT
+from console.views import listing, projects, sessions, signin
+
+# Views of a kind of artifact: their ``opt`` has the ``kind``, and the ``scope`` that shows it.
+OF_A_KIND: tuple[Any, ...] = (*listing.HANDLERS,)
+# Views of a project.
+OF_A_PROJECT: tuple[Any, ...] = ()
+
+
+def handlers() -> list[Any]:
+    """What the application serves beside the API."""
+    kinds = [
+        Router(
+            path=f"/{kind.plural}",
+            route_handlers=OF_A_KIND,
+            opt={"kind": kind.kind, "scope": kind.read_scope},
+        )
+        for kind in SHOWN.values()
+    ]
+    project = Router(
+        path="/projects/{project_id:str}", route_handlers=[*kinds, *OF_A_PROJECT], guards=[in_project]
+    )
+    return [
+        Router(
+            path=ROOT,
+            route_handlers=[
+                assets.asset,
+                *signin.HANDLERS,
+                *sessions.HANDLERS,
+                *projects.HANDLERS,
+                project,
+            ],
+            exception_handlers=errors.EXCEPTION_HANDLERS,
+            include_in_schema=False,
+        )
+    ]

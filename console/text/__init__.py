@@ -1,0 +1,1 @@
+"""Texts of others as HTML: Markdown, source, and what differs between two."""

@@ -1,0 +1,123 @@
+"""Markdown of others as HTML that is safe to show beside a session.
+
+HTML in it is shown as the text that it is: agents read it as well. What the renderer makes is cleaned once more all the same.
+Images and links stay within the artifact, or are links that leave without a word of where from.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import unquote, urlsplit
+
+import nh3
+from markupsafe import Markup
+from pyromark import Options, events_with_range, html
+
+from console.text.visible import HIDDEN, name_of
+
+OPTIONS = Options.ENABLE_TABLES | Options.ENABLE_STRIKETHROUGH | Options.ENABLE_TASKLISTS
+# Beyond it a text is shown as it is: rendered, it may be several times as long.
+MAX_BYTES = 300_000
+
+TAGS = {
+    *(
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "p",
+        "br",
+        "hr",
+        "blockquote",
+        "pre",
+        "code",
+        "em",
+        "strong",
+        "del",
+    ),
+    *("ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td", "a", "img", "input"),
+}
+ATTRIBUTES = {
+    "a": {"href", "title"},
+    "img": {"src", "alt", "title"},
+    "input": {"type", "checked", "disabled"},
+    "ol": {"start"},
+}
+HEADING = re.compile(r"<h([1-6])>")
+
+# Where a path within the artifact leads: to its page, and to its bytes as an image; None when there is no such file.
+Place = Callable[[str], str | None]
+
+
+def markdown(text: str, *, file: Place, image: Place, headings: int | None = None) -> Markup:
+    """``headings``: as many as the outline has get the ids ``h-1``, ``h-2`` and so on; others would not match it."""
+
+    def kept(tag: str, attribute: str, value: str) -> str | None:
+        if attribute == "href":
+            return link(value)
+        if attribute == "src":
+            return within(value, image)
+        return value if tag != "input" or attribute != "type" or value == "checkbox" else None
+
+    def link(value: str) -> str | None:
+        if value.startswith("#") or urlsplit(value).scheme in ("http", "https", "mailto"):
+            return value
+        return within(value, file)
+
+    made = html(as_text(HIDDEN.sub(_named, text.replace("\r\n", "\n"))), options=OPTIONS)
+    clean = nh3.clean(
+        made,
+        tags=TAGS,
+        attributes=ATTRIBUTES,
+        attribute_filter=kept,
+        url_schemes={"http", "https", "mailto"},
+        link_rel="nofollow noopener noreferrer",
+        set_tag_attribute_values={"input": {"disabled": ""}},
+    )
+    if headings is not None and len(HEADING.findall(clean)) == headings:
+        clean = numbered(clean)
+    return Markup(clean)
+
+
+def _named(found: "re.Match[str]") -> str:
+    return found[0] if found[0] in "\n\t" else f"⟨{name_of(found)}⟩"
+
+
+def as_text(text: str) -> str:
+    """The same Markdown, with each HTML tag in it written so that it is read as text."""
+    if "<" not in text:
+        return text
+    source = text.encode()
+    pieces, end = [], 0
+    for event, span in events_with_range(text, options=OPTIONS):
+        if type(event) is dict and ("Html" in event or "InlineHtml" in event):
+            start = max(span["start"], end)
+            pieces += [source[end:start], source[start : span["end"]].replace(b"<", b"&lt;")]
+            end = max(end, span["end"])
+    return b"".join((*pieces, source[end:])).decode()
+
+
+def within(address: str, place: Place) -> str | None:
+    """Where a relative address of a text leads; None for any other."""
+    parts = urlsplit(address)
+    if parts.scheme or parts.netloc or not parts.path or parts.path.startswith("/"):
+        return None
+    return place(unquote(parts.path).removeprefix("./"))
+
+
+def numbered(text: str) -> str:
+    """Cleaned HTML whose headings have ids."""
+    count = 0
+
+    def opened(found: "re.Match[str]") -> str:
+        nonlocal count
+        count += 1
+        return f'<h{found[1]} id="h-{count}">'
+
+    return HEADING.sub(opened, text)
+
+
+def anchors(outline: Sequence[Mapping[str, object]]) -> list[tuple[int, str, str]]:
+    """Level, text and id of each heading of an outline."""
+    return [(int(str(one["level"])), str(one["text"]), f"h-{place}") for place, one in enumerate(outline, 1)]

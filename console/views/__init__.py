@@ -1,0 +1,1 @@
+"""One module a view: its handlers, and what its template shows."""

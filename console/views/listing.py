@@ -1,0 +1,94 @@
+"""The list of one kind: search, filters, order, pages."""
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, get
+
+from api.http.pages import MAX_OFFSET
+from api.http.requests import project_of, query_of
+from api.services import services
+from console import past
+from console.filters import author, person
+from console.kinds import SHOWN, Entry, Shown
+from console.page import page
+from domain.names import MAX_LABEL
+from projections.read import versions
+from projections.read.versions import PageQuery, Row
+
+PAGE = 50  # rows of a page: some 30 KB
+ORDERS = {
+    "-created_at": "changed last",
+    "created_at": "changed first",
+    "name": "name",
+    "-version_count": "most versions",
+}
+
+_labels = msgspec.json.Decoder(list[dict[str, Any]])
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A row and what its kind makes of it."""
+
+    row: Row
+    entry: Entry
+    labels: list[dict[str, Any]]
+
+
+@get("/")
+async def listing(request: Request[Any, Any, Any]) -> Response[Any]:
+    query = query_of(request)
+    kind: Shown = SHOWN[request.route_handler.opt["kind"]]
+    label = query.text("label", max_length=MAX_LABEL) if kind.is_labeled else None
+    order = query.choice("order_by", versions.ORDERS) or versions.DEFAULT_ORDER
+    offset = query.integer("offset", minimum=0, maximum=MAX_OFFSET, cut=True) or 0
+    wanted = PageQuery(
+        search=query.text("search"),
+        author_id=query.integer("created_by_id", cut=True),
+        order=order,
+        limit=PAGE,
+        offset=offset,
+        label=label,
+        with_labels=kind.is_labeled,
+    )
+    async with services(request).pool.connection() as conn:
+        read_model, then = await past.shown(conn, query)
+        count, rows = await read_model.page(conn, project_of(request), kind.kind, wanted)
+    lines = [Line(row, kind.entry(row), _labels.decode(row.labels or b"[]")) for row in rows]
+    return await page(
+        request,
+        "list.html",
+        past=then,
+        size=sum(row.size for row in rows),
+        active=kind.plural,
+        kind=kind,
+        lines=lines,
+        count=count,
+        wanted=wanted,
+        orders=ORDERS,
+        labels=sorted({label["name"] for line in lines for label in line.labels}),
+        author=_author_name(wanted, rows),
+        filters=_filters(wanted),
+        end=offset + len(rows),
+    )
+
+
+def _filters(wanted: PageQuery) -> dict[str, Any]:
+    """The parameters that lead to the same list from its beginning."""
+    return {
+        "search": wanted.search,
+        "created_by_id": wanted.author_id,
+        "label": wanted.label,
+        "order_by": None if wanted.order == versions.DEFAULT_ORDER else wanted.order,
+    }
+
+
+def _author_name(wanted: PageQuery, rows: list[Row]) -> str | None:
+    """How the chip of a filter by author calls that person: each row of the page is theirs."""
+    if wanted.author_id is None:
+        return None
+    found = author(rows[0].author) if rows else None
+    return person(found) if found else f"user {wanted.author_id}"
+
+
+HANDLERS = (listing,)
