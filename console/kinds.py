@@ -40,6 +40,9 @@ class Shown(msgspec.Struct, frozen=True):
     aggregate: type[Versioned]
     entry: Callable[[Row], Entry]
     content: Callable[[Version], Content]
+    # Ways to get it, by the address of the service, project, name and label: each a door and a line to paste.
+    install: Callable[[str, int, str, str | None], list[tuple[str, str]]]
+    has_files: bool
 
     @property
     def kind(self) -> str:
@@ -100,6 +103,32 @@ def _skill_content(version: Version) -> Content:
     )
 
 
+def _skill_install(base: str, project_id: int, name: str, label: str | None) -> list[tuple[str, str]]:
+    resource = f"{base}/api/projects/{project_id}/llm_skills"
+    plugin = f"skald-{project_id}"
+    at = f"?label={label}" if label else ""
+    return [
+        ("Command line", f"skald pull {name}" + (f"@{label}" if label else "")),
+        (
+            "Claude Code",
+            f'claude plugin marketplace add "{resource}/marketplace.git" && claude plugin install {plugin}@{plugin}',
+        ),
+        ("Git", f'git clone --depth 1 "{resource}/marketplace.git"'),
+        ("MCP", f"{base}/mcp"),
+        ("HTTP", f'curl -sS "{resource}/name/{name}/skill-md/{at}" -H "Authorization: Bearer $SKALD_KEY"'),
+    ]
+
+
+def _prompt_install(base: str, project_id: int, name: str, label: str | None) -> list[tuple[str, str]]:
+    resource = f"{base}/api/projects/{project_id}/llm_prompts"
+    at = f"?label={label}" if label else ""
+    return [
+        ("HTTP", f'curl -sS "{resource}/name/{name}/{at}" -H "Authorization: Bearer $SKALD_KEY"'),
+        ("Command line", f"skald show {name} --kind prompt"),
+        ("MCP", f"{base}/mcp"),
+    ]
+
+
 def _prompt_entry(row: Row) -> Entry:
     return Entry(_prompt.decode(row.details).preview)
 
@@ -138,6 +167,6 @@ def _written(value: msgspec.Raw) -> str:
 
 # By kind; the order is that of the navigation.
 SHOWN: Mapping[str, Shown] = {
-    "skill": Shown(domain.KINDS["skill"], _skill_entry, _skill_content),
-    "prompt": Shown(domain.KINDS["prompt"], _prompt_entry, _prompt_content),
+    "skill": Shown(domain.KINDS["skill"], _skill_entry, _skill_content, _skill_install, has_files=True),
+    "prompt": Shown(domain.KINDS["prompt"], _prompt_entry, _prompt_content, _prompt_install, has_files=False),
 }

@@ -6,6 +6,7 @@ and lines of bounded size, and between two tokens the clock is looked at. What i
 
 from pathlib import PurePosixPath
 from time import perf_counter
+from typing import NamedTuple
 
 from markupsafe import Markup
 from pygments.lexer import Lexer
@@ -16,6 +17,8 @@ from console.text.visible import visible
 
 MAX_BYTES = 100_000  # of a text in colours
 MAX_LINE = 2_000  # characters of each of its lines
+MAX_SHOWN = 400_000  # characters that a page shows of a text, and its lines
+MAX_LINES = 6_000
 MAX_SECONDS = 0.3  # after which the rest has no colours
 
 # By the end of the name, or all of it.
@@ -54,6 +57,20 @@ def lexer_of(path: str) -> Lexer | None:
     name = PurePosixPath(path).name.lower()
     found = LEXERS.get(name.rpartition(".")[2])
     return get_lexer_by_name(found, stripnl=False, ensurenl=False) if found else None
+
+
+class Part(NamedTuple):
+    """The lines of a text, as many as a page shows, and whether that is all of it."""
+
+    lines: list[Markup]
+    is_whole: bool
+
+
+def part(text: str, path: str) -> Part:
+    """The beginning of a text of any size."""
+    shown = text[:MAX_SHOWN]
+    found = lines_of(shown, path)
+    return Part(found[:MAX_LINES], len(shown) == len(text) and len(found) <= MAX_LINES)
 
 
 def lines_of(text: str, path: str) -> list[Markup]:

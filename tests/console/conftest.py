@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest_asyncio
 
 from store.tables import console_sessions, identity
-from tests.api.conftest import api_config, app, conn, new_space, prompts, space
+from tests.api.conftest import api_config, app, conn, new_space, pytest_collection_modifyitems, space
 from tests.support.browsing import Browser
 from tests.support.space import NewSpace, Space
 
-__all__ = ["api_config", "app", "conn", "new_space", "prompts", "space"]
+__all__ = ["api_config", "app", "conn", "new_space", "pytest_collection_modifyitems", "space"]
 
 EVERYTHING = ("llm_skill:write", "llm_prompt:write", "event:read")
 

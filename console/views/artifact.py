@@ -1,0 +1,83 @@
+"""The page of one artifact: its text, what is said of it, its files, versions and labels."""
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, get
+from litestar.params import FromPath
+
+from api.cache.reader import RepresentationCache
+from api.http.requests import base, project_of, query_of
+from api.services import services
+from console import past
+from console.kinds import SHOWN, Shown
+from console.page import frame_of, page
+from console.picking import pick_of
+from console.text import markdown, source
+from console.text.tree import tree_of
+from projections.read.versions import snapshot
+
+VERSIONS = 12  # that stand beside the text; the timeline has all
+
+_outline = msgspec.json.Decoder(list[dict[str, Any]])
+
+
+@get("/{name:str}")
+async def artifact(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
+    query = query_of(request)
+    kind: Shown = SHOWN[request.route_handler.opt["kind"]]
+    picked = pick_of(query)
+    view = query.choice("view", ("text", "source")) or "text"
+    async with services(request).pool.connection() as conn, snapshot(conn):
+        read_model, then = await past.shown(conn, query)
+        version = await RepresentationCache.version_in(
+            conn, project_of(request), kind.kind, name, picked.pick, read_model
+        )
+        lines, more = await read_model.lines(conn, version.stream_id, before=None, limit=VERSIONS, offset=0)
+        labels = await read_model.labels(conn, version.stream_id) if kind.is_labeled else []
+    content = kind.content(version)
+    frame = frame_of(request, then)
+    is_rendered = view == "text" and not content.is_json and len(version.body) <= markdown.MAX_BYTES
+    headings = markdown.anchors(_outline.decode(version.outline or b"[]"))
+    paths = {file.path for file in content.files}
+
+    def file(path: str) -> str | None:
+        return (
+            frame.url(kind.plural, name, "files", *path.split("/"), **picked.query) if path in paths else None
+        )
+
+    def image(path: str) -> str | None:
+        return (
+            frame.url(kind.plural, name, "raw", *path.split("/"), **picked.query) if path in paths else None
+        )
+
+    def text() -> Any:
+        if is_rendered:
+            return markdown.markdown(content.text, file=file, image=image, headings=len(headings))
+        return source.part(content.text, "a.json" if content.is_json else "a.md")
+
+    return await page(
+        request,
+        "artifact.html",
+        past=then,
+        # Rendering costs more than putting together.
+        size=4 * len(version.body),
+        active=kind.plural,
+        kind=kind,
+        name=version.name,
+        version=version,
+        picked=picked,
+        content=content,
+        text=text,
+        is_rendered=is_rendered,
+        view=view,
+        headings=headings if is_rendered else [],
+        tree=tree_of(content.files),
+        lines=lines,
+        more=more,
+        labels=labels,
+        install=kind.install(base(request), project_of(request), version.name, picked.label),
+    )
+
+
+HANDLERS = (artifact,)
