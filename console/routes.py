@@ -8,12 +8,19 @@ from console import assets, errors
 from console.access import in_project
 from console.kinds import SHOWN
 from console.links import ROOT
-from console.views import artifact, files, listing, projects, sessions, signin
+from console.views import artifact, blame, compare, files, listing, projects, sessions, signin, then, timeline
 
 # Views of a kind of artifact: their ``opt`` has the ``kind``, and the ``scope`` that shows it.
-OF_A_KIND: tuple[Any, ...] = (*listing.HANDLERS, *artifact.HANDLERS, *files.HANDLERS)
+OF_A_KIND: tuple[Any, ...] = (
+    *listing.HANDLERS,
+    *artifact.HANDLERS,
+    *files.HANDLERS,
+    *timeline.HANDLERS,
+    *compare.HANDLERS,
+    *blame.HANDLERS,
+)
 # Views of a project.
-OF_A_PROJECT: tuple[Any, ...] = ()
+OF_A_PROJECT: tuple[Any, ...] = (*then.HANDLERS,)
 
 
 def handlers() -> list[Any]:

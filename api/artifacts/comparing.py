@@ -1,8 +1,9 @@
 """Requests that compare versions: what differs between two, and which one brought each line."""
 
 import re
+from collections.abc import Mapping
 from contextlib import aclosing
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 from litestar import Request, Response
@@ -11,6 +12,8 @@ from api.artifacts import common as artifacts
 from api.artifacts.common import version_number
 from api.artifacts.fields import PATH_PATTERN
 from api.artifacts.schemas import DiffFormat
+from api.cache.reader import RepresentationCache
+from api.cache.reads import Reads
 from api.http import conditional
 from api.http.answers import rendered
 from api.http.query import Query
@@ -26,7 +29,7 @@ from domain.names import MAX_LABEL
 from projections.compare import blame as blaming
 from projections.compare import diff
 from projections.compare.blame import Blame, Trail
-from projections.compare.diff import Comparison, Hunks
+from projections.compare.diff import Comparison, Document, Hunks
 from projections.encoding import timestamp
 from projections.events import history
 from projections.events.states import events_between, walk
@@ -85,6 +88,42 @@ def path_of(query: Query) -> str | None:
         raise error.within("path") from None
 
 
+class Compared(NamedTuple):
+    """What differs between two versions, and the texts behind it by digest."""
+
+    comparison: Comparison
+    documents: list[Document]
+    texts: dict[bytes, bytes]
+
+    def hunks(self, kind: Kind) -> Hunks:
+        """They may take a second."""
+        readable = {digest.hex(): kind.readable(content) for digest, content in self.texts.items()}
+        return Hunks(self.documents, readable)
+
+
+async def compared(
+    reader: RepresentationCache,
+    kind: Kind,
+    older: Version | None,
+    newer: Version,
+    moved: Mapping[str, str] | None,
+    path: str | None = None,
+) -> Compared:
+    """``older`` is None for what was before the first version, ``moved`` what ``moves`` found between the two.
+
+    Raises NotFound for a ``path`` that is on neither side.
+    """
+    before, after = NOTHING if older is None else kind.side(older), kind.side(newer)
+    found = diff.compare(before, after, moved)
+    if path is not None:
+        if path != BODY and path not in before.files:
+            find_file(after.files, path, newer.name)
+        found = diff.only(found, path)
+    documents = diff.readable(found)
+    data = await reader.contents([ref.digest for document in documents for ref in document.refs])
+    return Compared(found, documents, data)
+
+
 async def diff_answer(request: Request[Any, Any, Any], kind: Kind, name: str) -> Response[Any]:
     """Raises Invalid, NotFound, VersionNotFound."""
     query = query_of(request)
@@ -100,23 +139,16 @@ async def diff_answer(request: Request[Any, Any, Any], kind: Kind, name: str) ->
             if "from" in query or newer.number > 1:
                 pick = older_pick if "from" in query else newer.number - 1
                 older = await reader.version_in(conn, project_id, kind.aggregate.KIND, name, pick)
-            return older, newer, await _moves(conn, older, newer)
+            return older, newer, await moves(conn, older, newer)
 
     older, newer, moved = await services(request).reads.ask(sides)
-    before, after = NOTHING if older is None else kind.side(older), kind.side(newer)
-    found = diff.compare(before, after, moved)
-    if path is not None:
-        if path != BODY and path not in before.files:
-            find_file(after.files, path, name)
-        found = diff.only(found, path)
-    documents = diff.readable(found)
-    data = await reader.contents([ref.digest for document in documents for ref in document.refs])
+    found = await compared(reader, kind, older, newer, moved, path)
 
     def compute() -> bytes:
-        hunks = Hunks(documents, {digest.hex(): kind.readable(content) for digest, content in data.items()})
+        hunks = found.hunks(kind)
         if shape == "unified":
-            return diff.unified(found, hunks).encode()
-        return _diff_json(kind, name, older, newer, found, hunks)
+            return diff.unified(found.comparison, hunks).encode()
+        return _diff_json(kind, name, older, newer, found.comparison, hunks)
 
     body = await offload(compute)
     if shape == "unified":
@@ -124,7 +156,7 @@ async def diff_answer(request: Request[Any, Any, Any], kind: Kind, name: str) ->
     return conditional.answer(request, body)
 
 
-async def _moves(conn: Connection, older: Version | None, newer: Version) -> dict[str, str] | None:
+async def moves(conn: Connection, older: Version | None, newer: Version) -> dict[str, str] | None:
     """Where the files of ``older`` stand in ``newer``, as the events between say, in either direction of time."""
     if older is None or older.manifest is None or older.manifest == newer.manifest:
         return None
@@ -171,43 +203,65 @@ async def blame_answer(request: Request[Any, Any, Any], kind: Kind, name: str) -
     path = path_of(query) if kind.aggregate is Skill else None
     if path == BODY:
         path = None
-    reader = services(request).reader
-    version = await reader.version(project_of(request), kind.aggregate.KIND, name, number)
-    data = version.body
-    if path is not None:
-        file = find_file(skills.read_manifest(version.manifest or b"[]"), path, name)
-        data = await reader.content(file.ref.digest)
-    text = kind.readable(data)
-    truncated = text is None or len(data) > blaming.MAX_BYTES or text.count("\n") >= blaming.MAX_LINES
-    lines: list[dict[str, Any]] = []
-    complete = not truncated
-    if not truncated:
-
-        async def blamed(conn: Connection) -> tuple[Blame, bool, dict[int, VersionLine]]:
-            blame, complete = await _blame(conn, kind, version, path)
-            return blame, complete, await history.lines(conn, version.stream_id, set(blame.numbers))
-
-        blame, complete, found = await services(request).reads.ask(blamed)
-        for place, (line, brought) in enumerate(zip(blame.lines, blame.numbers, strict=True), 1):
-            lines.append(
-                {
-                    "line": place,
-                    "text": line.removesuffix("\n"),
-                    "version": brought,
-                    "created_by": msgspec.Raw(found[brought].author),
-                    "created_at": timestamp(found[brought].created_at),
-                }
-            )
+    served = services(request)
+    version = await served.reader.version(project_of(request), kind.aggregate.KIND, name, number)
+    found = await blamed(served.reader, served.reads, kind, version, path)
+    lines = [
+        {
+            "line": place,
+            "text": text,
+            "version": line.number,
+            "created_by": msgspec.Raw(line.author),
+            "created_at": timestamp(line.created_at),
+        }
+        for place, (text, line) in enumerate(found.lines, 1)
+    ]
     comparison = {
         "name": name,
         "version": version.number,
         "path": path,
         "lines": lines,
-        "complete": complete,
-        "truncated": truncated,
+        "complete": found.complete,
+        "truncated": found.truncated,
     }
-    body = await rendered(len(data) + len(lines) * LINE, lambda: msgspec.json.encode(comparison))
+    body = await rendered(found.size + len(lines) * LINE, lambda: msgspec.json.encode(comparison))
     return artifacts.picked_answer(request, body)
+
+
+class Blamed(NamedTuple):
+    """Each line of a text of ``size`` bytes with the version that brought it, none when it is ``truncated``.
+
+    ``complete``: all versions behind it were looked at.
+    """
+
+    lines: list[tuple[str, VersionLine]]
+    complete: bool
+    truncated: bool
+    size: int
+
+
+async def blamed(
+    reader: RepresentationCache, reads: Reads, kind: Kind, version: Version, path: str | None
+) -> Blamed:
+    """Of the body, or of the file at ``path``. Raises NotFound."""
+    data = version.body
+    if path is not None:
+        file = find_file(skills.read_manifest(version.manifest or b"[]"), path, version.name)
+        data = await reader.content(file.ref.digest)
+    text = kind.readable(data)
+    if text is None or len(data) > blaming.MAX_BYTES or text.count("\n") >= blaming.MAX_LINES:
+        return Blamed([], False, True, len(data))
+
+    async def blame_in(conn: Connection) -> tuple[Blame, bool, dict[int, VersionLine]]:
+        blame, complete = await _blame(conn, kind, version, path)
+        return blame, complete, await history.lines(conn, version.stream_id, set(blame.numbers))
+
+    blame, complete, found = await reads.ask(blame_in)
+    lines = [
+        (line.removesuffix("\n"), found[number])
+        for line, number in zip(blame.lines, blame.numbers, strict=True)
+    ]
+    return Blamed(lines, complete, False, len(data))
 
 
 async def _blame(conn: Connection, kind: Kind, version: Version, path: str | None) -> tuple[Blame, bool]:

@@ -18,6 +18,8 @@ from projections.sizes import fitting, size_of
 from store.log.log import COLUMNS, Recorded
 from store.postgres.connection import Connection
 
+MAX_POSITION = 2**63 - 1
+
 # name_spans_of_name, name_spans_pkey, events_pkey; a stream that was restored or renamed has held the name more than once.
 # Without a later span, the name is the one that the stream has still, or had to its end: then all its events are of it.
 SPANS = """
@@ -41,7 +43,8 @@ HELD = "unnest(%(streams)s::uuid[], %(first)s::int[], %(last)s::int[]) AS held (
 COUNT = f"""
 SELECT coalesce(sum(latest - first + 1), 0)::bigint FROM {HELD}
 CROSS JOIN LATERAL (
-    SELECT max(stream_version) AS latest FROM events WHERE stream_id = held.stream_id AND stream_version <= held.last
+    SELECT max(stream_version) AS latest FROM events
+    WHERE stream_id = held.stream_id AND stream_version BETWEEN held.first AND held.last AND position <= %(upto)s
 ) AS counted
 """
 
@@ -50,7 +53,7 @@ NEWEST = f"""
 SELECT newest.*, {size_of("state")} AS size FROM {HELD}
 CROSS JOIN LATERAL (
     SELECT {COLUMNS} FROM events
-    WHERE stream_id = held.stream_id AND stream_version BETWEEN held.first AND held.last
+    WHERE stream_id = held.stream_id AND stream_version BETWEEN held.first AND held.last AND position <= %(upto)s
     ORDER BY stream_version DESC LIMIT %(limit)s::bigint + %(offset)s
 ) AS newest
 ORDER BY newest.position DESC LIMIT %(limit)s OFFSET %(offset)s
@@ -155,9 +158,16 @@ async def streams_of(
 
 
 async def page(
-    conn: Connection, project_id: int, kind: str, streams: Sequence[Held], *, limit: int, offset: int
+    conn: Connection,
+    project_id: int,
+    kind: str,
+    streams: Sequence[Held],
+    *,
+    limit: int,
+    offset: int,
+    upto: int = MAX_POSITION,
 ) -> tuple[int, list[bytes]]:
-    """How many events the streams have, and a page of them as JSON, newest first, that ends where an answer does.
+    """How many events the streams have up to a position, and a page of them as JSON, newest first, that ends where an answer does.
 
     The states around each event are folded from its stream: a page costs as much as the stream up to its newest event.
     """
@@ -165,6 +175,7 @@ async def page(
         "streams": [held.stream_id for held in streams],
         "first": [held.first for held in streams],
         "last": [held.last for held in streams],
+        "upto": upto,
     }
     counted = await (await conn.execute(COUNT, params)).fetchone()
     params |= {"limit": limit, "offset": offset, "max_bytes": sizes.MAX_ANSWER}

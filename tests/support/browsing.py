@@ -49,9 +49,9 @@ class Browser:
     async def get(self, path: str = "", **options: Any) -> httpx.Response:
         return await self.client.get(self.address(path), **options)
 
-    async def page(self, path: str = "", **query: Any) -> str:
+    async def page(self, place: str = "", /, **query: Any) -> str:
         """The text of a page, whose headers and form are checked on the way."""
-        answer = await self.get(path, params=query)
+        answer = await self.get(place, params=query)
         assert answer.status_code == 200, (answer.status_code, answer.text[:2000])
         check_page(answer)
         return answer.text

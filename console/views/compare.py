@@ -1,0 +1,183 @@
+"""What differs between two versions, labels or instants of one artifact."""
+
+import re
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, get
+from litestar.params import FromPath
+
+from api.artifacts.common import version_number
+from api.artifacts.comparing import LATEST, compared, moves
+from api.cache.reader import RepresentationCache
+from api.http.query import Query, parse_instant
+from api.http.requests import project_of, query_of
+from api.offload import offload
+from api.services import services
+from console import past
+from console.kinds import SHOWN, Shown
+from console.page import page
+from console.picking import Picked
+from console.text import differences
+from console.text.differences import Line, Row
+from domain.names import MAX_LABEL
+from projections.compare.diff import Document, Hunks
+from projections.compare.lines import Effort
+from projections.read.kinds import KINDS
+from projections.read.models import ReadModel
+from projections.read.past import AsOfReadModel, position_at
+from projections.read.versions import Version, snapshot
+from store.postgres.connection import Connection
+
+# Of versions and labels that the form offers; any other is found by its address.
+OFFERED = 50
+INTEGER = re.compile(r"[0-9]+")
+INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+VIEWS = ("unified", "beside")
+BEFORE = "before"  # nothing: what was before the first version
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One text that differs, as rows of a table; without any it says why."""
+
+    status: str
+    path: str
+    old_path: str | None
+    rows: list[Row]
+    lines: list[Line | None]
+    why: str
+    added: int
+    removed: int
+
+
+class Value(msgspec.Struct, frozen=True):
+    """A field that differs, on both sides; None where it is not."""
+
+    name: str
+    before: Any
+    after: Any
+
+
+@get("/{name:str}/compare")
+async def compare(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
+    query, project_id = query_of(request), project_of(request)
+    kind: Shown = SHOWN[request.route_handler.opt["kind"]]
+    view = query.choice("view", VIEWS) or VIEWS[0]
+    async with services(request).pool.connection() as conn, snapshot(conn):
+        read_model, then = await past.shown(conn, query)
+        # A page of one version leads here by that alone: to what it changed.
+        to = query.text("to") or query.text("version") or query.text("label") or LATEST
+        newer = await _side(conn, query, project_id, kind, name, to, "to", read_model)
+        start = query.text("from") or (str(newer.number - 1) if newer.number > 1 else BEFORE)
+        older = (
+            None
+            if start == BEFORE
+            else await _side(conn, query, project_id, kind, name, start, "from", read_model)
+        )
+        moved = await moves(conn, older, newer)
+        lines, _ = await read_model.lines(conn, newer.stream_id, before=None, limit=OFFERED, offset=0)
+        labels = await read_model.labels(conn, newer.stream_id) if kind.is_labeled else []
+    model = KINDS[kind.kind]
+    both = await compared(services(request).reader, model, older, newer, moved)
+    comparison = both.comparison
+
+    def changes() -> list[Change]:
+        hunks, effort = both.hunks(model), Effort(differences.EFFORT)
+        texts = [comparison.text] if comparison.text is not None else []
+        return [_change(document, hunks, effort, view) for document in (*texts, *comparison.files)]
+
+    metadata = comparison.metadata
+    values = [
+        Value(one.field.replace("_", " "), _text(one.before), _text(one.after)) for one in comparison.fields
+    ]
+    values += [Value(f"metadata · {key}", None, _text(value)) for key, value in metadata.added.items()]
+    values += [Value(f"metadata · {key}", _text(value), None) for key, value in metadata.removed.items()]
+    values += [
+        Value(f"metadata · {key}", _text(pair.before), _text(pair.after))
+        for key, pair in metadata.changed.items()
+    ]
+    found = await offload(changes)
+    return await page(
+        request,
+        "compare.html",
+        past=then,
+        size=sum(len(data) for data in both.texts.values()),
+        active=kind.plural,
+        kind=kind,
+        name=newer.name,
+        version=newer,
+        older=older,
+        picked=Picked(None, None),
+        start=start,
+        to=to,
+        view=view,
+        values=values,
+        changes=found,
+        choices=_choices(lines, labels, start, to),
+        added=sum(one.added for one in found),
+        removed=sum(one.removed for one in found),
+    )
+
+
+async def _side(
+    conn: Connection,
+    query: Query,
+    project_id: int,
+    kind: Shown,
+    name: str,
+    text: str,
+    param: str,
+    read_model: ReadModel,
+) -> Version:
+    """A version by number, label or instant. Raises Invalid, NotFound, VersionNotFound."""
+    if INSTANT.match(text):
+        read_model = AsOfReadModel(await position_at(conn, parse_instant(text, param)))
+        pick: int | str | None = None
+    elif INTEGER.fullmatch(text):
+        pick = version_number(Query(b"version=" + text.encode()))
+    else:
+        pick = None if text == LATEST else text[:MAX_LABEL]
+    return await RepresentationCache.version_in(conn, project_id, kind.kind, name, pick, read_model)
+
+
+def _change(document: Document, hunks: Hunks, effort: Effort, view: str) -> Change:
+    texts, truncated = hunks.of(document)
+    old, new = document.paths
+    rows = differences.beside(texts, effort)
+    why = ""
+    if hunks.is_binary(document):
+        why = "It is no text."
+    elif truncated:
+        why = "It is too large to be compared here."
+    elif not rows:
+        why = "Only its type has changed." if document.status == "modified" else ""
+    cells = [cell for row in rows for cell in row if cell is not None]
+    return Change(
+        document.status,
+        new,
+        old if old != new else None,
+        rows if view == "beside" else [],
+        differences.unified(rows) if view == "unified" else [],
+        why,
+        sum(cell.change == "added" for cell in cells),
+        sum(cell.change == "removed" for cell in cells),
+    )
+
+
+def _text(value: Any) -> Any:
+    """A value as it is read: a text as it is, nothing as None, the rest as JSON."""
+    if value is None or isinstance(value, str):
+        return value or None
+    return msgspec.json.encode(value).decode()
+
+
+def _choices(lines: list[Any], labels: list[Any], *chosen: str) -> list[tuple[str, str]]:
+    """What the form offers: the values of its two fields, and their words."""
+    found = [(LATEST, "latest"), *((label.name, f"{label.name} ({label.number})") for label in labels)]
+    found += [(str(line.number), f"version {line.number}") for line in lines]
+    found.append((BEFORE, "nothing"))
+    known = {value for value, _ in found}
+    return found + [(value, value) for value in dict.fromkeys(chosen) if value not in known]
+
+
+HANDLERS = (compare,)

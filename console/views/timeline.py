@@ -1,0 +1,64 @@
+"""What happened to a name: every event with its author, key and changes, and the way to each instant."""
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, get
+from litestar.params import FromPath
+
+from api.cache.reader import unknown
+from api.http.pages import MAX_OFFSET
+from api.http.requests import project_of, query_of
+from api.services import services
+from console import past
+from console.kinds import SHOWN, Shown
+from console.page import page
+from console.picking import Picked
+from projections.events import history
+from projections.events.history import MAX_POSITION
+from projections.read.versions import snapshot
+
+PAGE = 50  # events
+
+_entries = msgspec.json.Decoder()
+
+
+@get("/{name:str}/timeline")
+async def timeline(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
+    query, project_id = query_of(request), project_of(request)
+    kind: Shown = SHOWN[request.route_handler.opt["kind"]]
+    offset = query.integer("offset", minimum=0, maximum=MAX_OFFSET, cut=True) or 0
+    async with services(request).pool.connection() as conn, snapshot(conn):
+        read_model, then = await past.shown(conn, query)
+        upto = then.position if then else MAX_POSITION
+        streams = await history.streams_of(conn, project_id, kind.kind, name, archived=True)
+        count, rows = await history.page(
+            conn, project_id, kind.kind, streams, limit=PAGE, offset=offset, upto=upto
+        )
+        if not count:
+            raise unknown(kind.kind, name, await read_model.close_names(conn, project_id, kind.kind, name))
+        found = await read_model.find(conn, project_id, kind.kind, name)
+    return await page(
+        request,
+        "timeline.html",
+        past=then,
+        size=sum(map(len, rows)),
+        active=kind.plural,
+        kind=kind,
+        name=name,
+        version=found[1] if found else None,
+        picked=Picked(None, None),
+        entries=[words(_entries.decode(row), kind) for row in rows],
+        count=count,
+        offset=offset,
+        end=offset + len(rows),
+    )
+
+
+def words(entry: dict[str, Any], kind: Shown) -> dict[str, Any]:
+    """An entry with what happened in words: the type of its event without what all of them have."""
+    what = entry["type"].removeprefix(f"skald.{kind.kind}.").rsplit(".v", 1)[0].replace("_", " ")
+    return {**entry, "what": what.capitalize()}
+
+
+HANDLERS = (timeline,)
