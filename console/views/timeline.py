@@ -6,7 +6,7 @@ import msgspec
 from litestar import Request, Response, get
 from litestar.params import FromPath
 
-from api.cache.reader import unknown
+from api.cache.reader import missing
 from api.http.pages import MAX_OFFSET
 from api.http.requests import project_of, query_of
 from api.services import services
@@ -14,6 +14,7 @@ from console import past
 from console.kinds import SHOWN, Shown
 from console.page import page
 from console.picking import Picked
+from domain.errors import NameChanged
 from projections.events import history
 from projections.events.history import MAX_POSITION
 from projections.read.versions import snapshot
@@ -35,9 +36,12 @@ async def timeline(request: Request[Any, Any, Any], name: FromPath[str]) -> Resp
         count, rows = await history.page(
             conn, project_id, kind.kind, streams, limit=PAGE, offset=offset, upto=upto
         )
-        if not count:
-            raise unknown(kind.kind, name, await read_model.close_names(conn, project_id, kind.kind, name))
         found = await read_model.find(conn, project_id, kind.kind, name)
+        if found is None:
+            refusal = await missing(conn, project_id, kind.kind, name, read_model)
+            # What is archived has a timeline; an earlier name of something leads to that.
+            if not count or isinstance(refusal, NameChanged):
+                raise refusal
     return await page(
         request,
         "timeline.html",

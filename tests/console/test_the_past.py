@@ -171,3 +171,18 @@ async def test_prompts_have_the_same_views(owner: Space, browser: Browser) -> No
     assert "Be <del>brief</del>." in labeled
     assert "production" in await browser.page("prompts/tone/timeline")
     assert "Be clear." in await browser.page("prompts/tone/blame")
+
+
+async def test_an_earlier_name_leads_to_the_name_now(owner: Space, browser: Browser) -> None:
+    await owner.create("pdf-forms", files=[file("a.txt")])
+    before = await owner.head()
+    await owner.ok(200, await owner.post("name/pdf-forms/rename", {"new_name": "forms"}))
+    for path in ("", "/timeline", "/compare?from=1", "/blame", "/files/a.txt?version=1", "/raw/a.txt"):
+        answer = await browser.get(f"skills/pdf-forms{path}")
+        assert (answer.status_code, answer.headers["location"]) == (
+            303,
+            f"/console/projects/{owner.id}/skills/forms{path}",
+        )
+        assert (await browser.get(f"skills/forms{path}")).status_code == 200
+    assert "Renamed" in await browser.page("skills/forms/timeline")
+    assert "pdf-forms" in await browser.page("skills/pdf-forms", position=before)
