@@ -279,7 +279,8 @@ DESCRIPTIONS = {
     400: "The request is malformed or breaks a rule; `attr` names the field.",
     401: "No credential, or a wrong, expired or revoked key.",
     403: "The key lacks the scope, or may not enter the project.",
-    404: "Nothing is at this address; `suggestions` has close names, `available_versions` the newest versions.",
+    404: "Nothing is at this address; `suggestions` has close names, `available_versions` the newest versions, `renamed_to` "
+    "the new name of what had this one.",
     409: "The state has moved on: `version_conflict` with `current_version`, or `file_exists`.",
     412: "`If-Match` names another representation than the current one.",
     413: "The request body is larger than this service takes.",

@@ -60,7 +60,8 @@ NOT_SERVED = {
 }
 # Earlier names of the same tools.
 ALIASES = {f"llma-{tool}" for tool in WORKS if tool.startswith("skill-")} - {
-    "llma-skill-store-install-command"
+    "llma-skill-rename",
+    "llma-skill-store-install-command",
 }
 
 

@@ -39,6 +39,7 @@ def test_the_lines_work_when_pasted(running_service: Service) -> None:
     created, _, renamed, past, history, diff = (answer() for _ in range(6))
     patch = next(lines)
     blame, reverted = answer(), answer()
+    moved, document, back = answer(), next(lines), answer()
     assert next(lines) == ""
     archived, restored, audit = (answer() for _ in range(3))
     table = next(lines)
@@ -54,6 +55,9 @@ def test_the_lines_work_when_pasted(running_service: Service) -> None:
     assert "rename to references/style.md\n" in patch
     assert [line["version"] for line in blame["lines"]] == [1, 1, 2]
     assert reverted["body"] == created["body"]
+    assert (moved["name"], moved["id"]) == ("release-notes", reverted["id"])
+    assert document.startswith("---\nname: release-notes\n")
+    assert back == reverted
     assert [row["name"] for row in archived["results"]] == ["changelog"]
     assert restored["id"] == reverted["id"]
     assert [entry["type"].split(".")[2] for entry in audit["results"]] == [
@@ -61,6 +65,7 @@ def test_the_lines_work_when_pasted(running_service: Service) -> None:
         "published",
         "file_renamed",
         "published",
+        "renamed",
         "archived",
         "restored",
     ]

@@ -31,6 +31,8 @@ OPERATIONS = (
     *(
         "archive",
         "restore",
+        "move",
+        "move",
         "restore",
         "add",
         "add",
@@ -131,7 +133,7 @@ class History:
         skill = resource == "llm_skills"
         text = f"Text {number} of {name} STRASSE_{number}%"
         shown = await space.at("GET", at)
-        base = shown.json().get("latest_version", 1)
+        base = shown.json().get("latest_version", 1) if shown.content else 1
         if not shown.is_success and operation != "restore":
             operation = "create"
         calls: dict[str, tuple[str, str, Any]] = {
@@ -153,6 +155,7 @@ class History:
             "edit": ("PATCH", at, {"base_version": base, "edits": [{"old": "Text", "new": "Word"}]}),
             "archive": ("POST", f"{at}/archive", None),
             "restore": ("POST", f"{at}/restore", {}),
+            "move": ("POST", f"{at}/rename", {"new_name": NAMES[number % 3]}),
             "duplicate": ("POST", f"{at}/duplicate", {"new_name": NAMES[number % 3]}),
             "add": ("POST", f"{at}/files", _file(number)),
             "rename": ("POST", f"{at}/files-rename", {"old_path": PATHS[number % 3], "new_path": "moved"}),

@@ -14,6 +14,7 @@ from domain.artifacts.prompts import (
     PromptLabelRemoved,
     PromptLabelSet,
     PromptPublished,
+    PromptRenamed,
 )
 from domain.content import Edit
 from domain.errors import EditFailed, Invalid, NotFound, Refused, TooBig, VersionConflict, VersionNotFound
@@ -134,6 +135,20 @@ def test_a_fork_does_not_touch_what_it_came_from() -> None:
     fork.set_label("live", 1)
 
     assert (prompt.labels, prompt.pending, prompt.version) == ({}, (), 1)
+
+
+def test_labels_stay_with_a_rename() -> None:
+    prompt = created()
+    prompt.set_label("live", 1)
+    prompt.collect_events()
+
+    prompt.rename("helper")
+    prompt.rename("helper")
+
+    [event] = prompt.collect_events()
+    assert isinstance(event, PromptRenamed)
+    assert (event.name, event.old_name, event.originator_version) == ("helper", "agent", 3)
+    assert (prompt.name, prompt.labels, prompt.number) == ("helper", {"live": 1}, 1)
 
 
 def test_labels_end_with_the_archive() -> None:

@@ -19,6 +19,7 @@ from domain.artifacts.skills import (
     SkillFileRemoved,
     SkillFileRenamed,
     SkillPublished,
+    SkillRenamed,
 )
 from domain.content import MAX_FILES, Content, Edit
 from domain.errors import FileExists, Invalid, NotFound, Refused, TooBig, VersionConflict
@@ -251,6 +252,39 @@ def test_archive() -> None:
     [event] = skill.collect_events()
     assert isinstance(event, SkillArchived)
     assert (event.originator_version, skill.archived, skill.number) == (2, True, 1)
+
+
+def test_rename() -> None:
+    skill = given(("a", "x"))
+    before = skill.fork()
+
+    skill.rename("other")
+
+    [event] = skill.collect_events()
+    assert isinstance(event, SkillRenamed)
+    assert (event.originator_version, event.name, event.old_name) == (2, "other", before.name)
+    assert (skill.name, skill.number, skill.version_id) == ("other", 1, before.version_id)
+    assert (skill.fields, skill.body, skill.files) == (before.fields, before.body, before.files)
+
+
+def test_a_rename_to_the_same_name_is_none() -> None:
+    skill = given()
+
+    skill.rename(skill.name)
+
+    assert skill.collect_events() == ()
+
+
+def test_what_was_renamed_is_copied_archived_and_restored_under_its_name() -> None:
+    skill = given()
+    skill.rename("other")
+
+    copy = skill.duplicate(id=OTHER, version_id=UUID(int=13), name="copy")
+    skill.archive()
+    skill.restore()
+    skill.rename("third")
+
+    assert (copy.name, skill.name, skill.version) == ("copy", "third", 5)
 
 
 def test_duplicate() -> None:
