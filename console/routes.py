@@ -8,7 +8,20 @@ from console import assets, errors
 from console.access import in_project
 from console.kinds import SHOWN
 from console.links import ROOT
-from console.views import artifact, blame, compare, files, listing, projects, sessions, signin, then, timeline
+from console.views import (
+    artifact,
+    audit,
+    blame,
+    compare,
+    files,
+    listing,
+    live,
+    projects,
+    sessions,
+    signin,
+    then,
+    timeline,
+)
 
 # Views of a kind of artifact: their ``opt`` has the ``kind``, and the ``scope`` that shows it.
 OF_A_KIND: tuple[Any, ...] = (
@@ -20,7 +33,7 @@ OF_A_KIND: tuple[Any, ...] = (
     *blame.HANDLERS,
 )
 # Views of a project.
-OF_A_PROJECT: tuple[Any, ...] = (*then.HANDLERS,)
+OF_A_PROJECT: tuple[Any, ...] = (*then.HANDLERS, *audit.HANDLERS, *live.HANDLERS)
 
 
 def handlers() -> list[Any]:

@@ -80,6 +80,14 @@ SELECT *, {size_of("state")} AS size FROM (
 ORDER BY position LIMIT %(limit)s
 """
 PAGE = f"{fitting(EVENTS, 'position')} ORDER BY nth"
+# The same from the other end, and where that look ends.
+LATEST = EVENTS.replace("ORDER BY position LIMIT", "ORDER BY position DESC LIMIT")
+NEWEST = f"{fitting(LATEST, 'position DESC')} ORDER BY nth"
+LOOKED_BACK = (
+    LOOKED.replace("position - 1", "position")
+    .replace("> %(after)s", "<= %(upto)s")
+    .replace("ORDER BY position", "ORDER BY position DESC")
+)
 
 
 class AuditFilter(msgspec.Struct, frozen=True):
@@ -146,8 +154,21 @@ async def bounds(conn: Connection, wanted: AuditFilter) -> tuple[int, int]:
     return after, upto
 
 
-async def page(
-    conn: Connection,
+async def newest(
+    conn: Connection, project_id: int, wanted: AuditFilter, *, after: int, upto: int, limit: int
+) -> tuple[list[Found], int]:
+    """The same from the other end: the newest first, up to a position, and the position above which they are complete."""
+    params = _params(project_id, wanted, after=after, upto=upto, limit=limit)
+    if wanted.filters:
+        looked = await (await conn.execute(LOOKED_BACK, params)).fetchone()
+        after = params["after"] = max(after, looked[0]) if looked else after
+    rows = await (await conn.execute(NEWEST, params, binary=True)).fetchall()
+    found = [_found(Recorded(*row[:11]), row[11], row[12]) for row in rows]
+    is_cut = found and (rows[0][-1] == limit or len(found) < rows[0][-1])
+    return found, found[-1].recorded.position - 1 if is_cut else after
+
+
+def _params(
     project_id: int,
     wanted: AuditFilter,
     *,
@@ -155,13 +176,9 @@ async def page(
     upto: int,
     limit: int,
     max_bytes: int | None = None,
-) -> tuple[list[Found], int]:
-    """Up to ``limit`` events after a position, as many as ``max_bytes`` hold, and the position up to which they are complete.
-
-    Of a filter that may match nothing, it is at most as far as a page of the feed looks.
-    """
+) -> dict[str, Any]:
     kind, name = wanted.subject or (None, None)
-    params = {
+    return {
         "project": project_id,
         "after": after,
         "upto": upto,
@@ -176,6 +193,23 @@ async def page(
         "name": name,
         "max_bytes": max_bytes or sizes.MAX_ANSWER,
     }
+
+
+async def page(
+    conn: Connection,
+    project_id: int,
+    wanted: AuditFilter,
+    *,
+    after: int,
+    upto: int,
+    limit: int,
+    max_bytes: int | None = None,
+) -> tuple[list[Found], int]:
+    """Up to ``limit`` events after a position, as many as ``max_bytes`` hold, and the position up to which they are complete.
+
+    Of a filter that may match nothing, it is at most as far as a page of the feed looks.
+    """
+    params = _params(project_id, wanted, after=after, upto=upto, limit=limit, max_bytes=max_bytes)
     if wanted.filters:
         looked = await (await conn.execute(LOOKED, params)).fetchone()
         upto = params["upto"] = min(upto, looked[0]) if looked else upto

@@ -51,7 +51,7 @@ class Browser:
 
     async def page(self, place: str = "", /, **query: Any) -> str:
         """The text of a page, whose headers and form are checked on the way."""
-        answer = await self.get(place, params=query)
+        answer = await self.get(place, params=query or None)
         assert answer.status_code == 200, (answer.status_code, answer.text[:2000])
         check_page(answer)
         return answer.text
