@@ -63,6 +63,7 @@ from api.services import Services
 from api.sharing.controller import ShareTokens
 from api.sharing.well_known import HANDLERS as DISCOVERY
 from api.sharing.well_known import Discovery
+from api.users.controller import UsersController
 from api.webhooks.controller import WebhooksController
 from domain.errors import NameChanged
 from domain.formats.archives import Limits
@@ -112,6 +113,7 @@ def route_handlers() -> list[Any]:
         HealthController,
         IdentityController,
         OrganizationsController,
+        UsersController,
         ReferenceController,
         *DISCOVERY,
         SharedGitController,

@@ -35,6 +35,7 @@ SCOPES = {
     "event:read": "Follow the log of events.",
     "webhook:read": "Read webhooks and their deliveries.",
     "webhook:write": "Create, change and delete webhooks; includes reading.",
+    "user:write": "Change the name, role and current project of the key's own user.",
     EVERYTHING: "All of the above, and what is added later.",
 }
 
@@ -63,6 +64,15 @@ class UserErased(Event, frozen=True, kw_only=True):
     """The personal data of a user is erased; copies of it must be dropped. The stream is the user's UUID."""
 
     TOPIC: ClassVar[str] = "user.erased"
+
+    user_id: int
+
+
+@event
+class UserChanged(Event, frozen=True, kw_only=True):
+    """What is shown of a user has changed; copies of it must be dropped. Each has a stream of its own."""
+
+    TOPIC: ClassVar[str] = "user.changed"
 
     user_id: int
 

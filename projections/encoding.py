@@ -47,6 +47,24 @@ def author(columns: Sequence[Any]) -> bytes:
     return encode(Author(id, uuid, distinct_id, first_name, last_name, email, verified, None, role))
 
 
+# Of the owners that a row ``{stream}`` has, or had where ``{held}`` says so; read by ``owners``. owners_pkey, users_pkey
+OWNERS = """(
+    SELECT convert_to(json_agg(json_build_object(
+        'id', users.id, 'uuid', users.uuid, 'distinct_id', users.distinct_id, 'first_name', users.first_name,
+        'last_name', users.last_name, 'email', users.email, 'is_email_verified', users.is_email_verified,
+        'hedgehog_config', NULL, 'role_at_organization', users.role_at_organization) ORDER BY owners.place)::text, 'UTF8')
+    FROM owners JOIN users ON users.id = owners.user_id AND users.erased_at IS NULL
+    WHERE owners.stream_id = {stream} AND {held})"""
+
+_authors = msgspec.json.Decoder(list[Author])
+
+
+@lru_cache(1024)
+def owners(column: bytes | None) -> bytes:
+    """The ``owners`` of an answer out of the column OWNERS: users as everywhere, erased ones left out. Most rows of a list have the same."""
+    return b"[]" if column is None else encode(_authors.decode(column))
+
+
 def etag_of(body: bytes) -> bytes:
     """The strong entity tag of a representation, quotes included."""
     return b'"%b"' % blake2b(body, digest_size=ETAG_BYTES).hexdigest().encode()

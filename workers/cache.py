@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from domain.artifacts.versioned import Renamed
 from domain.events import EVENT_TYPES
-from domain.keys import UserErased
+from domain.keys import UserChanged, UserErased
 from domain.maintenance import LogRewound, ReadModelsReplaced
 from projections.events.feed import Named
 from projections.redis.views import RedisViews, key_of
@@ -20,8 +20,8 @@ from store.postgres.connection import Connection
 from workers.event_buffer import EventBuffer
 from workers.follower import Follower
 
-# An erased person may stand in any value, replaced tables may have had anything in them, and so had a log that went back.
-EVERYWHERE = {UserErased.TOPIC, ReadModelsReplaced.TOPIC, LogRewound.TOPIC}
+# An erased or renamed person may stand in any value, replaced tables may have had anything in them, and so had a log that went back.
+EVERYWHERE = {UserErased.TOPIC, UserChanged.TOPIC, ReadModelsReplaced.TOPIC, LogRewound.TOPIC}
 
 
 def _names(event: Named) -> list[str]:

@@ -62,7 +62,7 @@ class Authenticator:
         key = _key_of(authorization)
         if not KEY.fullmatch(key):
             raise _failed()
-        return await self._look_up(digest_of(key))
+        return await self.look_up(digest_of(key))
 
     def has_seen(self, authorization: bytes | str | None) -> bool:
         """Whether the key was good when the database was last asked. Raises NotAuthenticated without a credential."""
@@ -75,7 +75,8 @@ class Authenticator:
             self._tokens.clear()
             self._first_project, self._projects_of = None, since
 
-    async def _look_up(self, digest: bytes) -> Principal:
+    async def look_up(self, digest: bytes) -> Principal:
+        """The principal of a key as the database has it now. Raises NotAuthenticated."""
         self._forget_lost()
         principal = await self._reads.ask_primary(
             lambda conn: find_key(conn, digest), lambda: self._keys.last(digest)
@@ -101,7 +102,7 @@ class Authenticator:
 
     async def check_again(self, principal: Principal, project_id: int) -> None:
         """Raises NotAuthenticated or PermissionDenied when a key that was let into a project would not be now."""
-        _enter(self._keys.get(principal.digest) or await self._look_up(principal.digest), project_id)
+        _enter(self._keys.get(principal.digest) or await self.look_up(principal.digest), project_id)
 
     def known_project(self, principal: Principal, project_id: str, token: str | None) -> int | None:
         """The same without waiting; None when it is not known here, or not allowed: then the long way says why."""

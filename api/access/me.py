@@ -12,7 +12,6 @@ from litestar.types import Method
 from api.access.authenticate import CURRENT
 from api.access.authorize import Authorizer
 from api.http.errors import documented
-from api.http.requests import as_uuid
 from api.http.responses import header, json_answer, to_response
 from api.services import services
 from domain.errors import NotFound
@@ -63,19 +62,6 @@ class IdentityController(Controller):
     path = "/api"
     tags = ("identity",)
 
-    @get("/users/@me", operation_id="users_me_retrieve", responses=documented(401, 429, 503))
-    async def me(self, request: Request[Any, Any, Any]) -> Response[Me]:
-        """The user whom the key belongs to."""
-        return await _me(request, await services(request).authorizer.authorize(request.scope))
-
-    @get("/users/{user_uuid:str}", operation_id="users_retrieve", responses=documented(401, 404, 429, 503))
-    async def user(self, request: Request[Any, Any, Any], user_uuid: FromPath[str]) -> Response[Me]:
-        """The same by the user's UUID. Other people are among the members of the organization."""
-        principal = await services(request).authorizer.authorize(request.scope)
-        if as_uuid(user_uuid) != principal.user.uuid:
-            raise NotFound("The key belongs to another user; use @me.")
-        return await _me(request, principal)
-
     @get(
         "/personal_api_keys/@current",
         operation_id="personal_api_keys_current_retrieve",
@@ -106,11 +92,11 @@ def project_answer(principal: Principal, project: Project) -> ProjectAnswer:
     return ProjectAnswer(project.id, project.name, project.api_token, principal.organization_id)
 
 
-async def _me(request: Request[Any, Any, Any], principal: Principal) -> Response[Me]:
+async def me_answer(request: Request[Any, Any, Any], principal: Principal) -> Me:
     organization = OrganizationRef(principal.organization_id)
     team = await current_team(services(request).authorizer, principal)
     shown = msgspec.structs.asdict(author_of(principal.user))
-    return _answer(request, Me(**shown, organization=organization, team=team))
+    return Me(**shown, organization=organization, team=team)
 
 
 def author_of(user: User) -> Author:

@@ -9,6 +9,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from msgspec import UNSET, UnsetType
 
+from api.artifacts.filters import OWNER, TAGS, tags_of
 from api.cache.shared_memory import Encoded
 from api.commands.caller import caller_of
 from api.commands.execute import Caller, Commands, Done
@@ -51,6 +52,10 @@ VERSION = Param("version", integer(1), "Which version; the latest when absent.",
 
 
 AUTHOR = Param("created_by_id", integer(None), "Only those whose latest version this user published.", 1)
+
+
+# What the lists of all kinds are narrowed by.
+NARROWED = (OWNER, TAGS, AUTHOR)
 
 
 ORDER = Param(
@@ -172,6 +177,8 @@ async def page(
     wanted = PageQuery(
         search=query.text("search"),
         author_id=query.integer("created_by_id", cut=True),
+        owner_id=query.integer("owner_id", cut=True),
+        tags=tags_of(query),
         order=query.choice("order_by", versions.ORDERS) or versions.DEFAULT_ORDER,
         limit=limit,
         offset=offset,

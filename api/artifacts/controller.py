@@ -17,14 +17,17 @@ from api.artifacts.history import PAGE, READS, RESTORES, WRITES
 from api.commands.execute import Caller, Commands, Done
 from api.commands.repository import Loaded
 from api.http import pages
+from api.http.conditional import answer
 from api.http.context import context
 from api.http.errors import documented
 from api.http.query import Query
-from api.http.requests import header_of, query_of
+from api.http.requests import header_of, project_of, query_of
 from api.http.responses import to_response
 from api.openapi.parameters import Param, route
 from api.payload.decode import ignore, read
+from api.services import services
 from domain.content import Content
+from projections.read import tags as tagging
 from projections.read.kinds import Kind
 from projections.read.versions import Row
 from store.ids import new_id
@@ -238,6 +241,20 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
         return await history.restore_answer(request, kind, name_of(request), body)
 
     @get(
+        "/tags",
+        operation_id=f"{cls.RESOURCE}_tags_list",
+        summary=f"List the tags of {cls.KIND}s",
+        description=f"Every tag that an active {cls.KIND} of the project has, sorted; the first {tagging.MAX_TAGS_LISTED:,} of them.",
+        tags=(tag,),
+        opt=route(reading),
+        responses=documented(*READS),
+    )
+    async def tags_in_use(self: Controller, request: Request[Any, Any, Any]) -> Response[schemas.TagList]:
+        project_id = project_of(request)
+        found = await services(request).reads.ask(lambda conn: tagging.in_use(conn, project_id, cls.KIND))
+        return answer(request, msgspec.json.encode(schemas.TagList(found)))
+
+    @get(
         "/archived",
         operation_id=f"{cls.RESOURCE}_archived_list",
         summary=f"List archived {cls.KIND}s",
@@ -269,6 +286,7 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
         "blame": blame,
         "revert": revert,
         "restore": restore,
+        "tags_in_use": tags_in_use,
         "archived": archived,
     }
     return type(f"{cls.__name__}ArtifactController", (Controller,), members)

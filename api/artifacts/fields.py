@@ -5,6 +5,7 @@ the same as those rules: where trimming makes a plain ``maxLength`` untrue, a pa
 of the rule that the document leaves out.
 """
 
+import re
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from msgspec import Meta
 
 from api.openapi.parameters import NO_NUL, WITHOUT
 from domain import content
-from domain.artifacts import prompts, skills
+from domain.artifacts import owners, prompts, skills, tags
 from domain.errors import Invalid, TooBig
 from domain.json_text import depth
 from projections.encoding import Author
@@ -130,6 +131,68 @@ VersionDescription = Annotated[
         },
     ),
 ]
+
+
+UUID_PATTERN = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
+
+
+def check_uuid(text: str) -> str:
+    """Raises Invalid."""
+    if not re.fullmatch(UUID_PATTERN, text):
+        raise Invalid("This must be a UUID.")
+    return text
+
+
+OwnersField = Annotated[
+    list[
+        Annotated[
+            str,
+            Meta(
+                description="The `uuid` of a user with a live key for the project.",
+                extra={"rule": check_uuid},
+                extra_json_schema={"format": "uuid", "pattern": UUID_PATTERN},
+            ),
+        ]
+    ],
+    Meta(
+        max_length=owners.MAX_OWNERS,
+        description="Users who answer for it, at most 25, doubles dropped. They belong to the name, not to a version.",
+    ),
+]
+
+
+def check_tags(sent: list[str]) -> list[str]:
+    """In their normal form. Raises Invalid."""
+    return list(tags.normal_tags(sent))
+
+
+_TAG = rf"[^\x00,{WHITE}]"
+
+TagsField = Annotated[
+    list[
+        Annotated[
+            str,
+            Meta(
+                description="At most 64 characters, without a comma. White space around it is cut off, and letters become small.",
+                examples=["docs"],
+                extra={"blank": True},
+                extra_json_schema={
+                    "pattern": trimmed(rf"(?:{_TAG}(?:[^\x00,]{{0,{tags.MAX_TAG - 2}}}{_TAG})?)?")
+                },
+            ),
+        ]
+    ],
+    Meta(
+        max_length=tags.MAX_TAGS_SENT,
+        description="Words it is found by, at most 20 once they are sorted and doubles and blanks dropped. They belong to the "
+        "name, not to a version.",
+        extra={"rule": check_tags},
+    ),
+]
+
+
+class Owner(Author, frozen=True):
+    """A user who answers for it."""
 
 
 class CreatedBy(Author, frozen=True):

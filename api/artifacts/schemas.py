@@ -1,33 +1,22 @@
 """Bodies of requests and answers about the past: history, differences, authors of lines, archived streams, the audit."""
 
-import re
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from api.artifacts.fields import BaseVersion, CreatedBy, Timestamp
+from api.artifacts.fields import UUID_PATTERN, BaseVersion, CreatedBy, Timestamp, check_uuid
 from api.openapi.examples import examples_of
-from domain.errors import Invalid
 from projections.compare.diff import FieldChange, FileChange, MetadataChanges, TextChange
 from projections.events.changes import Changes
+from projections.read.tags import MAX_TAGS_LISTED
 from projections.read.versions import MAX_VERSION
 
 _EXAMPLES = examples_of("api.artifacts")
 
 
 _ID = "0195c2e0-5a11-7c02-8f3e-2b7d9e0c4d17"
-UUID_PATTERN = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
-
-
-def check_uuid(text: str) -> str:
-    """Raises Invalid."""
-    if not re.fullmatch(UUID_PATTERN, text):
-        raise Invalid("This must be a UUID.")
-    return text
-
-
 # Requests ------------------------------------------------------------------------------------------------------
 
 
@@ -65,6 +54,14 @@ class Restore(msgspec.Struct, frozen=True):
 
 
 # Answers -------------------------------------------------------------------------------------------------------
+
+
+class TagList(msgspec.Struct):
+    """Tags in use, sorted."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["TagList"]
+
+    tags: Annotated[list[str], Meta(max_length=MAX_TAGS_LISTED)]
 
 
 class HistoryEntry(msgspec.Struct):

@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 
 from api.cache.positions import ALL_STREAMS, StreamPositions
-from domain.keys import UserErased
+from domain.keys import UserChanged, UserErased
 from domain.maintenance import LogRewound, ReadModelsReplaced
 from store.log.appender import Done
 from store.log.history import LogHistory
@@ -36,7 +36,7 @@ SELECT_COMMAND = "SELECT command_id FROM events WHERE position = %s::bigint"
 
 # An erased person may stand in any representation, replaced tables may have had anything in them, and so had a log that went
 # back.
-EVERYWHERE = {UserErased.TOPIC, ReadModelsReplaced.TOPIC, LogRewound.TOPIC}
+EVERYWHERE = {UserErased.TOPIC, UserChanged.TOPIC, ReadModelsReplaced.TOPIC, LogRewound.TOPIC}
 
 
 Changes = list[tuple[int, int]]  # slots, each with the position of an event

@@ -156,12 +156,17 @@ class RepresentationCache:
             return found[1]
         raise await _refusal(conn, project_id, kind, name, pick, found, read_model)
 
-    def store_written(self, project_id: int, kind: str, version: Version, as_of: int) -> tuple[bytes, bytes]:
-        """What a write answers, and its entity tag; remembers what the next read will, and shows it to the other processes."""
+    def store_written(
+        self, project_id: int, kind: str, version: Version, as_of: int, *, people_as_of: int | None = None
+    ) -> tuple[bytes, bytes]:
+        """What a write answers, and its entity tag; remembers what the next read will, and shows it to the other processes.
+
+        ``people_as_of``: the position that the users in it were read at, if that is an earlier one.
+        """
         renderers = self._kinds[kind]
         body = renderers.write(version)
         etag = etag_of(body)
-        if version.deleted:
+        if version.deleted or (people_as_of is not None and people_as_of < self._positions.all_streams):
             return body, etag
         read = body if renderers.read is renderers.write else renderers.read(version)
         read_etag = etag if read is body else etag_of(read)

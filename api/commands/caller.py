@@ -31,6 +31,7 @@ async def caller_of(context: RequestContext, body: bytes = b"") -> Caller:
                 user.role_at_organization,
             )
         ),
+        author_as_of=context.principal.as_of,
         correlation_id=context.correlation_id,
         scopes=context.principal.scopes,
         idempotency_key=key,

@@ -12,16 +12,19 @@ import msgspec
 from api.cache.reader import RepresentationCache, missing
 from api.commands.locks import KeyedLocks, RunningCommands
 from api.commands.policies import Policies
-from api.commands.repository import Loaded, Repository, is_long
+from api.commands.repository import NO_OWNERS, Loaded, Owners, Repository, is_long
 from api.http.errors import IdempotencyKeyReused
+from domain.artifacts.owners import OwnersSet
 from domain.artifacts.policies import KIND as LABEL_POLICY
 from domain.artifacts.policies import LabelPolicies
+from domain.artifacts.tags import TagsSet
 from domain.artifacts.versioned import Archived, Renamed, Restored, Versioned
 from domain.content import Content
 from domain.errors import NameChanged, NameTaken, NotFound, Refused, Unavailable
 from domain.events import EVENT_TYPES, Event
 from domain.keys import allows
 from projections.declared import fold_inline
+from projections.events.history import people_of
 from projections.read import past, renames
 from projections.read.versions import Version
 from projections.write import names
@@ -29,7 +32,7 @@ from projections.write.artifacts import AppliedEvent, Kind, VersionRow
 from store.errors import CommandRepeated, NameConflict, StreamConflict
 from store.ids import new_id
 from store.log.appender import Appender
-from store.log.log import Appended, Commit, Idempotency
+from store.log.log import Appended, Commit, Idempotency, head
 from store.log.mapper import to_stored
 from store.log.statements import UNCHANGED, Writes
 from store.postgres.connection import Connection
@@ -45,17 +48,22 @@ WHERE commands.key_id = %s AND idempotency_key = %s
 
 A = TypeVar("A", bound=Versioned)
 
+# What brings no version and is answered with the artifact.
+ANSWERED = (Archived, Restored, Renamed, OwnersSet, TagsSet)
+
 # Each lost race means that another writer won, so this many in a row is a storm, not bad luck.
 MAX_ATTEMPTS = 100
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """The caller of the change: ids for the envelope of the events, the author as the answer shows it, the scopes of the key."""
+    """The caller of the change: ids for the envelope of the events, the author as the answer shows it, read at a position, the scopes
+    of the key."""
 
     project_id: int
     actor_id: int
     key_id: UUID
     author: bytes
+    author_as_of: int
     correlation_id: str | None
     scopes: Collection[str]
     idempotency_key: str | None = None
@@ -111,6 +119,7 @@ class Commands:
             taken = await names.holder(conn, caller.project_id, artifact.KIND, artifact.name)
         if taken is not None:
             raise NameTaken(artifact.KIND, artifact.name, attr=attr)
+        artifact.made_by = caller.actor_id
         try:
             return await self._append(caller, artifact, contents, 201, None)
         except NameConflict:
@@ -223,6 +232,14 @@ class Commands:
             version = await self._reader.version(caller.project_id, cls.KIND, name)
             done = msgspec.structs.replace(done, version=version)
         return done
+
+    async def unchanged(self, done: Done) -> Done:
+        """The same with the artifact, for a command that had nothing to change."""
+        if done.version is not None:
+            return done
+        async with self._pool.connection() as conn:
+            version = await self._left_by(conn, done.stream_id, done.position, Event)
+        return msgspec.structs.replace(done, version=version)
 
     async def restore(self, caller: Caller, cls: type[A], name: str, id: UUID | None = None) -> Done:
         """Give an archived stream its name back: the one with this id, of its own or of a version, else the last one.
@@ -370,14 +387,17 @@ class Commands:
             more := [part for part in (view.body, view.outline) if part and part not in data]
         ):
             data |= await self._reader.contents(more)
+        people = await self._owners(caller, artifact, loaded)
         version: Version | None = None
         answer: tuple[bytes, bytes] | None = None
 
         def show(appended: Appended) -> None:
             nonlocal version, answer
             if view is not None:
-                version = _version(caller, artifact, view, appended, loaded, data)
-                answer = self._reader.store_written(caller.project_id, artifact.KIND, version, appended.last)
+                version = _version(caller, artifact, view, appended, loaded, data, people.json)
+                answer = self._reader.store_written(
+                    caller.project_id, artifact.KIND, version, appended.last, people_as_of=people.as_of
+                )
 
         try:
             # Put into the shared cache before its position advances: a reader that finds an old answer outdated finds the new one there.
@@ -388,17 +408,32 @@ class Commands:
                 return done
             raise
         first_at = loaded.first_at if loaded else appended.recorded_at
-        self._repository.keep(caller.project_id, artifact, first_at, appended.last, frozenset(parts) or known)
+        self._repository.keep(
+            caller.project_id, artifact, first_at, appended.last, people, frozenset(parts) or known
+        )
         if is_long(artifact, len(events)):
             await self._repository.save(artifact, appended.last)
         if view is not None:
             if answer is None:
                 # It failed there; the caller gets the error.
                 show(appended)
-        elif isinstance(events[-1], Archived | Restored | Renamed):
+        elif isinstance(events[-1], ANSWERED):
             async with self._pool.connection() as conn:
                 version = await self._left_by(conn, artifact.id, appended.last, type(events[-1]))
         return Done(status, appended.last, version, stream_id=artifact.id, answer=answer)
+
+    async def _owners(self, caller: Caller, artifact: Versioned, loaded: Loaded[Any] | None) -> Owners:
+        """The owners as answers show them; read only where they are neither those of before nor the caller."""
+        if loaded is not None and artifact.owners == loaded.aggregate.owners:
+            return loaded.owners
+        if artifact.owners == (caller.actor_id,):
+            return Owners(b"[%b]" % caller.author, caller.author_as_of)
+        if not artifact.owners:
+            return NO_OWNERS
+        async with self._pool.connection() as conn:
+            as_of = await head(conn)
+            found = await people_of(conn, artifact.owners)
+        return Owners(b"[%b]" % b",".join(found[id] for id in artifact.owners if id in found), as_of)
 
     @staticmethod
     async def _left_by(
@@ -416,6 +451,7 @@ def _version(
     appended: Appended,
     loaded: Loaded[Any] | None,
     parts: dict[bytes, bytes],
+    owners: bytes,
 ) -> Version:
     """The new version as a read would find it, put together from what is at hand: ``parts`` are contents by digest."""
     return Version(
@@ -435,6 +471,8 @@ def _version(
         manifest=None if view.manifest is None else view.manifest.data,
         package=None if view.package is None else view.package.data,
         labels=[],
+        owners=owners,
+        tags=list(artifact.tags),
         author=caller.author,
     )
 

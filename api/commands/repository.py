@@ -1,6 +1,7 @@
 """Aggregates of this process: loaded from their streams, kept while the positions say that they are current."""
 
 import logging
+import sys
 from contextlib import aclosing
 from datetime import datetime
 from functools import cache
@@ -13,6 +14,8 @@ import psycopg
 from api.cache.lru import LRU
 from api.cache.positions import StreamPositions
 from domain.artifacts.versioned import Versioned
+from projections.encoding import OWNERS, owners
+from projections.read.versions import NOW
 from store.log.log import read_stream
 from store.log.mapper import decode
 from store.postgres.connection import Connection
@@ -25,10 +28,12 @@ A = TypeVar("A", bound=Versioned)
 CAPACITY = 2_000  # aggregates kept; some 10 KB each with a few files
 SNAPSHOT_EVERY = 500  # events; loading 100 of them costs about 0.3 ms
 
+HELD_OWNERS = OWNERS.format(stream="artifacts.stream_id", held=NOW)
+
 # active_names_pkey, artifacts_pkey, snapshots_pkey; the head is that of the same snapshot
-FIND = """
+FIND = f"""
 SELECT active_names.stream_id, artifacts.created_at, (SELECT coalesce(max(position), 0) FROM events),
-       snapshots.state
+       snapshots.state, {HELD_OWNERS}
 FROM active_names
 JOIN artifacts ON artifacts.stream_id = active_names.stream_id
 LEFT JOIN snapshots ON snapshots.stream_id = active_names.stream_id AND snapshots.schema = %s
@@ -36,8 +41,9 @@ WHERE active_names.project_id = %s AND active_names.kind = %s AND active_names.n
 """
 
 # name_spans_of_name, artifacts_pkey, versions_id, snapshots_pkey
-FIND_ARCHIVED = """
-SELECT artifacts.stream_id, artifacts.created_at, (SELECT coalesce(max(position), 0) FROM events), snapshots.state
+FIND_ARCHIVED = f"""
+SELECT artifacts.stream_id, artifacts.created_at, (SELECT coalesce(max(position), 0) FROM events), snapshots.state,
+       {HELD_OWNERS}
 FROM artifacts
 LEFT JOIN snapshots ON snapshots.stream_id = artifacts.stream_id AND snapshots.schema = %s
 WHERE artifacts.stream_id IN (SELECT stream_id FROM name_spans WHERE project_id = %s AND kind = %s AND name = %s)
@@ -56,6 +62,16 @@ ON CONFLICT (stream_id) DO UPDATE
 """
 
 
+class Owners(msgspec.Struct, frozen=True):
+    """The owners of an artifact as answers show them, read at position ``as_of``: no event of its stream tells who was erased since."""
+
+    json: bytes
+    as_of: int
+
+
+NO_OWNERS = Owners(b"[]", sys.maxsize)
+
+
 class Loaded(msgspec.Struct, Generic[A], frozen=True):
     """An aggregate with the time of its first version and the position of its last event, as of a position of the log.
 
@@ -66,6 +82,7 @@ class Loaded(msgspec.Struct, Generic[A], frozen=True):
     first_at: datetime
     as_of: int
     position: int
+    owners: Owners
     from_cache: bool = False
     stored: frozenset[bytes] = frozenset()
 
@@ -88,6 +105,7 @@ class Repository:
             cached
             and kept is not None
             and self._positions.is_fresh(StreamPositions.slot(kept.aggregate.id), kept.as_of)
+            and self._positions.all_streams <= kept.owners.as_of
         ):
             return msgspec.structs.replace(kept, from_cache=True)
         if "\0" in name:
@@ -98,10 +116,10 @@ class Repository:
             if row is None:
                 self._cache.drop(key)
                 return None
-            stream_id, first_at, as_of, state = row
+            stream_id, first_at, as_of, state, people = row
             known = kept if kept is not None and kept.aggregate.id == stream_id else None
             aggregate, position = await self._load(conn, cls, stream_id, known, state)
-        loaded = Loaded(aggregate, first_at, as_of, position)
+        loaded = Loaded(aggregate, first_at, as_of, position, Owners(owners(people), as_of))
         self._cache.put(key, loaded)
         return loaded
 
@@ -116,9 +134,9 @@ class Repository:
             row = await (await conn.execute(FIND_ARCHIVED, params, binary=True)).fetchone()
             if row is None:
                 return None
-            stream_id, first_at, as_of, state = row
+            stream_id, first_at, as_of, state, people = row
             aggregate, position = await self._load(conn, cls, stream_id, None, state)
-            return Loaded(aggregate, first_at, as_of, position)
+            return Loaded(aggregate, first_at, as_of, position, Owners(owners(people), as_of))
 
     def keep(
         self,
@@ -126,14 +144,16 @@ class Repository:
         aggregate: Versioned,
         first_at: datetime,
         as_of: int,
+        people: Owners,
         stored: frozenset[bytes] = frozenset(),
     ) -> None:
-        """Remember an aggregate whose events have just been appended, with the contents ``stored`` (see ``Loaded``)."""
+        """Remember an aggregate whose events have just been appended (see ``Loaded``)."""
         key = (project_id, aggregate.KIND, aggregate.name)
         if aggregate.archived:
             self._cache.drop(key)
         else:
-            self._cache.put(key, Loaded(aggregate, first_at, as_of, as_of, stored=stored))
+            found = Loaded(aggregate, first_at, as_of, as_of, people, stored=stored)
+            self._cache.put(key, found)
 
     async def save(self, aggregate: Versioned, position: int) -> None:
         """Keep a snapshot as of its last event, which is at ``position``. It may fail: it only saves time."""
@@ -168,7 +188,7 @@ class Repository:
             async for events in batches:
                 for event in events:
                     if event.stream_version > known:
-                        aggregate.evolve(decode(event.topic, event.state))
+                        aggregate.evolve(decode(event.topic, event.state), event.actor_id)
                     elif kept is not None and event.position != kept.position:
                         return await self._load(conn, cls, stream_id, None, state)
                     position = event.position

@@ -40,7 +40,7 @@ PORTABLE = frozenset(
 )
 
 # What is of no use to a model in an answer, or has just been sent by it.
-NOT_IN_ROWS = ("id", "created_by", "deleted", "is_latest", "first_version_created_at")
+NOT_IN_ROWS = ("id", "created_by", "owners", "deleted", "is_latest", "first_version_created_at")
 NOT_IN_PREVIEWS = ("prompt", "config")
 PACKAGING = ("digest", "skill_md", "frontmatter")
 # JSON of an author's own. A schema of the answer promises structured content, which is left out where a reader would have
@@ -80,7 +80,7 @@ TOOLS = (
         title="List or search skills",
         description="Skills of the project with their descriptions, the newest first. Search before you create one.",
         operation="llm_skills_list",
-        query=("search", "order_by", "limit", "offset"),
+        query=("search", "tags", "order_by", "limit", "offset"),
         defaults={"limit": 20},
         omit=(*NOT_IN_ROWS, *PACKAGING, "outline", "metadata", "spec_problems"),
     ),
@@ -193,7 +193,7 @@ TOOLS = (
         description="Prompts of the project with a preview of each, the newest first, and the labels of their versions. "
         "With `label`: the versions that the label points to.",
         operation="llm_prompts_list",
-        query=("search", "label", "order_by", "limit", "offset"),
+        query=("search", "tags", "label", "order_by", "limit", "offset"),
         fixed={"content": "preview"},
         defaults={"limit": 20},
         omit=(*NOT_IN_ROWS, *NOT_IN_PREVIEWS),

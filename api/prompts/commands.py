@@ -4,6 +4,7 @@ import msgspec
 from msgspec import UNSET
 
 from api.artifacts.common import base_version, check_etag, run
+from api.artifacts.marks import NONE, Marks, brings_no_version, marks_of, set_marks
 from api.commands.repository import Loaded
 from api.http.context import RequestContext
 from api.http.responses import Answer
@@ -29,6 +30,10 @@ class RawPrompt(msgspec.Struct):
 async def publish(context: RequestContext, name: str, body: bytes) -> Answer:
     """The next version of the prompt ``name``. Raises whatever the request is refused by."""
     data = await read(schemas.PublishPrompt, body, context.header(b"content-type"), any_number=True)
+    marks = await marks_of(context, data)
+    if marks is not NONE and brings_no_version(data):
+        base = base_version(context, data.base_version)
+        return await set_marks(context, Prompt, name, marks, base, body)
     changes = await heavy(len(body), lambda: changes_of(data, body))
     base = base_version(context, data.base_version, required=True)
     reader = context.services.reader
@@ -36,6 +41,7 @@ async def publish(context: RequestContext, name: str, body: bytes) -> Answer:
     async def decide(loaded: Loaded[Prompt], prompt: Prompt) -> list[Content]:
         await check_etag(context, loaded)
         prompt.check_base(base)
+        marks.set_on(prompt)
         current = prompt.prompt
         texts = {current.digest: await reader.content(current.digest)} if changes.edits else {}
         return await heavy(
@@ -48,7 +54,7 @@ async def publish(context: RequestContext, name: str, body: bytes) -> Answer:
     )
 
 
-def new_prompt(data: schemas.CreatePrompt, body: bytes) -> tuple[Prompt, list[Content]]:
+def new_prompt(data: schemas.CreatePrompt, body: bytes, marks: Marks = NONE) -> tuple[Prompt, list[Content]]:
     sent = msgspec.json.decode(body, type=RawPrompt)
     return Prompt.create(
         id=new_id(),
@@ -57,6 +63,8 @@ def new_prompt(data: schemas.CreatePrompt, body: bytes) -> tuple[Prompt, list[Co
         prompt=compact(sent.prompt),
         config=None if data.config is None else compact(sent.config).decode(),
         version_description=data.version_description or "",
+        owners=None if marks.owners is UNSET else marks.owners,
+        tags=() if marks.tags is UNSET else marks.tags,
     )
 
 

@@ -10,6 +10,7 @@ from litestar.params import FromPath, RawBody
 
 from api.artifacts import common as artifacts
 from api.artifacts.common import check_etag, run, version_number
+from api.artifacts.marks import marks_of
 from api.commands.caller import caller_of
 from api.commands.execute import Caller, Commands, Done
 from api.commands.repository import Loaded
@@ -81,7 +82,7 @@ class PromptsController(Controller):
                 SEARCH,
                 HAVING_LABEL,
                 TEXT_ONLY,
-                artifacts.AUTHOR,
+                *artifacts.NARROWED,
                 artifacts.ORDER,
                 artifacts.LIMIT,
                 artifacts.OFFSET,
@@ -119,7 +120,8 @@ class PromptsController(Controller):
     async def create(self, request: Request[Any, Any, Any], body: RawBody) -> Response[schemas.PromptAnswer]:
         """Version 1 of a new prompt."""
         data = await read(schemas.CreatePrompt, body, header_of(request, b"content-type"), any_number=True)
-        prompt, contents = await heavy(len(body), lambda: new_prompt(data, body))
+        marks = await marks_of(context(request), data)
+        prompt, contents = await heavy(len(body), lambda: new_prompt(data, body, marks))
         return await _run(request, body, lambda caller, commands: commands.create(caller, prompt, contents))
 
     @get(

@@ -11,6 +11,9 @@ from api.artifacts.fields import (
     BaseVersion,
     CreatedBy,
     Edits,
+    Owner,
+    OwnersField,
+    TagsField,
     Timestamp,
     VersionDescription,
     VersionLine,
@@ -22,7 +25,7 @@ from api.artifacts.fields import (
 from api.openapi.examples import examples_of
 from api.openapi.parameters import NO_NUL
 from domain import content, names
-from domain.artifacts import prompts, skills
+from domain.artifacts import owners, prompts, skills, tags
 
 _EXAMPLES = examples_of("api.prompts")
 
@@ -78,26 +81,30 @@ class CreatePrompt(msgspec.Struct, frozen=True):
     prompt: PromptValue
     config: Config | None = None
     version_description: VersionDescription | None = None
+    owners: OwnersField | UnsetType = UNSET
+    tags: TagsField | UnsetType = UNSET
 
 
 class PublishPrompt(msgspec.Struct, frozen=True):
-    """`prompt` and `edits` exclude each other; one of them is required unless `config` is given.
+    """`prompt` and `edits` exclude each other; one of them is required unless `config`, or nothing but `owners` and `tags`, is given.
 
     `config` carries forward when it is absent and is cleared by null. `base_version` is required unless `If-Match` is
-    sent. Edits to a prompt that is no text work on its JSON, indented by two spaces.
+    sent; `owners` and `tags` alone make no version and do not need it. Edits to a prompt that is no text work on its JSON, indented by two spaces.
     """
 
     EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["PublishPrompt"]
     HINTS: ClassVar[dict[str, Any]] = {
         "if": given("edits"),
         "then": only("prompt", False),
-        "else": {"anyOf": [given("prompt"), given("config")]},
+        "else": {"anyOf": [given(field) for field in ("prompt", "config", "owners", "tags")]},
     }
 
     prompt: PromptValue | UnsetType = UNSET
     edits: Edits | UnsetType = UNSET
     config: Config | UnsetType | None = UNSET
     version_description: VersionDescription | None = None
+    owners: OwnersField | UnsetType = UNSET
+    tags: TagsField | UnsetType = UNSET
     base_version: BaseVersion | UnsetType = UNSET
 
 
@@ -151,6 +158,8 @@ class PromptBase(msgspec.Struct, kw_only=True):
     latest_version: int
     version_count: int
     first_version_created_at: Timestamp
+    owners: Annotated[list[Owner], Meta(max_length=owners.MAX_OWNERS, description="Users who answer for it.")]
+    tags: Annotated[list[str], Meta(max_length=tags.MAX_TAGS)]
     label: str | UnsetType = UNSET
 
 

@@ -8,6 +8,7 @@ from msgspec import UNSET
 
 from api.artifacts import fields
 from api.artifacts.common import base_version, check_etag, run
+from api.artifacts.marks import NONE, Marks, brings_no_version, marks_of, set_marks
 from api.cache.reader import RepresentationCache
 from api.commands.repository import Loaded
 from api.http import conditional
@@ -35,6 +36,10 @@ values_sent: Callable[[Any], tuple[Any, ...]] = attrgetter(*SENT)
 async def publish(context: RequestContext, name: str, body: bytes) -> Answer:
     """The next version of the skill ``name``. Raises whatever the request is refused by."""
     data = await read(schemas.PublishSkill, body, context.header(b"content-type"))
+    marks = await marks_of(context, data)
+    if marks is not NONE and brings_no_version(data):
+        base = base_version(context, data.base_version)
+        return await set_marks(context, Skill, name, marks, base, body)
     changes = await heavy(len(body), lambda: changes_of(data))
     base = base_version(context, data.base_version, required=True)
     reader = context.services.reader
@@ -42,6 +47,7 @@ async def publish(context: RequestContext, name: str, body: bytes) -> Answer:
     async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
         await check_etag(context, loaded)
         skill.check_base(base)
+        marks.set_on(skill)
         texts = await reader.contents([ref.digest for ref in skill.texts_for(changes)])
         return await heavy(
             len(body) + skill.edit_cost(changes),
@@ -69,7 +75,7 @@ async def file_json(reader: RepresentationCache, version: Version, path: str) ->
     return skills.file_json(file, content)
 
 
-def new_skill(data: schemas.CreateSkill) -> tuple[Skill, list[Content]]:
+def new_skill(data: schemas.CreateSkill, marks: Marks = NONE) -> tuple[Skill, list[Content]]:
     return Skill.create(
         id=new_id(),
         version_id=new_id(),
@@ -78,6 +84,8 @@ def new_skill(data: schemas.CreateSkill) -> tuple[Skill, list[Content]]:
         body=data.body,
         files=files_of(data.files),
         version_description=data.version_description or "",
+        owners=None if marks.owners is UNSET else marks.owners,
+        tags=() if marks.tags is UNSET else marks.tags,
     )
 
 

@@ -10,6 +10,7 @@ from litestar.params import FromPath, RawBody
 
 from api.artifacts import common as artifacts
 from api.artifacts.common import base_version, check_etag, run, version_number
+from api.artifacts.marks import marks_of
 from api.commands.execute import Caller, Commands, Done
 from api.commands.repository import Loaded
 from api.http import pages, requests
@@ -63,7 +64,7 @@ class SkillsController(Controller):
             query=(
                 SEARCH,
                 CATEGORY,
-                artifacts.AUTHOR,
+                *artifacts.NARROWED,
                 artifacts.ORDER,
                 artifacts.LIMIT,
                 artifacts.OFFSET,
@@ -93,7 +94,8 @@ class SkillsController(Controller):
     async def create(self, request: Request[Any, Any, Any], body: RawBody) -> Response[schemas.SkillAnswer]:
         """Version 1 of a new skill."""
         data = await read(schemas.CreateSkill, body, header_of(request, b"content-type"))
-        skill, contents = await heavy(len(body), lambda: new_skill(data))
+        marks = await marks_of(context(request), data)
+        skill, contents = await heavy(len(body), lambda: new_skill(data, marks))
         return await _run(request, body, lambda caller, commands: commands.create(caller, skill, contents))
 
     @get(

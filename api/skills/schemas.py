@@ -13,6 +13,9 @@ from api.artifacts.fields import (
     BaseVersion,
     CreatedBy,
     Edits,
+    Owner,
+    OwnersField,
+    TagsField,
     Timestamp,
     VersionDescription,
     VersionLine,
@@ -25,7 +28,7 @@ from api.artifacts.fields import (
 from api.openapi.examples import examples_of
 from api.openapi.parameters import NO_NUL, WITHOUT
 from domain import content, names
-from domain.artifacts import skills
+from domain.artifacts import owners, skills, tags
 from domain.errors import Invalid, TooBig
 
 _EXAMPLES = examples_of("api.skills")
@@ -308,6 +311,8 @@ class CreateSkill(msgspec.Struct, frozen=True):
     metadata: MetadataField = {}
     files: Files = []
     version_description: VersionDescription | None = None
+    owners: OwnersField | UnsetType = UNSET
+    tags: TagsField | UnsetType = UNSET
 
 
 FILE_EDITS_OR_FILES = {"if": given("file_edits"), "then": only("files", False)}
@@ -317,7 +322,7 @@ class PublishSkill(msgspec.Struct, frozen=True):
     """What is absent carries forward, files too, but for `version_description`; what is sent replaces the whole field.
 
     `body` and `edits` exclude each other, and so do `files` and `file_edits`. `base_version` is required unless
-    `If-Match` is sent.
+    `If-Match` is sent. `owners` and `tags` alone make no version and do not need it.
     """
 
     EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["PublishSkill"]
@@ -337,6 +342,8 @@ class PublishSkill(msgspec.Struct, frozen=True):
     files: Files | UnsetType = UNSET
     file_edits: FileEditsList | UnsetType = UNSET
     version_description: VersionDescription | None = None
+    owners: OwnersField | UnsetType = UNSET
+    tags: TagsField | UnsetType = UNSET
     base_version: BaseVersion | UnsetType = UNSET
 
 
@@ -454,6 +461,8 @@ class SkillRow(msgspec.Struct, kw_only=True):
     latest_version: int
     version_count: int
     first_version_created_at: Timestamp
+    owners: Annotated[list[Owner], Meta(max_length=owners.MAX_OWNERS, description="Users who answer for it.")]
+    tags: Annotated[list[str], Meta(max_length=tags.MAX_TAGS)]
 
 
 class SkillAnswer(SkillRow, kw_only=True):

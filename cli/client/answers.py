@@ -18,6 +18,20 @@ class Person(TypedDict):
     email: NotRequired[str | None]
 
 
+class Owner(TypedDict):
+    """A user who answers for something, as answers show one."""
+
+    id: Number
+    uuid: str
+    first_name: str
+    last_name: str
+    email: str
+
+
+class Member(TypedDict):
+    user: Owner
+
+
 class Me(TypedDict):
     email: str
 
@@ -98,6 +112,8 @@ class Version(TypedDict):
     compatibility: NotRequired[str]
     allowed_tools: NotRequired[list[str]]
     labels: NotRequired[list[str]]
+    owners: NotRequired[list[Owner]]
+    tags: NotRequired[list[str]]
     digest: NotRequired[str]
     files: NotRequired[list[FileRow]]
     spec_problems: NotRequired[list[Hint]]
@@ -163,7 +179,19 @@ class Source(TypedDict):
 NameMove = TypedDict("NameMove", {"from": str, "to": str})
 
 
+class OwnersChanged(TypedDict):
+    """Users by their ids."""
+
+    to: list[int]
+
+
+class TagsChanged(TypedDict):
+    to: list[str]
+
+
 class Changes(TypedDict):
+    """What an event changed; old services know neither owners nor tags."""
+
     fields: list[str]
     content: TextChange | None
     files: FileChanges
@@ -171,6 +199,8 @@ class Changes(TypedDict):
     reverted_to: int | None
     source: Source | None
     renamed: NotRequired[NameMove]
+    owners: NotRequired[OwnersChanged | None]
+    tags: NotRequired[TagsChanged | None]
 
 
 class Entry(TypedDict):

@@ -31,14 +31,28 @@ TEXTS = {kind.TEXT for kind in KINDS.values()}
 
 @click.command("list")
 @click.option("--search", metavar="TEXT", help="Only those with TEXT in name or description, in any case.")
+@click.option(
+    "--tag", "tags", metavar="TAG", multiple=True, help="Only those with this tag; may be repeated."
+)
+@click.option("--owner", metavar="MAIL", help="Only those that this user answers for.")
 @kind_option
 @remote_options
 def list_skills(
-    search: str | None, kind: str, profile: str | None, project: str | None, as_json: bool
+    search: str | None,
+    tags: tuple[str, ...],
+    owner: str | None,
+    kind: str,
+    profile: str | None,
+    project: str | None,
+    as_json: bool,
 ) -> None:
     """List the skills (or prompts) of the project by name."""
     with service(profile, project) as remote:
-        params = {"search": search, "order_by": "name"}
+        params: dict[str, Any] = {"search": search, "order_by": "name", "tags": ",".join(tags) or None}
+        if owner is not None:
+            from cli.client.marks import id_of
+
+            params["owner_id"] = id_of(remote, owner)
         if kind != Skill.KIND:
             params["content"] = "preview"
         rows = list(remote.pages(remote.path(f"{KINDS[kind].RESOURCE}/"), params, shape=answers.Row))
@@ -46,7 +60,10 @@ def list_skills(
         show_json({"count": len(rows), "results": rows})
         return
     if not rows:
-        warn(f"no {kind} has {search!r} in it" if search else f"there are no {kind}s yet")
+        if tags or owner:
+            warn(f"there is no such {kind}")
+        else:
+            warn(f"no {kind} has {search!r} in it" if search else f"there are no {kind}s yet")
         return
     text = KINDS[kind].TEXT
     head = ["name", "version", "changed", "by", "description" if kind == Skill.KIND else text]
@@ -107,6 +124,10 @@ def show(
         lines.append(("allowed tools", " ".join(found["allowed_tools"])))
     if found.get("labels"):
         lines.append(("labels", ", ".join(found["labels"])))
+    if found.get("owners"):
+        lines.append(("owners", ", ".join(map(who, found["owners"]))))
+    if found.get("tags"):
+        lines.append(("tags", printable(", ".join(found["tags"]))))
     if found.get("digest"):
         lines.append(("digest", found["digest"]))
     lines += [
@@ -285,6 +306,10 @@ def _changes(changes: answers.Changes) -> list[str]:
     for label in changes["labels"]:
         to = f"to version {label['to']}" if label["to"] else "removed"
         lines.append(f"label {label['name']} {to}")
+    if owners := changes.get("owners"):
+        lines.append(f"owners: {', '.join(f'user {one}' for one in owners['to']) or 'none'}")
+    if tags := changes.get("tags"):
+        lines.append(f"tags: {printable(', '.join(tags['to'])) or 'none'}")
     if changes["reverted_to"]:
         lines.append(f"back to version {changes['reverted_to']}")
     if changes["source"]:
@@ -302,7 +327,7 @@ def _text(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
-def who(user: answers.Person | None) -> str:
+def who(user: answers.Person | answers.Owner | None) -> str:
     if not user:
         return "-"
     full = f"{user.get('first_name') or ''} {user.get('last_name') or ''}".strip()

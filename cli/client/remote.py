@@ -124,14 +124,20 @@ class Remote:
         return self.decoded(self.request("GET", path, params=params), shape)
 
     def send(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, shape: type[T] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        shape: type[T] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Any:
         """The JSON object that a write answers with, None without ``shape``; it happens once, however often it is repeated."""
-        headers = {"Idempotency-Key": str(uuid.uuid4())}
+        sent = {"Idempotency-Key": str(uuid.uuid4()), **(headers or {})}
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            sent["Content-Type"] = "application/json"
         content = None if body is None else msgspec.json.encode(body)
-        answer = self.request(method, path, content=content, headers=headers)
+        answer = self.request(method, path, content=content, headers=sent)
         return None if shape is None else self.decoded(answer, shape)
 
     def pages(self, path: str, params: Mapping[str, Any] | None = None, *, shape: type[T]) -> Iterator[T]:

@@ -8,6 +8,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from domain.artifacts.labels import LabelRemoved, LabelSet, no_label
+from domain.artifacts.owners import OwnersSet, checked_owners
+from domain.artifacts.tags import TagsSet
 from domain.artifacts.versioned import Archived, Renamed, Restored, Source, Versioned, VersionEvent
 from domain.content import MAX_CONTENT_BYTES, Content, Edit, Ref, apply_edits, too_big
 from domain.errors import Invalid, VersionNotFound
@@ -22,7 +24,10 @@ MAX_LABELS = 100  # of one prompt; each list row and each answer shows all of th
 
 @event
 class PromptCreated(VersionEvent, frozen=True, kw_only=True):
-    """``prompt`` is the compact JSON of the value; ``config`` is JSON text, kept as it was written."""
+    """``prompt`` is the compact JSON of the value; ``config`` is JSON text, kept as it was written.
+
+    Without ``owners`` it belongs to the user who made it.
+    """
 
     TOPIC: ClassVar[str] = "prompt.created"
 
@@ -31,6 +36,8 @@ class PromptCreated(VersionEvent, frozen=True, kw_only=True):
     config: str | None = None
     version_description: str = ""
     source: Source | None = None
+    owners: tuple[int, ...] | None = None
+    tags: tuple[str, ...] = ()
 
 
 @event
@@ -70,6 +77,16 @@ class PromptRenamed(Renamed, frozen=True, kw_only=True):
     TOPIC: ClassVar[str] = "prompt.renamed"
 
 
+@event
+class PromptOwnersSet(OwnersSet, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "prompt.owners_set"
+
+
+@event
+class PromptTagsSet(TagsSet, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "prompt.tags_set"
+
+
 class PromptChanges(msgspec.Struct, frozen=True, kw_only=True):
     """The fields of a publish; ``prompt`` and ``config`` are compact JSON."""
 
@@ -95,6 +112,8 @@ class Prompt(Versioned, kw_only=True):
     ARCHIVED: ClassVar[type[Archived]] = PromptArchived
     RESTORED: ClassVar[type[Restored]] = PromptRestored
     RENAMED: ClassVar[type[Renamed]] = PromptRenamed
+    OWNERS_SET: ClassVar[type[OwnersSet]] = PromptOwnersSet
+    TAGS_SET: ClassVar[type[TagsSet]] = PromptTagsSet
 
     prompt: Ref = Ref("", 0)
     config: str | None = None
@@ -112,8 +131,10 @@ class Prompt(Versioned, kw_only=True):
         prompt: bytes,
         config: str | None = None,
         version_description: str = "",
+        owners: tuple[int, ...] | None = None,
+        tags: tuple[str, ...] = (),
     ) -> tuple[Self, list[Content]]:
-        """Version 1 of a new prompt. Raises Invalid or TooBig for a value that is nested too deeply or too large."""
+        """Version 1 of a new prompt, which belongs to its maker without ``owners``. Raises Invalid or TooBig for a value that is nested too deeply or too large."""
         content = Content.of(check_prompt(prompt))
         new = cls(id=id)
         new.trigger(
@@ -125,12 +146,14 @@ class Prompt(Versioned, kw_only=True):
                 prompt=content.ref,
                 config=config,
                 version_description=version_description,
+                owners=None if owners is None else checked_owners(owners),
+                tags=tags,
             )
         )
         return new, [content]
 
     def duplicate(self, *, id: UUID, version_id: UUID, name: str) -> "Prompt":
-        """Version 1 of ``name`` with the latest content and configuration of this prompt, without its labels."""
+        """Version 1 of ``name`` with the latest content, configuration and tags of this prompt, without its labels."""
         copy = Prompt(id=id)
         copy.trigger(
             PromptCreated(
@@ -141,6 +164,7 @@ class Prompt(Versioned, kw_only=True):
                 prompt=self.prompt,
                 config=self.config,
                 source=Source(self.id, self.number),
+                tags=self.tags,
             )
         )
         return copy
@@ -233,6 +257,7 @@ class Prompt(Versioned, kw_only=True):
                 self.prompt = event.prompt
                 self.config = event.config
                 self.version_description = event.version_description
+                self.named_owners, self.tags = event.owners, event.tags
             case _:
                 raise ValueError(f"a prompt has no event {event.TOPIC}")
 

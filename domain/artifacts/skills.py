@@ -12,6 +12,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict, replace
 
+from domain.artifacts.owners import OwnersSet, checked_owners
+from domain.artifacts.tags import TagsSet
 from domain.artifacts.versioned import Archived, Renamed, Restored, Source, Versioned, VersionEvent
 from domain.content import (
     MAX_CONTENT_BYTES,
@@ -115,6 +117,8 @@ def counts_of(data: bytes) -> tuple[int | None, int | None]:
 
 @event
 class SkillCreated(VersionEvent, frozen=True, kw_only=True):
+    """Without ``owners`` it belongs to the user who made it."""
+
     TOPIC: ClassVar[str] = "skill.created"
 
     name: str
@@ -129,6 +133,8 @@ class SkillCreated(VersionEvent, frozen=True, kw_only=True):
     source: Source | None = None
     frontmatter: str = ""
     version_description: str = ""
+    owners: tuple[int, ...] | None = None
+    tags: tuple[str, ...] = ()
 
 
 @event
@@ -188,6 +194,16 @@ class SkillRenamed(Renamed, frozen=True, kw_only=True):
     TOPIC: ClassVar[str] = "skill.renamed"
 
 
+@event
+class SkillOwnersSet(OwnersSet, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "skill.owners_set"
+
+
+@event
+class SkillTagsSet(TagsSet, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "skill.tags_set"
+
+
 class File(msgspec.Struct, frozen=True):
     """A file as a command brings it, text or not; ``path`` is normal already."""
 
@@ -236,6 +252,8 @@ class Skill(Versioned, kw_only=True):
     ARCHIVED: ClassVar[type[Archived]] = SkillArchived
     RESTORED: ClassVar[type[Restored]] = SkillRestored
     RENAMED: ClassVar[type[Renamed]] = SkillRenamed
+    OWNERS_SET: ClassVar[type[OwnersSet]] = SkillOwnersSet
+    TAGS_SET: ClassVar[type[TagsSet]] = SkillTagsSet
 
     fields: SkillFields = SkillFields()
     body: Ref = Ref("", 0)
@@ -263,8 +281,13 @@ class Skill(Versioned, kw_only=True):
         body: str,
         files: Sequence[File] = (),
         version_description: str = "",
+        owners: tuple[int, ...] | None = None,
+        tags: tuple[str, ...] = (),
     ) -> tuple[Self, list[Content]]:
-        """Version 1 of a new skill. Raises Invalid when two files do not fit in one tree."""
+        """Version 1 of a new skill, which belongs to its maker without ``owners``.
+
+        Raises Invalid when two files do not fit in one tree.
+        """
         check_tree(file.path for file in files)
         text, headings = _body(body), _outline(body)
         refs, contents = _file_refs(files)
@@ -279,13 +302,15 @@ class Skill(Versioned, kw_only=True):
                 outline=headings.ref,
                 files=refs,
                 version_description=version_description,
+                owners=None if owners is None else checked_owners(owners),
+                tags=tags,
                 **asdict(fields),
             )
         )
         return skill, [text, headings, *contents]
 
     def duplicate(self, *, id: UUID, version_id: UUID, name: str) -> "Skill":
-        """Version 1 of ``name`` with the latest content and files of this skill."""
+        """Version 1 of ``name`` with the latest content and files and the tags of this skill."""
         copy = Skill(id=id)
         copy.trigger(
             SkillCreated(
@@ -294,6 +319,7 @@ class Skill(Versioned, kw_only=True):
                 version_id=version_id,
                 name=name,
                 source=Source(self.id, self.number),
+                tags=self.tags,
                 **self._content(),
             )
         )
@@ -514,6 +540,7 @@ class Skill(Versioned, kw_only=True):
                 self.outline = event.outline
                 self.files = _by_path(event.files)
                 self.version_description = event.version_description
+                self.named_owners, self.tags = event.owners, event.tags
             case _:
                 raise ValueError(f"a skill has no event {event.TOPIC}")
 

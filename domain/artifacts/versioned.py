@@ -6,6 +6,8 @@ from uuid import UUID
 
 import msgspec
 
+from domain.artifacts.owners import OwnersSet, checked_owners
+from domain.artifacts.tags import TagsSet
 from domain.content import Ref
 from domain.errors import Invalid, VersionConflict
 from domain.events import Event
@@ -26,11 +28,11 @@ class VersionEvent(Event, frozen=True, kw_only=True):
 
 
 class Archived(Event, frozen=True, kw_only=True):
-    """Every version and label leaves all reads and the name is free again."""
+    """Every version, label and tag leaves all reads and the name is free again."""
 
 
 class Restored(Event, frozen=True, kw_only=True):
-    """An archived stream has its name back, with all its versions and without labels."""
+    """An archived stream has its name back, with all its versions and owners, without labels and tags."""
 
 
 class Renamed(Event, frozen=True, kw_only=True):
@@ -63,6 +65,8 @@ class Versioned(msgspec.Struct, kw_only=True):
     ARCHIVED: ClassVar[type[Archived]]
     RESTORED: ClassVar[type[Restored]]
     RENAMED: ClassVar[type[Renamed]]
+    OWNERS_SET: ClassVar[type[OwnersSet]]
+    TAGS_SET: ClassVar[type[TagsSet]]
 
     id: UUID
     version: int = 0
@@ -71,6 +75,9 @@ class Versioned(msgspec.Struct, kw_only=True):
     version_id: UUID = UUID(int=0)
     archived: bool = False
     labels: dict[str, int] = {}
+    made_by: int | None = None  # the user of the first event
+    named_owners: tuple[int, ...] | None = None
+    tags: tuple[str, ...] = ()
     pending: tuple[Event, ...] = ()
 
     @property
@@ -87,6 +94,13 @@ class Versioned(msgspec.Struct, kw_only=True):
     def refs(self) -> Iterable[Ref]:
         """The contents that the latest version is made of."""
         return (self.text,)
+
+    @property
+    def owners(self) -> tuple[int, ...]:
+        """The ids of the users who answer for it: its maker, unless others were named."""
+        if self.named_owners is not None:
+            return self.named_owners
+        return () if self.made_by is None else (self.made_by,)
 
     def fork(self) -> Self:
         """An independent copy to decide on; drop it when its events could not be appended."""
@@ -105,8 +119,21 @@ class Versioned(msgspec.Struct, kw_only=True):
     def archive(self) -> None:
         self.trigger(self.ARCHIVED(originator_id=self.id, originator_version=self.version + 1))
 
+    def set_owners(self, owners: Iterable[int]) -> None:
+        """Raises Invalid."""
+        wanted = checked_owners(owners)
+        if wanted != self.owners:
+            self.trigger(
+                self.OWNERS_SET(originator_id=self.id, originator_version=self.version + 1, owners=wanted)
+            )
+
+    def set_tags(self, tags: tuple[str, ...]) -> None:
+        """``tags`` have their normal form."""
+        if tags != self.tags:
+            self.trigger(self.TAGS_SET(originator_id=self.id, originator_version=self.version + 1, tags=tags))
+
     def duplicate(self, *, id: UUID, version_id: UUID, name: str) -> "Versioned":
-        """Version 1 of ``name``, a new stream, with the latest content of this one."""
+        """Version 1 of ``name``, a new stream, with the latest content and the tags of this one; it belongs to its maker."""
         raise NotImplementedError
 
     def rename(self, name: str) -> None:
@@ -127,8 +154,11 @@ class Versioned(msgspec.Struct, kw_only=True):
             raise Invalid(f"The {self.KIND} '{self.name}' is not archived.")
         self.trigger(self.RESTORED(originator_id=self.id, originator_version=self.version + 1))
 
-    def evolve(self, event: Event) -> None:
-        """Fold one event into the state. Raises ValueError on an event out of order or of another stream."""
+    def evolve(self, event: Event, actor_id: int | None = None) -> None:
+        """Fold one event, brought by the user ``actor_id``, into the state.
+
+        Raises ValueError on an event out of order or of another stream.
+        """
         if event.originator_id != self.id or event.originator_version != self.version + 1:
             raise ValueError(
                 f"{event.TOPIC} {event.originator_version} does not follow version {self.version} of {self.id}"
@@ -136,13 +166,20 @@ class Versioned(msgspec.Struct, kw_only=True):
         if isinstance(event, VersionEvent):
             self.number = event.number
             self.version_id = event.version_id
+            if event.originator_version == 1:
+                self.made_by = actor_id
         if isinstance(event, Archived):
             self.archived = True
             self.labels = {}
+            self.tags = ()
         elif isinstance(event, Restored):
             self.archived = False
         elif isinstance(event, Renamed):
             self.name = event.name
+        elif isinstance(event, OwnersSet):
+            self.named_owners = event.owners
+        elif isinstance(event, TagsSet):
+            self.tags = event.tags
         else:
             self.apply(event)
         self.version = event.originator_version

@@ -60,6 +60,20 @@ class NameMoved(msgspec.Struct, frozen=True):
     after: str = msgspec.field(name="to")
 
 
+class OwnersChanged(msgspec.Struct, frozen=True):
+    """Users, by their ids, who answered for it before and answer for it after."""
+
+    before: list[int] = msgspec.field(name="from")
+    after: list[int] = msgspec.field(name="to")
+
+
+class TagsChanged(msgspec.Struct, frozen=True):
+    """Tags before and after."""
+
+    before: list[str] = msgspec.field(name="from")
+    after: list[str] = msgspec.field(name="to")
+
+
 class Origin(msgspec.Struct, frozen=True):
     """The version that a duplicate was made from."""
 
@@ -80,6 +94,8 @@ class Changes(msgspec.Struct, frozen=True):
     labels: list[LabelMoved]
     reverted_to: int | None
     source: Origin | None
+    owners: OwnersChanged | None
+    tags: TagsChanged | None
     renamed: NameMoved | UnsetType = UNSET
 
 
@@ -102,7 +118,16 @@ def changes(
         reverted_to=reverted_to(event),
         source=_source(event, names or {}),
         renamed=NameMoved(event.old_name, event.name) if isinstance(event, Renamed) else UNSET,
+        owners=_owners(before, after),
+        tags=None if before.tags == after.tags else TagsChanged(list(before.tags), list(after.tags)),
     )
+
+
+def _owners(before: Versioned, after: Versioned) -> OwnersChanged | None:
+    """None, too, when a new artifact belongs to its maker."""
+    if before.owners == after.owners or after.named_owners is None:
+        return None
+    return OwnersChanged(list(before.owners), list(after.owners))
 
 
 def _source(event: Event, names: Mapping[UUID, str]) -> Origin | None:

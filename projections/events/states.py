@@ -24,7 +24,7 @@ async def walk(
             for recorded in batch:
                 event = decode(recorded.topic, recorded.state)
                 before, state = state, state.fork()
-                state.evolve(event)
+                state.evolve(event, recorded.actor_id)
                 yield recorded, event, before, state
 
 

@@ -16,16 +16,19 @@ from projections.read.renames import NAMED_AT, PACKAGE_AT
 from projections.read.versions import (
     COLUMNS,
     CONTENT,
-    HAS_LABELS,
     IS_TEXT,
+    MARKS_SIZED,
     MAX_VERSION,
     STAYING,
+    THEN,
     PageQuery,
     Pick,
     Row,
     Version,
     VersionLine,
     line_of,
+    marks,
+    row_marks,
     row_of,
     version_of,
 )
@@ -71,17 +74,10 @@ SELECT number FROM versions
 WHERE versions.stream_id = {stream} AND versions.position <= %(at)s ORDER BY position DESC LIMIT 1
 """
 
-# labels_pkey
-LABELS_THEN = f"""CASE WHEN {HAS_LABELS} THEN ARRAY(
-    SELECT labels.name FROM labels
-    WHERE labels.stream_id = versions.stream_id AND labels.number = versions.number
-      AND since_position <= %(at)s AND (until_position IS NULL OR until_position > %(at)s)
-    ORDER BY labels.name) END"""
-
 PACKAGE_THEN = PACKAGE_AT.format(position="%(at)s")
 VERSION_THEN = f"""
 versions.number, versions.id, versions.stream_version, versions.position, versions.created_at,
-{", ".join((*STAYING, CONTENT.format(digest=PACKAGE_THEN)))}, {LABELS_THEN}, {AUTHOR}
+{", ".join((*STAYING, CONTENT.format(digest=PACKAGE_THEN)))}, {marks(THEN)}, {AUTHOR}
 """
 
 BY_NAME = f"""
@@ -146,7 +142,7 @@ SELECT alive.name, alive.latest_version, alive.first_at, versions.number, versio
            FROM labels WHERE labels.stream_id = alive.stream_id
                AND since_position <= %(at)s AND (until_position IS NULL OR until_position > %(at)s)
        ), '[]')::text, 'UTF8'),
-       {author},
+       marks.owners, marks.tags, {author},
        sought.bytes,
        {size} AS size,
        versions.id AS version_id
@@ -158,6 +154,7 @@ FROM (
     WHERE spans.project_id = %(project)s AND spans.kind = %(kind)s
       AND since_position <= %(at)s AND (until_position IS NULL OR until_position > %(at)s)
 ) AS alive
+CROSS JOIN LATERAL ({marks}) AS marks
 LEFT JOIN labels AS wanted ON %(label)s::text IS NOT NULL
     AND wanted.stream_id = alive.stream_id AND wanted.name = %(label)s
     AND wanted.since_position <= %(at)s AND (wanted.until_position IS NULL OR wanted.until_position > %(at)s)
@@ -174,6 +171,10 @@ LEFT JOIN contents AS sought
 {join_author} versions.created_by
 WHERE (%(author)s::bigint IS NULL OR versions.created_by = %(author)s)
   AND (NOT %(texts_only)s OR {is_text})
+  AND (%(owner)s::bigint IS NULL OR alive.stream_id IN (
+       SELECT stream_id FROM owners
+       WHERE owners.project_id = %(project)s AND owners.kind = %(kind)s AND user_id = %(owner)s AND {then}))
+  AND (cardinality(%(tags)s::text[]) = 0 OR marks.tags @> %(tags)s::text[])
 ORDER BY {order}, versions.id DESC
 """
 
@@ -193,7 +194,9 @@ LISTS = {
         searched=SEARCHED,
         author=AUTHOR,
         join_author=JOIN_AUTHOR,
-        size=size_of("details.bytes", "outline.bytes", "package.bytes", "body.bytes"),
+        marks=row_marks("alive.stream_id", THEN),
+        then=THEN,
+        size=size_of("details.bytes", "outline.bytes", "package.bytes", "body.bytes", *MARKS_SIZED),
         is_text=IS_TEXT.format(table="versions"),
         order=f"{ORDERS[column]} {direction}",
     )
@@ -207,7 +210,7 @@ PAGES = {
     for order, by in versions.ORDERS.items()
 }
 ROW_COLUMNS = (
-    19  # of a list: those that ``row_of`` takes, after which come the text that is searched and sizes
+    21  # of a list: those that ``row_of`` takes, after which come the text that is searched and sizes
 )
 
 
@@ -294,6 +297,8 @@ class AsOfReadModel:
             "kind": kind,
             "label": wanted.label,
             "author": wanted.author_id,
+            "owner": wanted.owner_id,
+            "tags": list(wanted.tags),
             "body": wanted.with_body,
             "search": wanted.search is not None,
             "texts_only": wanted.texts_only,

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from itertools import product
+from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -11,7 +11,7 @@ import msgspec
 
 from domain.artifacts import kinds
 from projections import sizes
-from projections.encoding import AUTHOR, JOIN_AUTHOR, author, timestamp
+from projections.encoding import AUTHOR, JOIN_AUTHOR, OWNERS, author, owners, timestamp
 from projections.read import search
 from projections.sizes import fitting, size_of
 from store.postgres.connection import Connection
@@ -43,11 +43,13 @@ class Version(msgspec.Struct, frozen=True):
     manifest: bytes | None
     package: bytes | None
     labels: list[str] | None
+    owners: bytes
+    tags: list[str]
     deleted: bool = False
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One version as a list shows it; ``body`` and ``labels`` (JSON) only when the page needs them."""
+    """One version as a list shows it; ``body`` and ``labels`` (JSON) only when the page needs them. ``owners`` are JSON."""
 
     author: bytes
     name: str
@@ -61,11 +63,13 @@ class Row(msgspec.Struct, frozen=True):
     package: bytes | None
     body: bytes | None
     labels: bytes | None
+    owners: bytes
+    tags: list[str]
 
     @property
     def size(self) -> int:
         """Bytes of its texts."""
-        texts = (self.details, self.outline, self.package, self.body, self.labels)
+        texts = (self.details, self.outline, self.package, self.body, self.labels, self.owners)
         return sum(len(text) for text in texts if text is not None)
 
 
@@ -98,6 +102,8 @@ class PageQuery(msgspec.Struct, frozen=True):
     with_labels: bool = False
     with_body: bool = False
     texts_only: bool = False
+    owner_id: int | None = None
+    tags: tuple[str, ...] = ()
 
 
 class VersionLine(msgspec.Struct, frozen=True):
@@ -111,11 +117,18 @@ class VersionLine(msgspec.Struct, frozen=True):
 
 HEAD = "(SELECT coalesce(max(position), 0) FROM events)"
 
+# When a row of labels, owners or tags holds: at present, or at a position.
+NOW = "until_position IS NULL"
+THEN = "since_position <= %(at)s AND (until_position IS NULL OR until_position > %(at)s)"
+
+# tags_pkey
+TAGS = "ARRAY(SELECT tags.name FROM tags WHERE tags.stream_id = {stream} AND {held} ORDER BY tags.name)"
+
 # Of a kind without labels, nothing is read.
 HAS_LABELS = f"artifacts.kind IN ({', '.join(map(repr, kinds.LABELED))})"
 LABELS = f"""CASE WHEN {HAS_LABELS} THEN ARRAY(
     SELECT labels.name FROM labels
-    WHERE labels.stream_id = versions.stream_id AND labels.number = versions.number AND until_position IS NULL
+    WHERE labels.stream_id = versions.stream_id AND labels.number = versions.number AND {{held}}
     ORDER BY labels.name) END"""
 
 # Sub-queries, because the plan of a query with five joins more takes PostgreSQL longer to begin than the reads do.
@@ -123,11 +136,24 @@ CONTENT = "(SELECT bytes FROM contents WHERE contents.digest = {digest})"
 STAYING = [CONTENT.format(digest=f"versions.{part}") for part in ("body", "details", "outline", "manifest")]
 PARTS = ", ".join((*STAYING, CONTENT.format(digest="versions.package")))
 
-VERSION = f"""
-artifacts.stream_id, artifacts.name, artifacts.latest_version, artifacts.created_at, {HEAD},
+
+def marks(held: str) -> str:
+    """What does not belong to the version alone: its labels, the owners and tags of its artifact."""
+    return ", ".join(
+        (
+            LABELS.format(held=held),
+            OWNERS.format(stream="artifacts.stream_id", held=held),
+            TAGS.format(stream="artifacts.stream_id", held=held),
+        )
+    )
+
+
+VERSION = """
+artifacts.stream_id, artifacts.name, artifacts.latest_version, artifacts.created_at, {head},
 versions.number, versions.id, versions.stream_version, versions.position, versions.created_at,
-{PARTS}, {LABELS}, {AUTHOR}
+{parts}, {marks}, {author}
 """
+VERSION_NOW = VERSION.format(head=HEAD, parts=PARTS, marks=marks(NOW), author=AUTHOR)
 
 # The version that a name holds now. active_names_pkey, artifacts_pkey, contents_pkey; see below for the index on versions.
 HELD = """
@@ -162,7 +188,12 @@ LABELED = """(
 
 def _held(picked: str, project_id: str, kind: str, name: str) -> str:
     return HELD.format(
-        version=VERSION, picked=picked, join_author=JOIN_AUTHOR, project_id=project_id, kind=kind, name=name
+        version=VERSION_NOW,
+        picked=picked,
+        join_author=JOIN_AUTHOR,
+        project_id=project_id,
+        kind=kind,
+        name=name,
     )
 
 
@@ -212,6 +243,16 @@ FROM versions {JOIN_AUTHOR} versions.created_by
 WHERE stream_id = %s AND number < %s ORDER BY number DESC LIMIT %s OFFSET %s
 """
 
+
+def row_marks(stream: str, held: str) -> str:
+    """A row of what does not belong to a version: the owners and tags of its artifact."""
+    owners, tags = OWNERS.format(stream=stream, held=held), TAGS.format(stream=stream, held=held)
+    # Without the offset it is looked up again wherever a column of it is used.
+    return f"SELECT {owners} AS owners, {tags} AS tags OFFSET 0"
+
+
+MARKS_SIZED = ("marks.owners", "array_to_string(marks.tags, ',')")
+
 # One statement, so that the count and the page are of one snapshot. The rest is joined to the rows of the page only; where it
 # has none, the count still comes, in a row of its own. The page ends where its texts would be more than an answer holds.
 LIST = """
@@ -222,7 +263,7 @@ SELECT counted.matching, page.name, page.latest_version, page.first_at, page.num
            SELECT json_agg(json_build_object('name', labels.name, 'version', labels.number) ORDER BY labels.name)
            FROM labels WHERE labels.stream_id = page.stream_id AND until_position IS NULL
        ), '[]')::text, 'UTF8') END,
-       {author}
+       page.owners, page.tags, {author}
 FROM ({count}) AS counted (matching)
 LEFT JOIN ({page}) AS page ON true
 {join_author} page.created_by
@@ -231,8 +272,10 @@ ORDER BY page.nth
 
 TEXTS = f"""
 SELECT page.*, details.bytes AS details_bytes, outline.bytes AS outline_bytes, package.bytes AS package_bytes,
-       body.bytes AS body_bytes, {size_of("details.bytes", "outline.bytes", "package.bytes", "body.bytes")} AS size
+       body.bytes AS body_bytes, owners, tags,
+       {size_of("details.bytes", "outline.bytes", "package.bytes", "body.bytes", *MARKS_SIZED)} AS size
 FROM ({{page}}) AS page
+CROSS JOIN LATERAL ({row_marks("page.stream_id", NOW)}) AS marks
 LEFT JOIN contents AS body ON body.digest = page.body AND %(body)s
 LEFT JOIN contents AS details ON details.digest = page.details
 LEFT JOIN contents AS outline ON outline.digest = page.outline
@@ -264,6 +307,15 @@ ACTIVE = (
 )
 AUTHORED = "artifacts.latest_by = %(author)s"
 LABELED_AUTHORED = "versions.created_by = %(author)s"
+# owners_of_user
+OWNED = """artifacts.stream_id IN (
+    SELECT stream_id FROM owners
+    WHERE owners.project_id = %(project)s AND owners.kind = %(kind)s AND user_id = %(owner)s AND until_position IS NULL)"""
+# tags_by_name
+TAGGED = """artifacts.stream_id IN (
+    SELECT stream_id FROM tags
+    WHERE tags.project_id = %(project)s AND tags.kind = %(kind)s AND tags.name = ANY(%(tags)s::text[]) AND until_position IS NULL
+    GROUP BY stream_id HAVING count(*) = cardinality(%(tags)s::text[]))"""
 # The body is JSON and a text, by its first byte. contents_pkey; no more than that byte is unpacked.
 IS_TEXT = (
     "(SELECT substring(bytes FROM 1 FOR 1) FROM contents WHERE contents.digest = {table}.body) = '\\x22'"
@@ -303,6 +355,8 @@ class Filter(msgspec.Struct, frozen=True):
     found: bool
     labeled: bool
     texts_only: bool = False
+    owned: bool = False
+    tagged: bool = False
 
     @property
     def tables(self) -> str:
@@ -310,7 +364,7 @@ class Filter(msgspec.Struct, frozen=True):
 
     @property
     def count(self) -> str:
-        if self.authored or self.labeled or self.texts_only:
+        if self.authored or self.labeled or self.texts_only or self.owned or self.tagged:
             return COUNT.format(tables=self.tables, where=self.narrowed(FOUND if self.found else ACTIVE))
         return COUNT_FOUND if self.found else COUNT_ALL
 
@@ -330,11 +384,15 @@ class Filter(msgspec.Struct, frozen=True):
         )
 
     def narrowed(self, where: str) -> str:
-        """A condition, and those on author and text as far as there are any."""
+        """A condition, and those on author, text, owner and tags as far as there are any."""
         if self.authored:
             where += f" AND {LABELED_AUTHORED if self.labeled else AUTHORED}"
         if self.texts_only:
             where += f" AND {IS_TEXT.format(table='versions' if self.labeled else 'artifacts')}"
+        if self.owned:
+            where += f" AND {OWNED}"
+        if self.tagged:
+            where += f" AND {TAGGED}"
         return where
 
     def sql(self, order: str) -> str:
@@ -347,12 +405,15 @@ class Filter(msgspec.Struct, frozen=True):
         )
 
 
-FILTERS = [Filter(*flags) for flags in product((False, True), repeat=4)]
-LISTS = {(key, order): key.sql(by) for key in FILTERS for order, by in ORDERS.items()}
+@cache
+def list_sql(key: Filter, order: str) -> str:
+    """The statement of a list; ``order`` is one of ORDERS."""
+    return key.sql(ORDERS[order])
 
 
 def version_of(row: tuple[Any, ...]) -> Version:
-    return Version(author(row[16:]), *row[:16])
+    columns: tuple[Any, ...] = (*row[:16], owners(row[16]), row[17])
+    return Version(author(row[18:]), *columns)
 
 
 def line_of(row: tuple[Any, ...]) -> VersionLine:
@@ -360,7 +421,8 @@ def line_of(row: tuple[Any, ...]) -> VersionLine:
 
 
 def row_of(row: tuple[Any, ...]) -> Row:
-    return Row(author(row[11:]), *row[:11])
+    columns: tuple[Any, ...] = (*row[:11], owners(row[11]), row[12])
+    return Row(author(row[13:]), *columns)
 
 
 async def find(conn: Connection, asked: Lookup) -> Found:
@@ -465,6 +527,8 @@ async def page(
         "project": project_id,
         "kind": kind,
         "author": wanted.author_id,
+        "owner": wanted.owner_id,
+        "tags": list(wanted.tags),
         "limit": wanted.limit,
         "offset": wanted.offset,
         "label": wanted.label,
@@ -473,11 +537,16 @@ async def page(
         "max_bytes": sizes.MAX_ANSWER,
     }
     key = Filter(
-        wanted.author_id is not None, wanted.search is not None, wanted.label is not None, wanted.texts_only
+        wanted.author_id is not None,
+        wanted.search is not None,
+        wanted.label is not None,
+        wanted.texts_only,
+        wanted.owner_id is not None,
+        bool(wanted.tags),
     )
     if wanted.search is not None:
         params |= await search.sought(conn, project_id, kind, wanted.search)
-    rows = await (await conn.execute(LISTS[(key, wanted.order)], params, binary=True)).fetchall()
+    rows = await (await conn.execute(list_sql(key, wanted.order), params, binary=True)).fetchall()
     return rows[0][0], [row_of(row[1:]) for row in rows if row[1] is not None]
 
 
@@ -493,8 +562,11 @@ def standing(item: Version | Row, *, with_author: bool = True, deleted: bool = F
         + (
             f',"created_at":"{at}","updated_at":"{at}","deleted":{"true" if deleted else "false"},'
             f'"is_latest":{"true" if number == latest_version else "false"},"latest_version":{latest_version},'
-            f'"version_count":{latest_version},"first_version_created_at":"{timestamp(item.first_at)}"'
+            f'"version_count":{latest_version},"first_version_created_at":"{timestamp(item.first_at)}","owners":'
         ).encode()
+        + item.owners
+        + b',"tags":'
+        + (encode(item.tags) if item.tags else b"[]")
     )
     return before, after
 

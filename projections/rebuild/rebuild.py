@@ -515,7 +515,7 @@ class InlineBuilder(Builder):
             raise ValueError("its state is that of another event")
         before = self.aggregates.get(recorded.stream_id)
         state = before.fork() if before else KINDS[kind].aggregate(id=recorded.stream_id)
-        state.evolve(event)
+        state.evolve(event, recorded.actor_id)
         self.aggregates[recorded.stream_id] = state
         if recorded.project_id is None:
             raise ValueError("it belongs to no project")

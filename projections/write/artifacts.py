@@ -5,18 +5,21 @@ brings thousands. Position and time of a row are those of its event, which stand
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
 import msgspec
 
 from domain.artifacts.labels import LabelRemoved, LabelSet
+from domain.artifacts.owners import OwnersSet
+from domain.artifacts.tags import TagsSet
 from domain.artifacts.versioned import Archived, Renamed, Restored, Versioned, VersionEvent
 from domain.content import Content, Ref
 from domain.events import Event
 from projections.encoding import RENDERING
-from projections.write import labels, names, renames
+from projections.write import labels, names, owners, renames, tags
+from projections.write.replaced import ReplacedLists
 from store.log.statements import Row, SetStatement, Writes, arrays
 
 VERSION = """stream_id uuid, stream_version int, number int, id uuid, created_by bigint, body bytea, details bytea,
@@ -123,6 +126,10 @@ STATEMENTS = (
     labels.ENDED,
     labels.SET,
     labels.ALL_ENDED,
+    owners.ENDED,
+    owners.SET,
+    tags.ENDED,
+    tags.SET,
     VERSION_ADDED,
     CREATED,
     PUBLISHED,
@@ -213,6 +220,8 @@ class _RowBatch:
         self.pointers: labels.Pointers | None = None
         # By stream and number, of which the last row counts.
         self.rendered: dict[tuple[int, int], Row] = {}
+        self.owners: ReplacedLists | None = None
+        self.tags: ReplacedLists | None = None
         self.contents: dict[bytes, Content] = {}
         self.views: dict[UUID, VersionRow] = {}
 
@@ -222,9 +231,14 @@ class _RowBatch:
             self._version(step, event, kind)
         elif isinstance(event, LabelSet | LabelRemoved):
             self._labels().follow(event, step.actor_id)
+        elif isinstance(event, OwnersSet):
+            self._owned(step, event.owners)
+        elif isinstance(event, TagsSet):
+            self._tagged(step, event.tags)
         elif isinstance(event, Archived):
             version = event.originator_version
             self._labels().end_all(stream, version)
+            self._tagged(step, ())
             self._release(step)
             self.rows[names.SPAN_ENDED].append((stream, version))
             self.last[ARCHIVED][stream.int] = (stream, version)
@@ -238,6 +252,20 @@ class _RowBatch:
             self._found_by(step, kind)
         elif isinstance(event, Renamed):
             self._renamed(step, event, kind)
+
+    def _owned(self, step: AppliedEvent, ids: Iterable[int]) -> None:
+        event, artifact = step.event, step.artifact
+        if self.owners is None:
+            self.owners = ReplacedLists()
+        rows = [(user_id, step.project_id, artifact.KIND, place) for place, user_id in enumerate(ids, 1)]
+        self.owners.replace(event.originator_id, event.originator_version, rows)
+
+    def _tagged(self, step: AppliedEvent, words: Iterable[str]) -> None:
+        event, artifact = step.event, step.artifact
+        if self.tags is None:
+            self.tags = ReplacedLists()
+        rows = [(step.project_id, artifact.KIND, word) for word in words]
+        self.tags.replace(event.originator_id, event.originator_version, rows)
 
     def _labels(self) -> labels.Pointers:
         if self.pointers is None:
@@ -257,6 +285,9 @@ class _RowBatch:
             self.rows[VERSION_ADDED].append((stream, version, *latest, manifest, package))
             self._claim(step)
             self.rows[CREATED].append((stream, version, *_name(step), *latest, package))
+            self._owned(step, _owners_at_first(step))
+            if step.artifact.tags:
+                self._tagged(step, step.artifact.tags)
         else:
             rows = self.rows[PUBLISHED]
             before = self.published.get(stream.int)
@@ -322,9 +353,20 @@ class _RowBatch:
             rows[statement] = list(last.values())
         if self.pointers is not None:
             rows.update(self.pointers.rows())
+        if self.owners is not None:
+            rows[owners.ENDED], rows[owners.SET] = self.owners.ended, self.owners.set
+        if self.tags is not None:
+            rows[tags.ENDED], rows[tags.SET] = self.tags.ended, self.tags.set
         writes = {statement: some for statement, some in rows.items() if some}
         return Rows(writes, list(self.contents.values()), self.views)
 
 
 def _name(step: AppliedEvent) -> Row:
     return (step.project_id, step.artifact.KIND, step.artifact.name)
+
+
+def _owners_at_first(step: AppliedEvent) -> tuple[int, ...]:
+    """The owners of a new artifact."""
+    if step.artifact.named_owners is not None:
+        return step.artifact.named_owners
+    return () if step.actor_id is None else (step.actor_id,)

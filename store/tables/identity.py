@@ -13,11 +13,20 @@ from psycopg import AsyncCursor
 from psycopg.errors import UniqueViolation
 
 from domain.errors import Invalid, NotFound
-from domain.keys import KeyCreated, KeyRevoked, UserErased, check_email, check_label, check_scopes
+from domain.keys import (
+    KeyCreated,
+    KeyRevoked,
+    UserChanged,
+    UserErased,
+    check_email,
+    check_label,
+    check_scopes,
+)
 from store.log.log import Commit, append
 from store.log.mapper import to_stored
 from store.log.statements import SetStatement, Writes, arrays
 from store.postgres.connection import Connection
+from store.tables import home_settings
 
 KEY_BYTES = 32  # 256 random bits: none can be guessed, so a plain SHA-256 is enough to store
 PREFIX_LENGTH = 7  # 'sk_' and four characters, to tell keys apart; the rest stays unguessable
@@ -66,6 +75,15 @@ class Draft(msgspec.Struct, frozen=True):
     event: KeyCreated
     writes: Writes
     secret: str
+
+
+class UserChange(msgspec.Struct, frozen=True):
+    """What is to be shown of a user, and where `@current` leads; None stays as it is."""
+
+    first_name: str | None = None
+    last_name: str | None = None
+    role_at_organization: str | None = None
+    current_project_id: int | None = None
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -118,6 +136,15 @@ WHERE erased_at IS NULL
 ORDER BY id LIMIT 10
 """
 
+# users_uuid, keys_user
+SELECT_MEMBERS = """
+SELECT uuid, id FROM users
+WHERE uuid = ANY(%(uuids)s) AND erased_at IS NULL
+  AND EXISTS (SELECT FROM keys WHERE keys.user_id = users.id AND revoked_at IS NULL
+              AND (expires_at IS NULL OR expires_at > now())
+              AND (keys.project_ids IS NULL OR %(project)s = ANY(keys.project_ids)))
+"""
+
 # Scopes and projects travel as text with blanks between, because unnest would flatten an array of arrays.
 KEY = """id uuid, user_id bigint, digest bytea, label text, prefix text, scopes text, project_ids text,
          expires_at timestamptz"""
@@ -152,6 +179,20 @@ ERASE_USERS = SetStatement(
                      is_email_verified = false, erased_at = now()
     FROM {arrays("id bigint")} AS gone
     WHERE users.id = gone.id
+    """,
+)
+
+# users_pkey
+CHANGE_USERS = SetStatement(
+    "users_change",
+    29,
+    f"""
+    UPDATE users SET first_name = coalesce(new.first_name, users.first_name),
+                     last_name = coalesce(new.last_name, users.last_name),
+                     role_at_organization = coalesce(new.role, users.role_at_organization),
+                     current_project_id = coalesce(new.project, users.current_project_id)
+    FROM {arrays("id bigint, first_name text, last_name text, role text, project bigint")} AS new
+    WHERE users.id = new.id AND erased_at IS NULL
     """,
 )
 
@@ -328,6 +369,12 @@ async def revoke_key(conn: Connection, key_id: UUID, *, actor_id: int | None = N
     return key
 
 
+def change_user(user_id: int, change: UserChange) -> tuple[UserChanged, Writes]:
+    """The event that the user is another one now, and what it writes."""
+    event = UserChanged(originator_id=uuid4(), originator_version=1, user_id=user_id)
+    return event, {CHANGE_USERS: [(user_id, *msgspec.structs.astuple(change))]}
+
+
 async def erase_user(conn: Connection, email: str, *, actor_id: int | None = None) -> int:
     """Blank all personal data of the user and revoke the user's keys, at once. Returns the user's id.
 
@@ -342,7 +389,11 @@ async def erase_user(conn: Connection, email: str, *, actor_id: int | None = Non
             events=(to_stored(erased), *map(to_stored, revoked)),
             command_id=uuid4(),
             actor_id=actor_id,
-            writes={ERASE_USERS: [(user_id,)], REVOKE_KEYS: [(key_id, 2) for key_id in keys]},
+            writes={
+                ERASE_USERS: [(user_id,)],
+                home_settings.REMOVED: [(user_id,)],
+                REVOKE_KEYS: [(key_id, 2) for key_id in keys],
+            },
         )
         try:
             await append(conn, [commit])
@@ -361,6 +412,12 @@ async def users_called(conn: Connection, project_id: int, called: str) -> list[i
     """The ids of the people, at most ten, with this mail address or name who have or had a key that may enter the project."""
     cursor = await conn.execute(SELECT_USERS_CALLED, {"called": called, "project": project_id})
     return [row[0] for row in await cursor.fetchall()]
+
+
+async def members(conn: Connection, project_id: int, uuids: Sequence[UUID]) -> dict[UUID, int]:
+    """The ids, by uuid, of those of the users who have a live key that may enter the project."""
+    cursor = await conn.execute(SELECT_MEMBERS, {"uuids": list(uuids), "project": project_id}, binary=True)
+    return dict(await cursor.fetchall())
 
 
 async def find_key(conn: Connection, digest: bytes) -> Principal | None:

@@ -48,15 +48,15 @@ WORKS = {
     "skill-store-install-command",
     "skill-update",
     "user-get",
+    "user-home-settings-get",
+    "user-home-settings-update",
+    "user-settings-update",
 }
 NOT_SERVED = {
     "org-member-get-github-login": "no accounts of GitHub are kept",
     "organization-enforce-2fa-execute": "there is no login, so no second factor",
     "organization-enforce-2fa-prepare": "there is no login, so no second factor",
     "project-settings-update": "settings of an analytics project",
-    "user-home-settings-get": "the start page of another web application",
-    "user-home-settings-update": "the start page of another web application",
-    "user-settings-update": "people are kept by `skald user`",
 }
 # Earlier names of the same tools.
 ALIASES = {f"llma-{tool}" for tool in WORKS if tool.startswith("skill-")} - {
@@ -89,6 +89,16 @@ def test_where_a_key_may_go(cli: Cli, home: Home) -> None:
     assert cli.call("project-get", {})["id"] == home.project_id
     members = cli.call("org-members-list", {"search": user["email"]})["results"]
     assert [member["user"]["uuid"] for member in members] == [user["uuid"]]
+
+
+def test_what_a_user_keeps(cli: Cli, home: Home) -> None:
+    key = home.other_key("user:write")
+    changed = cli.call("user-settings-update", {"uuid": "@me", "first_name": "Grace"}, key=key)
+    assert changed["first_name"] == "Grace"
+    tabs = [{"pathname": "/project/1/skills", "title": "Skills"}]
+    page = cli.call("user-home-settings-update", {"uuid": "@me", "tabs": tabs, "homepage": None}, key=key)
+    assert page == {"tabs": tabs, "homepage": None}
+    assert cli.call("user-home-settings-get", {"uuid": changed["uuid"]}, key=key) == page
 
 
 def test_the_install_command_opens_the_repository(cli: Cli, home: Home) -> None:
@@ -148,9 +158,10 @@ def test_skill_tools(cli: Cli, home: Home) -> None:
         "allowed_tools": ["Bash(git log:*)"],
         "metadata": {"team": "docs"},
         "files": [{"path": spaced, "content": "spaced"}],
+        "owners": [],
     }
     created = cli.call("skill-create", given)
-    assert created["files"][0]["path"] == spaced
+    assert (created["files"][0]["path"], created["owners"]) == (spaced, [])
 
     skill: dict[str, Any] = {"skill_name": "pdf-forms"}
     changes = {
@@ -172,6 +183,12 @@ def test_skill_tools(cli: Cli, home: Home) -> None:
         "copy",
         "pdf-fields",
     ]
+    user = home.service.make_user()
+    home.service.make_key(project_ids=[home.project_id], email=user.email)
+    owned = cli.call("skill-update", {**skill, "owners": [str(user.uuid)]})
+    assert ([one["id"] for one in owned["owners"]], owned["version"]) == ([user.id], 2)
+    listed = cli.call("skill-list", {"owner_id": user.id})["results"]
+    assert [row["name"] for row in listed] == ["pdf-forms"]
     assert cli.call("skill-list", {"category": "docs"})["results"] == []
     described = cli.call("skill-update", {**skill, "base_version": 2, "version_description": "Shorter"})
     assert described["version_description"] == "Shorter"

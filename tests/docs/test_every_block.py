@@ -40,6 +40,7 @@ PASTED = {
     ("README.md", "export SKALD_KEY="): HERE,
     ("README.md", "curl "): "tests/docs/test_readme.py",
     ("README.md", "export SKALD_URL="): COMMANDS,
+    ("docs/api.md", "curl "): HERE,
     ("docs/cli.md", ""): COMMANDS,
     ("docs/configure.md", "SKALD_PUBLIC_URL="): HERE,
     ("docs/generate-client.md", ""): "tests/clients/generators/test_generators.py",
@@ -208,6 +209,25 @@ def test_the_prompts_of_the_readme_are_labeled_and_read(running_service: Service
         check=True,
     )
     assert read.stdout == "1 You help customers of Ada's.\nsupport-agent\n"
+
+
+def test_tags_are_set_and_found(running_service: Service, tmp_path: Path) -> None:
+    project = running_service.make_project()
+    key = running_service.make_key(["llm_skill:write"], [project.id])
+    skill = {"name": "changelog", "description": "Write a changelog.", "body": "# Changelog"}
+    with running_service.client(key, project.id) as http:
+        http.post("llm_skills/", json=skill).raise_for_status()
+    env = {
+        "PATH": os.environ["PATH"],
+        "BASE": f"{running_service.base_url}/api/projects/{project.id}",
+        "SKALD_KEY": key,
+    }
+    changed, page, used = map(
+        json.loads, paste(block("docs/api.md", "curl "), env, tmp_path).stdout.splitlines()
+    )
+    assert (changed["version"], changed["tags"]) == (1, ["docs", "release"])
+    assert [row["name"] for row in page["results"]] == ["changelog"]
+    assert used == {"tags": ["docs", "release"]}
 
 
 def test_a_webhook_is_made(running_service: Service, tmp_path: Path) -> None:

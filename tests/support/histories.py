@@ -111,7 +111,7 @@ class History:
     """Random commands on a few names of a few projects; every commit fits the ones before it."""
 
     def __init__(self, seed: int, *, names: int = 6, projects: Sequence[int] = (1, 2)) -> None:
-        self._random = random.Random(seed)
+        self._random, self._marks = random.Random(seed), random.Random(seed)
         self._names = [f"name-{number}" for number in range(names)]
         self._projects = projects
         self._active: dict[tuple[int, str, str], Skill | Prompt] = {}
@@ -138,11 +138,12 @@ class History:
                 artifact, contents = self._new(key)
             else:
                 artifact = known.fork()
-                contents = (
-                    self._change_skill(artifact)
-                    if isinstance(artifact, Skill)
-                    else self._change_prompt(artifact)
-                )
+                if self._marks.random() < 0.15:
+                    contents = self._mark(artifact)
+                elif isinstance(artifact, Skill):
+                    contents = self._change_skill(artifact)
+                else:
+                    contents = self._change_prompt(artifact)
             if artifact.pending:
                 break
         self._data.update((content.digest, content.data) for content in contents)
@@ -172,6 +173,14 @@ class History:
             return Prompt.create(**ids, prompt=self._value(), config=rng.choice((None, '{"t":1}')))
         files = [File(f"f{n}.txt", self._text().encode()) for n in range(rng.randrange(3))]
         return Skill.create(**ids, body=self._text(), fields=SkillFields(self._text()), files=files)
+
+    def _mark(self, artifact: Skill | Prompt) -> list[Content]:
+        rng = self._marks
+        if rng.random() < 0.5:
+            artifact.set_owners(rng.sample((7, 8, 9), rng.randrange(4)))
+        else:
+            artifact.set_tags(tuple(sorted(rng.sample(("api", "docs", "ä"), rng.randrange(4)))))
+        return []
 
     def _change_prompt(self, prompt: Prompt) -> list[Content]:
         rng = self._random

@@ -18,8 +18,10 @@ from psycopg import IsolationLevel
 
 from domain.artifacts import kinds as domain_kinds
 from domain.artifacts.labels import LabelRemoved, LabelSet
+from domain.artifacts.owners import OwnersSet
 from domain.artifacts.prompts import Prompt
 from domain.artifacts.skills import Skill
+from domain.artifacts.tags import TagsSet
 from domain.artifacts.versioned import Renamed, Versioned, VersionEvent
 from domain.events import EVENT_TYPES
 from projections.declared import TABLES
@@ -171,6 +173,8 @@ QUERIES = {
     "earlier_packages": "SELECT stream_id, number, until_position, package FROM earlier_packages",
     "search_texts": "SELECT stream_id, project_id, kind, name, text FROM search_texts",
     "labels": "SELECT stream_id, name, number, since_position, until_position, set_at, set_by FROM labels",
+    "owners": "SELECT stream_id, user_id, project_id, kind, place, since_position, until_position FROM owners",
+    "tags": "SELECT stream_id, name, project_id, kind, since_position, until_position FROM tags",
     "artifact_counts": "SELECT project_id, kind, active FROM artifact_counts WHERE active <> 0",
     "activity": "SELECT project_id, day, stream_id, author, kind, publishes, first_at, last_at FROM activity",
     **searched.QUERIES,
@@ -187,6 +191,8 @@ def fold(conn: Connection) -> dict[str, Rows]:
     spans: list[list[Any]] = []
     artifacts: dict[UUID, list[Any]] = {}
     labels: list[list[Any]] = []
+    owners: list[list[Any]] = []
+    tags: list[list[Any]] = []
     versions: dict[tuple[UUID, int], tuple[Any, ...]] = {}
     earlier: Rows = set()
     activity: dict[tuple[Any, ...], tuple[Any, ...]] = {}
@@ -203,7 +209,7 @@ def fold(conn: Connection) -> dict[str, Rows]:
         assert (event.originator_id, event.originator_version) == (stream, version), f"{position}: {event}"
         artifact = aggregates.setdefault(stream, cls(id=stream))
         was_archived = artifact.archived
-        artifact.evolve(event)
+        artifact.evolve(event, actor)
         name: Name = (project, artifact.KIND, artifact.name)
         if isinstance(event, VersionEvent):
             view = KINDS[artifact.KIND].view(AppliedEvent(artifact, event, project, actor, contents))
@@ -223,6 +229,12 @@ def fold(conn: Connection) -> dict[str, Rows]:
                 activity[key] = (artifact.KIND, publishes + 1, first, at)
         if position <= reached.get("search", 0):
             sought.take(project, artifact)
+        if version == 1 or isinstance(event, OwnersSet):
+            _replace(
+                owners, position, stream, [(id, *name[:2], nth) for nth, id in enumerate(artifact.owners, 1)]
+            )
+        if version == 1 or isinstance(event, TagsSet) or (artifact.archived and not was_archived):
+            _replace(tags, position, stream, [(tag, *name[:2]) for tag in artifact.tags])
         if isinstance(event, LabelSet | LabelRemoved):
             _end(labels, position, stream, event.label)
         if isinstance(event, LabelSet):
@@ -262,6 +274,8 @@ def fold(conn: Connection) -> dict[str, Rows]:
             (stream, *name, _text(aggregates[stream], contents)) for name, stream in names.items()
         },
         "labels": {tuple(row) for row in labels},
+        "owners": {tuple(row) for row in owners},
+        "tags": {tuple(row) for row in tags},
         "artifact_counts": {(*key, active) for key, active in counts.items()},
         "activity": {(*key, *row) for key, row in activity.items()},
         **sought.rows(),
@@ -273,6 +287,14 @@ def _end(labels: list[list[Any]], position: int, stream: UUID, label: str | None
     for row in labels:
         if row[0] == stream and row[4] is None and label in (None, row[1]):
             row[4] = position
+
+
+def _replace(rows: list[list[Any]], position: int, stream: UUID, new: list[tuple[Any, ...]]) -> None:
+    """The rows of the stream are those of the new list from here on."""
+    for row in rows:
+        if row[0] == stream and row[-1] is None:
+            row[-1] = position
+    rows += [[stream, *one, position, None] for one in new]
 
 
 def _text(artifact: Versioned, contents: Mapping[bytes, bytes]) -> str:

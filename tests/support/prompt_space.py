@@ -20,6 +20,8 @@ BY_NAME_KEYS = [
     "latest_version",
     "version_count",
     "first_version_created_at",
+    "owners",
+    "tags",
     "labels",
 ]
 FULL_KEYS = [*BY_NAME_KEYS, "created_by"]

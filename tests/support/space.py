@@ -56,6 +56,8 @@ SKILL_KEYS = [
     "latest_version",
     "version_count",
     "first_version_created_at",
+    "owners",
+    "tags",
 ]
 
 

@@ -77,3 +77,31 @@ def test_the_audit_tells_who_did_what(ada: Person) -> None:
         ["skill.created", "skill/notes"],
         ["skill.published", "skill/notes"],
     ]
+
+
+def test_tags_are_added_shown_and_removed(ada: Person) -> None:
+    for kind, name in (("skill", "notes"), ("prompt", "My_Helper")):
+        assert ada.skald("tag", name, "--kind", kind).stdout == f"{name}: no tags\n"
+        assert ada.skald("tag", name, "Work", "docs", "--kind", kind).stdout == f"{name}: docs, work\n"
+        assert ada.json("tag", name, "more", "--kind", kind)["tags"] == ["docs", "more", "work"]
+        assert ada.json("tag", name, "WORK", "more", "--remove", "--kind", kind)["tags"] == ["docs"]
+        assert ada.json("list", "--tag", "docs", "--kind", kind)["count"] == 1
+        assert ada.json("list", "--tag", "docs", "--tag", "none", "--kind", kind)["count"] == 0
+        assert "tags: docs\n" in ada.skald("log", name, "--kind", kind).stdout
+        assert "docs" in ada.skald("show", name, "--kind", kind).stdout
+    assert ada.json("tag", "notes", "a,b", code=1)["error"]["code"] == "invalid_tag"
+
+
+def test_owners_are_added_shown_and_removed(ada: Person) -> None:
+    [me] = ada.json("owner", "notes")["owners"]
+    other = ada.service.make_user()
+    ada.service.make_key(project_ids=[ada.project_id], email=other.email)
+    assert f"<{me['email']}>" in ada.skald("owner", "notes").stdout
+    both = ada.json("owner", "notes", other.email.upper())["owners"]
+    assert [one["email"] for one in both] == [me["email"], other.email]
+    assert ada.json("list", "--owner", other.email)["count"] == 1
+    assert ada.json("owner", "notes", me["email"], "--remove")["owners"] == both[1:]
+    assert ada.json("list", "--owner", me["email"])["count"] == 0
+    assert f"owners: user {other.id}\n" in ada.skald("log", "notes").stdout
+    assert ada.skald("owner", "notes", other.email, "--remove").stdout == "notes: no owner\n"
+    assert ada.json("owner", "notes", "nobody@example.com", code=1)["error"]["code"] == "not_found"

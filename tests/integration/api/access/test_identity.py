@@ -24,6 +24,7 @@ from api.server.health import Health, HealthController
 from api.server.metrics import open_metrics
 from api.server.observability import Observability
 from api.services import Services
+from api.users.controller import UsersController
 from cli.schema import FOLDERS
 from domain.errors import Invalid, NotFound
 from store.log.log import head, read_after
@@ -160,7 +161,9 @@ async def client(
     positions.confirm()
     metrics = open_metrics(tmp_path_factory.mktemp("run") / "metrics")
     app = Application(
-        [IdentityController, HealthController], exception_handlers=EXCEPTION_HANDLERS, openapi_config=None
+        [IdentityController, UsersController, HealthController],
+        exception_handlers=EXCEPTION_HANDLERS,
+        openapi_config=None,
     )
     limiter = RateLimiter(None, per_minute=0, per_hour=0)
     attempts = FailedAttempts(TrustedProxies(), per_minute=0)

@@ -9,8 +9,8 @@ import pytest
 
 from api.commands import repository
 from projections.events import feed
-from projections.read import past, renames, search, suggestions, versions
-from projections.read.versions import LISTS, ORDERS, Filter
+from projections.read import past, renames, search, suggestions, tags, versions
+from projections.read.versions import ORDERS, Filter, list_sql
 from projections.sizes import MAX_ANSWER
 from projections.write import names
 from store.log import log
@@ -53,6 +53,11 @@ WITH numbers AS MATERIALIZED (
 ), texts AS (
     INSERT INTO search_texts
     SELECT stream_id, %(project)s, 'skill', name, 'what skill ' || hash || ' does' FROM skills
+), owned AS (
+    INSERT INTO owners SELECT stream_id, n / 20, %(project)s, 'skill', 1, before + 1 FROM skills
+), tagged AS (
+    INSERT INTO tags SELECT stream_id, tag, %(project)s, 'skill', before + 1
+    FROM skills, LATERAL (VALUES ('skill'), ('tag ' || n / 20)) AS given (tag)
 ), counts AS (
     INSERT INTO artifact_counts SELECT %(project)s, 'skill', count(*) FROM skills
     ON CONFLICT (project_id, kind) DO UPDATE SET active = artifact_counts.active + excluded.active
@@ -110,6 +115,8 @@ def reads(conn: psycopg.Connection[Any]) -> dict[str, Read]:
     everything = Filter(authored=False, found=False, labeled=False)
     found = Filter(authored=False, found=True, labeled=False)
     mine = Filter(authored=True, found=False, labeled=False)
+    owned = Filter(authored=False, found=False, labeled=False, owned=True)
+    tagged = Filter(authored=False, found=False, labeled=False, tagged=True)
     typed = name[:-1] + "x"
     unknown = {
         "project": PROJECT,
@@ -122,17 +129,24 @@ def reads(conn: psycopg.Connection[Any]) -> dict[str, Read]:
 
     def searched(text: str, order: str = versions.DEFAULT_ORDER, project: int = PROJECT) -> Read:
         values = {**page, **search.parameters(text, sample), "project": project}
-        return Read(LISTS[found, order], values)
+        return Read(list_sql(found, order), values)
 
     return {
-        **{f"list by {order}": Read(LISTS[everything, order], page) for order in ORDERS},
+        **{f"list by {order}": Read(list_sql(everything, order), page) for order in ORDERS},
         "search by name": searched(name),
         "search by the end of a name": searched(name[6:]),
         "search by description": searched(f"what skill {name[6:]}"),
         "search by three characters": searched("zzz", "name"),
         "search by two characters in another project": searched("zz", project=OTHERS[0]),
         "sample of a search": Read(search.SAMPLE, bare),
-        "list by author": Read(LISTS[mine, versions.DEFAULT_ORDER], {**page, "author": 7, "limit": 20}),
+        "list by author": Read(list_sql(mine, versions.DEFAULT_ORDER), {**page, "author": 7, "limit": 20}),
+        "list by owner": Read(
+            list_sql(owned, versions.DEFAULT_ORDER), {**page, "owner": 7, "tags": [], "limit": 20}
+        ),
+        "list by tags": Read(
+            list_sql(tagged, versions.DEFAULT_ORDER), {**page, "tags": ["tag 7"], "limit": 20}
+        ),
+        "first tags in use": Read(tags.IN_USE, {**bare, "limit": 10}),
         "get latest": Read(versions.FIND_LATEST, (PROJECT, "skill", name)),
         "get a version": Read(versions.FIND_NUMBERED, (1, PROJECT, "skill", name)),
         "get by label": Read(versions.FIND_LABELED, ("production", PROJECT, "skill", name)),

@@ -81,11 +81,17 @@ def happened() -> list[tuple[str, Event]]:
     skill.add_file(File("b", SECRET.encode()), version_id=uuid4(), base_version=None)
     skill.rename_file("b", "c", version_id=uuid4(), base_version=None)
     skill.remove_file("c", version_id=uuid4(), base_version=None)
+    skill.set_owners([7, 1])
+    skill.set_tags(("docs",))
     copy = skill.duplicate(id=uuid4(), version_id=uuid4(), name="pdf-forms")
     skill.archive()
     skill.restore()
     skill.rename("pdf-fields")
-    prompt, _ = Prompt.create(id=uuid4(), version_id=uuid4(), name="Agent_1", prompt=f'"{SECRET}"'.encode())
+    prompt, _ = Prompt.create(
+        id=uuid4(), version_id=uuid4(), name="Agent_1", prompt=f'"{SECRET}"'.encode(), owners=(), tags=("a",)
+    )
+    prompt.set_owners([7])
+    prompt.set_tags(())
     prompt.publish(
         PromptChanges(prompt=b"[1]", config='{"t":1}', version_description="é"),
         version_id=uuid4(),

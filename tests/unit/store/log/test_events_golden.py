@@ -20,9 +20,11 @@ from domain.artifacts.prompts import (
     PromptCreated,
     PromptLabelRemoved,
     PromptLabelSet,
+    PromptOwnersSet,
     PromptPublished,
     PromptRenamed,
     PromptRestored,
+    PromptTagsSet,
 )
 from domain.artifacts.skills import (
     FileRef,
@@ -31,14 +33,16 @@ from domain.artifacts.skills import (
     SkillFileAdded,
     SkillFileRemoved,
     SkillFileRenamed,
+    SkillOwnersSet,
     SkillPublished,
     SkillRenamed,
     SkillRestored,
+    SkillTagsSet,
 )
 from domain.artifacts.versioned import Source
 from domain.content import Ref
 from domain.events import EVENT_TYPES, Event, event
-from domain.keys import KeyCreated, KeyRevoked, UserErased
+from domain.keys import KeyCreated, KeyRevoked, UserChanged, UserErased
 from domain.maintenance import LogRewound, ReadModelsReplaced
 from domain.shares import ShareCreated, ShareRevoked
 from store.eventsourcing.mapper import EventMapper
@@ -90,6 +94,17 @@ EXPECTED: dict[str, Event] = {
         files=(BINARY, COUNTED),
         version_description="First",
     ),
+    "skill.created.1.owned": SkillCreated(
+        **first(),
+        version_id=VERSION,
+        name="a",
+        description="b",
+        body=BODY,
+        outline=OUTLINE,
+        files=(BINARY, COUNTED),
+        owners=(1, 7),
+        tags=("docs", "forms"),
+    ),
     "skill.published.1.described": SkillPublished(
         **first(2), number=2, version_id=VERSION, edited=(COUNTED,), version_description="Second"
     ),
@@ -128,6 +143,8 @@ EXPECTED: dict[str, Event] = {
     "skill.archived.1": SkillArchived(**first(6)),
     "skill.restored.1": SkillRestored(**first(7)),
     "skill.renamed.1": SkillRenamed(**first(8), name="pdf-fields", old_name="pdf-forms"),
+    "skill.owners_set.1": SkillOwnersSet(**first(3), owners=(7, 1)),
+    "skill.tags_set.1": SkillTagsSet(**first(4), tags=("docs", "forms")),
     "prompt.created.1": PromptCreated(
         **first(),
         version_id=VERSION,
@@ -155,6 +172,11 @@ EXPECTED: dict[str, Event] = {
     "label_policy.set.1": LabelPolicySet(**first(), label="production", protected=True, approvals=2),
     "label_policy.removed.1": LabelPolicyRemoved(**first(2), label="production"),
     "prompt.renamed.1": PromptRenamed(**first(7), name="Greeting_2", old_name="Greeting_1"),
+    "prompt.created.1.owned": PromptCreated(
+        **first(), version_id=VERSION, name="g", prompt=BODY, owners=(), tags=("support",)
+    ),
+    "prompt.owners_set.1": PromptOwnersSet(**first(3), owners=(7, 1)),
+    "prompt.tags_set.1": PromptTagsSet(**first(4), tags=("docs", "forms")),
     "key.created.1": KeyCreated(
         **first(),
         user_id=7,
@@ -171,6 +193,7 @@ EXPECTED: dict[str, Event] = {
     "share.revoked.1": ShareRevoked(**first(2), project_id=3),
     "models.replaced.1": ReadModelsReplaced(**first(), tables=("artifacts", "labels")),
     "log.rewound.1": LogRewound(**first(), shared=1042, known=1047),
+    "user.changed.1": UserChanged(**first(), user_id=7),
     "user.erased.1": UserErased(**first(), user_id=7),
 }
 
