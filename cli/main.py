@@ -28,7 +28,7 @@ SKILLS = {
         "cli.client.past", "archive", "Take a skill or prompt out of the lists; its name is free then."
     ),
     "unarchive": Lazy("cli.client.past", "unarchive", "List what is archived, or bring it back."),
-    "label": Lazy("cli.client.past", "label", "Show or set the labels of a prompt."),
+    "label": Lazy("cli.client.past", "label", "Show or set labels."),
     "label-policy": Lazy("cli.client.govern", "label_policy", "Show or set which labels are protected."),
     "tag": Lazy("cli.client.marks", "tag", "Show or set the tags of a skill or prompt."),
     "owner": Lazy("cli.client.marks", "owner", "Show or set who answers for a skill or prompt."),

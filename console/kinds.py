@@ -64,10 +64,6 @@ class Shown(msgspec.Struct, frozen=True):
     def read_scope(self) -> str:
         return f"{self.aggregate.SCOPE}:read"
 
-    @property
-    def is_labeled(self) -> bool:
-        return self.aggregate.LABELED
-
 
 _skill = msgspec.json.Decoder(skills.VersionDetails)
 _prompt = msgspec.json.Decoder(prompts.Details)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+import msgspec
 from litestar import Request, Response
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
@@ -32,6 +33,7 @@ from api.http.responses import (
 from api.openapi.parameters import Param, integer
 from api.services import services
 from domain.errors import Invalid, NameChanged, NotFound, VersionNotFound
+from domain.names import MAX_LABEL
 from projections.read import versions
 from projections.read.kinds import Kind
 from projections.read.models import CURRENT, ReadModel
@@ -49,6 +51,15 @@ Command = Callable[[Caller, Commands], Awaitable[Done]]
 MAX_RESOLVE_LIMIT = 100
 DEFAULT_RESOLVE_LIMIT = 50
 VERSION = Param("version", integer(1), "Which version; the latest when absent.", 1)
+LABEL = Param(
+    "label",
+    {"type": "string", "minLength": 1, "maxLength": MAX_LABEL},
+    "The version that this label points to; excludes `version`.",
+    "production",
+)
+# The label has the example of the two.
+VERSION_OR_LABEL = Param("version", integer(1), "Which version; the latest when absent; excludes `label`.")
+PICK = (VERSION_OR_LABEL, LABEL)
 
 
 AUTHOR = Param("created_by_id", integer(None), "Only those whose latest version this user published.", 1)
@@ -79,7 +90,11 @@ OFFSET = Param(
 )
 
 
-VERSION_ID = Param("version_id", {"type": "string", "format": "uuid"}, "The same by its id; both must agree.")
+VERSION_ID = Param(
+    "version_id",
+    {"type": "string", "format": "uuid"},
+    "The same by its id; must agree with `version` or `label`.",
+)
 
 
 RESOLVE_LIMIT = Param(
@@ -104,7 +119,7 @@ PAST = (POSITION, AS_OF)
 BEFORE = Param("before_version", integer(1), "Only versions below this one; excludes `offset`.")
 
 
-RESOLVE = (VERSION, VERSION_ID, RESOLVE_LIMIT, OFFSET, BEFORE, *PAST)
+RESOLVE = (*PICK, VERSION_ID, RESOLVE_LIMIT, OFFSET, BEFORE, *PAST)
 
 
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
@@ -158,13 +173,34 @@ def version_number(query: Query, name: str = "version") -> int | None:
     return query.integer(name, minimum=1, maximum=versions.MAX_VERSION, cut=True)
 
 
+def having_label(kind: str) -> Param:
+    """The same parameter of a list."""
+    description = f"Only {kind}s that have this label, at the version that it points to."
+    return msgspec.structs.replace(LABEL, description=description)
+
+
+def label_of(query: Query) -> str | None:
+    """A label to read by. Raises Invalid when it is too long.
+
+    What no label can be, white space alone too, is looked for as it is: a missing label is never the latest version.
+    """
+    return query.text("label", max_length=MAX_LABEL, trim=False)
+
+
+def pick_of(query: Query) -> Pick:
+    """The version that ``version`` or ``label`` names. Raises Invalid."""
+    number, label = version_number(query), label_of(query)
+    if number is not None and label is not None:
+        raise Invalid("Send version or label, not both.")
+    return number if label is None else label
+
+
 async def page(
     request: Request[Any, Any, Any],
     query: Query,
     kind: str,
     *,
     label: str | None = None,
-    with_labels: bool = False,
     with_body: bool = False,
     texts_only: bool = False,
     nothing: bool = False,
@@ -183,7 +219,6 @@ async def page(
         limit=limit,
         offset=offset,
         label=label,
-        with_labels=with_labels,
         with_body=with_body,
         texts_only=texts_only,
     )
@@ -243,13 +278,13 @@ def is_past(query: Query) -> bool:
 
 
 async def resolve(request: Request[Any, Any, Any], kind: Kind, name: str) -> Response[Any]:
-    """One artifact as ``version`` and ``version_id`` pick it, a page of its versions, whatever was picked, and its labels if it has any.
+    """One artifact as ``version``, ``label`` and ``version_id`` pick it, a page of its versions, whatever was picked, and its labels.
 
     All of it is of one snapshot. Raises Invalid, NotFound, VersionNotFound (also when the two picks disagree).
     """
     query, reader, project_id = query_of(request), services(request).reader, project_of(request)
     cls = kind.aggregate
-    number = version_number(query)
+    pick = pick_of(query)
     picked = query.text("version_id")
     version_id = None if picked is None else as_uuid(picked)
     if picked is not None and version_id is None:
@@ -263,31 +298,32 @@ async def resolve(request: Request[Any, Any, Any], kind: Kind, name: str) -> Res
     async def read(conn: Connection) -> tuple[Version, list[VersionLine], bool, list[Label]]:
         async with versions.snapshot(conn):
             read_model = await read_model_of(conn, query)
-            version = await reader.version_in(conn, project_id, cls.KIND, name, number, read_model)
+            version = await reader.version_in(conn, project_id, cls.KIND, name, pick, read_model)
             if version_id is not None and version.id != version_id:
                 found = await read_model.number_of_id(conn, version.stream_id, version_id)
-                if found is None or number is not None:
+                if found is None or pick is not None:
                     available = await read_model.newest_numbers(conn, version.stream_id)
                     raise VersionNotFound(cls.KIND, name, version_id, available)
                 version = await reader.version_in(conn, project_id, cls.KIND, name, found, read_model)
             lines, more = await read_model.lines(
                 conn, version.stream_id, before=before, limit=limit, offset=offset or 0
             )
-            labeled = await read_model.labels(conn, version.stream_id) if cls.LABELED else []
+            labeled = await read_model.labels(conn, version.stream_id)
         return version, lines, more, labeled
 
     version, lines, more, labeled = await services(request).reads.ask(read)
     body = [
         f'{{"{cls.KIND}":'.encode(),
-        kind.write(version),
+        versions.read_by(kind.write(version), pick),
         b',"versions":[',
         b",".join(versions.line_json(line, version.latest_version) for line in lines),
         b'],"has_more":',
         b"true" if more else b"false",
+        b',"labels":[',
+        b",".join(label_json(label) for label in labeled),
+        b"]}",
     ]
-    if cls.LABELED:
-        body += [b',"labels":[', b",".join(label_json(label) for label in labeled), b"]"]
-    return answer(request, b"".join((*body, b"}")))
+    return answer(request, b"".join(body))
 
 
 async def redirect_to_name(

@@ -1,17 +1,18 @@
 """What can be done with every kind of artifact, made for one kind at a time.
 
-Archive, duplicate, resolve; history, diff, blame, revert, restore and the list of archived ones.
+Archive, duplicate, labels, resolve; history, diff, blame, revert, restore and the list of archived ones.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
-from litestar import Controller, Request, Response, get, post
-from litestar.params import RawBody
+from litestar import Controller, Request, Response, delete, get, post, put
+from litestar.openapi import ResponseSpec
+from litestar.params import FromPath, RawBody
 
 from api.artifacts import common as artifacts
-from api.artifacts import comparing, history, schemas
+from api.artifacts import comparing, history, labels, schemas
 from api.artifacts.common import Command, check_etag, run
 from api.artifacts.history import PAGE, READS, RESTORES, WRITES
 from api.commands.execute import Caller, Commands, Done
@@ -33,6 +34,8 @@ from projections.read.versions import Row
 from store.ids import new_id
 
 MEDIA = (comparing.MEDIA_TYPE,)
+LABELS = (400, 401, 403, 404, 409, 412, 413, 415, 429, 503)
+UNLABELS = (400, 401, 403, 404, 409, 412, 429, 503)
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -150,6 +153,38 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
             body,
             lambda caller, commands: commands.rename(caller, cls, name, data.new_name, check),
         )
+
+    @put(
+        f"{one}/labels/{{label_name:str}}",
+        operation_id=f"{cls.RESOURCE}_name_labels_update",
+        summary="Point a label to a version",
+        description=f"201 for a label that the {cls.KIND} did not have, 200 for one that it had.",
+        tags=(tag,),
+        opt=route(writing, body=schemas.SetLabel),
+        responses={
+            201: ResponseSpec(schemas.LabelAnswer, generate_examples=False, description="The label is new."),
+            **documented(*LABELS),
+        },
+    )
+    async def set_label(
+        self: Controller, request: Request[Any, Any, Any], label_name: FromPath[str], body: RawBody
+    ) -> Response[schemas.LabelAnswer]:
+        return await labels.set_label(request, cls, name_of(request), label_name, body)
+
+    @delete(
+        f"{one}/labels/{{label_name:str}}",
+        operation_id=f"{cls.RESOURCE}_name_labels_destroy",
+        summary="Remove a label",
+        description="The version stays.",
+        status_code=204,
+        tags=(tag,),
+        opt=route(writing),
+        responses=documented(*UNLABELS),
+    )
+    async def remove_label(
+        self: Controller, request: Request[Any, Any, Any], label_name: FromPath[str]
+    ) -> Response[None]:
+        return await labels.remove_label(request, cls, name_of(request), label_name)
 
     @get(
         f"/resolve{one}",
@@ -280,6 +315,8 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
         "archive": archive,
         "duplicate": duplicate,
         "rename": rename,
+        "set_label": set_label,
+        "remove_label": remove_label,
         "resolve": resolve,
         "history": history_of,
         "diff": diff,

@@ -53,6 +53,17 @@ class Restore(msgspec.Struct, frozen=True):
     ) = UNSET
 
 
+class SetLabel(msgspec.Struct, frozen=True):
+    """Which version the label shall point to."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["SetLabel"]
+
+    version: Annotated[
+        int,
+        Meta(ge=1, description="The version that the label shall point to.", examples=[1]),
+    ]
+
+
 # Answers -------------------------------------------------------------------------------------------------------
 
 
@@ -62,6 +73,24 @@ class TagList(msgspec.Struct):
     EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["TagList"]
 
     tags: Annotated[list[str], Meta(max_length=MAX_TAGS_LISTED)]
+
+
+class AllLabels(msgspec.Struct):
+    """A label and the version that it points to."""
+
+    name: str
+    version: int
+
+
+class LabelAnswer(msgspec.Struct):
+    """A label, who set it and when."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["LabelAnswer"]
+
+    name: str
+    version: int
+    created_by: CreatedBy | None
+    created_at: Timestamp
 
 
 class HistoryEntry(msgspec.Struct):

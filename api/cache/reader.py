@@ -15,7 +15,7 @@ from projections.encoding import etag_of
 from projections.read import contents
 from projections.read.kinds import Kind
 from projections.read.models import CURRENT, ReadModel
-from projections.read.versions import Found, Lookup, Pick, Version
+from projections.read.versions import Found, Lookup, Pick, Version, read_by
 from projections.redis.views import CachedRepresentation, RedisViews
 from store.postgres.connection import Connection
 from store.postgres.pool import Pool
@@ -61,20 +61,29 @@ class RepresentationCache:
             return None
         if self._positions.is_fresh(entry.slot, entry.as_of):
             return entry
-        if pick is None and self._shared is not None:
-            entry = self._shared.get(_place(project_id, kind, name))
-            if entry is not None and self._positions.is_fresh(entry.slot, entry.as_of):
-                self._keep(key, entry)
-                return entry
-        return None
+        return self._shown(key)
+
+    def _shown(self, key: Key) -> Encoded | None:
+        """What another process of the host has shown, if it is known to be true."""
+        project_id, kind, name, pick = key
+        if isinstance(pick, int) or self._shared is None:
+            return None
+        entry = self._shared.get(_place(project_id, kind, name, pick))
+        if entry is None or not self._positions.is_fresh(entry.slot, entry.as_of):
+            return None
+        self._keep(key, entry)
+        return entry
 
     async def get(self, project_id: int, kind: str, name: str, pick: Pick = None) -> Encoded:
         """The full representation of the latest or of one version. Raises NotFound, VersionNotFound."""
-        entry = self.get_cached(project_id, kind, name, pick)
+        key = (project_id, kind, name, pick)
+        entry = self.get_cached(*key)
+        if entry is None and isinstance(pick, str):
+            # Redis has none of these.
+            entry = self._shown(key)
         self._count("process", "hit" if entry else "miss")
         if entry is not None:
             return entry
-        key = (project_id, kind, name, pick)
         if pick is None and self._views is not None and self._positions.healthy:
             found = await self._views.get(project_id, kind, name)
             if found is not None:
@@ -93,13 +102,12 @@ class RepresentationCache:
             if (entry := await self._last(key)) is None:
                 raise
             return entry
-        labeled = self._kinds[kind].labeled
-        if isinstance(pick, str) and labeled is not None:
-            body = labeled(version, pick)
-        else:
-            body = self._kinds[kind].read(version)
+        body = read_by(self._kinds[kind].read(version), pick)
         entry = Encoded(body, etag_of(body), StreamPositions.slot(version.stream_id), version.as_of)
         self._keep(key, entry)
+        if isinstance(pick, str) and self._shared is not None:
+            # No write shows it: which labels a name has, and who reads by which, is not its business.
+            self._shared.put(_place(project_id, kind, name, pick), entry)
         if pick is None and self._views is not None:
             self._views.offer(project_id, kind, name, version.stream_id, version.as_of, entry.etag, body)
         return entry
@@ -111,12 +119,11 @@ class RepresentationCache:
         if outage is None or not (fixed or outage.bridged):
             return None
         entry = self._cache.get(key)
-        if pick is None:
-            if not self._was_fresh(entry) and self._shared is not None:
-                entry = self._shared.get(_place(project_id, kind, name))
-            if not self._was_fresh(entry) and self._views is not None:
-                found = await self._views.get(project_id, kind, name)
-                entry = found and _encoded(found)
+        if not isinstance(pick, int) and not self._was_fresh(entry) and self._shared is not None:
+            entry = self._shared.get(_place(project_id, kind, name, pick))
+        if pick is None and not self._was_fresh(entry) and self._views is not None:
+            found = await self._views.get(project_id, kind, name)
+            entry = found and _encoded(found)
         if not self._was_fresh(entry):
             return None
         if not fixed and (answer := staleness.get()) is not None:
@@ -173,7 +180,7 @@ class RepresentationCache:
         entry = Encoded(read, read_etag, StreamPositions.slot(version.stream_id), as_of)
         self._keep((project_id, kind, version.name, None), entry)
         if self._shared is not None:
-            self._shared.put(_place(project_id, kind, version.name), entry)
+            self._shared.put(_place(project_id, kind, version.name, None), entry)
         return body, etag
 
     def render_write(self, kind: str, version: Version) -> bytes:
@@ -211,8 +218,10 @@ def _encoded(found: CachedRepresentation) -> Encoded:
     return Encoded(found.body, found.etag, StreamPositions.slot(found.stream_id), found.as_of)
 
 
-def _place(project_id: int, kind: str, name: str) -> bytes:
-    return f"{project_id}/{kind}/{name}".encode()
+def _place(project_id: int, kind: str, name: str, label: str | None) -> bytes:
+    """Of the latest version, or of the one that a label points to; names have no ``@``."""
+    place = f"{project_id}/{kind}/{name}"
+    return (place if label is None else f"{place}@{label}").encode()
 
 
 async def _refusal(

@@ -20,7 +20,6 @@ from api.payload.bodies import Receive, read_body, unpacked
 from api.server.admission import PROBES, Admission
 from api.server.metrics import Metrics
 from api.services import Services
-from domain.artifacts.kinds import LABELED
 from domain.errors import Refused
 from domain.keys import allows
 from projections.read.versions import Pick
@@ -144,7 +143,7 @@ class On:
             return None
         if principal is None or not allows(principal.scopes, required):
             return None
-        selected = _selected(scope["query_string"], kind)
+        selected = _selected(scope["query_string"])
         if selected is None:
             return None
         token, pick = selected
@@ -167,7 +166,7 @@ class On:
         return json_answer(entry.body, condition, etag=entry.etag, cache_control=REVALIDATE)
 
 
-def _selected(query_string: bytes, kind: str) -> tuple[str | None, Pick] | None:
+def _selected(query_string: bytes) -> tuple[str | None, Pick] | None:
     """The project token and the version that a query names; None when it has any other parameter."""
     if not query_string:
         return None, None
@@ -181,4 +180,4 @@ def _selected(query_string: bytes, kind: str) -> tuple[str | None, Pick] | None:
     if "version" in query:
         number = query["version"]
         return (token, int(number)) if NUMBER.fullmatch(number) else None
-    return token, query.get("label") if kind in LABELED else None
+    return token, query.get("label")

@@ -78,9 +78,10 @@ TOOLS = (
     _reading(
         name="list_skills",
         title="List or search skills",
-        description="Skills of the project with their descriptions, the newest first. Search before you create one.",
+        description="Skills of the project with their descriptions, the newest first, and the labels of their versions. "
+        "With `label`: the versions that the label points to. Search before you create one.",
         operation="llm_skills_list",
-        query=("search", "tags", "order_by", "limit", "offset"),
+        query=("search", "label", "tags", "order_by", "limit", "offset"),
         defaults={"limit": 20},
         omit=(*NOT_IN_ROWS, *PACKAGING, "outline", "metadata", "spec_problems"),
     ),
@@ -96,22 +97,22 @@ TOOLS = (
     _reading(
         name="get_skill",
         title="Get a skill",
-        description="The instructions of a skill (`body`) and the list of its files, latest or of one version. "
+        description="The instructions of a skill (`body`) and the list of its files, latest, of one version, or of one label such as production. "
         "Read a long body in parts by `body_offset` and `body_length`; get_skill_file gives the files.",
         operation="llm_skills_name_retrieve",
-        query=("version", "body_offset", "body_length"),
+        query=("version", "label", "body_offset", "body_length"),
     ),
     _reading(
         name="get_skill_file",
         title="Get a file of a skill",
         description="The content of one file that get_skill lists. `encoding` is base64 where the file is no text.",
         operation="llm_skills_name_files_retrieve",
-        query=("version",),
+        query=("version", "label"),
     ),
     _reading(
         name="list_skill_versions",
         title="List the versions of a skill",
-        description="Who published which version of a skill when, the newest first.",
+        description="Who published which version of a skill when, the newest first, and where its labels point to.",
         operation="llm_skills_resolve_name_retrieve",
         query=("limit", "before_version"),
         defaults={"limit": 20},
@@ -130,7 +131,8 @@ TOOLS = (
         title="Publish a new version of a skill",
         description="What is not sent stays as it is. Prefer `edits` (each `old` text must occur exactly once) and "
         "`file_edits` to sending a whole body or all files again. `base_version` is the version you read; "
-        "when another change came first, the error `version_conflict` names the latest one: read it, and apply your change to that.",
+        "when another change came first, the error `version_conflict` names the latest one: read it, and apply your change to that. "
+        "Labels stay where they are: set_skill_label moves them.",
         operation="llm_skills_name_partial_update",
         required=("base_version",),
         omit=NOT_AFTER_WRITES,
@@ -174,9 +176,17 @@ TOOLS = (
         omit=NOT_AFTER_WRITES,
     ),
     Tool(
+        name="set_skill_label",
+        title="Point a label of a skill to a version",
+        description="Those who read the skill by this label, such as production, get this version from now on.",
+        operation="llm_skills_name_labels_update",
+        destructive=True,
+        idempotent=True,
+    ),
+    Tool(
         name="archive_skill",
         title="Archive a skill",
-        description="Takes a skill with all its versions out of every list and read. restore_skill brings it back.",
+        description="Takes a skill with all its versions and labels out of every list and read. restore_skill brings it back.",
         operation="llm_skills_name_archive_create",
         destructive=True,
     ),

@@ -46,7 +46,7 @@ not coerced (1.0 is no integer). Content is kept byte for byte; one-line fields 
 trimmed. No text may hold a NUL or a lone surrogate.
 
 **Limits.** A body and a file have at most 1,000,000 bytes of UTF-8, a skill at most 200 files and 200 allowed tools, \
-metadata and a configuration 1000 keys and 100,000 bytes of compact JSON, a prompt 100 labels, a list of edits 1000 \
+metadata and a configuration 1000 keys and 100,000 bytes of compact JSON, a skill or prompt 100 labels, a list of edits 1000 \
 (`max_length`); all edits of a request may look through 100,000,000 characters, each its whole text (`too_much_work`). A \
 request has at most 32 MiB (413 above it; configurable) and 1,000,000 JSON values, a query 16 KiB.
 

@@ -16,7 +16,7 @@ TEXTS = {
         "No new version: versions keep their ids, numbers and times, and labels stay. The old name leads to the new one until\n"
         "another prompt takes it: reads are redirected (302), writes are 404 with `renamed_to`. The name that it has is no error."
     ),
-    "resolve": "A prompt as `version` or `version_id` pick it, one page of its versions, newest first, and its labels.",
+    "resolve": "A prompt as `version`, `label` or `version_id` pick it, one page of its versions, newest first, and its labels.",
     "history": "Every event of the name, newest first, moves of labels included.",
     "diff": (
         "Configuration, description and text, with unified hunks; what is no text is compared as indented JSON.\n"

@@ -22,6 +22,7 @@ from api.artifacts.fields import (
     only,
     trimmed,
 )
+from api.artifacts.schemas import AllLabels, LabelAnswer
 from api.openapi.examples import examples_of
 from api.openapi.parameters import NO_NUL
 from domain import content, names
@@ -124,24 +125,6 @@ class RenamePrompt(msgspec.Struct, frozen=True):
     new_name: PromptName
 
 
-class SetLabel(msgspec.Struct, frozen=True):
-    """Which version the label shall point to."""
-
-    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["SetLabel"]
-
-    version: Annotated[
-        int,
-        Meta(ge=1, description="The version that the label shall point to.", examples=[1]),
-    ]
-
-
-class AllLabels(msgspec.Struct):
-    """A label of the prompt and the version that it points to."""
-
-    name: str
-    version: int
-
-
 class PromptBase(msgspec.Struct, kw_only=True):
     id: UUID
     name: str
@@ -195,17 +178,6 @@ class PromptPage(msgspec.Struct):
     next: str | None
     previous: str | None
     results: list[PromptRow]
-
-
-class LabelAnswer(msgspec.Struct):
-    """A label, who set it and when."""
-
-    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["LabelAnswer"]
-
-    name: str
-    version: int
-    created_by: CreatedBy | None
-    created_at: Timestamp
 
 
 class ResolvePrompt(msgspec.Struct):

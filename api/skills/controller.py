@@ -9,7 +9,16 @@ from litestar import Controller, Request, Response, delete, get, patch, post
 from litestar.params import FromPath, RawBody
 
 from api.artifacts import common as artifacts
-from api.artifacts.common import base_version, check_etag, run, version_number
+from api.artifacts.common import (
+    PICK,
+    base_version,
+    check_etag,
+    having_label,
+    label_of,
+    pick_of,
+    run,
+    version_number,
+)
 from api.artifacts.marks import marks_of
 from api.commands.execute import Caller, Commands, Done
 from api.commands.repository import Loaded
@@ -28,7 +37,7 @@ from api.skills.commands import KIND, check_file_etag, file_json, new_skill, pub
 from domain.artifacts.skills import File, Skill
 from domain.content import Content, normal_path
 from domain.errors import Invalid, NotFound
-from projections.read import skills
+from projections.read import skills, versions
 from projections.read.packages import package_of
 from store.ids import new_id
 
@@ -64,6 +73,7 @@ class SkillsController(Controller):
             query=(
                 SEARCH,
                 CATEGORY,
+                having_label(KIND),
                 *artifacts.NARROWED,
                 artifacts.ORDER,
                 artifacts.LIMIT,
@@ -74,14 +84,16 @@ class SkillsController(Controller):
         responses=documented(400, 401, 403, 404, 429, 503),
     )
     async def list(self, request: Request[Any, Any, Any]) -> Response[schemas.SkillPage]:
-        """The latest versions of all active skills of the project, without body and files."""
+        """The latest versions of all active skills of the project, or those that a label points to, without body and files."""
         query = query_of(request)
-        category = query.text("category")
-        count, rows, links = await artifacts.page(request, query, KIND, nothing=category is not None)
+        category, label = query.text("category"), label_of(query)
+        count, rows, links = await artifacts.page(
+            request, query, KIND, label=label, nothing=category is not None
+        )
         return await artifacts.large_answer(
             request,
             sum(row.size for row in rows),
-            lambda: pages.page_json(count, links, [skills.row(row) for row in rows]),
+            lambda: pages.page_json(count, links, [skills.row(row, label) for row in rows]),
         )
 
     @post(
@@ -102,30 +114,31 @@ class SkillsController(Controller):
         "/name/{skill_name:str}",
         operation_id="llm_skills_name_retrieve",
         summary="Get a skill",
-        opt=route(READ, query=(artifacts.VERSION, BODY_OFFSET, BODY_LENGTH, *artifacts.PAST)),
+        opt=route(READ, query=(*PICK, BODY_OFFSET, BODY_LENGTH, *artifacts.PAST)),
         responses=documented(400, 401, 403, 404, 429, 503),
     )
     async def retrieve(
         self, request: Request[Any, Any, Any], skill_name: FromPath[str]
     ) -> Response[schemas.SkillAnswer]:
-        """The latest or one version, with its body and the manifest of its files.
+        """The latest version, or the one that `version` or `label` names, with its body and the manifest of its files.
 
         The id of an active version in place of the name is redirected to its name.
         """
         query, reader, project_id = query_of(request), services(request).reader, project_of(request)
-        number = version_number(query)
+        pick = pick_of(query)
         try:
             if "body_offset" in query or "body_length" in query:
                 part = (
                     query.integer("body_offset", minimum=0, cut=True),
                     query.integer("body_length", minimum=1, cut=True),
                 )
-                version = await artifacts.version(request, query, KIND, skill_name, number)
-                return artifacts.picked_answer(request, skills.paged(version, part[0] or 0, part[1]))
+                version = await artifacts.version(request, query, KIND, skill_name, pick)
+                paged = skills.paged(version, part[0] or 0, part[1])
+                return artifacts.picked_answer(request, versions.read_by(paged, pick))
             if artifacts.is_past(query):
-                version = await artifacts.version(request, query, KIND, skill_name, number)
-                return artifacts.picked_answer(request, skills.full(version))
-            entry = await reader.get(project_id, KIND, skill_name, number)
+                version = await artifacts.version(request, query, KIND, skill_name, pick)
+                return artifacts.picked_answer(request, versions.read_by(skills.full(version), pick))
+            entry = await reader.get(project_id, KIND, skill_name, pick)
         except NotFound as error:
             return await artifacts.redirect_to_name(request, KIND, skill_name, error)
         return artifacts.full_answer(request, entry)
@@ -198,16 +211,16 @@ class SkillsController(Controller):
         "/name/{skill_name:str}/files/{file_path:path}",
         operation_id="llm_skills_name_files_retrieve",
         summary="Get a file",
-        opt=route(READ, query=(artifacts.VERSION, *artifacts.PAST)),
+        opt=route(READ, query=(*PICK, *artifacts.PAST)),
         responses=documented(400, 401, 403, 404, 429, 503),
     )
     async def retrieve_file(
         self, request: Request[Any, Any, Any], skill_name: FromPath[str], file_path: FromPath[str]
     ) -> Response[schemas.FileAnswer]:
-        """The content of one file of the latest or of one version."""
+        """The content of one file of the latest version, or of the one that `version` or `label` names."""
         query = query_of(request)
-        number, path = version_number(query), _file_path(request)
-        version = await artifacts.version(request, query, KIND, skill_name, number)
+        pick, path = pick_of(query), _file_path(request)
+        version = await artifacts.version(request, query, KIND, skill_name, pick)
         return artifacts.file_answer(request, query, await file_json(services(request).reader, version, path))
 
     @delete(
@@ -238,18 +251,18 @@ class SkillsController(Controller):
         "/name/{skill_name:str}/skill-md",
         operation_id="llm_skills_name_skill_md_retrieve",
         summary="Get SKILL.md",
-        opt=route(READ, query=(artifacts.VERSION, *artifacts.PAST), produces=f"{MARKDOWN}; charset=utf-8"),
+        opt=route(READ, query=(*PICK, *artifacts.PAST), produces=f"{MARKDOWN}; charset=utf-8"),
         responses=documented(400, 401, 403, 404, 429, 503),
     )
     async def retrieve_skill_md(
         self, request: Request[Any, Any, Any], skill_name: FromPath[str]
     ) -> Response[str]:
-        """SKILL.md of the latest or one version: the fields as frontmatter, then the body.
+        """SKILL.md of the latest version, or of the one that `version` or `label` names: the fields as frontmatter, then the body.
 
         These are the bytes that `skill_md` of the skill describes, and that every way to install the skill serves.
         """
         query = query_of(request)
-        version = await artifacts.version(request, query, KIND, skill_name, version_number(query))
+        version = await artifacts.version(request, query, KIND, skill_name, pick_of(query))
         return text_answer(request, package_of(version).document, MARKDOWN)
 
 

@@ -11,7 +11,7 @@ from litestar.params import FromPath
 
 from api.access.recheck import while_allowed
 from api.artifacts import common as artifacts
-from api.artifacts.common import version_number
+from api.artifacts.common import PICK, pick_of, version_number
 from api.commands.caller import caller_of
 from api.commands.execute import Caller, Done
 from api.commands.repository import Loaded
@@ -124,16 +124,16 @@ class PackagesController(Controller):
         "/name/{skill_name:str}/export",
         operation_id="llm_skills_name_export_retrieve",
         summary="Export a skill",
-        opt=route(READ, query=(artifacts.VERSION, *artifacts.PAST), produces=zips.ZIP.decode()),
+        opt=route(READ, query=(*PICK, *artifacts.PAST), produces=zips.ZIP.decode()),
         responses=documented(400, 401, 403, 404, 429, 503),
     )
     async def export(self, request: Request[Any, Any, Any], skill_name: FromPath[str]) -> Response[bytes]:
-        """A zip of the latest or one version: SKILL.md and all files in a folder of the skill's name.
+        """A zip of the latest version, or of the one that `version` or `label` names: SKILL.md and all files in a folder of the skill's name.
 
         The same version is the same bytes, everywhere and always; so nothing in it is compressed.
         """
         query = query_of(request)
-        version = await artifacts.version(request, query, KIND, skill_name, version_number(query))
+        version = await artifacts.version(request, query, KIND, skill_name, pick_of(query))
         package = packages.package_of(version)
         headers: list[Header] = [
             (b"etag", zips.etag(package)),

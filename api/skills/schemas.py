@@ -25,6 +25,7 @@ from api.artifacts.fields import (
     only,
     trimmed,
 )
+from api.artifacts.schemas import AllLabels, LabelAnswer
 from api.openapi.examples import examples_of
 from api.openapi.parameters import NO_NUL, WITHOUT
 from domain import content, names
@@ -423,9 +424,7 @@ class SpecProblem(msgspec.Struct):
     severity: Literal["error", "warning"]
 
 
-class SkillRow(msgspec.Struct, kw_only=True):
-    """A skill as a list shows it."""
-
+class SkillBase(msgspec.Struct, kw_only=True):
     id: UUID
     name: str
     category: Annotated[str, Meta(description="Always empty: no categories are kept.")]
@@ -463,15 +462,24 @@ class SkillRow(msgspec.Struct, kw_only=True):
     first_version_created_at: Timestamp
     owners: Annotated[list[Owner], Meta(max_length=owners.MAX_OWNERS, description="Users who answer for it.")]
     tags: Annotated[list[str], Meta(max_length=tags.MAX_TAGS)]
+    label: str | UnsetType = UNSET
 
 
-class SkillAnswer(SkillRow, kw_only=True):
-    """A whole skill. `body_total_length` and `body_next_offset` (characters) are there when the body was paged."""
+class SkillRow(SkillBase, kw_only=True):
+    """A skill as a list shows it. `label` is there when the list is of the versions that it points to."""
+
+    all_labels: list[AllLabels]
+
+
+class SkillAnswer(SkillBase, kw_only=True):
+    """A whole skill. `body_total_length` and `body_next_offset` (characters) are there when the body was paged, `label` when
+    it was fetched by label."""
 
     EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["SkillAnswer"]
 
     body: str
     files: list[ManifestEntry]
+    labels: list[str]
     body_total_length: int | UnsetType = UNSET
     body_next_offset: int | None | UnsetType = UNSET
 
@@ -499,13 +507,14 @@ class FileAnswer(msgspec.Struct):
 
 
 class ResolveSkill(msgspec.Struct):
-    """The picked version, and one page of all versions, newest first."""
+    """The picked version, one page of all versions, newest first, and all labels."""
 
     EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["ResolveSkill"]
 
     skill: SkillAnswer
     versions: list[VersionLine]
     has_more: bool
+    labels: list[LabelAnswer]
 
 
 class ArchivedSkill(SkillRow, kw_only=True):

@@ -56,6 +56,7 @@ class Row(TypedDict):
     """A skill or prompt in a list; prompts have no description, and old services no digest."""
 
     name: str
+    version: NotRequired[Number]
     latest_version: Number
     updated_at: str
     created_by: NotRequired[Person | None]

@@ -222,7 +222,7 @@ def diff(
     skald diff NAME 3 5       version 5 against version 3
     skald diff ./DIR          the skill in a folder against the latest version; ./DIR 3 against version 3
 
-    An argument with a slash is a folder, not a name. For prompts a version may be a label.
+    An argument with a slash is a folder, not a name. A version may be a label.
     """
     with service(profile, project) as remote:
         if "/" in name or name in (".", ".."):

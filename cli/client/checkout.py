@@ -27,12 +27,16 @@ FORMAT = 1
 STAGE = ".skald-stage-"
 
 
-class Written(msgspec.Struct, frozen=True):
-    """What was written of a skill: its version and digest, and the SHA-256 of each file by its path."""
+class Written(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was written of a skill: its version and digest, and the SHA-256 of each file by its path.
+
+    ``label`` is the one that it was pulled by, and that later pulls follow.
+    """
 
     version: int
     digest: str
     files: dict[str, str]
+    label: str | None = None
 
 
 class State(msgspec.Struct):
@@ -172,7 +176,14 @@ class Checkout:
         return Plan(write, remove, changed)
 
     def carry_out(
-        self, name: str, plan: Plan, tree: Mapping[str, bytes], *, version: int, digest: str
+        self,
+        name: str,
+        plan: Plan,
+        tree: Mapping[str, bytes],
+        *,
+        version: int,
+        digest: str,
+        label: str | None = None,
     ) -> None:
         """Do what ``plan`` says. Everything is on the disk before the first file of the folder changes."""
         folder = self.folder(name)
@@ -193,12 +204,14 @@ class Checkout:
                 shutil.rmtree(stage, ignore_errors=True)
         else:
             _remove(folder, plan.remove)
-        self.note(name, tree, version=version, digest=digest)
+        self.note(name, tree, version=version, digest=digest, label=label)
 
-    def note(self, name: str, tree: Mapping[str, bytes], *, version: int, digest: str) -> None:
+    def note(
+        self, name: str, tree: Mapping[str, bytes], *, version: int, digest: str, label: str | None = None
+    ) -> None:
         """Remember what the folder of a skill holds."""
         files = {path: hashlib.sha256(data).hexdigest() for path, data in sorted(tree.items())}
-        self.state.skills[name] = Written(version, digest, files)
+        self.state.skills[name] = Written(version, digest, files, label)
 
 
 def _check_inside(folder: Path, path: str, rule: Callable[[str], str] = check_path) -> None:

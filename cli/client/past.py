@@ -6,7 +6,7 @@ import click
 
 from cli.client import answers
 from cli.client.browse import who
-from cli.client.remote import Remote, quote_part
+from cli.client.remote import Remote, RemoteFailure, quote_part
 from cli.client.remote_options import kind as kind_option
 from cli.client.remote_options import one_line, remote_options, service, warn
 from cli.errors import Failure
@@ -205,17 +205,23 @@ def _show_archived(rows: list[answers.Archived], as_json: bool) -> None:
 @click.argument("label", required=False)
 @click.argument("version", type=click.IntRange(min=1), required=False)
 @click.option("--remove", is_flag=True, help="Remove LABEL.")
+@click.option(
+    "--kind",
+    type=click.Choice(list(KINDS)),
+    help="What is meant  [default: whichever of them is called NAME]",
+)
 @remote_options
 def label(
     name: str,
     label: str | None,
     version: int | None,
     remove: bool,
+    kind: str | None,
     profile: str | None,
     project: str | None,
     as_json: bool,
 ) -> None:
-    """Show the labels of the prompt NAME, or point LABEL to VERSION.
+    """Show the labels of the skill (or prompt) NAME, or point LABEL to VERSION.
 
     \b
     skald label NAME                    its labels
@@ -228,17 +234,36 @@ def label(
         raise click.UsageError("--remove takes no VERSION")
     with service(profile, project) as remote:
         if label is None:
-            path = remote.path(f"{KINDS['prompt'].RESOURCE}/resolve/name/{quote_part(name)}/")
-            found = remote.get(path, shape=answers.Resolved)["labels"]
-            _show_labels(found, as_json)
+            _show_labels(_resolved(remote, name, kind)[1]["labels"], as_json)
             return
-        path = remote.named(name, f"labels/{quote_part(label)}/", kind="prompt")
+        kind = kind or _resolved(remote, name, None)[0]
+        path = remote.named(name, f"labels/{quote_part(label)}/", kind=kind)
         if remove:
             remote.send("DELETE", path)
             _done({"name": label, "removed": True}, f"{name}: {label} removed", as_json)
         else:
             made = remote.send("PUT", path, {"version": version}, shape=answers.Label)
             _done(made, f"{name}: {made['name']} is version {made['version']}", as_json)
+
+
+def _resolved(remote: Remote, name: str, kind: str | None) -> tuple[str, answers.Resolved]:
+    """What is called NAME, and its kind. Raises Failure when there is none, or one of each kind and ``kind`` names neither."""
+    found: dict[str, answers.Resolved] = {}
+    refused: list[RemoteFailure] = []
+    for each in KINDS if kind is None else (kind,):
+        path = remote.path(f"{KINDS[each].RESOURCE}/resolve/name/{quote_part(name)}/")
+        try:
+            found[each] = remote.get(path, {"limit": 1}, shape=answers.Resolved)
+        except RemoteFailure as failure:
+            # A key may be for one kind alone.
+            if failure.status not in (403, 404):
+                raise
+            refused.append(failure)
+    if not found:
+        raise min(refused, key=lambda failure: failure.status != 404)
+    if len(found) > 1:
+        raise Failure(f"{' and '.join(found)} are both called {name}; say --kind", code="usage")
+    return found.popitem()
 
 
 def _show_labels(rows: list[answers.Label], as_json: bool) -> None:

@@ -35,7 +35,7 @@ class Result(msgspec.Struct, kw_only=True):
 
 
 @click.command()
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("names", metavar="[NAME[@LABEL]]...", nargs=-1)
 @click.option(
     "--dir",
     "folder",
@@ -61,12 +61,15 @@ def pull(
 ) -> None:
     """Write the skills NAME... into a folder, and later what is new of them.
 
+    NAME@LABEL is the version that the label points to, which later pulls without a NAME follow.
     Without a NAME: what an earlier pull wrote there, or every skill of the project when there was none. Files that were
     changed here are not overwritten, and only files that a pull wrote are removed; the file .skald.json in the folder
     remembers them. Exit code 1 when a skill was left alone for that, or could not be read.
     """
     if version is not None and len(names) != 1:
         raise Failure("--version goes with one NAME", code="usage")
+    if version is not None and "@" in names[0]:
+        raise Failure("name a label or --version, not both", code="usage")
     if names and every:
         raise Failure("name skills, or say --all", code="usage")
     with service(profile, project) as remote:
@@ -90,11 +93,12 @@ def pull(
 
 
 class PullTarget(msgspec.Struct, frozen=True):
-    """A version to be written; ``digest`` None: not known before it is there."""
+    """A version to be written; ``digest`` None: not known before it is there. ``label``: what it was found by."""
 
     name: str
     version: int
     digest: str | None
+    label: str | None = None
 
 
 class Pull:
@@ -136,31 +140,41 @@ class Pull:
         self.results.sort(key=lambda result: result.name)
 
     def _wanted(self, names: tuple[str, ...], *, every: bool, version: int | None) -> list[PullTarget]:
-        if len(names) == 1:
+        asked = _asked(names)
+        if len(asked) == 1:
             # One request, which also tells close names.
+            [(name, label)] = asked.items()
+            picked = {"version": version, "label": label}
             try:
-                found = self.remote.get(
-                    self.remote.named(names[0]), {"version": version}, shape=answers.Digested
-                )
+                found = self.remote.get(self.remote.named(name), picked, shape=answers.Digested)
             except RemoteFailure as failure:
                 if failure.status != 404:
                     raise
-                self._failed(names[0], failure)
+                self._failed(name, failure)
                 return []
-            return [PullTarget(found["name"], found["version"], found["digest"])]
-        rows = rows_by_name(self.remote)
+            return [PullTarget(found["name"], found["version"], found["digest"], label)]
         known = self.checkout.state.skills
-        chosen = list(dict.fromkeys(names)) or sorted(rows if every or not known else known)
+        rows: dict[str | None, dict[str, answers.Row]] = {None: rows_by_name(self.remote)}
+        chosen = asked or {
+            name: known[name].label if name in known else None
+            for name in sorted(rows[None] if every or not known else known)
+        }
         wanted = []
-        for name in chosen:
-            if (row := rows.get(name)) is not None:
-                wanted.append(PullTarget(name, row["latest_version"], row.get("digest")))
+        for name, label in chosen.items():
+            if label not in rows:
+                rows[label] = rows_by_name(self.remote, label)
+            if (row := rows[label].get(name)) is not None:
+                wanted.append(
+                    PullTarget(name, row.get("version", row["latest_version"]), row.get("digest"), label)
+                )
+            elif label is not None and name in rows[None]:
+                self._failed(name, Failure(f"the skill '{name}' has no label '{label}'", code="not_found"))
             elif names:
                 self._failed(name, Failure(f"there is no skill '{name}' in the project", code="not_found"))
             else:
                 self.results.append(Result(name=name, outcome="gone"))
         if every:
-            gone = sorted(name for name in known if name not in rows)
+            gone = sorted(name for name in known if name not in rows[None])
             self.results += [Result(name=name, outcome="gone") for name in gone]
         return wanted
 
@@ -170,7 +184,7 @@ class Pull:
         if (
             written is None
             or each.digest is None
-            or (written.version, written.digest) != (each.version, each.digest)
+            or (written.version, written.digest, written.label) != (each.version, each.digest, each.label)
         ):
             return False
         try:
@@ -218,7 +232,9 @@ class Pull:
                 )
                 return
             if not self.dry_run:
-                self.checkout.carry_out(each.name, plan, tree, version=each.version, digest=digest)
+                self.checkout.carry_out(
+                    each.name, plan, tree, version=each.version, digest=digest, label=each.label
+                )
         except Failure as failure:
             self._failed(each.name, failure)
             return
@@ -283,3 +299,14 @@ class Pull:
             f"{head}{', '.join(parts) or 'the project has no skills'}{hint}",
             err=bool(counts.keys() & set(BAD)),
         )
+
+
+def _asked(names: tuple[str, ...]) -> dict[str, str | None]:
+    """The label of each name that was given, in their order; the last one of a name counts. Raises Failure."""
+    asked: dict[str, str | None] = {}
+    for each in names:
+        name, at, label = each.partition("@")
+        if not name or (at and not label):
+            raise Failure(f"'{each}' is no NAME or NAME@LABEL", code="usage")
+        asked[name] = label or None
+    return asked

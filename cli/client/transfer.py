@@ -28,9 +28,10 @@ LARGEST_ARCHIVE = LARGEST.total_bytes + LARGEST.total_bytes // 10
 Progress = Callable[[int], None]
 
 
-def rows_by_name(remote: Remote) -> dict[str, answers.Row]:
-    """Every skill of the project as the list has it, with its digest."""
-    pages = remote.pages(remote.path("llm_skills/"), {"order_by": "name"}, shape=answers.Row)
+def rows_by_name(remote: Remote, label: str | None = None) -> dict[str, answers.Row]:
+    """Every skill of the project, or every one with a label, as the list has it, with its digest."""
+    params = {"order_by": "name", "label": label}
+    pages = remote.pages(remote.path("llm_skills/"), params, shape=answers.Row)
     rows = {row["name"]: row for row in pages}
     if any("digest" not in row for row in rows.values()):
         raise Failure(

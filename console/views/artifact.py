@@ -34,7 +34,7 @@ async def artifact(request: Request[Any, Any, Any], name: FromPath[str]) -> Resp
             conn, project_of(request), kind.kind, name, picked.pick, read_model
         )
         lines, more = await read_model.lines(conn, version.stream_id, before=None, limit=VERSIONS, offset=0)
-        labels = await read_model.labels(conn, version.stream_id) if kind.is_labeled else []
+        labels = await read_model.labels(conn, version.stream_id)
     content = kind.content(version)
     frame = frame_of(request, then)
     is_rendered = view == "text" and not content.is_json and len(version.body) <= markdown.MAX_BYTES

@@ -76,7 +76,7 @@ async def compare(request: Request[Any, Any, Any], name: FromPath[str]) -> Respo
         )
         moved = await moves(conn, older, newer)
         lines, _ = await read_model.lines(conn, newer.stream_id, before=None, limit=OFFERED, offset=0)
-        labels = await read_model.labels(conn, newer.stream_id) if kind.is_labeled else []
+        labels = await read_model.labels(conn, newer.stream_id)
     model = KINDS[kind.kind]
     both = await compared(services(request).reader, model, older, newer, moved)
     comparison = both.comparison

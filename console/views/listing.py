@@ -39,7 +39,7 @@ class Line(msgspec.Struct, frozen=True):
 async def listing(request: Request[Any, Any, Any]) -> Response[Any]:
     query = query_of(request)
     kind: Shown = SHOWN[request.route_handler.opt["kind"]]
-    label = query.text("label", max_length=MAX_LABEL) if kind.is_labeled else None
+    label = query.text("label", max_length=MAX_LABEL)
     order = query.choice("order_by", versions.ORDERS) or versions.DEFAULT_ORDER
     offset = query.integer("offset", minimum=0, maximum=MAX_OFFSET, cut=True) or 0
     wanted = PageQuery(
@@ -49,7 +49,6 @@ async def listing(request: Request[Any, Any, Any]) -> Response[Any]:
         limit=PAGE,
         offset=offset,
         label=label,
-        with_labels=kind.is_labeled,
     )
     async with services(request).pool.connection() as conn:
         read_model, then = await past.shown(conn, query)

@@ -10,8 +10,6 @@ from domain.artifacts.versioned import Versioned
 # By what topics, subjects and tables call them.
 KINDS: Mapping[str, type[Versioned]] = {kind.KIND: kind for kind in (Skill, Prompt)}
 
-LABELED = tuple(kind.KIND for kind in KINDS.values() if kind.LABELED)
-
 # What the events of a project's feed are about: artifacts, and the policies of their labels.
 SUBJECT_KINDS = (*KINDS, policies.KIND)
 

@@ -3,6 +3,8 @@
 from domain.errors import NotFound
 from domain.events import Event
 
+MAX_LABELS = 100  # of one artifact; each list row and each answer shows all of them
+
 
 class LabelSet(Event, frozen=True, kw_only=True):
     """``label`` points to version ``number`` from here on."""

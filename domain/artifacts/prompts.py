@@ -7,19 +7,18 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from domain.artifacts.labels import LabelRemoved, LabelSet, no_label
+from domain.artifacts.labels import LabelRemoved, LabelSet
 from domain.artifacts.owners import OwnersSet, checked_owners
 from domain.artifacts.tags import TagsSet
 from domain.artifacts.versioned import Archived, Renamed, Restored, Source, Versioned, VersionEvent
 from domain.content import MAX_CONTENT_BYTES, Content, Edit, Ref, apply_edits, too_big
-from domain.errors import Invalid, VersionNotFound
+from domain.errors import Invalid
 from domain.events import Event, event
 from domain.json_text import depth, indented, parse_edited
 
 MAX_PROMPT_DEPTH = 256
 MAX_CONFIG_BYTES = 100_000
 MAX_VERSION_DESCRIPTION = 400
-MAX_LABELS = 100  # of one prompt; each list row and each answer shows all of them
 
 
 @event
@@ -108,12 +107,13 @@ class Prompt(Versioned, kw_only=True):
     NAMES: ClassVar[str] = "The name of an active prompt; case counts."
     EXAMPLE: ClassVar[str] = "support-agent"
     COMPARED: ClassVar[tuple[str, ...]] = ("name", "prompt", "config", "version_description")
-    LABELED: ClassVar[bool] = True
     ARCHIVED: ClassVar[type[Archived]] = PromptArchived
     RESTORED: ClassVar[type[Restored]] = PromptRestored
     RENAMED: ClassVar[type[Renamed]] = PromptRenamed
     OWNERS_SET: ClassVar[type[OwnersSet]] = PromptOwnersSet
     TAGS_SET: ClassVar[type[TagsSet]] = PromptTagsSet
+    LABEL_SET: ClassVar[type[LabelSet]] = PromptLabelSet
+    LABEL_REMOVED: ClassVar[type[LabelRemoved]] = PromptLabelRemoved
 
     prompt: Ref = Ref("", 0)
     config: str | None = None
@@ -195,34 +195,6 @@ class Prompt(Versioned, kw_only=True):
         )
         return [] if content is None else [content]
 
-    def set_label(self, label: str, number: int) -> bool:
-        """Point the label to a version; False when the label is new. Raises VersionNotFound, Invalid."""
-        if not 1 <= number <= self.number:
-            newest = range(self.number, max(self.number - 20, 0), -1)
-            raise VersionNotFound(self.KIND, self.name, number, newest)
-        known = label in self.labels
-        if not known and len(self.labels) >= MAX_LABELS:
-            raise Invalid(
-                f"A {self.KIND} has at most {MAX_LABELS} labels; remove one first.",
-                code="max_length",
-                attr="label_name",
-            )
-        if self.labels.get(label) != number:
-            self.trigger(
-                PromptLabelSet(
-                    originator_id=self.id, originator_version=self.version + 1, label=label, number=number
-                )
-            )
-        return known
-
-    def remove_label(self, label: str) -> None:
-        """Raises NotFound."""
-        if label not in self.labels:
-            raise no_label(self.KIND, self.name, label)
-        self.trigger(
-            PromptLabelRemoved(originator_id=self.id, originator_version=self.version + 1, label=label)
-        )
-
     def revert(self, old: "Prompt", *, version_id: UUID, base_version: int | None) -> None:
         """A new version that is equal to ``old``, an earlier state of this prompt. Raises VersionConflict."""
         self.check_base(base_version)
@@ -248,10 +220,6 @@ class Prompt(Versioned, kw_only=True):
                 if event.config is not UNSET:
                     self.config = event.config
                 self.version_description = event.version_description
-            case PromptLabelSet():
-                self.labels = {**self.labels, event.label: event.number}
-            case PromptLabelRemoved():
-                self.labels = {label: number for label, number in self.labels.items() if label != event.label}
             case PromptCreated():
                 self.name = event.name
                 self.prompt = event.prompt

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict, replace
 
+from domain.artifacts.labels import LabelRemoved, LabelSet
 from domain.artifacts.owners import OwnersSet, checked_owners
 from domain.artifacts.tags import TagsSet
 from domain.artifacts.versioned import Archived, Renamed, Restored, Source, Versioned, VersionEvent
@@ -204,6 +205,16 @@ class SkillTagsSet(TagsSet, frozen=True, kw_only=True):
     TOPIC: ClassVar[str] = "skill.tags_set"
 
 
+@event
+class SkillLabelSet(LabelSet, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "skill.label_set"
+
+
+@event
+class SkillLabelRemoved(LabelRemoved, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "skill.label_removed"
+
+
 class File(msgspec.Struct, frozen=True):
     """A file as a command brings it, text or not; ``path`` is normal already."""
 
@@ -254,6 +265,8 @@ class Skill(Versioned, kw_only=True):
     RENAMED: ClassVar[type[Renamed]] = SkillRenamed
     OWNERS_SET: ClassVar[type[OwnersSet]] = SkillOwnersSet
     TAGS_SET: ClassVar[type[TagsSet]] = SkillTagsSet
+    LABEL_SET: ClassVar[type[LabelSet]] = SkillLabelSet
+    LABEL_REMOVED: ClassVar[type[LabelRemoved]] = SkillLabelRemoved
 
     fields: SkillFields = SkillFields()
     body: Ref = Ref("", 0)

@@ -6,10 +6,11 @@ from uuid import UUID
 
 import msgspec
 
+from domain.artifacts.labels import MAX_LABELS, LabelRemoved, LabelSet, no_label
 from domain.artifacts.owners import OwnersSet, checked_owners
 from domain.artifacts.tags import TagsSet
 from domain.content import Ref
-from domain.errors import Invalid, VersionConflict
+from domain.errors import Invalid, VersionConflict, VersionNotFound
 from domain.events import Event
 
 
@@ -61,12 +62,13 @@ class Versioned(msgspec.Struct, kw_only=True):
     ]  # what parts of its API are, by tag; that of its own operations is the plural of its kind
     NAMES: ClassVar[str]  # of the parameter that holds a name: what it is
     EXAMPLE: ClassVar[str]  # such a name
-    LABELED: ClassVar[bool] = False  # whether labels may point to its versions
     ARCHIVED: ClassVar[type[Archived]]
     RESTORED: ClassVar[type[Restored]]
     RENAMED: ClassVar[type[Renamed]]
     OWNERS_SET: ClassVar[type[OwnersSet]]
     TAGS_SET: ClassVar[type[TagsSet]]
+    LABEL_SET: ClassVar[type[LabelSet]]
+    LABEL_REMOVED: ClassVar[type[LabelRemoved]]
 
     id: UUID
     version: int = 0
@@ -154,6 +156,34 @@ class Versioned(msgspec.Struct, kw_only=True):
             raise Invalid(f"The {self.KIND} '{self.name}' is not archived.")
         self.trigger(self.RESTORED(originator_id=self.id, originator_version=self.version + 1))
 
+    def set_label(self, label: str, number: int) -> bool:
+        """Point the label to a version; False when the label is new. Raises VersionNotFound, Invalid."""
+        if not 1 <= number <= self.number:
+            newest = range(self.number, max(self.number - 20, 0), -1)
+            raise VersionNotFound(self.KIND, self.name, number, newest)
+        known = label in self.labels
+        if not known and len(self.labels) >= MAX_LABELS:
+            raise Invalid(
+                f"A {self.KIND} has at most {MAX_LABELS} labels; remove one first.",
+                code="max_length",
+                attr="label_name",
+            )
+        if self.labels.get(label) != number:
+            self.trigger(
+                self.LABEL_SET(
+                    originator_id=self.id, originator_version=self.version + 1, label=label, number=number
+                )
+            )
+        return known
+
+    def remove_label(self, label: str) -> None:
+        """Raises NotFound."""
+        if label not in self.labels:
+            raise no_label(self.KIND, self.name, label)
+        self.trigger(
+            self.LABEL_REMOVED(originator_id=self.id, originator_version=self.version + 1, label=label)
+        )
+
     def evolve(self, event: Event, actor_id: int | None = None) -> None:
         """Fold one event, brought by the user ``actor_id``, into the state.
 
@@ -168,7 +198,8 @@ class Versioned(msgspec.Struct, kw_only=True):
             self.version_id = event.version_id
             if event.originator_version == 1:
                 self.made_by = actor_id
-        if isinstance(event, Archived):
+            self.apply(event)
+        elif isinstance(event, Archived):
             self.archived = True
             self.labels = {}
             self.tags = ()
@@ -180,6 +211,10 @@ class Versioned(msgspec.Struct, kw_only=True):
             self.named_owners = event.owners
         elif isinstance(event, TagsSet):
             self.tags = event.tags
+        elif isinstance(event, LabelSet):
+            self.labels = {**self.labels, event.label: event.number}
+        elif isinstance(event, LabelRemoved):
+            self.labels = {label: number for label, number in self.labels.items() if label != event.label}
         else:
             self.apply(event)
         self.version = event.originator_version

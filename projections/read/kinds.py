@@ -23,11 +23,6 @@ class Kind(artifacts.Kind, Protocol):
         ...
 
     @property
-    def labeled(self) -> Callable[[Version, str], bytes] | None:
-        """The JSON that a read by label answers; None for a kind without labels."""
-        ...
-
-    @property
     def write(self) -> Callable[[Version], bytes]:
         """The JSON that a write answers."""
         ...

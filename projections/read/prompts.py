@@ -11,7 +11,7 @@ from domain.content import Content, Ref
 from domain.events import Event
 from domain.json_text import indented
 from projections.read.sides import Side, as_file
-from projections.read.versions import Row, Version, standing
+from projections.read.versions import Row, Version, named_by, standing
 from projections.write.artifacts import AppliedEvent, VersionRow
 
 encode = msgspec.json.encode
@@ -40,7 +40,7 @@ class PromptKind:
     searched: ClassVar = "body"
 
     def __init__(self) -> None:
-        self.read, self.labeled, self.write = by_name, by_label, full
+        self.read, self.write = by_name, full
 
     def needs(self, artifact: Versioned) -> Sequence[Ref]:
         return (_prompt(artifact).prompt,)
@@ -110,10 +110,6 @@ def by_name(version: Version) -> bytes:
     return _one(version, "full", with_author=False)
 
 
-def by_label(version: Version, label: str) -> bytes:
-    return _one(version, "full", with_author=False, label=label)
-
-
 def shown(version: Version, show: Show, label: str | None) -> bytes:
     """A read by name with any ``content``, by label or not."""
     return _one(version, show, with_author=False, label=label)
@@ -121,19 +117,17 @@ def shown(version: Version, show: Show, label: str | None) -> bytes:
 
 def _one(version: Version, show: Show, *, with_author: bool, label: str | None = None) -> bytes:
     before, after = standing(version, with_author=with_author, deleted=version.deleted)
-    labels = b',"labels":' + encode(version.labels or [])
+    labels = b',"labels":' + encode(version.labels)
     content = _content(_details.decode(version.details), version.body, show, with_size=show != "full")
-    named = b',"label":' + encode(label) if label is not None else b""
-    return b"".join((b"{", before, b",", content, after, labels, named, b"}"))
+    return b"".join((b"{", before, b",", content, after, labels, named_by(label), b"}"))
 
 
 def row(item: Row, show: Show, label: str | None, *, deleted: bool = False) -> bytes:
     """A prompt as a list shows it; ``label`` when the list is of the versions that it points to."""
     before, after = standing(item, deleted=deleted)
     content = _content(_details.decode(item.details), item.body, show, with_size=True)
-    named = b',"label":' + encode(label) if label is not None else b""
     return b"".join(
-        (b"{", before, b",", content, after, b',"all_labels":', item.labels or b"[]", named, b"}")
+        (b"{", before, b",", content, after, b',"all_labels":', item.labels or b"[]", named_by(label), b"}")
     )
 
 

@@ -25,7 +25,7 @@ from domain.content import Content, Ref, served, text_of
 from domain.events import Event
 from domain.formats import skill_md, spec
 from projections.read.sides import BODY, Side, as_file
-from projections.read.versions import Row, Version, standing
+from projections.read.versions import Row, Version, named_by, standing
 from projections.write.artifacts import AppliedEvent, VersionRow
 
 encode = msgspec.json.encode
@@ -139,7 +139,6 @@ class SkillKind:
     """
 
     aggregate: ClassVar = Skill
-    labeled: ClassVar = None
     searched: ClassVar = "details"
 
     def __init__(self) -> None:
@@ -302,12 +301,14 @@ def _skill(version: Version, body: bytes) -> bytes:
         b",",
         summary,
         after,
+        b',"labels":',
+        encode(version.labels),
     )
     return b"{" + b"".join(parts) + b"}"
 
 
-def row(item: Row, *, deleted: bool = False) -> bytes:
-    """A skill as a list shows it: without body and files."""
+def row(item: Row, label: str | None = None, *, deleted: bool = False) -> bytes:
+    """A skill as a list shows it, without body and files; ``label`` when the list is of the versions that it points to."""
     before, after = standing(item, deleted=deleted)
     return b"".join(
         (
@@ -321,6 +322,9 @@ def row(item: Row, *, deleted: bool = False) -> bytes:
             b",",
             _summary(item.package),
             after,
+            b',"all_labels":',
+            item.labels or b"[]",
+            named_by(label),
             b"}",
         )
     )

@@ -9,7 +9,6 @@ from uuid import UUID
 
 import msgspec
 
-from domain.artifacts import kinds
 from projections import sizes
 from projections.encoding import AUTHOR, JOIN_AUTHOR, OWNERS, author, owners, timestamp
 from projections.read import search
@@ -42,14 +41,14 @@ class Version(msgspec.Struct, frozen=True):
     outline: bytes | None
     manifest: bytes | None
     package: bytes | None
-    labels: list[str] | None
+    labels: list[str]
     owners: bytes
     tags: list[str]
     deleted: bool = False
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One version as a list shows it; ``body`` and ``labels`` (JSON) only when the page needs them. ``owners`` are JSON."""
+    """One version as a list shows it; ``body`` only when the page needs it. ``labels`` (all of them) and ``owners`` are JSON."""
 
     author: bytes
     name: str
@@ -99,7 +98,6 @@ class PageQuery(msgspec.Struct, frozen=True):
     limit: int
     offset: int
     label: str | None = None
-    with_labels: bool = False
     with_body: bool = False
     texts_only: bool = False
     owner_id: int | None = None
@@ -124,12 +122,11 @@ THEN = "since_position <= %(at)s AND (until_position IS NULL OR until_position >
 # tags_pkey
 TAGS = "ARRAY(SELECT tags.name FROM tags WHERE tags.stream_id = {stream} AND {held} ORDER BY tags.name)"
 
-# Of a kind without labels, nothing is read.
-HAS_LABELS = f"artifacts.kind IN ({', '.join(map(repr, kinds.LABELED))})"
-LABELS = f"""CASE WHEN {HAS_LABELS} THEN ARRAY(
+# labels_of_version
+LABELS = """ARRAY(
     SELECT labels.name FROM labels
-    WHERE labels.stream_id = versions.stream_id AND labels.number = versions.number AND {{held}}
-    ORDER BY labels.name) END"""
+    WHERE labels.stream_id = versions.stream_id AND labels.number = versions.number AND {held}
+    ORDER BY labels.name)"""
 
 # Sub-queries, because the plan of a query with five joins more takes PostgreSQL longer to begin than the reads do.
 CONTENT = "(SELECT bytes FROM contents WHERE contents.digest = {digest})"
@@ -259,10 +256,10 @@ LIST = """
 {found}
 SELECT counted.matching, page.name, page.latest_version, page.first_at, page.number, page.id, page.created_at,
        page.details_bytes, page.outline_bytes, page.package_bytes, page.body_bytes,
-       CASE WHEN %(labels)s THEN convert_to(coalesce((
+       convert_to(coalesce((
            SELECT json_agg(json_build_object('name', labels.name, 'version', labels.number) ORDER BY labels.name)
            FROM labels WHERE labels.stream_id = page.stream_id AND until_position IS NULL
-       ), '[]')::text, 'UTF8') END,
+       ), '[]')::text, 'UTF8'),
        page.owners, page.tags, {author}
 FROM ({count}) AS counted (matching)
 LEFT JOIN ({page}) AS page ON true
@@ -532,7 +529,6 @@ async def page(
         "limit": wanted.limit,
         "offset": wanted.offset,
         "label": wanted.label,
-        "labels": wanted.with_labels,
         "body": wanted.with_body,
         "max_bytes": sizes.MAX_ANSWER,
     }
@@ -569,6 +565,16 @@ def standing(item: Version | Row, *, with_author: bool = True, deleted: bool = F
         + (encode(item.tags) if item.tags else b"[]")
     )
     return before, after
+
+
+def named_by(label: str | None) -> bytes:
+    """The last member of what was read by a label, and of nothing else."""
+    return b',"label":' + encode(label) if label is not None else b""
+
+
+def read_by(body: bytes, pick: Pick) -> bytes:
+    """A representation, which is a JSON object, as a read by label shows it if ``pick`` is one."""
+    return body[:-1] + named_by(pick) + b"}" if isinstance(pick, str) else body
 
 
 def line_json(line: VersionLine, latest_version: int) -> bytes:

@@ -210,26 +210,24 @@ class History:
                 "role",
             )
             maybe(0.2, "created_by_id", self.space.user.id, self.second.user.id)
+            maybe(0.5, "label", *LABELS, *LABELS, "none")
             if not skill:
-                maybe(0.5, "label", *LABELS, *LABELS, "none")
                 maybe(0.4, "content", "preview", "none")
             return f"{resource}/", params
         if what == "resolve":
-            maybe(0.3, "version", 1, 2, 3)
+            maybe(0.3, *rng.choice((("version", 1, 2, 3), ("label", *LABELS))))
             if self.ids:
                 maybe(0.3, "version_id", *self.ids[-6:])
             maybe(0.3, "limit", 1, 2)
             maybe(0.5, *rng.choice((("offset", 1, 2), ("before_version", 2, 3))))
             return f"{resource}/resolve/name/{name}", params
-        maybe(0.4, "version", 1, 2, 3, 2**40)
+        maybe(0.6, *rng.choice((("version", 1, 2, 3, 2**40), ("label", *LABELS))))
         if what == "file":
             return f"{resource}/name/{name}/files/{rng.choice((*PATHS, 'moved'))}", params
         if skill:
             maybe(0.3, "body_offset", 0, 3)
         else:
             maybe(0.3, "content", "preview", "none")
-            if not params:
-                maybe(0.5, "label", *LABELS)
         return f"{resource}/name/{name}", params
 
     # What the past says of it

@@ -187,10 +187,8 @@ class History:
         chosen = rng.choice(("publish", "publish", "config", "label", "label", "unlabel", "archive"))
         if chosen == "archive":
             prompt.archive()
-        elif chosen == "label":
-            prompt.set_label(rng.choice(("production", "staging")), rng.randint(1, prompt.number))
-        elif chosen == "unlabel" and prompt.labels:
-            prompt.remove_label(rng.choice(sorted(prompt.labels)))
+        elif chosen in ("label", "unlabel"):
+            self._label(prompt, chosen)
         else:
             changes = (
                 PromptChanges(config="null") if chosen == "config" else PromptChanges(prompt=self._value())
@@ -198,12 +196,24 @@ class History:
             return prompt.publish(changes, version_id=uuid4(), base_version=prompt.number, texts=self._data)
         return []
 
+    def _label(self, artifact: Versioned, chosen: str) -> None:
+        rng = self._random
+        if chosen == "label":
+            artifact.set_label(rng.choice(("production", "staging")), rng.randint(1, artifact.number))
+        elif artifact.labels:
+            artifact.remove_label(rng.choice(sorted(artifact.labels)))
+
     def _change_skill(self, skill: Skill) -> list[Content]:
         rng = self._random
         version_id, paths = uuid4(), sorted(skill.files)
-        chosen = rng.choice(("publish", "publish", "edit", "add", "rename", "remove", "archive"))
+        chosen = rng.choice(
+            ("publish", "publish", "edit", "add", "rename", "remove", "label", "unlabel", "archive")
+        )
         if chosen == "archive":
             skill.archive()
+            return []
+        if chosen in ("label", "unlabel"):
+            self._label(skill, chosen)
             return []
         if chosen == "add" or (chosen in ("rename", "remove") and not paths):
             file = File(

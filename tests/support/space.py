@@ -58,7 +58,9 @@ SKILL_KEYS = [
     "first_version_created_at",
     "owners",
     "tags",
+    "labels",
 ]
+ROW_KEYS = [*(key for key in SKILL_KEYS if key not in ("body", "files", "labels")), "all_labels"]
 
 
 def skill(name: str = "pdf-forms", **fields: Any) -> dict[str, Any]:
@@ -138,6 +140,10 @@ class Space:
     async def publish(self, name: str, base: int, /, **fields: Any) -> dict[str, Any]:
         """A new version, as answered."""
         return await self.ok(200, await self.patch(name, {"base_version": base, **fields}))
+
+    async def set_label(self, label: str, version: int, name: str = "pdf-forms") -> httpx.Response:
+        """As answered: 201 for a new label, 200 for one that moved."""
+        return await self.at("PUT", f"llm_skills/name/{name}/labels/{label}", json={"version": version})
 
     async def show(self, name: str = "pdf-forms", **query: Any) -> dict[str, Any]:
         return await self.ok(200, await self.get(f"name/{name}", params=query))

@@ -15,6 +15,7 @@ from litestar import Litestar
 from mcp.shared.exceptions import MCPError
 
 from api.app import route_handlers
+from api.artifacts import schemas as artifact_schemas
 from api.mcp.tools import TOOLS, BoundTool, bind
 from api.openapi.document import operations_of
 from api.prompts import schemas as prompt_schemas
@@ -350,6 +351,7 @@ def test_every_operation_that_changes_skills_and_prompts_is_a_tool_or_known_not_
         "llm_skills_name_revert_create",
         "llm_prompts_name_revert_create",
         "llm_prompts_name_duplicate_create",
+        "llm_skills_name_labels_destroy",
         "llm_prompts_name_labels_destroy",
     }
     assert writes - left_out == {tool.operation for tool in TOOLS if not tool.read_only}
@@ -365,7 +367,8 @@ def test_every_operation_that_changes_skills_and_prompts_is_a_tool_or_known_not_
         ("duplicate_skill", skill_schemas.DuplicateSkill),
         ("create_prompt", prompt_schemas.CreatePrompt),
         ("edit_prompt", prompt_schemas.PublishPrompt),
-        ("set_prompt_label", prompt_schemas.SetLabel),
+        ("set_prompt_label", artifact_schemas.SetLabel),
+        ("set_skill_label", artifact_schemas.SetLabel),
     ],
 )
 def test_what_a_tool_takes_is_what_its_body_has(

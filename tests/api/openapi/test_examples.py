@@ -31,7 +31,8 @@ class Stage:
         self.values = {"project_id": str(project.id)}
         for path, schema in (("llm_skills/", "CreateSkill"), ("llm_prompts/", "CreatePrompt")):
             self.send("POST", path, examples_of(schema)[0])
-        self.send("PUT", "llm_prompts/name/support-agent/labels/production", {"version": 1})
+        for artifact in ("llm_skills/name/pdf-forms", "llm_prompts/name/support-agent"):
+            self.send("PUT", f"{artifact}/labels/production", {"version": 1})
         self.send("PUT", "label-policies/production", {"protected": True})
         share = self.send("POST", "llm_skills/shares/", {}).json()
         webhook = self.send("POST", "webhooks/", {"url": "https://example.com/hooks/skald"}).json()

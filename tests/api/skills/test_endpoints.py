@@ -6,7 +6,7 @@ import re
 from time import monotonic
 
 from store.tables import identity
-from tests.support.space import BODY, SKILL_KEYS, USER_KEYS, Space, file, skill
+from tests.support.space import BODY, ROW_KEYS, SKILL_KEYS, USER_KEYS, Space, file, skill
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
@@ -90,8 +90,9 @@ async def test_list_rows_are_skills_without_body_and_files(space: Space) -> None
     assert list(page) == ["count", "next", "previous", "results"]
     assert (page["count"], page["next"], page["previous"]) == (1, None, None)
     [row] = page["results"]
-    assert sorted(row) == sorted(key for key in SKILL_KEYS if key not in ("body", "files"))
-    assert row == {key: value for key, value in created.items() if key not in ("body", "files")}
+    assert sorted(row) == sorted(ROW_KEYS)
+    shown = {key: value for key, value in created.items() if key not in ("body", "files", "labels")}
+    assert row == {**shown, "all_labels": []}
 
 
 async def test_archive(space: Space) -> None:
@@ -154,7 +155,7 @@ async def test_resolve(space: Space) -> None:
 
     resolved = await space.ok(200, await space.get("resolve/name/pdf-forms"))
 
-    assert list(resolved) == ["skill", "versions", "has_more"]
+    assert list(resolved) == ["skill", "versions", "has_more", "labels"]
     assert resolved["skill"] == second
     assert list(resolved["versions"][0]) == ["id", "version", "created_by", "created_at", "is_latest"]
     assert [(line["id"], line["version"], line["is_latest"]) for line in resolved["versions"]] == [

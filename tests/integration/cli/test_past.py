@@ -64,6 +64,20 @@ def test_a_label_is_set_shown_and_removed(ada: Person) -> None:
     assert ada.json("label", "My_Helper")["labels"] == []
 
 
+def test_labels_of_a_skill_and_of_a_prompt_of_its_name(ada: Person) -> None:
+    assert ada.skald("label", "notes", "production", "1").stdout == "notes: production is version 1\n"
+    assert ada.get("name/notes?label=production")["version"] == 1
+    with ada.service.client(ada.key, ada.project_id) as http:
+        http.post("llm_prompts/", json={"name": "notes", "prompt": "Hi"}).raise_for_status()
+    both = ada.json("label", "notes", code=1)["error"]
+    assert (both["code"], "--kind" in both["detail"]) == ("usage", True)
+    [label] = ada.json("label", "notes", "--kind", "skill")["labels"]
+    assert (label["name"], label["version"]) == ("production", 1)
+    assert ada.json("label", "notes", "--kind", "prompt")["labels"] == []
+    assert ada.json("label", "nothing", code=1)["error"]["code"] == "not_found"
+    assert ada.json("label", "notes", "production", "--remove", "--kind", "skill")["removed"] is True
+
+
 def test_the_audit_tells_who_did_what(ada: Person) -> None:
     rows = ada.json("audit", "--subject=skill/notes")["results"]
     assert [row["type"] for row in rows] == ["skald.skill.created.v1", "skald.skill.published.v1"]

@@ -55,6 +55,41 @@ def test_names_and_versions_are_chosen(ada: Person) -> None:
     assert ada.json("pull", "one", "two", "--version=1", code=1)["error"]["code"] == "usage"
 
 
+def label(ada: Person, name: str, label: str, version: int) -> None:
+    with ada.service.client(ada.key, ada.project_id) as http:
+        http.put(f"llm_skills/name/{name}/labels/{label}", json={"version": version}).raise_for_status()
+
+
+def test_a_label_is_pulled_and_followed(ada: Person) -> None:
+    publish(ada, body="# New\n")
+    label(ada, "one", "live", 1)
+    label(ada, "two", "live", 1)
+
+    assert ada.json("pull", "one@live", "--dir=out")["skills"][0]["version"] == 1
+    assert json.loads((ada.work / "out/.skald.json").read_text())["skills"]["one"]["label"] == "live"
+    assert ada.json("pull", "--dir=out")["summary"] == {"unchanged": 1}
+    label(ada, "one", "live", 2)
+    assert ada.json("pull", "--dir=out")["skills"][0]["version"] == 2
+    label(ada, "one", "live", 1)
+    both = ada.json("pull", "one@live", "two@live", "--dir=out")
+    assert [(each["name"], each["version"]) for each in both["skills"]] == [("one", 1), ("two", 1)]
+    assert ada.json("pull", "one", "--dir=out")["skills"][0]["version"] == 2
+    assert "label" not in json.loads((ada.work / "out/.skald.json").read_text())["skills"]["one"]
+
+
+def test_a_label_that_is_not_there_leaves_the_folder_alone(ada: Person) -> None:
+    label(ada, "one", "live", 1)
+    ada.json("pull", "one@live", "two", "--dir=out")
+    with ada.service.client(ada.key, ada.project_id) as http:
+        http.delete("llm_skills/name/one/labels/live").raise_for_status()
+
+    assert ada.json("pull", "--dir=out", code=1)["summary"] == {"not_found": 1, "unchanged": 1}
+    assert (ada.work / "out/one/SKILL.md").exists()
+    assert ada.json("pull", "one@live", "--dir=other", code=1)["skills"][0]["outcome"] == "not_found"
+    assert ada.json("pull", "one@live", "--version=1", code=1)["error"]["code"] == "usage"
+    assert ada.json("pull", "one@", code=1)["error"]["code"] == "usage"
+
+
 def test_what_was_changed_here_is_not_overwritten(ada: Person) -> None:
     ada.json("pull", "--dir=out")
     file = ada.work / "out/one/SKILL.md"

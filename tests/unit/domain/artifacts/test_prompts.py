@@ -8,16 +8,13 @@ from msgspec import UNSET
 
 from domain.artifacts.prompts import (
     Prompt,
-    PromptArchived,
     PromptChanges,
     PromptCreated,
-    PromptLabelRemoved,
-    PromptLabelSet,
     PromptPublished,
     PromptRenamed,
 )
 from domain.content import Edit
-from domain.errors import EditFailed, Invalid, NotFound, Refused, TooBig, VersionConflict, VersionNotFound
+from domain.errors import EditFailed, Invalid, Refused, TooBig, VersionConflict
 from domain.names import check_label, check_prompt_name
 
 ID, FIRST, NEXT = UUID(int=1), UUID(int=2), UUID(int=3)
@@ -109,26 +106,6 @@ def test_a_stale_base_comes_before_the_edits(base: int) -> None:
     assert caught.value.extra == {"current_version": 1}
 
 
-def test_labels() -> None:
-    prompt = created()
-    publish(prompt, PromptChanges(prompt=b"2"))
-    prompt.collect_events()
-
-    assert prompt.set_label("live", 1) is False
-    assert prompt.set_label("live", 2) is True
-    assert prompt.set_label("live", 2) is True
-    prompt.remove_label("live")
-
-    kinds = [type(event) for event in prompt.collect_events()]
-    assert kinds == [PromptLabelSet, PromptLabelSet, PromptLabelRemoved]
-    with pytest.raises(NotFound):
-        prompt.remove_label("live")
-    for number in (0, 3, -1):
-        with pytest.raises(VersionNotFound) as caught:
-            prompt.set_label("live", number)
-        assert caught.value.extra == {"available_versions": [2, 1]}
-
-
 def test_a_fork_does_not_touch_what_it_came_from() -> None:
     prompt = created()
     fork = prompt.fork()
@@ -149,15 +126,6 @@ def test_labels_stay_with_a_rename() -> None:
     assert isinstance(event, PromptRenamed)
     assert (event.name, event.old_name, event.originator_version) == ("helper", "agent", 3)
     assert (prompt.name, prompt.labels, prompt.number) == ("helper", {"live": 1}, 1)
-
-
-def test_labels_end_with_the_archive() -> None:
-    prompt = created()
-    prompt.set_label("live", 1)
-    prompt.archive()
-
-    assert isinstance(prompt.collect_events()[-1], PromptArchived)
-    assert (prompt.archived, prompt.labels) == (True, {})
 
 
 def test_a_copy_has_content_and_config_alone() -> None:

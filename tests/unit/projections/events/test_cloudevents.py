@@ -84,6 +84,8 @@ def happened() -> list[tuple[str, Event]]:
     skill.set_owners([7, 1])
     skill.set_tags(("docs",))
     copy = skill.duplicate(id=uuid4(), version_id=uuid4(), name="pdf-forms")
+    skill.set_label("prod", 2)
+    skill.remove_label("prod")
     skill.archive()
     skill.restore()
     skill.rename("pdf-fields")

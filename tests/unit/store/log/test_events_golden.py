@@ -33,6 +33,8 @@ from domain.artifacts.skills import (
     SkillFileAdded,
     SkillFileRemoved,
     SkillFileRenamed,
+    SkillLabelRemoved,
+    SkillLabelSet,
     SkillOwnersSet,
     SkillPublished,
     SkillRenamed,
@@ -140,6 +142,8 @@ EXPECTED: dict[str, Event] = {
         **first(4), number=4, version_id=VERSION, old_path="a/b.txt", new_path="c.txt"
     ),
     "skill.file_removed.1": SkillFileRemoved(**first(5), number=5, version_id=VERSION, path="c.txt"),
+    "skill.label_set.1": SkillLabelSet(**first(3), label="production", number=2),
+    "skill.label_removed.1": SkillLabelRemoved(**first(4), label="production"),
     "skill.archived.1": SkillArchived(**first(6)),
     "skill.restored.1": SkillRestored(**first(7)),
     "skill.renamed.1": SkillRenamed(**first(8), name="pdf-fields", old_name="pdf-forms"),
