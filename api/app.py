@@ -40,6 +40,7 @@ from api.events.controller import EventSchemaController, FeedController
 from api.fast.hot import FastPathMiddleware, On
 from api.git.shared import SharedGitController
 from api.governance.policies import LabelPoliciesController
+from api.governance.promotions import PromotionsController
 from api.http.errors import EXCEPTION_HANDLERS
 from api.http.proxies import PublicAddress, SubPath, TrustedProxies
 from api.kinds import KINDS
@@ -91,6 +92,7 @@ RESOURCES: tuple[Any, ...] = (
     AuditController,
     ActivityController,
     LabelPoliciesController,
+    PromotionsController,
     SearchController,
     SkillSearchController,
     WebhooksController,

@@ -6,6 +6,7 @@ import msgspec
 from litestar import Controller
 
 from api.git.controller import GitController
+from api.governance.promotions import promotions_controller
 from api.http.context import RequestContext
 from api.http.responses import Answer
 from api.prompts.artifact import PromptArtifactController
@@ -53,9 +54,14 @@ KINDS: Mapping[str, Kind] = {
                 PackagesController,
                 BundlesController,
                 GitController,
+                promotions_controller(Skill),
             ),
             publish_skill,
         ),
-        Kind(Prompt, (PromptsController, PromptArtifactController), publish_prompt),
+        Kind(
+            Prompt,
+            (PromptsController, PromptArtifactController, promotions_controller(Prompt)),
+            publish_prompt,
+        ),
     )
 }

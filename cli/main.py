@@ -32,6 +32,11 @@ SKILLS = {
     "label-policy": Lazy("cli.client.govern", "label_policy", "Show or set which labels are protected."),
     "tag": Lazy("cli.client.marks", "tag", "Show or set the tags of a skill or prompt."),
     "owner": Lazy("cli.client.marks", "owner", "Show or set who answers for a skill or prompt."),
+    "promote": Lazy("cli.client.govern", "promote", "Request that a label moves to a version."),
+    "promotions": Lazy("cli.client.govern", "promotions", "List such requests."),
+    "approve": Lazy("cli.client.govern", "approve", "Approve one; the last approval moves the label."),
+    "reject": Lazy("cli.client.govern", "reject", "Reject one."),
+    "withdraw": Lazy("cli.client.govern", "withdraw", "Take one back."),
     "audit": Lazy("cli.client.past", "audit", "Show who did what in the project."),
 }
 SERVICE = {

@@ -25,17 +25,19 @@ from projections.write import labels
 async def set_label(
     request: Request[Any, Any, Any], cls: type[Versioned], name: str, label: str, body: bytes
 ) -> Response[Any]:
-    """Point a label to a version. Raises Invalid, NotFound, VersionNotFound, PreconditionFailed."""
+    """Point a label to a version. Raises Invalid, NotFound, PermissionDenied, VersionNotFound, PreconditionFailed."""
     data = await read(SetLabel, body, header_of(request, b"content-type"))
     label, known = _checked(label), False
+    caller, commands = await _caller(request), services(request).commands
 
     async def decide(loaded: Loaded[Versioned], current: Versioned) -> list[Content]:
         nonlocal known
+        await commands.check_direct(caller, cls, label)
         await check_etag(context(request), loaded)
         known = current.set_label(label, data.version)
         return []
 
-    done = await services(request).commands.change(await _caller(request), cls, name, decide)
+    done = await commands.change(caller, cls, name, decide)
     async with services(request).pool.connection() as conn:
         found = await labels.at(conn, done.stream_id, label, done.position)
     headers = [(b"x-event-position", b"%d" % found.position)]
@@ -45,15 +47,17 @@ async def set_label(
 async def remove_label(
     request: Request[Any, Any, Any], cls: type[Versioned], name: str, label: str
 ) -> Response[Any]:
-    """Raises Invalid, NotFound, PreconditionFailed."""
+    """Raises Invalid, NotFound, PermissionDenied, PreconditionFailed."""
     label = _checked(label)
+    caller, commands = await _caller(request), services(request).commands
 
     async def decide(loaded: Loaded[Versioned], current: Versioned) -> list[Content]:
+        await commands.check_direct(caller, cls, label)
         await check_etag(context(request), loaded)
         current.remove_label(label)
         return []
 
-    done = await services(request).commands.change(await _caller(request), cls, name, decide, status=204)
+    done = await commands.change(caller, cls, name, decide, status=204)
     return to_response(Answer(204, [(b"x-event-position", b"%d" % done.position)], b""))
 
 

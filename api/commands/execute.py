@@ -17,6 +17,7 @@ from api.http.errors import IdempotencyKeyReused
 from domain.artifacts.owners import OwnersSet
 from domain.artifacts.policies import KIND as LABEL_POLICY
 from domain.artifacts.policies import LabelPolicies
+from domain.artifacts.promotions import PromotionApproved
 from domain.artifacts.tags import TagsSet
 from domain.artifacts.versioned import Archived, Renamed, Restored, Versioned
 from domain.content import Content
@@ -144,12 +145,17 @@ class Commands:
                 relies: Writes = {}
                 try:
                     contents = await decide(loaded, fork)
-                    if fork.labels is not loaded.aggregate.labels:
+                    if (
+                        fork.labels is not loaded.aggregate.labels
+                        or fork.promotions is not loaded.aggregate.promotions
+                    ):
                         relies = await self._check_labels(caller, loaded.aggregate, fork)
                 except Refused:
                     if not loaded.from_cache:
                         raise
                     cached = False
+                    continue
+                except StreamConflict:
                     continue
                 if not fork.pending:
                     return Done(status, loaded.as_of, None, stream_id=fork.id)
@@ -164,18 +170,36 @@ class Commands:
                     await asyncio.sleep(min(0.001 * attempt, 0.05))
         raise Unavailable("Too many others are changing this at the same time; try again shortly.")
 
-    async def _check_labels(self, caller: Caller, before: Versioned, after: Versioned) -> Writes:
-        """What an append that moves labels relies on: the policies as they are now, which allow it. Raises PermissionDenied.
+    async def policies(self, project_id: int) -> LabelPolicies:
+        """The label policies of a project now."""
+        found, _ = await self._policies.load(project_id)
+        return found
 
-        Every door comes by here, so none has to know of policies.
+    async def check_direct(self, caller: Caller, cls: type[Versioned], label: str) -> None:
+        """What is asked of a label first, also where nothing would move. Raises PermissionDenied."""
+        scope = f"{cls.SCOPE}:promote"
+        policies = await self.policies(caller.project_id)
+        policies.check_direct((label,), scope, allowed=allows(caller.scopes, scope))
+
+    async def _check_labels(self, caller: Caller, before: Versioned, after: Versioned) -> Writes:
+        """What an append that moves labels, or approves it, relies on: the policies as they are now, which allow it.
+
+        Every door comes by here, so none has to know of policies. Raises PermissionDenied, and StreamConflict when an approval
+        was decided by a policy that has changed since.
         """
-        labels = before.labels.keys() | after.labels.keys()
-        moved = [label for label in labels if before.labels.get(label) != after.labels.get(label)]
-        if not moved:
+        approved = [event for event in after.pending if isinstance(event, PromotionApproved)]
+        moves = {label for label, _ in before.labels.items() ^ after.labels.items()}
+        if not moves and not approved:
             return {}
-        policies, _ = await self._policies.load(caller.project_id)
+        policies = await self.policies(caller.project_id)
+        promoted = set()
+        for event in approved:
+            label = before.promotions[event.promotion_id].label
+            if event.required != policies.required(label):
+                raise StreamConflict("the policy of the label has changed")
+            promoted.add(label)
         scope = f"{after.SCOPE}:promote"
-        policies.check_direct(moved, scope, allowed=allows(caller.scopes, scope))
+        policies.check_direct(moves - promoted, scope, allowed=allows(caller.scopes, scope))
         return {UNCHANGED: [(policies.id, policies.version)]}
 
     async def change_policies(self, caller: Caller, decide: Callable[[LabelPolicies], None]) -> int:

@@ -1,15 +1,23 @@
-"""Bodies of requests and answers about label policies; rules and schemas as in ``api.artifacts.fields``."""
+"""Bodies of requests and answers about label policies and promotions; rules and schemas as in ``api.artifacts.fields``."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
+from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from api.artifacts.fields import CreatedBy, Timestamp, given
+from api.artifacts.fields import CreatedBy, Timestamp, given, one_line, trimmed
 from api.openapi.examples import examples_of
+from api.openapi.parameters import WITHOUT
+from domain.artifacts.kinds import KINDS
 from domain.artifacts.policies import MAX_APPROVALS, MAX_POLICIES
+from domain.artifacts.promotions import MAX_NOTE
+from domain.names import MAX_LABEL, check_label
+from projections.read.versions import MAX_VERSION
 
 _EXAMPLES = examples_of("api.governance")
+
+LABEL_PATTERN = rf"^(?!(?:latest|[nN][eE][wW]|[0-9]+)$)[a-z0-9](?:[a-z0-9._-]{{0,{MAX_LABEL - 2}}}[a-z0-9])?$"
 
 
 class Person(CreatedBy, frozen=True):
@@ -63,3 +71,103 @@ class PolicyList(msgspec.Struct):
     EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["PolicyList"]
 
     results: Annotated[list[PolicyAnswer], Meta(max_length=MAX_POLICIES)]
+
+
+Note = Annotated[
+    str,
+    Meta(
+        max_length=MAX_NOTE,
+        description="At most 400 characters. White space around it is cut off.",
+        examples=["Answers in the reader's language"],
+        extra={"trim": True, "blank": True},
+        extra_json_schema={WITHOUT: ["maxLength"], "pattern": trimmed(f"(?:{one_line(MAX_NOTE)})?")},
+    ),
+]
+
+
+class RequestPromotion(msgspec.Struct, frozen=True):
+    """Which version the label shall point to, and what for."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["RequestPromotion"]
+
+    label: Annotated[
+        str,
+        Meta(
+            description="1 to 128 of `a-z`, `0-9`, `.`, `_`, `-`; a letter or digit at both ends; neither a number nor `latest` or "
+            "`new`.",
+            examples=["production"],
+            extra={"rule": check_label},
+            extra_json_schema={"pattern": LABEL_PATTERN},
+        ),
+    ]
+    version: Annotated[
+        int,
+        Meta(ge=1, le=MAX_VERSION, description="The version that the label shall point to.", examples=[2]),
+    ]
+    note: Note = ""
+
+
+class Decide(msgspec.Struct, frozen=True):
+    """What the person says to it."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["Decide"]
+
+    comment: Note = ""
+
+
+class Approval(msgspec.Struct):
+    by: Person | None
+    at: Timestamp
+    comment: str
+
+
+class PromotionAnswer(msgspec.Struct):
+    """A promotion. `from_version` is where the label pointed when it was requested, null for nowhere; `required` is how many approvals
+    the policy of the label asks for, or asked for when it was decided; `decided_at` is null while it is open.
+    """
+
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["PromotionAnswer"]
+
+    id: UUID
+    kind: Annotated[str, Meta(extra_json_schema={"enum": list(KINDS)})]
+    name: str
+    label: str
+    version: int
+    from_version: int | None
+    status: Literal["open", "promoted", "rejected", "withdrawn", "outdated"]
+    note: str
+    requested_by: Person | None
+    requested_at: Timestamp
+    approvals: Annotated[list[Approval], Meta(max_length=MAX_APPROVALS)]
+    required: Annotated[int, Meta(ge=0, le=MAX_APPROVALS)]
+    decided_at: Timestamp | None
+
+
+class PromotionPage(msgspec.Struct):
+    """`count` is of all pages; `next` and `previous` are absolute addresses that keep the query."""
+
+    count: int
+    next: str | None
+    previous: str | None
+    results: list[PromotionAnswer]
+
+
+class LabelMove(msgspec.Struct):
+    """A version that the label pointed to from one time to another, null when it does now. `promotion_id` is null for a direct move."""
+
+    version: int
+    since: Timestamp = msgspec.field(name="from")
+    until: Timestamp | None
+    set_by: Person | None
+    promotion_id: UUID | None
+
+
+class LabelHistory(msgspec.Struct):
+    """Newest first. `count` is of all pages; `next` and `previous` are absolute addresses that keep the query."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["LabelHistory"]
+
+    count: int
+    next: str | None
+    previous: str | None
+    results: list[LabelMove]

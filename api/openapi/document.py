@@ -72,7 +72,7 @@ TAGS = {
     "webhooks": "Events sent by HTTP: signed, at least once, in the order of each name.",
     "search": "What is in names, descriptions, bodies and files.",
     "history": "What a name went through: events, differences, authors of lines; and the way back.",
-    "governance": "Protected labels, and who may move them.",
+    "governance": "Protected labels, and the promotions that move them.",
     "identity": "Who the key belongs to and where it may go.",
     "operations": "Probes and numbers for operators; no key is needed.",
 }
@@ -106,6 +106,11 @@ PATH_PARAMETERS: dict[str, tuple[str, dict[str, Any], Any]] = {
         "The id of a webhook.",
         {"type": "string", "format": "uuid"},
         "01890a5d-ac96-774b-bcce-b302099a8057",
+    ),
+    "promotion_id": (
+        "The id of a promotion.",
+        {"type": "string", "format": "uuid"},
+        "0195c2e0-5a11-7c02-8f3e-2b7d9e0c4d17",
     ),
     "delivery_id": ("The id of a delivery.", {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"}, "42"),
     "type_name": ("The name of an event type.", {"type": "string"}, "skald.skill.published.v1"),

@@ -190,6 +190,13 @@ class TagsChanged(TypedDict):
     to: list[str]
 
 
+class PromotionChange(TypedDict):
+    status: str
+    label: str
+    version: int
+    text: str
+
+
 class Changes(TypedDict):
     """What an event changed; old services know neither owners nor tags."""
 
@@ -202,6 +209,7 @@ class Changes(TypedDict):
     renamed: NotRequired[NameMove]
     owners: NotRequired[OwnersChanged | None]
     tags: NotRequired[TagsChanged | None]
+    promotion: NotRequired[PromotionChange]
 
 
 class Entry(TypedDict):
@@ -275,3 +283,22 @@ class Policy(TypedDict):
 
 class Policies(TypedDict):
     results: list[Policy]
+
+
+class Approval(TypedDict):
+    by: Person | None
+
+
+class Promotion(TypedDict):
+    id: str
+    kind: str
+    name: str
+    label: str
+    version: Number
+    from_version: Number | None
+    status: str
+    note: str
+    requested_by: Person | None
+    requested_at: str
+    approvals: list[Approval]
+    required: Size

@@ -310,6 +310,9 @@ def _changes(changes: answers.Changes) -> list[str]:
         lines.append(f"owners: {', '.join(f'user {one}' for one in owners['to']) or 'none'}")
     if tags := changes.get("tags"):
         lines.append(f"tags: {printable(', '.join(tags['to'])) or 'none'}")
+    if promotion := changes.get("promotion"):
+        what = f"promotion of version {promotion['version']} to {promotion['label']} {promotion['status']}"
+        lines.append(f"{what}: {promotion['text']}" if promotion["text"] else what)
     if changes["reverted_to"]:
         lines.append(f"back to version {changes['reverted_to']}")
     if changes["source"]:

@@ -9,6 +9,13 @@ from msgspec import UNSET, UnsetType
 
 from domain.artifacts.labels import LabelRemoved, LabelSet
 from domain.artifacts.owners import OwnersSet, checked_owners
+from domain.artifacts.promotions import (
+    PromotionApproved,
+    PromotionEvents,
+    PromotionRejected,
+    PromotionRequested,
+    PromotionWithdrawn,
+)
 from domain.artifacts.tags import TagsSet
 from domain.artifacts.versioned import Archived, Renamed, Restored, Source, Versioned, VersionEvent
 from domain.content import MAX_CONTENT_BYTES, Content, Edit, Ref, apply_edits, too_big
@@ -59,6 +66,26 @@ class PromptLabelSet(LabelSet, frozen=True, kw_only=True):
 @event
 class PromptLabelRemoved(LabelRemoved, frozen=True, kw_only=True):
     TOPIC: ClassVar[str] = "prompt.label_removed"
+
+
+@event
+class PromptPromotionRequested(PromotionRequested, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "prompt.promotion_requested"
+
+
+@event
+class PromptPromotionApproved(PromotionApproved, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "prompt.promotion_approved"
+
+
+@event
+class PromptPromotionRejected(PromotionRejected, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "prompt.promotion_rejected"
+
+
+@event
+class PromptPromotionWithdrawn(PromotionWithdrawn, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "prompt.promotion_withdrawn"
 
 
 @event
@@ -114,6 +141,9 @@ class Prompt(Versioned, kw_only=True):
     TAGS_SET: ClassVar[type[TagsSet]] = PromptTagsSet
     LABEL_SET: ClassVar[type[LabelSet]] = PromptLabelSet
     LABEL_REMOVED: ClassVar[type[LabelRemoved]] = PromptLabelRemoved
+    PROMOTION: ClassVar[PromotionEvents] = PromotionEvents(
+        PromptPromotionRequested, PromptPromotionApproved, PromptPromotionRejected, PromptPromotionWithdrawn
+    )
 
     prompt: Ref = Ref("", 0)
     config: str | None = None

@@ -14,6 +14,13 @@ from msgspec.structs import asdict, replace
 
 from domain.artifacts.labels import LabelRemoved, LabelSet
 from domain.artifacts.owners import OwnersSet, checked_owners
+from domain.artifacts.promotions import (
+    PromotionApproved,
+    PromotionEvents,
+    PromotionRejected,
+    PromotionRequested,
+    PromotionWithdrawn,
+)
 from domain.artifacts.tags import TagsSet
 from domain.artifacts.versioned import Archived, Renamed, Restored, Source, Versioned, VersionEvent
 from domain.content import (
@@ -215,6 +222,26 @@ class SkillLabelRemoved(LabelRemoved, frozen=True, kw_only=True):
     TOPIC: ClassVar[str] = "skill.label_removed"
 
 
+@event
+class SkillPromotionRequested(PromotionRequested, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "skill.promotion_requested"
+
+
+@event
+class SkillPromotionApproved(PromotionApproved, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "skill.promotion_approved"
+
+
+@event
+class SkillPromotionRejected(PromotionRejected, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "skill.promotion_rejected"
+
+
+@event
+class SkillPromotionWithdrawn(PromotionWithdrawn, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "skill.promotion_withdrawn"
+
+
 class File(msgspec.Struct, frozen=True):
     """A file as a command brings it, text or not; ``path`` is normal already."""
 
@@ -267,6 +294,9 @@ class Skill(Versioned, kw_only=True):
     TAGS_SET: ClassVar[type[TagsSet]] = SkillTagsSet
     LABEL_SET: ClassVar[type[LabelSet]] = SkillLabelSet
     LABEL_REMOVED: ClassVar[type[LabelRemoved]] = SkillLabelRemoved
+    PROMOTION: ClassVar[PromotionEvents] = PromotionEvents(
+        SkillPromotionRequested, SkillPromotionApproved, SkillPromotionRejected, SkillPromotionWithdrawn
+    )
 
     fields: SkillFields = SkillFields()
     body: Ref = Ref("", 0)

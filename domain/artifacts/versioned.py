@@ -6,8 +6,10 @@ from uuid import UUID
 
 import msgspec
 
+from domain.artifacts import promotions
 from domain.artifacts.labels import MAX_LABELS, LabelRemoved, LabelSet, no_label
 from domain.artifacts.owners import OwnersSet, checked_owners
+from domain.artifacts.promotions import Promotion, PromotionEvent, PromotionEvents
 from domain.artifacts.tags import TagsSet
 from domain.content import Ref
 from domain.errors import Invalid, VersionConflict, VersionNotFound
@@ -69,6 +71,7 @@ class Versioned(msgspec.Struct, kw_only=True):
     TAGS_SET: ClassVar[type[TagsSet]]
     LABEL_SET: ClassVar[type[LabelSet]]
     LABEL_REMOVED: ClassVar[type[LabelRemoved]]
+    PROMOTION: ClassVar[PromotionEvents]
 
     id: UUID
     version: int = 0
@@ -77,6 +80,7 @@ class Versioned(msgspec.Struct, kw_only=True):
     version_id: UUID = UUID(int=0)
     archived: bool = False
     labels: dict[str, int] = {}
+    promotions: dict[UUID, Promotion] = {}  # those that are open
     made_by: int | None = None  # the user of the first event
     named_owners: tuple[int, ...] | None = None
     tags: tuple[str, ...] = ()
@@ -156,22 +160,30 @@ class Versioned(msgspec.Struct, kw_only=True):
             raise Invalid(f"The {self.KIND} '{self.name}' is not archived.")
         self.trigger(self.RESTORED(originator_id=self.id, originator_version=self.version + 1))
 
-    def set_label(self, label: str, number: int) -> bool:
-        """Point the label to a version; False when the label is new. Raises VersionNotFound, Invalid."""
+    def check_label(self, label: str, number: int) -> None:
+        """Raises VersionNotFound or Invalid unless the label may point to the version."""
         if not 1 <= number <= self.number:
             newest = range(self.number, max(self.number - 20, 0), -1)
             raise VersionNotFound(self.KIND, self.name, number, newest)
-        known = label in self.labels
-        if not known and len(self.labels) >= MAX_LABELS:
+        if label not in self.labels and len(self.labels) >= MAX_LABELS:
             raise Invalid(
                 f"A {self.KIND} has at most {MAX_LABELS} labels; remove one first.",
                 code="max_length",
                 attr="label_name",
             )
+
+    def set_label(self, label: str, number: int, *, promotion_id: UUID | None = None) -> bool:
+        """Point the label to a version; False when the label is new. Raises VersionNotFound, Invalid."""
+        self.check_label(label, number)
+        known = label in self.labels
         if self.labels.get(label) != number:
             self.trigger(
                 self.LABEL_SET(
-                    originator_id=self.id, originator_version=self.version + 1, label=label, number=number
+                    originator_id=self.id,
+                    originator_version=self.version + 1,
+                    label=label,
+                    number=number,
+                    promotion_id=promotion_id,
                 )
             )
         return known
@@ -201,7 +213,7 @@ class Versioned(msgspec.Struct, kw_only=True):
             self.apply(event)
         elif isinstance(event, Archived):
             self.archived = True
-            self.labels = {}
+            self.labels, self.promotions = {}, {}
             self.tags = ()
         elif isinstance(event, Restored):
             self.archived = False
@@ -213,8 +225,12 @@ class Versioned(msgspec.Struct, kw_only=True):
             self.tags = event.tags
         elif isinstance(event, LabelSet):
             self.labels = {**self.labels, event.label: event.number}
+            self.promotions = promotions.moved(self.promotions, event)
         elif isinstance(event, LabelRemoved):
             self.labels = {label: number for label, number in self.labels.items() if label != event.label}
+            self.promotions = promotions.moved(self.promotions, event)
+        elif isinstance(event, PromotionEvent):
+            self.promotions = promotions.follow(self.promotions, event)
         else:
             self.apply(event)
         self.version = event.originator_version

@@ -6,6 +6,13 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from domain.artifacts.labels import LabelSet
+from domain.artifacts.promotions import (
+    PromotionApproved,
+    PromotionEvent,
+    PromotionRejected,
+    PromotionRequested,
+)
 from domain.artifacts.skills import FileRef, Skill, SkillFileRenamed
 from domain.artifacts.versioned import Renamed, Versioned, reverted_to, source_of
 from domain.content import Ref
@@ -74,6 +81,16 @@ class TagsChanged(msgspec.Struct, frozen=True):
     after: list[str] = msgspec.field(name="to")
 
 
+class PromotionChange(msgspec.Struct, frozen=True):
+    """What happened to a promotion: requested, approved, promoted, rejected or withdrawn; `text` is the note or comment."""
+
+    id: UUID
+    status: str
+    label: str
+    version: int
+    text: str
+
+
 class Origin(msgspec.Struct, frozen=True):
     """The version that a duplicate was made from."""
 
@@ -85,7 +102,7 @@ class Origin(msgspec.Struct, frozen=True):
 class Changes(msgspec.Struct, frozen=True):
     """What an event changed. `fields` are those with another value; `content` is there when the body or prompt changed.
 
-    `renamed` is there for a rename alone.
+    `renamed` is there for a rename alone, `promotion` for what happened to one.
     """
 
     fields: list[str]
@@ -97,6 +114,7 @@ class Changes(msgspec.Struct, frozen=True):
     owners: OwnersChanged | None
     tags: TagsChanged | None
     renamed: NameMoved | UnsetType = UNSET
+    promotion: PromotionChange | UnsetType = UNSET
 
 
 def changes(
@@ -120,6 +138,7 @@ def changes(
         renamed=NameMoved(event.old_name, event.name) if isinstance(event, Renamed) else UNSET,
         owners=_owners(before, after),
         tags=None if before.tags == after.tags else TagsChanged(list(before.tags), list(after.tags)),
+        promotion=_promotion(before, event),
     )
 
 
@@ -128,6 +147,19 @@ def _owners(before: Versioned, after: Versioned) -> OwnersChanged | None:
     if before.owners == after.owners or after.named_owners is None:
         return None
     return OwnersChanged(list(before.owners), list(after.owners))
+
+
+def _promotion(before: Versioned, event: Event) -> PromotionChange | UnsetType:
+    if isinstance(event, PromotionRequested):
+        return PromotionChange(event.promotion_id, "requested", event.label, event.number, event.note)
+    if isinstance(event, LabelSet) and event.promotion_id is not None:
+        return PromotionChange(event.promotion_id, "promoted", event.label, event.number, "")
+    if not isinstance(event, PromotionEvent):
+        return UNSET
+    one = before.promotions[event.promotion_id]
+    status = type(event).TOPIC.rpartition("_")[2]
+    text = event.comment if isinstance(event, PromotionApproved | PromotionRejected) else ""
+    return PromotionChange(event.promotion_id, status, one.label, one.number, text)
 
 
 def _source(event: Event, names: Mapping[UUID, str]) -> Origin | None:

@@ -16,6 +16,7 @@ import msgspec
 from domain.artifacts import policies
 from domain.artifacts.kinds import KINDS, kind_of
 from domain.artifacts.labels import LabelSet
+from domain.artifacts.promotions import PromotionRequested
 from domain.artifacts.versioned import VersionEvent
 from domain.events import EVENT_TYPES, Event
 from domain.maintenance import LogRewound
@@ -213,7 +214,7 @@ def _shape(topic: str) -> _Shape:
         number=b"%d" % cls.SCHEMA,
         named="name" in cls.__struct_fields__,
         versioned=issubclass(cls, VersionEvent),
-        labelled=issubclass(cls, LabelSet),
+        labelled=issubclass(cls, LabelSet | PromotionRequested),
     )
 
 

@@ -1,5 +1,6 @@
 """The label policies of a project, read from their stream: it is short, so there is no table of them."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import datetime
@@ -8,7 +9,13 @@ from typing import Any
 import msgspec
 
 from domain.artifacts import policies
-from domain.artifacts.policies import LabelPolicies, LabelPolicyEvent, LabelPolicySet, stream_of
+from domain.artifacts.policies import (
+    MAX_APPROVALS,
+    LabelPolicies,
+    LabelPolicyEvent,
+    LabelPolicySet,
+    stream_of,
+)
 from projections.encoding import timestamp
 from projections.events.history import people_of
 from store.log.log import Recorded, read_stream
@@ -57,6 +64,35 @@ async def at(conn: Connection, project_id: int, position: int | None = None) -> 
                         recorded.position,
                     )
     return [rows[label] for label in sorted(rows)]
+
+
+class RequiredApprovals:
+    """How many approvals a move of each label took, at any position of the log."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, list[tuple[int, int]]] = {}
+
+    def add(self, label: str, position: int, approvals: int) -> None:
+        """From ``position`` on; in the order of the log."""
+        self._since.setdefault(label, []).append((position, approvals))
+
+    def of(self, label: str, position: int | None) -> int:
+        """At a position; None is now."""
+        known = self._since.get(label, [])
+        place = len(known) if position is None else bisect_right(known, (position, MAX_APPROVALS))
+        return known[place - 1][1] if place else 0
+
+
+async def required_approvals(conn: Connection, project_id: int) -> RequiredApprovals:
+    required = RequiredApprovals()
+    async with aclosing(read_stream(conn, stream_of(project_id))) as batches:
+        async for batch in batches:
+            for recorded in batch:
+                event = decode(recorded.topic, recorded.state)
+                assert isinstance(event, LabelPolicyEvent)
+                approvals = event.approvals if isinstance(event, LabelPolicySet) else 0
+                required.add(event.label, recorded.position, approvals)
+    return required
 
 
 async def load(

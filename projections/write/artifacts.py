@@ -13,12 +13,13 @@ import msgspec
 
 from domain.artifacts.labels import LabelRemoved, LabelSet
 from domain.artifacts.owners import OwnersSet
+from domain.artifacts.promotions import PromotionEvent
 from domain.artifacts.tags import TagsSet
 from domain.artifacts.versioned import Archived, Renamed, Restored, Versioned, VersionEvent
 from domain.content import Content, Ref
 from domain.events import Event
 from projections.encoding import RENDERING
-from projections.write import labels, names, owners, renames, tags
+from projections.write import labels, names, owners, promotions, renames, tags
 from projections.write.replaced import ReplacedLists
 from store.log.statements import Row, SetStatement, Writes, arrays
 
@@ -126,6 +127,7 @@ STATEMENTS = (
     labels.ENDED,
     labels.SET,
     labels.ALL_ENDED,
+    *promotions.STATEMENTS,
     owners.ENDED,
     owners.SET,
     tags.ENDED,
@@ -218,6 +220,7 @@ class _RowBatch:
         self.published: dict[int, int] = {}
         self.claims: dict[Row, UUID] = {}
         self.pointers: labels.Pointers | None = None
+        self.promotions: promotions.Promotions | None = None
         # By stream and number, of which the last row counts.
         self.rendered: dict[tuple[int, int], Row] = {}
         self.owners: ReplacedLists | None = None
@@ -231,6 +234,7 @@ class _RowBatch:
             self._version(step, event, kind)
         elif isinstance(event, LabelSet | LabelRemoved):
             self._labels().follow(event, step.actor_id)
+            self._promotions().moved(event)
         elif isinstance(event, OwnersSet):
             self._owned(step, event.owners)
         elif isinstance(event, TagsSet):
@@ -238,6 +242,7 @@ class _RowBatch:
         elif isinstance(event, Archived):
             version = event.originator_version
             self._labels().end_all(stream, version)
+            self._promotions().end_all(stream, version)
             self._tagged(step, ())
             self._release(step)
             self.rows[names.SPAN_ENDED].append((stream, version))
@@ -252,6 +257,13 @@ class _RowBatch:
             self._found_by(step, kind)
         elif isinstance(event, Renamed):
             self._renamed(step, event, kind)
+        elif isinstance(event, PromotionEvent):
+            self._promotions().follow(event, step.project_id, step.artifact.KIND)
+
+    def _promotions(self) -> promotions.Promotions:
+        if self.promotions is None:
+            self.promotions = promotions.Promotions()
+        return self.promotions
 
     def _owned(self, step: AppliedEvent, ids: Iterable[int]) -> None:
         event, artifact = step.event, step.artifact
@@ -357,6 +369,8 @@ class _RowBatch:
             rows[owners.ENDED], rows[owners.SET] = self.owners.ended, self.owners.set
         if self.tags is not None:
             rows[tags.ENDED], rows[tags.SET] = self.tags.ended, self.tags.set
+        if self.promotions is not None:
+            rows.update(self.promotions.rows())
         writes = {statement: some for statement, some in rows.items() if some}
         return Rows(writes, list(self.contents.values()), self.views)
 

@@ -11,6 +11,8 @@ from projections.encoding import AUTHOR, JOIN_AUTHOR, author, timestamp
 from store.log.statements import Row, SetStatement, arrays
 from store.postgres.connection import Connection
 
+LATEST = 2**63 - 1  # a position beyond every log
+
 ENDED = SetStatement(
     "labels.end",
     83,
@@ -26,9 +28,13 @@ SET = SetStatement(
     "labels.set",
     85,
     f"""
-    INSERT INTO labels (stream_id, name, number, since_position, until_position, set_at, set_by)
-    SELECT new.stream_id, new.name, number, since.position, until.position, since.recorded_at, set_by
-    FROM {arrays("stream_id uuid, name text, number int, since_version int, until_version int, set_by bigint")} AS new
+    INSERT INTO labels (stream_id, name, number, since_position, until_position, set_at, set_by, promotion_id)
+    SELECT new.stream_id, new.name, number, since.position, until.position, since.recorded_at, set_by, promotion_id
+    FROM {
+        arrays(
+            "stream_id uuid, name text, number int, since_version int, until_version int, set_by bigint, promotion_id uuid"
+        )
+    } AS new
     JOIN events AS since ON since.stream_id = new.stream_id AND since.stream_version = new.since_version
     LEFT JOIN events AS until ON until.stream_id = new.stream_id AND until.stream_version = new.until_version
     """,
@@ -44,6 +50,19 @@ ALL_ENDED = SetStatement(
     WHERE labels.stream_id = new.stream_id AND labels.until_position IS NULL
     """,
 )
+
+# labels_pkey, events_pkey; ``at`` is beyond the log for the present.
+PAST = f"""
+SELECT number, set_at, until.recorded_at, promotion_id, {AUTHOR}
+FROM labels {JOIN_AUTHOR} set_by
+LEFT JOIN events AS until ON until.position = until_position AND until_position <= %(at)s
+WHERE labels.stream_id = %(stream)s AND labels.name = %(name)s AND since_position <= %(at)s
+ORDER BY since_position DESC LIMIT %(limit)s OFFSET %(offset)s
+"""
+# labels_pkey
+COUNT_PAST = """
+SELECT count(*) FROM labels WHERE stream_id = %(stream)s AND name = %(name)s AND since_position <= %(at)s
+"""
 
 # labels_now
 ALL = f"""
@@ -82,8 +101,8 @@ class Pointers:
             self._all_ended.append((stream, version))
 
     def _end(self, place: int, version: int) -> None:
-        stream, name, number, since, _, set_by = self._set[place]
-        self._set[place] = (stream, name, number, since, version, set_by)
+        stream, name, number, since, _, *rest = self._set[place]
+        self._set[place] = (stream, name, number, since, version, *rest)
 
     def follow(self, event: LabelSet | LabelRemoved, actor_id: int | None) -> None:
         key = (event.originator_id, event.label)
@@ -95,7 +114,8 @@ class Pointers:
         self._open[key] = None
         if isinstance(event, LabelSet):
             self._open[key] = len(self._set)
-            self._set.append((*key, event.number, event.originator_version, None, actor_id))
+            row = (event.number, event.originator_version, None, actor_id, event.promotion_id)
+            self._set.append((*key, *row))
 
     def rows(self) -> dict[SetStatement, list[Row]]:
         return {ENDED: self._ended, SET: self._set, ALL_ENDED: self._all_ended}
@@ -136,3 +156,34 @@ def label_json(label: Label) -> bytes:
         + label.author
         + f',"created_at":"{timestamp(label.set_at)}"}}'.encode()
     )
+
+
+async def past(
+    conn: Connection, stream_id: UUID, name: str, *, limit: int, offset: int, position: int | None = None
+) -> tuple[int, list[bytes]]:
+    """How many versions a label has pointed to, and a page of ``{version, from, until, set_by, promotion_id}``, newest first.
+
+    As it was when the log ended at ``position``.
+    """
+    params = {
+        "stream": stream_id,
+        "name": name,
+        "at": LATEST if position is None else position,
+        "limit": limit,
+        "offset": offset,
+    }
+    counted = await (await conn.execute(COUNT_PAST, params)).fetchone()
+    rows = await (await conn.execute(PAST, params, binary=True)).fetchall()
+    return counted[0] if counted else 0, [_past_json(row) for row in rows]
+
+
+def _past_json(row: tuple[Any, ...]) -> bytes:
+    number, since, until, promotion, *person = row
+    entry: dict[str, Any] = {
+        "version": number,
+        "from": timestamp(since),
+        "until": None if until is None else timestamp(until),
+        "set_by": msgspec.Raw(author(person)),
+        "promotion_id": promotion,
+    }
+    return msgspec.json.encode(entry)

@@ -1,5 +1,6 @@
 """The lines of docs/govern.md do what the page says when they are pasted one after the other."""
 
+import json
 import os
 from pathlib import Path
 
@@ -30,3 +31,10 @@ def test_the_lines_work_when_pasted(start_service: StartService, tmp_path: Path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "production: by keys that may promote" in done.stdout
     assert "label_policy.set" in done.stdout
+    prompts = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    seen = [one["prompt"] for one in prompts if one.get("label") == "production"]
+    assert seen == ["Greet them.", "Greet them by name."]
+    history, then, listed = prompts[-3:]
+    assert [entry["version"] for entry in history["results"]] == [1, 2, 1]
+    assert all(entry["promotion_id"] for entry in history["results"])
+    assert [then["results"], listed["results"]] == [[], []]

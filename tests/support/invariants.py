@@ -19,6 +19,12 @@ from psycopg import IsolationLevel
 from domain.artifacts import kinds as domain_kinds
 from domain.artifacts.labels import LabelRemoved, LabelSet
 from domain.artifacts.owners import OwnersSet
+from domain.artifacts.promotions import (
+    PromotionApproved,
+    PromotionRejected,
+    PromotionRequested,
+    PromotionWithdrawn,
+)
 from domain.artifacts.prompts import Prompt
 from domain.artifacts.skills import Skill
 from domain.artifacts.tags import TagsSet
@@ -172,7 +178,10 @@ QUERIES = {
                           outline, manifest, package FROM versions""",
     "earlier_packages": "SELECT stream_id, number, until_position, package FROM earlier_packages",
     "search_texts": "SELECT stream_id, project_id, kind, name, text FROM search_texts",
-    "labels": "SELECT stream_id, name, number, since_position, until_position, set_at, set_by FROM labels",
+    "labels": "SELECT stream_id, name, number, since_position, until_position, set_at, set_by, promotion_id FROM labels",
+    "promotions": """SELECT id, stream_id, project_id, kind, label, number, from_number, note, requested_by, requested_at,
+                            requested_position, status, decided_at, decided_position FROM promotions""",
+    "promotion_approvals": "SELECT promotion_id, position, approved_by, approved_at, comment FROM promotion_approvals",
     "owners": "SELECT stream_id, user_id, project_id, kind, place, since_position, until_position FROM owners",
     "tags": "SELECT stream_id, name, project_id, kind, since_position, until_position FROM tags",
     "artifact_counts": "SELECT project_id, kind, active FROM artifact_counts WHERE active <> 0",
@@ -195,6 +204,8 @@ def fold(conn: Connection) -> dict[str, Rows]:
     tags: list[list[Any]] = []
     versions: dict[tuple[UUID, int], tuple[Any, ...]] = {}
     earlier: Rows = set()
+    promotions: dict[UUID, list[Any]] = {}
+    approvals: Rows = set()
     activity: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     sought = searched.Searched(contents)
     events = conn.execute(
@@ -238,7 +249,7 @@ def fold(conn: Connection) -> dict[str, Rows]:
         if isinstance(event, LabelSet | LabelRemoved):
             _end(labels, position, stream, event.label)
         if isinstance(event, LabelSet):
-            labels.append([stream, event.label, event.number, position, None, at, actor])
+            labels.append([stream, event.label, event.number, position, None, at, actor, event.promotion_id])
         if isinstance(event, Renamed):
             old: Name = (project, artifact.KIND, event.old_name)
             assert names.pop(old, None) == stream, f"{position}: {old} was not its name"
@@ -253,6 +264,23 @@ def fold(conn: Connection) -> dict[str, Rows]:
                 earlier.add((stream, artifact.number, position, before))
                 artifacts[stream][-1] = view.package.ref.digest
                 versions[stream, artifact.number] = (*kept, view.package.ref.digest)
+        if isinstance(event, PromotionRequested):
+            asked = (
+                event.label,
+                event.number,
+                event.from_number,
+                event.note,
+                event.requested_by,
+                at,
+                position,
+            )
+            promotions[event.promotion_id] = [stream, project, artifact.KIND, *asked, "open", None, None]
+        elif isinstance(event, PromotionApproved):
+            approvals.add((event.promotion_id, position, event.approved_by, at, event.comment))
+        # Whatever is not open in the aggregate any more has been decided by this event.
+        for id, row in promotions.items():
+            if row[0] == stream and row[-3] == "open" and id not in artifact.promotions:
+                row[-3:] = [_decided(id, event), at, position]
         if version == 1 or (was_archived and not artifact.archived):
             assert name not in names, f"{position}: the name {name} was given away twice"
             names[name] = stream
@@ -276,10 +304,20 @@ def fold(conn: Connection) -> dict[str, Rows]:
         "labels": {tuple(row) for row in labels},
         "owners": {tuple(row) for row in owners},
         "tags": {tuple(row) for row in tags},
+        "promotions": {(id, *row) for id, row in promotions.items()},
+        "promotion_approvals": approvals,
         "artifact_counts": {(*key, active) for key, active in counts.items()},
         "activity": {(*key, *row) for key, row in activity.items()},
         **sought.rows(),
     }
+
+
+def _decided(id: UUID, event: Any) -> str:
+    if isinstance(event, PromotionRejected):
+        return "rejected"
+    if isinstance(event, PromotionWithdrawn):
+        return "withdrawn"
+    return "promoted" if getattr(event, "promotion_id", None) == id else "outdated"
 
 
 def _end(labels: list[list[Any]], position: int, stream: UUID, label: str | None = None) -> None:

@@ -169,6 +169,36 @@ async def test_the_first_label_of_a_name_is_protected_too(admin: Space) -> None:
     assert (await prompts.post("name/agent/archive", {})).status_code == 200
 
 
+async def test_the_scope_is_asked_for_first(admin: Space) -> None:
+    prompts = PromptSpace(admin)
+    await prompts.create()
+    await prompts.set_label("production", 1)
+    await protect(admin)
+    await protect(admin, "beta")
+    writer = PromptSpace(await with_scopes(admin, WRITER))
+    for refused in (
+        await writer.put("production", {"version": 1}),
+        await writer.put("production", {"version": 9}),
+        await writer.delete("beta"),
+    ):
+        assert refusal(refused) == (403, "label_protected", None)
+    assert refusal(await writer.put("production", {"version": 1}, "missing"))[:2] == (404, "not_found")
+    assert (await prompts.put("production", {"version": 1})).status_code == 200
+
+
+async def test_a_protected_label_of_a_skill_takes_its_scope(admin: Space) -> None:
+    await admin.create()
+    await protect(admin)
+    labels = "llm_skills/name/pdf-forms/labels/production"
+    for scopes, code in ((WRITER, "label_protected"), ((*WRITER, "llm_prompt:promote"), "label_protected")):
+        refused = await (await with_scopes(admin, scopes)).at("PUT", labels, json={"version": 1})
+        assert refusal(refused) == (403, code, None)
+    promoter = await with_scopes(admin, (*WRITER, "llm_skill:promote"))
+    assert (await promoter.at("PUT", labels, json={"version": 1})).status_code == 201
+    writer = await with_scopes(admin, WRITER)
+    assert refusal(await writer.post("name/pdf-forms/archive"))[:2] == (403, "label_protected")
+
+
 async def test_approvals_close_the_direct_way_for_all(admin: Space) -> None:
     prompts = PromptSpace(admin)
     await prompts.create()

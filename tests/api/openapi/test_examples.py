@@ -10,7 +10,7 @@ from tests.support.archives import packed
 from tests.support.service import Service
 
 ENDLESS = "events_stream"
-# No project is public here, and there is no such user or delivery: what is right, and not there, is the only refusal.
+# No project is public here, and there is no such user, delivery or promotion: what is right, and not there, is the only refusal.
 ABSENT = {
     "public_skills_index_retrieve",
     "public_skills_archive_retrieve",
@@ -19,6 +19,7 @@ ABSENT = {
     "public_skills_legacy_file_retrieve",
     "audit_list",
     "webhooks_deliveries_redeliver_create",
+    *(one for one in OPERATIONS if one.endswith(("_approve_create", "_reject_create", "_withdraw_create"))),
 }
 
 
@@ -49,7 +50,7 @@ class Stage:
         ):
             if operation_id.endswith(("llm_skills_create", "llm_prompts_create", "restore_create")):
                 self.send("POST", f"{address}/archive", {})
-            elif operation_id.endswith("revert_create"):
+            elif operation_id.endswith(("revert_create", "promotions_create")):
                 for body in examples_of(schema)[:2]:
                     self.send("PATCH", address, body)
 

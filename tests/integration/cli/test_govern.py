@@ -43,3 +43,35 @@ def test_a_key_without_the_scope_hears_which(running_service: Service, tmp_path:
     failed = bob.skald("label-policy", "production", "--protect")
     assert failed.returncode == 1
     assert "required scope 'project:admin'" in failed.stderr
+
+
+def test_a_promotion_is_requested_listed_and_decided(lea: Person) -> None:
+    with lea.service.client(lea.key, lea.project_id) as http:
+        http.post("llm_prompts/", json={"name": "Helper", "prompt": "Hi"}).raise_for_status()
+        http.patch("llm_prompts/name/Helper", json={"base_version": 1, "prompt": "Hello"}).raise_for_status()
+    other = {"SKALD_KEY": lea.service.make_key(["*"], [lea.project_id])}
+    asked = lea.skald("promote", "Helper", "production", "2", "--kind=prompt", "--note=Polite")
+    assert "production to version 2 is open, 0 of 0 approvals" in asked.stderr
+    id = asked.stdout.strip()
+
+    head, row = lea.skald("promotions", "--status=open").stdout.splitlines()
+    assert head.split()[:5] == ["id", "what", "label", "version", "status"]
+    assert row.startswith(f"{id}  prompt/Helper  production  - → 2")
+    assert row.endswith("Polite")
+    assert lea.json("approve", id, code=1)["error"]["code"] == "own_promotion"
+    done = lea.skald("approve", id, "--comment=Yes", env=other)
+    assert done.stdout == "prompt/Helper: production is version 2\n"
+    assert lea.json("promotions", "--name=Helper")["results"][0]["status"] == "promoted"
+    assert lea.json("withdraw", id, code=1)["error"]["code"] == "promoted"
+
+    back = lea.json("promote", "Helper", "production", "1", "--kind=prompt")["id"]
+    assert (
+        lea.skald("reject", back, "--comment=No", env=other).stdout
+        == "prompt/Helper: production to version 1 is rejected\n"
+    )
+    again = lea.json("promote", "Helper", "production", "1", "--kind=prompt")["id"]
+    assert lea.skald("withdraw", again).stdout == "prompt/Helper: production to version 1 is withdrawn\n"
+    log = lea.skald("log", "Helper", "--kind=prompt").stdout
+    assert "promotion of version 2 to production requested: Polite" in log
+    assert "promotion of version 2 to production approved: Yes" in log
+    assert "promotion of version 2 to production promoted\n" in log

@@ -11,6 +11,7 @@ import jsonschema_rs
 import msgspec
 import pytest
 
+from domain.artifacts import promoting
 from domain.artifacts.kinds import SUBJECT_KINDS
 from domain.artifacts.policies import LabelPolicies
 from domain.artifacts.prompts import Prompt, PromptChanges
@@ -84,11 +85,6 @@ def happened() -> list[tuple[str, Event]]:
     skill.set_owners([7, 1])
     skill.set_tags(("docs",))
     copy = skill.duplicate(id=uuid4(), version_id=uuid4(), name="pdf-forms")
-    skill.set_label("prod", 2)
-    skill.remove_label("prod")
-    skill.archive()
-    skill.restore()
-    skill.rename("pdf-fields")
     prompt, _ = Prompt.create(
         id=uuid4(), version_id=uuid4(), name="Agent_1", prompt=f'"{SECRET}"'.encode(), owners=(), tags=("a",)
     )
@@ -100,10 +96,20 @@ def happened() -> list[tuple[str, Event]]:
         base_version=1,
         texts={},
     )
-    prompt.set_label("prod", 2)
-    prompt.remove_label("prod")
-    prompt.archive()
-    prompt.restore()
+    for artifact in (skill, prompt):
+        first, second, third = (uuid4() for _ in range(3))
+        promoting.request(artifact, first, "prod", 2, by=7, note="x")
+        promoting.approve(artifact, first, by=8, required=1)
+        promoting.request(artifact, second, "prod", 1, by=7)
+        promoting.reject(artifact, second, by=8, comment="y")
+        promoting.request(artifact, third, "beta", 1, by=7)
+        promoting.withdraw(artifact, third, by=7)
+        artifact.set_label("prod", 1)
+        artifact.remove_label("prod")
+    for artifact in (skill, prompt):
+        artifact.archive()
+        artifact.restore()
+    skill.rename("pdf-fields")
     prompt.rename("Agent_2")
     policies = LabelPolicies.of_project(5)
     policies.set("release.1", protected=False, approvals=0)

@@ -21,6 +21,10 @@ from domain.artifacts.prompts import (
     PromptLabelRemoved,
     PromptLabelSet,
     PromptOwnersSet,
+    PromptPromotionApproved,
+    PromptPromotionRejected,
+    PromptPromotionRequested,
+    PromptPromotionWithdrawn,
     PromptPublished,
     PromptRenamed,
     PromptRestored,
@@ -36,6 +40,10 @@ from domain.artifacts.skills import (
     SkillLabelRemoved,
     SkillLabelSet,
     SkillOwnersSet,
+    SkillPromotionApproved,
+    SkillPromotionRejected,
+    SkillPromotionRequested,
+    SkillPromotionWithdrawn,
     SkillPublished,
     SkillRenamed,
     SkillRestored,
@@ -173,6 +181,56 @@ EXPECTED: dict[str, Event] = {
     "prompt.label_removed.1": PromptLabelRemoved(**first(4), label="production"),
     "prompt.archived.1": PromptArchived(**first(5)),
     "prompt.restored.1": PromptRestored(**first(6)),
+    "skill.label_set.1.promoted": SkillLabelSet(
+        **first(3), label="production", number=2, promotion_id=VERSION
+    ),
+    "skill.promotion_requested.1": SkillPromotionRequested(
+        **first(7),
+        promotion_id=VERSION,
+        label="production",
+        number=3,
+        requested_by=7,
+        from_number=2,
+        note="Größer",
+    ),
+    "skill.promotion_requested.1.sparse": SkillPromotionRequested(
+        **first(7), promotion_id=VERSION, label="production", number=3, requested_by=7
+    ),
+    "skill.promotion_approved.1": SkillPromotionApproved(
+        **first(8), promotion_id=VERSION, approved_by=8, required=2, comment="Tried"
+    ),
+    "skill.promotion_approved.1.sparse": SkillPromotionApproved(
+        **first(8), promotion_id=VERSION, approved_by=8, required=0
+    ),
+    "skill.promotion_rejected.1": SkillPromotionRejected(
+        **first(9), promotion_id=VERSION, rejected_by=8, comment="Too long"
+    ),
+    "skill.promotion_withdrawn.1": SkillPromotionWithdrawn(**first(9), promotion_id=VERSION),
+    "prompt.label_set.1.promoted": PromptLabelSet(
+        **first(3), label="production", number=2, promotion_id=VERSION
+    ),
+    "prompt.promotion_requested.1": PromptPromotionRequested(
+        **first(7),
+        promotion_id=VERSION,
+        label="production",
+        number=3,
+        requested_by=7,
+        from_number=2,
+        note="Größer",
+    ),
+    "prompt.promotion_requested.1.sparse": PromptPromotionRequested(
+        **first(7), promotion_id=VERSION, label="production", number=3, requested_by=7
+    ),
+    "prompt.promotion_approved.1": PromptPromotionApproved(
+        **first(8), promotion_id=VERSION, approved_by=8, required=2, comment="Tried"
+    ),
+    "prompt.promotion_approved.1.sparse": PromptPromotionApproved(
+        **first(8), promotion_id=VERSION, approved_by=8, required=0
+    ),
+    "prompt.promotion_rejected.1": PromptPromotionRejected(
+        **first(9), promotion_id=VERSION, rejected_by=8, comment="Too long"
+    ),
+    "prompt.promotion_withdrawn.1": PromptPromotionWithdrawn(**first(9), promotion_id=VERSION),
     "label_policy.set.1": LabelPolicySet(**first(), label="production", protected=True, approvals=2),
     "label_policy.removed.1": LabelPolicyRemoved(**first(2), label="production"),
     "prompt.renamed.1": PromptRenamed(**first(7), name="Greeting_2", old_name="Greeting_1"),
