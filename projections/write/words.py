@@ -22,7 +22,7 @@ MAX_WORD = 100  # characters of a lexeme; what is longer is found by its beginni
 MAX_COUNT = 4  # how often a word occurs counts up to here
 # Of the words of a text that are kept for what is almost like them: the most frequent ones. Hostile texts have 100,000.
 MAX_KNOWN = 1_000
-KNOWN = re.compile(r"[^\W_]{3,40}")
+KNOWN = re.compile(r"(?<![^\W_])[^\W_]{3,40}(?![^\W_])")
 
 # Scripts that are written without blanks: each character and each pair of them is a lexeme. Korean has blanks, but its words
 # are seldom alone.
