@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from domain.artifacts.skills import Skill
 from projections.read.kinds import KINDS
 from projections.read.sides import BODY
 from projections.search.find import Found, Hit, Place
@@ -78,16 +79,20 @@ def show(found: Found, count: int, texts: Mapping[str, bytes]) -> list[Shown]:
 
 
 def _shown(hit: Hit, patterns: Sequence[re.Pattern[str]], texts: Mapping[str, bytes]) -> Shown:
-    description = msgspec.json.decode(hit.details, type=_Details).description if hit.kind == "skill" else ""
+    description = _description(hit, hit.details)
+    looked_in = description if hit.last_details is None else _description(hit, hit.last_details)
     matches = [
         match
         for place in hit.places
-        if (match := _match(hit, description, place, [patterns[nth] for nth in place.terms], texts))
-        is not None
+        if (match := _match(hit, looked_in, place, [patterns[nth] for nth in place.terms], texts)) is not None
     ]
     if not matches:
         matches = [Match("name", None, None, hit.name)]
     return Shown(hit, description, matches)
+
+
+def _description(hit: Hit, details: bytes) -> str:
+    return msgspec.json.decode(details, type=_Details).description if hit.kind == Skill.KIND else ""
 
 
 def _match(
@@ -109,7 +114,7 @@ def _match(
     first = text.rfind("\n", 0, at) + 1
     end = text.find("\n", at)
     line = text[first : end if end >= 0 else len(text)]
-    is_prompt = hit.kind != "skill"
+    is_prompt = hit.kind != Skill.KIND
     path = None if is_prompt else BODY if field is Field.BODY else place.path
     return Match(
         "body" if field is Field.BODY else "file_content",

@@ -156,6 +156,15 @@ EXCLUDED = """), excluded_from AS (
         FROM having_all LEFT JOIN excluded_from USING (stream_id)
 """
 
+# What is shown is from the last of these versions.
+LAST = "coalesce(upper(page.versions) - 1, shown.number)"
+IN_LAST = """
+CASE WHEN upper_inf(page.versions) THEN upper_inf(seen.versions) ELSE seen.versions @> (upper(page.versions) - 1) END
+"""
+# versions_pkey, contents_pkey
+DETAILS = """(SELECT bytes FROM versions JOIN contents ON contents.digest = versions.details
+            WHERE versions.stream_id = page.stream_id AND versions.number = {number})"""
+
 
 def _query(parts: str, entries: str, joined: str, named: str, number: str, *, ever: bool) -> str:
     """Terms to texts, texts to the streams that have them, streams with all terms to a page of hits with their best places.
@@ -224,18 +233,19 @@ def _query(parts: str, entries: str, joined: str, named: str, number: str, *, ev
         SELECT *, row_number() OVER (PARTITION BY stream_id ORDER BY rank DESC, field, path, part) AS place
         FROM (
             SELECT DISTINCT ON (stream_id, field, path) * FROM (
-                SELECT stream_id, field, path, digest, part, sum(seen.rank * weight) AS rank,
+                SELECT seen.stream_id, field, path, digest, part, sum(seen.rank * weight) AS rank,
                        array_agg(DISTINCT nth ORDER BY nth) AS nths
                 FROM seen JOIN rarity USING (nth)
-                WHERE NOT negated AND stream_id IN (SELECT stream_id FROM page)
-                GROUP BY stream_id, field, path, digest, part
+                {if_ever("JOIN page USING (stream_id)")}
+                WHERE NOT negated AND {if_ever(IN_LAST, "stream_id IN (SELECT stream_id FROM page)")}
+                GROUP BY seen.stream_id, field, path, digest, part
             ) AS each ORDER BY stream_id, field, path, rank DESC, digest, part
         ) AS best
     )
     SELECT page.stream_id, page.kind, page.name, page.score, shown.number,
-           {if_ever("lower(page.versions), coalesce(upper(page.versions) - 1, shown.number)", "NULL::int, NULL::int")},
-           (SELECT bytes FROM versions JOIN contents ON contents.digest = versions.details
-            WHERE versions.stream_id = page.stream_id AND versions.number = shown.number),
+           {if_ever(f"lower(page.versions), {LAST}", "NULL::int, NULL::int")},
+           {DETAILS.format(number="shown.number")},
+           {if_ever(DETAILS.format(number=LAST), "NULL::bytea")},
            (SELECT json_agg(json_build_object('field', field, 'path', path, 'digest', encode(digest, 'hex'), 'part', part,
                                               'terms', nths) ORDER BY place)::text
             FROM places WHERE places.stream_id = page.stream_id AND place <= {MAX_MATCHES})
@@ -280,7 +290,7 @@ class Place(msgspec.Struct, frozen=True):
 class Hit(msgspec.Struct, frozen=True):
     """``version`` is the one that was looked through; of ``ever``, ``first`` and ``last`` are versions that have all terms.
 
-    ``details`` are those of ``version``, encoded.
+    ``details`` are those of ``version``, encoded, ``last_details`` those of ``last``.
     """
 
     stream_id: UUID
@@ -291,6 +301,7 @@ class Hit(msgspec.Struct, frozen=True):
     first: int | None
     last: int | None
     details: bytes
+    last_details: bytes | None
     places: list[Place]
 
 

@@ -239,6 +239,12 @@ async def test_ever_looks_in_all_versions_and_says_in_which(searching: None, spa
     assert await span("alpha two") is None, "never in one version"
     assert await span("delta") == (5, 5)
     assert await span("it") == (1, 5)
+    [hit] = (await search(space, "gamma one", ever="true"))["results"]
+    assert hit["description"] == "Two."
+    assert {(match["matched_field"], match["excerpt"]) for match in hit["matches"]} == {
+        ("description", "One."),
+        ("body", "alpha beta gamma"),
+    }, "as they were in the last of these versions"
 
 
 async def test_of_a_label_only_the_version_it_points_to(searching: None, new_space: NewSpace) -> None:
