@@ -55,21 +55,21 @@ def run(on: Stage, plan: Plan) -> list[Table]:
     each = SKILLS if plan.seconds >= 1 else QUICK_SKILLS
     chance = random.Random(30)
     words = Words(chance)
-    filled, key, project_id, followed = asyncio.run(_fill(on, words, each))
-    table = Table(
-        title=f"Search: ms a request in one of {PROJECTS} projects with {each:,} skills each",
-        head=("sought", "p50", "p99", "target p50"),
-        notes=[
-            f"p50 of {plan.rounds} × {REQUESTS} requests, each with other words. Bodies have {BODY_WORDS} words of {VOCABULARY:,}.",
-            f"{PROJECTS * each:,} skills were filled in in {filled:.0f} s; the follower took in {PROJECTS * each / followed:,.0f} a second.",
-        ],
-    )
     judged = Table(
         title=f"Search: the order of {len(JUDGED)} questions over real skills",
         head=("by", "mean reciprocal rank", "first", "in ten"),
         notes=[],
     )
     with service(on, workers=1) as server:
+        filled, key, project_id, followed = asyncio.run(_fill(on, words, each))
+        table = Table(
+            title=f"Search: ms a request in one of {PROJECTS} projects with {each:,} skills each",
+            head=("sought", "p50", "p99", "target p50"),
+            notes=[
+                f"p50 of {plan.rounds} × {REQUESTS} requests, each with other words. Bodies have {BODY_WORDS} words of {VOCABULARY:,}.",
+                f"{PROJECTS * each:,} skills were filled in in {filled:.0f} s; the follower took in {PROJECTS * each / followed:,.0f} a second.",
+            ],
+        )
         for name, seconds in _measure(server, plan, words, key, project_id).items():
             target = SYMBOL_TARGET if "symbol" in name else WORDS_TARGET if "word" in name else None
             p50 = median(seconds)

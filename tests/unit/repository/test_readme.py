@@ -117,6 +117,7 @@ def test_the_results_have_every_table_of_the_benchmarks() -> None:
         "storage": "Storage: ",
         "scale": "Size of a project: ",
         "years": "Years of use: ",
+        "search": "Search: ",
         "mlflow": "Prompts: ",
         "start": "Start of ",
         "processes": "API processes and hosts: ",
