@@ -43,10 +43,11 @@ SELECT name FROM (SELECT name, similarity(name, %(name)s) AS alike FROM ({{names
 WHERE alike >= {ALIKE}::real ORDER BY alike DESC, name LIMIT {LIMIT}
 """
 # The index of ``names``, candidate by candidate and from each start in both directions. One by one, because the planner weighs
-# each element of an array that it is given, ten times as long as the index is looked at.
+# each element of an array that it is given, ten times as long as the index is looked at. What no edit touches is sent once: of a
+# long name, to send all candidates whole takes longer than to look for them.
 CHOSEN = f"""
-SELECT same.name FROM unnest(%(edits)s::text[]) AS edit (name) CROSS JOIN LATERAL (
-    {{names}} AND name = edit.name COLLATE "C" LIMIT 1
+SELECT same.name FROM unnest(%(edits)s::text[]) AS edit (head) CROSS JOIN LATERAL (
+    {{names}} AND name = (edit.head || %(rest)s::text) COLLATE "C" LIMIT 1
 ) AS same
 UNION
 SELECT near.name FROM unnest(%(starts)s::text[]) AS start (name) CROSS JOIN LATERAL (
@@ -70,16 +71,18 @@ async def close_names(
     params = {"project": project_id, "kind": kind, "name": name[:CUT], "at": at}
     row = await (await conn.execute(IS_LARGE if at is None else WERE_LARGE, params)).fetchone()
     if row is not None and row[0]:
-        params |= {"edits": sorted(edits(name)), "starts": starts(name)}
+        heads, rest = edits(name)
+        params |= {"edits": sorted(heads), "rest": rest, "starts": starts(name)}
         sql = CLOSE_AMONG_MANY if at is None else CLOSE_AMONG_MANY_THEN
     else:
         sql = CLOSE if at is None else CLOSE_THEN
     return [row[0] for row in await (await conn.execute(sql, params)).fetchall()]
 
 
-def edits(name: str) -> set[str]:
-    """What one slip within the first ``EDITED`` characters makes of a name, itself included."""
-    return set(_edits(name[:CUT]))
+def edits(name: str) -> tuple[set[str], str]:
+    """What one slip within the first ``EDITED`` characters makes of the beginning of a name, itself included; and its rest."""
+    touched = EDITED + 2  # by two letters that are swapped
+    return set(_edits(name[:touched])), name[touched:CUT]
 
 
 def _edits(name: str) -> Iterator[str]:

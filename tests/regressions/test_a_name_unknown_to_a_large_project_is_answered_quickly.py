@@ -76,6 +76,10 @@ async def test_what_resembles_a_name_is_what_the_operator_of_pg_trgm_says(url: s
 
 def test_the_candidates_are_bounded_whatever_the_name() -> None:
     for name in ("", "a", "a-b" * 1000, "Ä_ö" * 1000, "-" * 5000):
-        assert len(edits(name)) <= 1_300
+        heads, rest = edits(name)
+        assert len(heads) <= 1_300
+        assert max(map(len, heads)) <= 20
+        assert name[1:255] in {head + rest for head in heads}
         assert 1 <= len(starts(name)) <= 8
-        assert all(len(one) <= 256 for one in (*edits(name), *starts(name)))
+        assert all(len(one) <= 256 for one in (head + rest for head in heads))
+        assert all(len(one) <= 255 for one in starts(name))

@@ -118,11 +118,13 @@ def reads(conn: psycopg.Connection[Any]) -> dict[str, Read]:
     owned = Filter(authored=False, found=False, labeled=False, owned=True)
     tagged = Filter(authored=False, found=False, labeled=False, tagged=True)
     typed = name[:-1] + "x"
+    heads, rest = suggestions.edits(typed)
     unknown = {
         "project": PROJECT,
         "kind": "skill",
         "name": typed,
-        "edits": sorted(suggestions.edits(typed)),
+        "edits": sorted(heads),
+        "rest": rest,
         "starts": suggestions.starts(typed),
     }
     sample = conn.execute(search.SAMPLE, bare).fetchall()
