@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ROOMS := domain store projections api console workers cli skald tests benchmarks install.py setup.py
 
-.PHONY: install run test bench lint fmt lock
+.PHONY: install run test bench lint fmt lock pictures
 
 install: $(STAMP)
 
@@ -43,6 +43,10 @@ lint: install
 fmt: install
 	@$(BIN)/ruff format $(wildcard $(ROOMS))
 	@$(BIN)/ruff check --fix $(wildcard $(ROOMS))
+
+# The pictures of docs/console.md, by Chromium.
+pictures: install
+	@$(BIN)/python -m tests.support.pictures
 
 # Pins everything anew. No index address is recorded: the lock says what, the machine's pip settings say from where.
 lock: install

@@ -44,6 +44,8 @@ ATTRIBUTES = {
     "input": {"type", "checked", "disabled"},
     "ol": {"start"},
 }
+# What stands for a box of a list of tasks: it is text of others, and nothing to fill in.
+BOX = re.compile(r"<input[^>]*>")
 HEADING = re.compile(r"<h([1-6])>")
 
 # Where a path within the artifact leads: to its page, and to its bytes as an image; None when there is no such file.
@@ -75,6 +77,7 @@ def markdown(text: str, *, file: Place, image: Place, headings: int | None = Non
         link_rel="nofollow noopener noreferrer",
         set_tag_attribute_values={"input": {"disabled": ""}},
     )
+    clean = BOX.sub(lambda found: "☑ " if "checked" in found[0] else "☐ ", clean)
     if headings is not None and len(HEADING.findall(clean)) == headings:
         clean = numbered(clean)
     return Markup(clean)

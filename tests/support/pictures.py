@@ -1,0 +1,83 @@
+"""`make pictures`: the pictures of docs/console.md, of a service of its own that `skald demo` has filled."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+
+from cli.process.child import Child
+from tests.support.chromium import NARROW, chromium
+from tests.support.servers import ROOT, free_port
+
+FOLDER = ROOT / "docs" / "pictures"
+SIZE = {"width": 1000, "height": 560}
+# By the name of the picture: the path below the project, the colour scheme, and the size of the screen.
+PICTURES = {
+    "list": ("skills", "light", SIZE),
+    "page": ("skills/code-review", "light", SIZE),
+    "file-dark": ("skills/code-review/files/scripts/changed_lines.sh", "dark", SIZE),
+    "timeline": ("skills/code-review/timeline", "light", SIZE),
+    "past": ("skills/code-review?position=4", "light", SIZE),
+    "compare": ("skills/code-review/compare?from=1&to=4&view=beside", "light", SIZE),
+    "blame": ("skills/code-review/blame", "dark", SIZE),
+    "audit": ("audit", "light", SIZE),
+    "live": ("live", "light", SIZE),
+    "narrow": ("prompts/ticket-triage", "light", NARROW),
+}
+QUALITY = 55  # of JPEG: a third of the bytes of PNG, and every letter can be read
+READY_WITHIN = 120.0  # seconds
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="skald-pictures-") as folder:
+        Path(folder).chmod(0o711)
+        port = free_port()
+        base = f"http://127.0.0.1:{port}"
+        env = {name: text for name, text in os.environ.items() if not name.startswith("SKALD_")}
+        env |= {"SKALD_DATA_DIR": f"{folder}/data", "SKALD_PORT": str(port), "SKALD_WORKERS": "1"}
+        skald = [sys.executable, "-m", "cli.main"]
+        service = Child("serve", [*skald, "serve"], env=env)
+        try:
+            wait_for(base)
+            subprocess.run([*skald, "demo"], env=env, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+            link = subprocess.run(
+                [*skald, "console"], env=env, cwd=ROOT, check=True, capture_output=True, text=True
+            )
+            take(base, link.stdout.strip())
+        finally:
+            service.stop(timeout=30)
+
+
+def wait_for(base: str) -> None:
+    deadline = time.monotonic() + READY_WITHIN
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{base}/readyz").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.2)
+    raise SystemExit("the service did not start")
+
+
+def take(base: str, link: str) -> None:
+    FOLDER.mkdir(exist_ok=True)
+    with chromium() as browser:
+        context = browser.new_context()
+        context.new_page().goto(link)
+        state = context.storage_state()
+        for name, (path, scheme, size) in PICTURES.items():
+            shown = browser.new_context(storage_state=state, color_scheme=scheme, viewport=size)  # type: ignore[arg-type]
+            page = shown.new_page()
+            page.goto(f"{base}/console/projects/1/{path}")
+            page.wait_for_timeout(300)
+            page.screenshot(path=FOLDER / f"console-{name}.jpg", type="jpeg", quality=QUALITY)
+            shown.close()
+
+
+if __name__ == "__main__":
+    main()
