@@ -17,6 +17,7 @@ from console.views import (
     listing,
     live,
     projects,
+    search,
     sessions,
     signin,
     then,
@@ -33,7 +34,7 @@ OF_A_KIND: tuple[Any, ...] = (
     *blame.HANDLERS,
 )
 # Views of a project.
-OF_A_PROJECT: tuple[Any, ...] = (*then.HANDLERS, *audit.HANDLERS, *live.HANDLERS)
+OF_A_PROJECT: tuple[Any, ...] = (*then.HANDLERS, *search.HANDLERS, *audit.HANDLERS, *live.HANDLERS)
 
 
 def handlers() -> list[Any]:

@@ -137,7 +137,7 @@ class SearchController(Controller):
             label=label,
             ever=ever,
         )
-        shown, following = await _found(request, wanted, limit, after)
+        shown, following = await found_by(request, wanted, limit, after)
         answer = SearchAnswer(
             [_hit(one, ever) for one in shown], None if following is None else str(following)
         )
@@ -174,7 +174,7 @@ class SkillSearchController(Controller):
             kinds=[Skill.KIND],
             partly=True,
         )
-        shown, _ = await _found(request, wanted, limit, None)
+        shown, _ = await found_by(request, wanted, limit, None)
         rows = [FoundSkill(one.hit.name, one.description, _score(one), _matches(one)) for one in shown]
         return conditional.answer(request, msgspec.json.encode(FoundSkills(len(rows), rows)))
 
@@ -212,9 +212,10 @@ def _fields(query: Query) -> tuple[Field, ...]:
     return tuple(dict.fromkeys(field for name in names for field in FIELDS[name]))
 
 
-async def _found(
+async def found_by(
     request: Request[Any, Any, Any], wanted: find.Query, limit: int, after: Cursor | None
 ) -> tuple[list[Shown], Cursor | None]:
+    """The hits of a page with the places where they are, and where the next page begins."""
     async with services(request).pool.connection() as conn:
         found = await find.find(conn, wanted, limit=limit, after=after)
         count, texts = await excerpts.texts_of(conn, found.hits)

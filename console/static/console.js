@@ -4,7 +4,7 @@
 document.addEventListener("keydown", (event) => {
   if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest("input, textarea, select, [contenteditable]")) return;
-  const field = document.querySelector("input[type=search]");
+  const field = document.querySelector("main input[type=search]") ?? document.querySelector("input[type=search]");
   if (field) {
     event.preventDefault();
     field.focus();
@@ -30,6 +30,29 @@ for (const line of document.querySelectorAll("[data-copy]")) {
 // A choice in a form of filters counts at once.
 for (const field of document.querySelectorAll("form.filters select")) {
   field.addEventListener("change", () => field.form.requestSubmit());
+}
+
+// What is typed into a search is sought at once: the results of the page that it would lead to take the place of these.
+const live = document.querySelector("form[data-live]");
+if (live) {
+  let latest = 0;
+  let waiting;
+  const seek = async () => {
+    const number = ++latest;
+    const values = new URLSearchParams([...new FormData(live)].filter(([, value]) => value !== ""));
+    const address = `${live.action}?${values}`;
+    const answer = await fetch(address);
+    // A session that has ended leads elsewhere; sending the form shows it.
+    if (number !== latest || answer.redirected || !answer.ok) return;
+    const found = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("results");
+    if (number !== latest || !found) return;
+    document.getElementById("results").replaceWith(found);
+    history.replaceState(null, "", address);
+  };
+  live.querySelector("input[type=search]").addEventListener("input", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(seek, 250);
+  });
 }
 
 // Relative times go on with the clock.

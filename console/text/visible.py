@@ -1,6 +1,7 @@
 """Texts of others with nothing hidden in them: what turns the direction of writing or cannot be seen is shown by its name."""
 
 import re
+from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
@@ -22,6 +23,13 @@ def visible(text: object) -> Markup:
     return Markup(HIDDEN.sub(lambda found: f'<span class="hidden-char">{name_of(found)}</span>', escaped))
 
 
-def plain(text: str) -> str:
-    """The same as text, for where there is no room for marks."""
-    return HIDDEN.sub(lambda found: f"⟨{name_of(found)}⟩", text)
+def marked(text: str, words: Sequence[str]) -> Markup:
+    """The text as HTML, with each of the words marked, in any case."""
+    if not words:
+        return visible(text)
+    parts = re.split(f"({'|'.join(map(re.escape, words))})", text, flags=re.IGNORECASE)
+    # What is between two words comes first, then a word, and so on.
+    return Markup("").join(
+        Markup("<mark>{}</mark>").format(visible(part)) if place % 2 else visible(part)
+        for place, part in enumerate(parts)
+    )

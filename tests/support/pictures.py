@@ -6,17 +6,19 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Literal
 
 import httpx
+from playwright.sync_api import ViewportSize
 
 from cli.process.child import Child
 from tests.support.chromium import NARROW, chromium
 from tests.support.servers import ROOT, free_port
 
 FOLDER = ROOT / "docs" / "pictures"
-SIZE = {"width": 1000, "height": 560}
+SIZE: ViewportSize = {"width": 1000, "height": 560}
 # By the name of the picture: the path below the project, the colour scheme, and the size of the screen.
-PICTURES = {
+PICTURES: dict[str, tuple[str, Literal["light", "dark"], ViewportSize]] = {
     "list": ("skills", "light", SIZE),
     "page": ("skills/code-review", "light", SIZE),
     "file-dark": ("skills/code-review/files/scripts/changed_lines.sh", "dark", SIZE),
@@ -71,7 +73,7 @@ def take(base: str, link: str) -> None:
         context.new_page().goto(link)
         state = context.storage_state()
         for name, (path, scheme, size) in PICTURES.items():
-            shown = browser.new_context(storage_state=state, color_scheme=scheme, viewport=size)  # type: ignore[arg-type]
+            shown = browser.new_context(storage_state=state, color_scheme=scheme, viewport=size)
             page = shown.new_page()
             page.goto(f"{base}/console/projects/1/{path}")
             page.wait_for_timeout(300)
