@@ -188,7 +188,7 @@ def test_skill_tools(cli: Cli, home: Home) -> None:
     owned = cli.call("skill-update", {**skill, "owners": [str(user.uuid)]})
     assert ([one["id"] for one in owned["owners"]], owned["version"]) == ([user.id], 2)
     listed = cli.call("skill-list", {"owner_id": user.id})["results"]
-    assert [row["name"] for row in listed] == ["pdf-forms"]
+    assert [row["name"] for row in listed] == ["pdf-fields"]
     assert cli.call("skill-list", {"category": "docs"})["results"] == []
     described = cli.call("skill-update", {**skill, "base_version": 2, "version_description": "Shorter"})
     assert described["version_description"] == "Shorter"

@@ -49,10 +49,8 @@ class Kept:
         page = await self.ok(200, "GET", "", params={"order_by": "name", **query})
         return [row["name"] for row in page["results"]]
 
-    async def user(
-        self, *, projects: list[int] | None = None, expires_in: timedelta | None = None
-    ) -> identity.User:
-        """A user with a key for these projects, all of them without."""
+    async def user(self, *, projects: list[int], expires_in: timedelta | None = None) -> identity.User:
+        """A user with a key for these projects."""
         user = await identity.create_user(
             self.space.conn, email=f"{uuid4().hex}@example.com", first_name="Bo"
         )

@@ -32,7 +32,7 @@ async def test_the_creator_owns_it_by_default(kept: Kept) -> None:
 
 
 async def test_owners_are_named_at_the_creation(kept: Kept) -> None:
-    one, other = await kept.member(), await kept.user()
+    one, other = await kept.member(), await kept.member()
     named = [str(other.uuid), str(one.uuid).upper(), str(other.uuid)]
     created = await kept.create(owners=named)
     assert ids(created) == [other.id, one.id]
@@ -103,7 +103,7 @@ async def test_an_owner_has_a_live_key_for_the_project(kept: Kept, method: str) 
         if key.email == revoked.email:
             await identity.revoke_key(kept.space.conn, key.id)
     await identity.erase_user(kept.space.conn, erased.email)
-    expired = await kept.user(expires_in=timedelta(microseconds=1))
+    expired = await kept.user(projects=[kept.space.id], expires_in=timedelta(microseconds=1))
     await asyncio.sleep(0.01)
     without = await identity.create_user(kept.space.conn, email=f"{uuid4().hex}@example.com")
     absent = (revoked, erased, expired, without, await kept.user(projects=[elsewhere.id]))
@@ -239,3 +239,16 @@ async def test_owners_need_the_scope_to_write(kept: Kept, new_space: NewSpace) -
     headers = {"Authorization": f"Bearer {key}"}
     answer = await kept.send("PATCH", "name/one", {"owners": ["no uuid"]}, headers=headers)
     assert refusal(answer)[:2] == (403, "permission_denied")
+
+
+async def test_a_rename_leaves_owners_and_tags(kept: Kept) -> None:
+    member = await kept.member()
+    await kept.create(owners=[str(member.uuid)], tags=["docs"])
+    renamed = await kept.ok(200, "POST", "name/one/rename", {"new_name": "two"})
+    assert (ids(renamed), renamed["tags"]) == ([member.id], ["docs"])
+    shown = await kept.show("two")
+    assert (ids(shown), shown["tags"]) == ([member.id], ["docs"])
+    assert await kept.names(owner_id=member.id, tags="docs") == ["two"]
+    assert ids(await kept.patch({"owners": []}, "two")) == []
+    entries = (await kept.ok(200, "GET", "name/two/history"))["results"]
+    assert entries[0]["changes"]["owners"] == {"from": [member.id], "to": []}

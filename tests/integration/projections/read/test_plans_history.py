@@ -52,7 +52,7 @@ AUDIT: dict[str, Any] = {
     "share_topics": list(audit.SHARE_TOPICS),
     "actor": None, "key": None, "kind": None, "name": None, "policies": "00000000-0000-0000-0000-000000000001",
 }  # fmt: skip
-PART: dict[str, Any] = {"streams": [STREAM], "first": [1], "last": [2**31 - 1]}
+PART: dict[str, Any] = {"streams": [STREAM], "first": [1], "last": [2**31 - 1], "upto": 40_000}
 READS: dict[str, tuple[str, Any]] = {
     "streams of a name": (history.SPANS, {"project": 1, "kind": "skill", "name": "name-0", "all": True}),
     "count of a history": (history.COUNT, PART),
