@@ -54,7 +54,7 @@ class ArtifactProjection(Projection, frozen=True, kw_only=True, tag="artifact"):
 
 CATALOG = InlineProjection(
     name="catalog",
-    about="skills and prompts, their names, versions, labels, promotions, owners and tags, and what a search finds them by",
+    about="skills and prompts, their names, versions, labels, references, promotions, owners and tags, and what a search finds them by",
     tables=(
         "active_names",
         "name_spans",
@@ -67,6 +67,7 @@ CATALOG = InlineProjection(
         "promotion_approvals",
         "owners",
         "tags",
+        "prompt_references",
         "artifact_counts",
     ),
     statements=artifacts.STATEMENTS,

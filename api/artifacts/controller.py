@@ -15,7 +15,8 @@ from api.artifacts import common as artifacts
 from api.artifacts import comparing, history, labels, schemas
 from api.artifacts.common import Command, check_etag, run
 from api.artifacts.history import PAGE, READS, RESTORES, WRITES
-from api.commands.execute import Caller, Commands, Done
+from api.artifacts.references import check_latest, check_leaving
+from api.commands.execute import Caller, Commands, Done, Guards
 from api.commands.repository import Loaded
 from api.http import pages
 from api.http.conditional import answer
@@ -96,16 +97,21 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
     async def archive(self: Controller, request: Request[Any, Any, Any], body: RawBody) -> Response[Any]:
         await ignore(body, header_of(request, b"content-type"))
         asked, name = context(request), name_of(request)
+        guards: Guards = {}
 
         async def decide(loaded: Loaded[Any], current: Any) -> list[Content]:
             await check_etag(asked, loaded)
+            guards.clear()
             current.archive()
+            await check_leaving(asked, current, guards)
             return []
 
         return await execute(
             request,
             body,
-            lambda caller, commands: commands.change(caller, cls, name, decide, status=archive_status),
+            lambda caller, commands: commands.change(
+                caller, cls, name, decide, status=archive_status, guards=guards
+            ),
         )
 
     @post(
@@ -126,7 +132,9 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
             source = await commands.find(caller.project_id, cls, name, cached=False)
             await check_etag(asked, source)
             made = source.aggregate.duplicate(id=new_id(), version_id=new_id(), name=data.new_name)
-            return await commands.create(caller, made, [], attr="new_name")
+            guards: Guards = {}
+            await check_latest(asked, made, guards)
+            return await commands.create(caller, made, [], attr="new_name", guards=guards)
 
         return await execute(request, body, copy)
 
@@ -253,12 +261,14 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
         async def decide(loaded: Loaded[Any], current: Any) -> list[Content]:
             old = await history.old_state(request, loaded, base, data.version)
             current.revert(old, version_id=new_id(), base_version=base)
+            await check_latest(context(request), current, guards, attr="version")
             return []
 
+        guards: Guards = {}
         data, base = await history.revert_of(request, body)
         name = name_of(request)
         return await execute(
-            request, body, lambda caller, commands: commands.change(caller, cls, name, decide)
+            request, body, lambda caller, commands: commands.change(caller, cls, name, decide, guards=guards)
         )
 
     @post(

@@ -12,7 +12,9 @@ from litestar import Request, Response
 from api.artifacts import common as artifacts
 from api.artifacts import schemas as schemas_history
 from api.artifacts.common import base_version, check_etag, run
+from api.artifacts.references import check_latest
 from api.cache.reader import missing
+from api.commands.execute import Guards
 from api.commands.repository import Loaded
 from api.http import pages
 from api.http.context import context
@@ -21,6 +23,7 @@ from api.http.responses import to_response
 from api.openapi.parameters import Param
 from api.payload.decode import read
 from api.services import services
+from domain.artifacts.versioned import Versioned
 from domain.errors import VersionNotFound
 from projections.events import history
 from projections.events.history import ArchivedRow
@@ -97,12 +100,18 @@ async def restore_answer(
     """Raises Invalid, NameTaken, NotFound."""
     data = await read(schemas_history.Restore, body, header_of(request, b"content-type"))
     id = None if data.id is msgspec.UNSET else UUID(data.id)
+
+    async def check(current: Versioned) -> Guards:
+        guards: Guards = {}
+        await check_latest(context(request), current, guards)
+        return guards
+
     return to_response(
         await run(
             context(request),
             body,
             kind.aggregate.KIND,
-            lambda caller, commands: commands.restore(caller, kind.aggregate, name, id),
+            lambda caller, commands: commands.restore(caller, kind.aggregate, name, id, check=check),
         )
     )
 

@@ -6,9 +6,10 @@ import msgspec
 from litestar import Request, Response
 
 from api.artifacts.common import check_etag
+from api.artifacts.references import check_labels
 from api.artifacts.schemas import SetLabel
 from api.commands.caller import caller_of
-from api.commands.execute import Caller
+from api.commands.execute import Caller, Guards
 from api.commands.repository import Loaded
 from api.http.context import context
 from api.http.requests import header_of
@@ -30,14 +31,18 @@ async def set_label(
     label, known = _checked(label), False
     caller, commands = await _caller(request), services(request).commands
 
+    guards: Guards = {}
+
     async def decide(loaded: Loaded[Versioned], current: Versioned) -> list[Content]:
         nonlocal known
+        guards.clear()
         await commands.check_direct(caller, cls, label)
         await check_etag(context(request), loaded)
         known = current.set_label(label, data.version)
+        await check_labels(context(request), loaded.aggregate, current, guards)
         return []
 
-    done = await commands.change(caller, cls, name, decide)
+    done = await commands.change(caller, cls, name, decide, guards=guards)
     async with services(request).pool.connection() as conn:
         found = await labels.at(conn, done.stream_id, label, done.position)
     headers = [(b"x-event-position", b"%d" % found.position)]
@@ -50,14 +55,17 @@ async def remove_label(
     """Raises Invalid, NotFound, PermissionDenied, PreconditionFailed."""
     label = _checked(label)
     caller, commands = await _caller(request), services(request).commands
+    guards: Guards = {}
 
     async def decide(loaded: Loaded[Versioned], current: Versioned) -> list[Content]:
+        guards.clear()
         await commands.check_direct(caller, cls, label)
         await check_etag(context(request), loaded)
         current.remove_label(label)
+        await check_labels(context(request), loaded.aggregate, current, guards)
         return []
 
-    done = await commands.change(caller, cls, name, decide, status=204)
+    done = await commands.change(caller, cls, name, decide, status=204, guards=guards)
     return to_response(Answer(204, [(b"x-event-position", b"%d" % done.position)], b""))
 
 

@@ -1,6 +1,7 @@
 """Encoded answers to the reads that agents repeat: this process's cache, then Redis, then the read models."""
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeGuard
 
 from api.cache.lookups import Lookups
@@ -9,7 +10,9 @@ from api.cache.outage import NoPrimary, staleness
 from api.cache.positions import StreamPositions
 from api.cache.reads import Reads
 from api.cache.shared_memory import Encoded, SharedMemoryCache
+from api.offload import heavy
 from domain.artifacts.labels import no_label
+from domain.artifacts.references import Reference
 from domain.errors import NameChanged, NotFound, VersionNotFound
 from projections.encoding import etag_of
 from projections.read import contents
@@ -102,6 +105,10 @@ class RepresentationCache:
             if (entry := await self._last(key)) is None:
                 raise
             return entry
+        if wanted := self._kinds[kind].references(version):
+            # It changes with what it refers to, which no position of its own stream tells: it is put together each time.
+            body = await self._resolved(project_id, kind, version, pick, wanted)
+            return Encoded(body, etag_of(body), StreamPositions.slot(version.stream_id), version.as_of)
         body = read_by(self._kinds[kind].read(version), pick)
         entry = Encoded(body, etag_of(body), StreamPositions.slot(version.stream_id), version.as_of)
         self._keep(key, entry)
@@ -133,6 +140,21 @@ class RepresentationCache:
     def _was_fresh(self, entry: Encoded | None) -> TypeGuard[Encoded]:
         return entry is not None and self._positions.was_fresh(entry.slot, entry.as_of)
 
+    async def _resolved(
+        self, project_id: int, kind: str, version: Version, pick: Pick, wanted: Sequence[Reference]
+    ) -> bytes:
+        asked = [self.version_led_to(project_id, kind, one.name, one.version or one.label) for one in wanted]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        texts: dict[Reference, Version] = {}
+        for reference, text in zip(wanted, found, strict=True):
+            if isinstance(text, Version):
+                texts[reference] = text
+            elif not isinstance(text, NotFound):
+                raise text
+        label = pick if isinstance(pick, str) else None
+        size = sum(len(one.body) for one in texts.values())
+        return await heavy(size, lambda: self._kinds[kind].resolved(version, label, texts))
+
     async def etags(self, project_id: int, kind: str, name: str) -> list[bytes]:
         """The entity tags of the latest version, as reads by name show it and, where that is something else, as writes do."""
         renderers = self._kinds[kind]
@@ -147,6 +169,13 @@ class RepresentationCache:
         if found is not None and found[1] is not None:
             return found[1]
         raise await self._reads.ask(lambda conn: _refusal(conn, project_id, kind, name, pick, found, CURRENT))
+
+    async def version_led_to(self, project_id: int, kind: str, name: str, pick: Pick = None) -> Version:
+        """The same, also by a name that leads to another one."""
+        try:
+            return await self.version(project_id, kind, name, pick)
+        except NameChanged as changed:
+            return await self.version(project_id, kind, changed.new_name, pick)
 
     @staticmethod
     async def version_in(
@@ -173,7 +202,8 @@ class RepresentationCache:
         renderers = self._kinds[kind]
         body = renderers.write(version)
         etag = etag_of(body)
-        if version.deleted or (people_as_of is not None and people_as_of < self._positions.all_streams):
+        outdated = people_as_of is not None and people_as_of < self._positions.all_streams
+        if version.deleted or outdated or renderers.references(version):
             return body, etag
         read = body if renderers.read is renderers.write else renderers.read(version)
         read_etag = etag if read is body else etag_of(read)

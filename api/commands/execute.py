@@ -35,7 +35,7 @@ from store.ids import new_id
 from store.log.appender import Appender
 from store.log.log import Appended, Commit, Idempotency, head
 from store.log.mapper import to_stored
-from store.log.statements import UNCHANGED, Writes
+from store.log.statements import UNCHANGED, Row, SetStatement, Writes
 from store.postgres.connection import Connection
 from store.postgres.pool import Pool
 
@@ -85,6 +85,9 @@ class Done(msgspec.Struct, frozen=True):
     answer: tuple[bytes, bytes] | None = None
 
 
+# Statements that refuse an append when what its decision saw of other streams is no longer so.
+Guards = dict[SetStatement, list[Row]]
+
 Decide = Callable[[Loaded[A], A], Awaitable[list[Content]]]
 
 
@@ -113,7 +116,13 @@ class Commands:
         self._running.close()
 
     async def create(
-        self, caller: Caller, artifact: Versioned, contents: list[Content], *, attr: str = "name"
+        self,
+        caller: Caller,
+        artifact: Versioned,
+        contents: list[Content],
+        *,
+        attr: str = "name",
+        guards: Guards | None = None,
     ) -> Done:
         """Append a new stream. Raises NameTaken that blames ``attr``."""
         async with self._pool.connection() as conn:
@@ -122,19 +131,26 @@ class Commands:
             raise NameTaken(artifact.KIND, artifact.name, attr=attr)
         artifact.made_by = caller.actor_id
         try:
-            return await self._append(caller, artifact, contents, 201, None)
+            return await self._append(caller, artifact, contents, 201, None, guards)
         except NameConflict:
             raise NameTaken(artifact.KIND, artifact.name, attr=attr) from None
         except StreamConflict:
             raise Unavailable("What this is made from is no longer in the log; try again shortly.") from None
 
     async def change(
-        self, caller: Caller, cls: type[A], name: str, decide: Decide[A], *, status: int = 200
+        self,
+        caller: Caller,
+        cls: type[A],
+        name: str,
+        decide: Decide[A],
+        *,
+        status: int = 200,
+        guards: Guards | None = None,
     ) -> Done:
         """Load the holder of ``name``, let ``decide`` change a fork of it, append what that emits.
 
         ``decide`` gets what was loaded and the fork, returns the contents to store, and may be called again: when
-        another writer was first, or when it refused by a state that was not read from the log just now.
+        another writer was first, or when it refused by a state that was not read from the log just now. It may fill ``guards``.
         Raises NotFound, NameTaken that blames ``new_name``, whatever ``decide`` raises, and Unavailable after too many lost races.
         """
         async with self._names.hold((caller.project_id, cls.KIND, name)):
@@ -160,7 +176,9 @@ class Commands:
                 if not fork.pending:
                     return Done(status, loaded.as_of, None, stream_id=fork.id)
                 try:
-                    return await self._append(caller, fork, contents, status, loaded, relies)
+                    return await self._append(
+                        caller, fork, contents, status, loaded, {**relies, **(guards or {})}
+                    )
                 except NameConflict:
                     # Only a rename takes a name here.
                     raise NameTaken(cls.KIND, fork.name, attr="new_name") from None
@@ -265,8 +283,18 @@ class Commands:
             version = await self._left_by(conn, done.stream_id, done.position, Event)
         return msgspec.structs.replace(done, version=version)
 
-    async def restore(self, caller: Caller, cls: type[A], name: str, id: UUID | None = None) -> Done:
+    async def restore(
+        self,
+        caller: Caller,
+        cls: type[A],
+        name: str,
+        id: UUID | None = None,
+        *,
+        check: Callable[[A], Awaitable[Guards]] | None = None,
+    ) -> Done:
         """Give an archived stream its name back: the one with this id, of its own or of a version, else the last one.
+
+        ``check`` may refuse it, and returns the guards of what it saw.
 
         Raises NameTaken when the name is held, also by a faster request, and NotFound when there is no such stream.
         """
@@ -277,7 +305,8 @@ class Commands:
                 try:
                     if fork.archived:
                         fork.restore()
-                        return await self._append(caller, fork, [], 200, loaded)
+                        guards = await check(fork) if check is not None else None
+                        return await self._append(caller, fork, [], 200, loaded, guards)
                 except NameConflict:
                     raise NameTaken(cls.KIND, name) from None
                 except StreamConflict:

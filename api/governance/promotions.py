@@ -11,9 +11,10 @@ from litestar.params import FromPath, RawBody
 from api.access.authenticate import require
 from api.artifacts import common as artifacts
 from api.artifacts.common import check_etag
+from api.artifacts.references import check_labels
 from api.cache.reader import missing
 from api.commands.caller import caller_of
-from api.commands.execute import Caller, Commands, Done
+from api.commands.execute import Caller, Commands, Done, Guards
 from api.commands.repository import Loaded
 from api.governance.policies import label_of
 from api.governance.schemas import Decide, LabelHistory, PromotionAnswer, PromotionPage, RequestPromotion
@@ -304,10 +305,14 @@ async def _decide(
     if action.word == "withdraw" and row.requester_id != caller.actor_id:
         raise promoting.not_requester()
 
+    guards: Guards = {}
+
     async def decide(loaded: Loaded[Any], artifact: Any) -> list[Content]:
+        guards.clear()
         if artifact.id != row.stream_id:
             raise Decided
         await action.decide(artifact, row.id, caller, commands, comment)
+        await check_labels(context(request), loaded.aggregate, artifact, guards)
         return []
 
     for _ in range(MAX_ATTEMPTS):
@@ -315,7 +320,7 @@ async def _decide(
             raise Decided(row.status)
         # Which way it was decided, or what its name is now, is looked up.
         with suppress(Decided, NotFound):
-            return await commands.change(caller, KINDS[row.kind], row.name, decide)
+            return await commands.change(caller, KINDS[row.kind], row.name, decide, guards=guards)
         row = await _find(request, str(row.id), None)
     raise Unavailable("Too many others are changing this at the same time; try again shortly.")
 

@@ -166,7 +166,21 @@ ERRORS: dict[int, tuple[str, tuple[str, ...], dict[str, Any]]] = {
             "current_version": {
                 **_POSITIVE,
                 "description": "The latest version, with code `version_conflict`.",
-            }
+            },
+            "referenced_by": {
+                "type": "array",
+                "maxItems": 20,
+                "items": {
+                    "type": "object",
+                    "required": ["name", "version", "label"],
+                    "properties": {
+                        "name": {"type": "string"},
+                        "version": _POSITIVE,
+                        "label": {"type": ["string", "null"]},
+                    },
+                },
+                "description": "Latest or labelled versions of prompts that refer to it, with code `referenced`.",
+            },
         },
     ),
     412: ("PreconditionFailed", ("validation_error",), {}),

@@ -5,6 +5,8 @@ from msgspec import UNSET
 
 from api.artifacts.common import base_version, check_etag, run
 from api.artifacts.marks import NONE, Marks, brings_no_version, marks_of, set_marks
+from api.artifacts.references import check_there
+from api.commands.execute import Caller, Commands, Done, Guards
 from api.commands.repository import Loaded
 from api.http.context import RequestContext
 from api.http.responses import Answer
@@ -12,6 +14,7 @@ from api.offload import heavy
 from api.payload.decode import read
 from api.prompts import schemas
 from domain.artifacts.prompts import Prompt, PromptChanges
+from domain.artifacts.references import check
 from domain.content import Content, Edit, edit_cost
 from domain.errors import Invalid
 from domain.json_text import compact
@@ -37,6 +40,7 @@ async def publish(context: RequestContext, name: str, body: bytes) -> Answer:
     changes = await heavy(len(body), lambda: changes_of(data, body))
     base = base_version(context, data.base_version, required=True)
     reader = context.services.reader
+    guards: Guards = {}
 
     async def decide(loaded: Loaded[Prompt], prompt: Prompt) -> list[Content]:
         await check_etag(context, loaded)
@@ -44,14 +48,33 @@ async def publish(context: RequestContext, name: str, body: bytes) -> Answer:
         marks.set_on(prompt)
         current = prompt.prompt
         texts = {current.digest: await reader.content(current.digest)} if changes.edits else {}
-        return await heavy(
+        contents = await heavy(
             len(body) + edit_cost([(current.size, len(changes.edits or ()))]),
             lambda: prompt.publish(changes, version_id=new_id(), base_version=prompt.number, texts=texts),
         )
+        await check_there(context, [one for content in contents for one in check(content.data)], guards)
+        return contents
 
     return await run(
-        context, body, KIND, lambda caller, commands: commands.change(caller, Prompt, name, decide)
+        context,
+        body,
+        KIND,
+        lambda caller, commands: commands.change(caller, Prompt, name, decide, guards=guards),
     )
+
+
+async def create(context: RequestContext, body: bytes) -> Answer:
+    """Version 1 of a new prompt. Raises whatever the request is refused by."""
+    data = await read(schemas.CreatePrompt, body, context.header(b"content-type"), any_number=True)
+    marks = await marks_of(context, data)
+    prompt, contents = await heavy(len(body), lambda: new_prompt(data, body, marks))
+    guards: Guards = {}
+
+    async def execute(caller: Caller, commands: Commands) -> Done:
+        await check_there(context, [one for content in contents for one in check(content.data)], guards)
+        return await commands.create(caller, prompt, contents, guards=guards)
+
+    return await run(context, body, KIND, execute)
 
 
 def new_prompt(data: schemas.CreatePrompt, body: bytes, marks: Marks = NONE) -> tuple[Prompt, list[Content]]:

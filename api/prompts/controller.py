@@ -1,26 +1,22 @@
 """The prompts API: ``/api/{environments,projects}/{project_id}/llm_prompts/…``."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any, cast, get_args
 
 from litestar import Controller, Request, Response, get, patch, post
 from litestar.params import FromPath, RawBody
 
 from api.artifacts import common as artifacts
-from api.artifacts.common import PICK, having_label, label_of, pick_of, run
-from api.artifacts.marks import marks_of
-from api.commands.execute import Caller, Commands, Done
+from api.artifacts.common import PICK, having_label, label_of, pick_of
+from api.artifacts.references import past_texts
 from api.http import pages
 from api.http.context import context
 from api.http.errors import documented
 from api.http.query import BOOLEANS, Query
-from api.http.requests import header_of, project_of, query_of
+from api.http.requests import project_of, query_of
 from api.http.responses import to_response
-from api.offload import heavy
 from api.openapi.parameters import Param, route
-from api.payload.decode import read
 from api.prompts import schemas
-from api.prompts.commands import KIND, new_prompt, publish
+from api.prompts.commands import KIND, create, publish
 from api.services import services
 from domain.artifacts.prompts import Prompt
 from domain.errors import NotFound
@@ -41,6 +37,12 @@ TEXT_ONLY = Param(
     "`true` leaves out prompts that are no text but a chat or another JSON value. Default: `false`, unless the operator has set "
     "`SKALD_SDK_TEXT_ONLY` and the request has the project's `token`, as those of the SDKs have.",
     "true",
+)
+RESOLVE = Param(
+    "resolve",
+    {"type": "string", "enum": list(BOOLEANS), "default": "true"},
+    "`false` sends the prompt with its references as they are written.",
+    "false",
 )
 SEARCH = Param("search", {"type": "string"}, "Part of the name or of the text, in any case.", "agent")
 
@@ -99,16 +101,13 @@ class PromptsController(Controller):
     )
     async def create(self, request: Request[Any, Any, Any], body: RawBody) -> Response[schemas.PromptAnswer]:
         """Version 1 of a new prompt."""
-        data = await read(schemas.CreatePrompt, body, header_of(request, b"content-type"), any_number=True)
-        marks = await marks_of(context(request), data)
-        prompt, contents = await heavy(len(body), lambda: new_prompt(data, body, marks))
-        return await _run(request, body, lambda caller, commands: commands.create(caller, prompt, contents))
+        return to_response(await create(context(request), body))
 
     @get(
         "/name/{prompt_name:str}",
         operation_id="llm_prompts_name_retrieve",
         summary="Get a prompt",
-        opt=route(READ, query=(*PICK, CONTENT, *artifacts.PAST)),
+        opt=route(READ, query=(*PICK, CONTENT, RESOLVE, *artifacts.PAST)),
         responses=documented(400, 401, 403, 404, 429, 503),
     )
     async def retrieve(
@@ -116,16 +115,21 @@ class PromptsController(Controller):
     ) -> Response[schemas.PromptByName]:
         """The latest version, or the one that `version` or `label` names.
 
+        References such as `@@@prompt:name=tone|label=production@@@` are replaced by the texts that they name, which
+        `resolved_references` lists then.
+
         The id of an active version in place of the name is redirected to its name.
         """
         query, reader, project_id = query_of(request), services(request).reader, project_of(request)
         pick, show = pick_of(query), show_of(query)
         try:
-            if show != "full" or artifacts.is_past(query):
+            whole = show == "full" and query.choice("resolve", BOOLEANS) != "false"
+            if not whole or artifacts.is_past(query):
                 version = await artifacts.version(request, query, KIND, prompt_name, pick)
-                return artifacts.picked_answer(
-                    request, prompts.shown(version, show, pick if isinstance(pick, str) else None)
-                )
+                label = pick if isinstance(pick, str) else None
+                if whole and (texts := await past_texts(request, query, version)):
+                    return artifacts.picked_answer(request, prompts.resolved(version, label, texts))
+                return artifacts.picked_answer(request, prompts.shown(version, show, label))
             entry = await reader.get(project_id, KIND, prompt_name, pick)
         except NotFound as error:
             return await artifacts.redirect_to_name(request, KIND, prompt_name, error)
@@ -154,9 +158,3 @@ def texts_only(query: Query, of_sdks: bool) -> bool:
     """Whether a list has text prompts alone. The SDKs, which fail at any other, are known by the token that they send."""
     asked = query.choice("text_only", BOOLEANS)
     return asked == "true" or (asked is None and of_sdks and "token" in query)
-
-
-async def _run(
-    request: Request[Any, Any, Any], body: bytes, execute: Callable[[Caller, Commands], Awaitable[Done]]
-) -> Response[Any]:
-    return to_response(await run(context(request), body, KIND, execute))

@@ -146,12 +146,21 @@ class PromptBase(msgspec.Struct, kw_only=True):
     label: str | UnsetType = UNSET
 
 
+class ResolvedReference(msgspec.Struct):
+    """A reference whose text stands in the prompt; `label` when it was by label, `version` is the one that it then pointed to."""
+
+    name: str
+    version: int
+    label: str | None
+
+
 class PromptByName(PromptBase, kw_only=True):
-    """A prompt as a read by name shows it. `label` is there when it was fetched by label."""
+    """A prompt as a read by name shows it. `label` is there when it was fetched by label, `resolved_references` when it has any."""
 
     EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["PromptByName"]
 
     labels: list[str]
+    resolved_references: list[ResolvedReference] | UnsetType = UNSET
 
 
 class PromptAnswer(PromptByName, kw_only=True):

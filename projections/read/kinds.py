@@ -1,8 +1,9 @@
 """What the read models make of each kind: its rows, its representations, what a search and a comparison look at."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from domain.artifacts.references import Reference
 from domain.artifacts.versioned import Versioned
 from projections.read.prompts import PromptKind
 from projections.read.sides import Side
@@ -20,6 +21,14 @@ class Kind(artifacts.Kind, Protocol):
     @property
     def read(self) -> Callable[[Version], bytes]:
         """The JSON that a read by name answers."""
+        ...
+
+    def references(self, version: Version) -> Sequence[Reference]:
+        """What a read by name has to look up beside the version."""
+        ...
+
+    def resolved(self, version: Version, label: str | None, texts: Mapping[Reference, Version]) -> bytes:
+        """The JSON that it answers then, by label or not; ``texts`` has those that were found."""
         ...
 
     @property

@@ -1,11 +1,13 @@
 """Prompts as the API shows them: the rows of a version, and the JSON of its representations."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 import msgspec
 
+from domain.artifacts import references
 from domain.artifacts.prompts import Prompt, PromptCreated, PromptPublished
+from domain.artifacts.references import Reference
 from domain.artifacts.versioned import Versioned
 from domain.content import Content, Ref
 from domain.events import Event
@@ -60,6 +62,7 @@ class PromptKind:
             details=Content.of(encode(details)),
             outline=None,
             manifest=None,
+            references=references.found_in(step.contents[digest]),
         )
 
     def text(self, step: AppliedEvent) -> str:
@@ -72,6 +75,12 @@ class PromptKind:
 
     def searched_text(self, data: bytes) -> str:
         return text_of(data)
+
+    def references(self, version: Version) -> Sequence[Reference]:
+        return references.found_in(version.body)
+
+    def resolved(self, version: Version, label: str | None, texts: Mapping[Reference, Version]) -> bytes:
+        return resolved(version, label, texts)
 
     def side(self, version: Version) -> Side:
         """The configuration stays the JSON that it is."""
@@ -108,6 +117,20 @@ def full(version: Version) -> bytes:
 def by_name(version: Version) -> bytes:
     """A prompt as a read by name shows it: without its author, as the API page has it."""
     return _one(version, "full", with_author=False)
+
+
+def resolved(version: Version, label: str | None, texts: Mapping[Reference, Version]) -> bytes:
+    """A read by name or label of a prompt that refers to others, with their texts in place of its marks."""
+    body = references.text_of(version.body) or ""
+    found = {
+        one: msgspec.json.decode(other.body, type=str)
+        for one, other in texts.items()
+        if other.body[:1] == b'"'
+    }
+    whole = msgspec.structs.replace(version, body=encode(references.resolved(body, found)))
+    named = [{"name": one.name, "version": texts[one].number, "label": one.label} for one in found]
+    more = b',"resolved_references":' + encode(named)
+    return _one(whole, "full", with_author=False, label=label)[:-1] + more + b"}"
 
 
 def shown(version: Version, show: Show, label: str | None) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from domain.artifacts.references import Reference
 from domain.artifacts.skills import (
     Details,
     FileRef,
@@ -213,6 +214,12 @@ class SkillKind:
 
     def searched_text(self, data: bytes) -> str:
         return msgspec.json.decode(data, type=Details).description
+
+    def references(self, version: Version) -> Sequence[Reference]:
+        return ()
+
+    def resolved(self, version: Version, label: str | None, texts: Mapping[Reference, Version]) -> bytes:
+        raise ValueError("a skill refers to nothing")
 
     def side(self, version: Version) -> Side:
         details = msgspec.json.decode(version.details, type=VersionDetails)

@@ -14,12 +14,13 @@ import msgspec
 from domain.artifacts.labels import LabelRemoved, LabelSet
 from domain.artifacts.owners import OwnersSet
 from domain.artifacts.promotions import PromotionEvent
+from domain.artifacts.references import Reference
 from domain.artifacts.tags import TagsSet
 from domain.artifacts.versioned import Archived, Renamed, Restored, Versioned, VersionEvent
 from domain.content import Content, Ref
 from domain.events import Event
 from projections.encoding import RENDERING
-from projections.write import labels, names, owners, promotions, renames, tags
+from projections.write import labels, names, owners, promotions, references, renames, tags
 from projections.write.replaced import ReplacedLists
 from store.log.statements import Row, SetStatement, Writes, arrays
 
@@ -122,6 +123,7 @@ COUNTED = SetStatement(
 STATEMENTS = (
     names.RELEASE,
     names.CLAIM,
+    references.ADDED,
     names.SPAN_BEGUN,
     names.SPAN_ENDED,
     labels.ENDED,
@@ -164,6 +166,7 @@ class VersionRow(msgspec.Struct, frozen=True):
     outline: bytes | None
     manifest: Content | None
     package: Content | None = None
+    references: Sequence[Reference] = ()
 
 
 class Kind(Protocol):
@@ -307,6 +310,10 @@ class _RowBatch:
                 rows[before] = (*rows[before][:-1], False)
             self.published[stream.int] = len(rows)
             rows.append((stream, version, *latest, manifest, package, True))
+        if view.references:
+            self.rows[references.ADDED] += references.rows(
+                stream, event.number, step.project_id, view.references
+            )
         if kind.text_changed(event):
             self._found_by(step, kind)
 

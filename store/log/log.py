@@ -176,8 +176,8 @@ CONFLICTS: dict[str, type[AppendError]] = {
 }
 
 
-# What an append leaves empty when it is to be refused (see APPENDED and STORE_RELIED_AND_LOCK).
-BUILT_ON = {("events", "position"), ("contents", "bytes")}
+# What an append leaves empty when it is to be refused: see APPENDED, STORE_RELIED_AND_LOCK, and the guards of ``Commit.writes``.
+BUILT_ON = {("events", "position"), ("contents", "bytes"), ("prompt_references", "stream_id")}
 
 
 def conflict(error: psycopg.Error) -> AppendError | None:

@@ -73,6 +73,7 @@ PASTED = {
     ("docs/prompts.md", "curl "): HERE,
     ("docs/search.md", "export SKALD_KEY="): HERE,
     ("docs/search.md", "curl "): "tests/docs/test_search_page.py",
+    ("docs/prompts.md", "send() {"): HERE,
     ("docs/several-hosts.md", "export SKALD_DATABASE_URL='postgresql://skald:secret@proxy"): HERE,
     ("docs/several-hosts.md", "export SKALD_DATABASE_URL='postgresql://skald:secret@10."): HERE,
     ("docs/subscribe.md", "export BASE="): HERE,
@@ -209,6 +210,9 @@ def test_the_prompts_of_the_readme_are_labeled_and_read(running_service: Service
         check=True,
     )
     assert read.stdout == "1 You help customers of Ada's.\nsupport-agent\n"
+    done = paste(first + block("docs/prompts.md", "send() {"), env, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert '"prompt":"Greet. Be kind and brief."' in done.stdout
 
 
 def test_tags_are_set_and_found(running_service: Service, tmp_path: Path) -> None:

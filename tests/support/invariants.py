@@ -26,6 +26,7 @@ from domain.artifacts.promotions import (
     PromotionWithdrawn,
 )
 from domain.artifacts.prompts import Prompt
+from domain.artifacts.references import found_in
 from domain.artifacts.skills import Skill
 from domain.artifacts.tags import TagsSet
 from domain.artifacts.versioned import Renamed, Versioned, VersionEvent
@@ -184,6 +185,7 @@ QUERIES = {
     "promotion_approvals": "SELECT promotion_id, position, approved_by, approved_at, comment FROM promotion_approvals",
     "owners": "SELECT stream_id, user_id, project_id, kind, place, since_position, until_position FROM owners",
     "tags": "SELECT stream_id, name, project_id, kind, since_position, until_position FROM tags",
+    "prompt_references": "SELECT stream_id, number, project_id, name, version, label FROM prompt_references",
     "artifact_counts": "SELECT project_id, kind, active FROM artifact_counts WHERE active <> 0",
     "activity": "SELECT project_id, day, stream_id, author, kind, publishes, first_at, last_at FROM activity",
     **searched.QUERIES,
@@ -206,6 +208,7 @@ def fold(conn: Connection) -> dict[str, Rows]:
     earlier: Rows = set()
     promotions: dict[UUID, list[Any]] = {}
     approvals: Rows = set()
+    references: Rows = set()
     activity: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     sought = searched.Searched(contents)
     events = conn.execute(
@@ -234,6 +237,10 @@ def fold(conn: Connection) -> dict[str, Rows]:
                 artifacts[stream][8:] = latest
             head = (stream, artifact.number, event.version_id, version, position, at, actor)
             versions[stream, artifact.number] = (*head, body, details, outline, manifest, package)
+            for one in found_in(contents[body]) if isinstance(artifact, Prompt) else ():
+                references.add(
+                    (stream, artifact.number, project, one.name, one.version or 0, one.label or "")
+                )
             if position <= reached.get("activity", 0):
                 key = (project, at.astimezone(UTC).date(), stream, actor or 0)
                 _, publishes, first, _ = activity.get(key, (artifact.KIND, 0, at, at))
@@ -306,6 +313,7 @@ def fold(conn: Connection) -> dict[str, Rows]:
         "tags": {tuple(row) for row in tags},
         "promotions": {(id, *row) for id, row in promotions.items()},
         "promotion_approvals": approvals,
+        "prompt_references": references,
         "artifact_counts": {(*key, active) for key, active in counts.items()},
         "activity": {(*key, *row) for key, row in activity.items()},
         **sought.rows(),

@@ -2,16 +2,20 @@
 
 import asyncio
 import re
+from uuid import uuid4
 
 import psycopg
 import pytest
 
+from domain.artifacts.prompts import Prompt, PromptChanges
 from projections.declared import INLINE, PROJECTIONS, Projection
 from projections.rebuild import rebuild as rebuilding
 from projections.rebuild.rebuild import RebuildRunning, rebuild
 from store.log.appender import Appender
+from store.log.log import append
+from store.postgres.pool import connect
 from tests.support import invariants
-from tests.support.histories import History
+from tests.support.histories import History, commit_of
 
 
 async def write(url: str, seed: int, events: int) -> None:
@@ -105,3 +109,25 @@ async def test_two_at_once_are_refused(fresh_database_url: str) -> None:
 
 async def test_an_empty_log_is_no_problem(fresh_database_url: str) -> None:
     assert (await rebuild(fresh_database_url)).equal
+
+
+async def test_what_prompts_refer_to_is_rebuilt(fresh_database_url: str) -> None:
+    prompt, contents = Prompt.create(
+        id=uuid4(),
+        version_id=uuid4(),
+        name="agent",
+        prompt=b'"@@@prompt:name=tone|version=1@@@ @@@prompt:name=tone|label=a@@@"',
+    )
+    changes = PromptChanges(prompt=b'"@@@prompt:name=tone|version=2@@@"')
+    contents += prompt.publish(changes, version_id=uuid4(), base_version=1, texts={})
+    async with await connect(fresh_database_url) as conn:
+        await append(conn, [commit_of(prompt, contents, project_id=1)])
+        rows = await (
+            await conn.execute("SELECT number, name, version, label FROM prompt_references ORDER BY 1, 3")
+        ).fetchall()
+        assert rows == [(1, "tone", 0, "a"), (1, "tone", 1, ""), (2, "tone", 2, "")]
+    assert (await rebuild(fresh_database_url)).equal
+    with psycopg.connect(fresh_database_url) as conn:
+        conn.execute("DELETE FROM prompt_references WHERE number = 2")
+    report = await rebuild(fresh_database_url)
+    assert [(found.table, found.only_rebuilt) for found in report.differences] == [("prompt_references", 1)]

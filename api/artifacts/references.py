@@ -1,0 +1,119 @@
+"""What a change of a prompt means for the prompts that it refers to, and for those that refer to it.
+
+Each check raises why not, or fills the guards that hold it so until the append; what is no prompt refers to nothing.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from litestar import Request
+
+from api.artifacts import common as artifacts
+from api.commands.execute import Guards
+from api.http.context import RequestContext
+from api.http.query import Query
+from domain.artifacts.prompts import Prompt
+from domain.artifacts.references import Reference, Referenced, found_in
+from domain.artifacts.versioned import Versioned
+from domain.errors import Invalid, NameChanged, NotFound
+from projections.read.references import referenced_by
+from projections.read.versions import Version
+from projections.write.references import THERE, UNREFERENCED, wanted
+from store.log.statements import Row
+
+KIND = Prompt.KIND
+
+
+async def check_there(
+    context: RequestContext, references: Sequence[Reference], guards: Guards, *, attr: str | None = "prompt"
+) -> None:
+    """Raises Invalid unless each leads to a text that refers to nothing itself."""
+    guards.pop(THERE, None)
+    if references:
+        guards[THERE] = list(await asyncio.gather(*(_checked(context, one, attr) for one in references)))
+
+
+async def check_latest(
+    context: RequestContext, current: Versioned, guards: Guards, *, attr: str | None = None
+) -> None:
+    """Whether what the latest version refers to is there: one that comes back from the past may have lost it. Raises Invalid."""
+    if current.KIND == KIND:
+        body = await context.services.reader.content(current.text.digest)
+        await check_there(context, found_in(body), guards, attr=attr)
+
+
+async def check_labels(context: RequestContext, before: Versioned, after: Versioned, guards: Guards) -> None:
+    """Whether the labels may stand so: what one points to has what it refers to, and one that is referred to is a text without
+    references. Raises Invalid, Referenced.
+    """
+    if after.KIND != KIND:
+        return
+    for label in before.labels.keys() | after.labels.keys():
+        number = after.labels.get(label)
+        if number != before.labels.get(label):
+            await _check_label(context, after, label, number, guards)
+
+
+async def _check_label(
+    context: RequestContext, current: Versioned, label: str, number: int | None, guards: Guards
+) -> None:
+    if number is not None:
+        version = await context.services.reader.version(context.project_id, KIND, current.name, number)
+        references = found_in(version.body)
+        await check_there(context, references, guards, attr="version")
+        if version.body[:1] == b'"' and not references:
+            return
+    await _check_unreferenced(context, current, guards, label)
+
+
+async def check_leaving(context: RequestContext, current: Versioned, guards: Guards) -> None:
+    """Whether it may be archived. Raises Referenced."""
+    if current.KIND == KIND:
+        await _check_unreferenced(context, current, guards)
+
+
+async def _checked(context: RequestContext, reference: Reference, attr: str | None) -> Row:
+    pick = reference.version or reference.label
+    try:
+        version = await context.services.reader.version_led_to(context.project_id, KIND, reference.name, pick)
+    except NotFound as error:
+        raise Invalid(
+            f"{reference} refers to nothing: {error.detail}", code="invalid_reference", attr=attr
+        ) from None
+    if version.body[:1] != b'"':
+        raise Invalid(f"{reference} refers to what is no text.", code="invalid_reference", attr=attr)
+    if found_in(version.body):
+        raise Invalid(
+            f"{reference} refers to a prompt that refers to others itself; refer to those.",
+            code="invalid_reference",
+            attr=attr,
+        )
+    return wanted(context.project_id, version.name, reference)
+
+
+async def _check_unreferenced(
+    context: RequestContext, current: Versioned, guards: Guards, label: str | None = None
+) -> None:
+    async with context.services.pool.connection() as conn:
+        found = await referenced_by(conn, context.project_id, current.id, label)
+    if found:
+        what = f"The prompt '{current.name}'"
+        raise Referenced(what if label is None else f"The label '{label}' of '{current.name}'", found)
+    guards.setdefault(UNREFERENCED, []).append((current.id, context.project_id, label or ""))
+
+
+async def past_texts(
+    request: Request[Any, Any, Any], query: Query, version: Version
+) -> dict[Reference, Version]:
+    """What a version referred to, at the position or time of the query."""
+    found: dict[Reference, Version] = {}
+    for one in found_in(version.body):
+        pick = one.version or one.label
+        with suppress(NotFound):
+            try:
+                found[one] = await artifacts.version(request, query, KIND, one.name, pick)
+            except NameChanged as changed:
+                found[one] = await artifacts.version(request, query, KIND, changed.new_name, pick)
+    return found

@@ -1,0 +1,26 @@
+"""Which prompts refer to which: whether what a prompt refers to is there, and what refers to it."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from domain.artifacts.references import ReferencedBy
+from projections.write.references import STANDING
+from store.postgres.connection import Connection
+
+MAX_SHOWN = 20
+
+REFERENCED_BY = f"""
+SELECT DISTINCT artifacts.name, refers.number, labeled.name
+FROM {STANDING.format(project_id="%(project)s", stream="%(stream)s")}
+  AND (%(label)s::text IS NULL OR refers.label = %(label)s) AND (%(label)s::text IS NOT NULL OR refers.stream_id <> %(stream)s)
+ORDER BY artifacts.name, refers.number LIMIT {MAX_SHOWN}
+"""
+
+
+async def referenced_by(
+    conn: Connection, project_id: int, stream_id: UUID, label: str | None = None
+) -> Sequence[ReferencedBy]:
+    """Up to 20 versions, latest or labelled, of prompts that refer to another one, or of any to that label of it."""
+    params = {"project": project_id, "stream": stream_id, "label": label}
+    rows = await (await conn.execute(REFERENCED_BY, params)).fetchall()
+    return [ReferencedBy(*row) for row in rows]
