@@ -35,6 +35,7 @@ from api.commands.execute import Commands
 from api.commands.locks import RunningCommands
 from api.commands.repository import Repository
 from api.config import GC_THRESHOLD, ApiConfig
+from api.counting.reads import ReadCounter
 from api.events.audit import AuditController
 from api.events.controller import EventSchemaController, FeedController
 from api.fast.hot import FastPathMiddleware, On
@@ -64,6 +65,7 @@ from api.services import Services
 from api.sharing.controller import ShareTokens
 from api.sharing.well_known import HANDLERS as DISCOVERY
 from api.sharing.well_known import Discovery
+from api.usage.controller import UsageController, usage_controller
 from api.users.controller import UsersController
 from api.webhooks.controller import WebhooksController
 from domain.errors import NameChanged
@@ -95,6 +97,8 @@ RESOURCES: tuple[Any, ...] = (
     PromotionsController,
     SearchController,
     SkillSearchController,
+    UsageController,
+    *(usage_controller(kind.aggregate) for kind in KINDS.values()),
     WebhooksController,
     mcp_endpoint,
 )
@@ -213,6 +217,9 @@ async def wire(
     stack.callback(positions.close)
     pool = await open_pool(config.database_url, size=config.pool_size, timeout=config.pool_timeout)
     stack.push_async_callback(pool.close)
+    read_counter = ReadCounter(pool, observe=metrics.observe_reads, lost=metrics.reads_lost.inc)
+    read_counter.start()
+    stack.push_async_callback(read_counter.close)
     redis = await stack.enter_async_context(redis_of(config)) if config.redis_url else None
     history = LogHistory(began=partial(positions.advance_all, [ALL_STREAMS]))
     log_follower = LogFollower(config.database_url, positions, found_again=pool.check, history=history)
@@ -298,6 +305,7 @@ async def wire(
         checkpoints=Checkpoints(pool, log_follower),
         authorizer=Authorizer(Authenticator(reads, positions), limiter, attempts),
         reader=reader,
+        read_counter=read_counter,
         commands=commands,
         public_address=PublicAddress(proxies, config.public_url),
         health=Health(

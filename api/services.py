@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from api.cache.reader import RepresentationCache
     from api.cache.reads import Reads
     from api.commands.execute import Commands
+    from api.counting.reads import ReadCounter
     from api.http.proxies import PublicAddress
     from api.mcp.endpoint import McpEndpoint
     from api.server.health import Health
@@ -33,6 +34,7 @@ class Services:
     checkpoints: "Checkpoints"
     authorizer: "Authorizer"
     reader: "RepresentationCache"
+    read_counter: "ReadCounter"
     commands: "Commands"
     public_address: "PublicAddress"
     health: "Health"

@@ -36,6 +36,7 @@ SCOPES = {
     "webhook:read": "Read webhooks and their deliveries.",
     "webhook:write": "Create, change and delete webhooks; includes reading.",
     "user:write": "Change the name, role and current project of the key's own user.",
+    "usage:read": "See which versions are read, by whom and how often.",
     EVERYTHING: "All of the above, and what is added later.",
 }
 

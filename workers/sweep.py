@@ -1,4 +1,4 @@
-"""Removes what is kept for a time only: the answers behind idempotency keys, and shares that open nothing any more."""
+"""Removes what is kept for a time only: the answers behind idempotency keys, shares that open nothing any more, hours of usage."""
 
 import asyncio
 import logging
@@ -6,7 +6,7 @@ import logging
 import psycopg
 
 from store.postgres.pool import FOLLOWERS, connect
-from store.tables import shares
+from store.tables import shares, usage
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ class Sweeper:
                 async with conn:
                     await conn.execute(SWEEP, (KEEP_COMMANDS,))
                     await shares.sweep(conn)
+                    await usage.sweep(conn)
             except psycopg.Error as error:
                 logger.warning("the sweep has to wait: %s", type(error).__name__)
                 pause = RETRY

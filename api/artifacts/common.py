@@ -15,6 +15,7 @@ from api.cache.shared_memory import Encoded
 from api.commands.caller import caller_of
 from api.commands.execute import Caller, Commands, Done
 from api.commands.repository import Loaded
+from api.counting.reads import counted
 from api.http.answers import rendered
 from api.http.conditional import answer, check_if_match, conditional
 from api.http.context import RequestContext, let_in
@@ -323,7 +324,7 @@ async def resolve(request: Request[Any, Any, Any], kind: Kind, name: str) -> Res
         b",".join(label_json(label) for label in labeled),
         b"]}",
     ]
-    return answer(request, b"".join(body))
+    return counted(request, cls.KIND, version, answer(request, b"".join(body)))
 
 
 async def redirect_to_name(

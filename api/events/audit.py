@@ -104,7 +104,8 @@ class AuditController(Controller):
         """Everything that was done in the project, and the creation and revocation of its shares and of the keys that may enter it.
 
         In the order of the log. People are ids here. `position` is where to go on from, and `next` the address that
-        does; as a file (`format`, or `Accept: application/x-ndjson` or `text/csv`) all of it comes at once.
+        does; as a file (`format`, or `Accept: application/x-ndjson` or `text/csv`) all of it comes at once. What
+        was read is no event: which version was served to whom is in `usage/readers`.
         """
         query = query_of(request)
         wanted, shape = wanted_of(query), format_of(request, query)

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from api.http.context import RequestContext, RequestRecord, record
 from api.http.query import parse_query
-from api.http.responses import REVALIDATE, Answer, header, json_answer, send_whole, unchanged
-from api.http.state import MISSED, RECORD
+from api.http.responses import REVALIDATE, Answer, headers_by_name, json_answer, send_whole, unchanged
+from api.http.state import HEAD_ONLY, MISSED, RECORD
 from api.kinds import KINDS
 from api.payload.bodies import Receive, read_body, unpacked
 from api.server.admission import PROBES, Admission
@@ -112,7 +112,7 @@ class On:
         self._services = services
         self._metrics, self._max_body = metrics, max_body
         self._authorizer = services.authorizer
-        self._reader = services.reader
+        self._reader, self._counter = services.reader, services.read_counter
 
     def answer(self, scope: Any) -> Answer | None:
         path = PATH.fullmatch(scope["path"])
@@ -137,8 +137,9 @@ class On:
         authorizer, reader, metrics = self._authorizer, self._reader, self._metrics
         prefix, project, resource, name = path.groups()
         kind, route, required, _, _ = BY_ROUTE[prefix, resource]
+        headers = headers_by_name(scope["headers"])
         try:
-            principal = authorizer.authenticator.known(header(scope["headers"], b"authorization"))
+            principal = authorizer.authenticator.known(headers.get(b"authorization"))
         except Refused:
             return None
         if principal is None or not allows(principal.scopes, required):
@@ -159,11 +160,18 @@ class On:
         if not authorizer.limiter.admit_now(principal.key_id):
             return None
         metrics.observe_cache("process", "hit")
-        condition = header(scope["headers"], b"if-none-match")
-        if condition == entry.etag:
-            # What nearly every condition is; others, lists of tags, are for the slower look.
-            return unchanged(entry.etag, REVALIDATE)
-        return json_answer(entry.body, condition, etag=entry.etag, cache_control=REVALIDATE)
+        condition = headers.get(b"if-none-match")
+        # What nearly every condition is; others, lists of tags, are for the slower look.
+        answer = (
+            unchanged(entry.etag, REVALIDATE)
+            if condition == entry.etag
+            else json_answer(entry.body, condition, etag=entry.etag, cache_control=REVALIDATE)
+        )
+        if HEAD_ONLY not in scope["state"]:
+            self._counter.count_cached(
+                entry, kind, principal, headers.get(b"user-agent"), unchanged=answer.status == 304
+            )
+        return answer
 
 
 def _selected(query_string: bytes) -> tuple[str | None, Pick] | None:

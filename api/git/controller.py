@@ -1,5 +1,6 @@
 """Skills by git: a read-only repository of each project, over smart HTTP, for ``git`` and the installers that use it."""
 
+import asyncio
 import base64
 import binascii
 from typing import Any, Protocol
@@ -9,6 +10,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from api.access.recheck import while_allowed
+from api.counting.doors import GIT
 from api.git import protocol as wire
 from api.http.context import let_in
 from api.http.errors import RequestTooLarge, UnsupportedMediaType, render
@@ -17,10 +19,11 @@ from api.http.responses import Answer, header, to_response
 from api.http.stream import EndlessStream
 from api.openapi.parameters import route
 from api.services import services
+from domain.artifacts.skills import Skill
 from domain.errors import Invalid, NotAuthenticated, PermissionDenied, Refused
 from projections.git import packs as git_packs
 from projections.git.history import NotServed
-from projections.git.packs import NothingSelected, Repository, Unknown
+from projections.git.packs import NothingSelected, Places, Repository, Unknown
 
 READ = "llm_skill:read"
 
@@ -33,6 +36,7 @@ RESULT = "application/x-git-upload-pack-result"
 
 # A request names commits, some 50 bytes each; clients send at most some ten thousand of them.
 MAX_REQUEST = 4 * 2**20
+COUNTED_TOGETHER = 1000  # reads, some microseconds each
 
 
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
@@ -174,6 +178,8 @@ async def answer(
     start, with_pack = (wire.answer_v2 if version == 2 else wire.answer_v0)(fetch, places, plan)
     if not with_pack:
         return whole(start)
+    if plan.oids:
+        await _count(request, repository, places)
     pack = while_allowed(request, git_packs.pack(pool, repository.project_id, plan))
     return EndlessStream(
         wire.body_of(start, pack, wire.band_of(fetch, version)),
@@ -181,6 +187,16 @@ async def answer(
         media_type=RESULT,
         headers={"cache-control": NO_CACHE},
     )
+
+
+async def _count(request: Request[Any, Any, Any], repository: Repository, places: Places) -> None:
+    """Count a read of each skill that the client has now. Of thousands it takes a while, in which others have their turn."""
+    async with services(request).pool.connection() as conn:
+        shown = await git_packs.shown(conn, repository, places)
+    for number, version_id in enumerate(shown, 1):
+        services(request).read_counter.count(request.scope, Skill.KIND, version_id, door=GIT)
+        if number % COUNTED_TOGETHER == 0:
+            await asyncio.sleep(0)
 
 
 def whole(body: bytes) -> Response[Any]:

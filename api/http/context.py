@@ -29,6 +29,8 @@ class RequestRecord(msgspec.Struct, gc=False):
     # Of the key, or of the share.
     key_id: UUID | None = None
     opening: Opening | None = None
+    # Which way the request came, where its address does not tell (``api.counting.doors``).
+    door: str | None = None
     # Whom another endpoint of this process has authorized and counted for the same request.
     admitted: Principal | None = None
 

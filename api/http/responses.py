@@ -3,7 +3,7 @@
 The hot path sends them as they are; controllers wrap them in a Litestar response.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from typing import Any, NamedTuple
 
 from litestar import Response
@@ -71,6 +71,14 @@ def header(headers: Iterable[Header], name: bytes) -> bytes | None:
     for key, value in headers:
         if key == name:
             found = value if found is None else b"%b, %b" % (found, value)
+    return found
+
+
+def headers_by_name(headers: Collection[Header]) -> dict[bytes, bytes]:
+    """All of them, for a request of which several are needed; one that came more than once as ``header`` has it."""
+    found = dict(headers)
+    if len(found) < len(headers):
+        return {name: header(headers, name) or b"" for name in found}
     return found
 
 

@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import msgspec
 
+from api.counting.doors import MCP
 from api.http.context import RequestContext, record
 from api.http.errors import render
 from api.http.responses import JSON, Answer, header
@@ -44,9 +45,17 @@ class InternalClient:
         self._outer = scope
 
     async def request(
-        self, method: str, path: str, query: Mapping[str, str] | None = None, body: bytes = b""
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        *,
+        door: str = MCP,
     ) -> Answer:
         """The answer to a request; ``path`` is percent-encoded and below the project, as is what it is redirected to.
+
+        ``door`` is what a read counts for.
 
         One message may ask for many things, one after the other, so the key is looked at again for each.
         """
@@ -55,14 +64,14 @@ class InternalClient:
         except Refused as refused:
             return render(refused)
         place = f"/api/projects/{self.project_id}/{path}"
-        answer = await self._ask(method, place, urlencode(query or {}), body)
+        answer = await self._ask(method, place, urlencode(query or {}), body, door)
         if answer.status in REDIRECTS and (location := header(answer.headers, b"location")):
             target = urlsplit(location.decode())
             prefix = self._context.services.public_address.prefix(self._outer)
-            answer = await self._ask(method, target.path.removeprefix(prefix), target.query, body)
+            answer = await self._ask(method, target.path.removeprefix(prefix), target.query, body, door)
         return answer
 
-    async def _ask(self, method: str, path: str, query: str, body: bytes) -> Answer:
+    async def _ask(self, method: str, path: str, query: str, body: bytes, door: str) -> Answer:
         headers = [pair for pair in self._outer["headers"] if pair[0] not in OUTER]
         if body:
             headers += [JSON, (b"content-length", b"%d" % len(body))]
@@ -74,7 +83,9 @@ class InternalClient:
             "raw_path": path.encode(),
             "query_string": query.encode(),
             "headers": headers,
-            "state": {RECORD: msgspec.structs.replace(record(self._outer), admitted=self.principal)},
+            "state": {
+                RECORD: msgspec.structs.replace(record(self._outer), admitted=self.principal, door=door)
+            },
         }
         return await exchange(self._app, scope, body)
 

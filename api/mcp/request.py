@@ -11,6 +11,7 @@ import msgspec
 from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 
+from api.counting.doors import MCP
 from api.http.answers import rendered
 from api.http.responses import Answer
 from api.http.state import MCP_REQUEST
@@ -122,10 +123,15 @@ def check(answer: Answer, **about: Any) -> Answer:
 
 
 async def request_json(
-    mcp_request: McpRequest, path: str, query: Mapping[str, str] | None = None, **about: Any
+    mcp_request: McpRequest,
+    path: str,
+    query: Mapping[str, str] | None = None,
+    *,
+    door: str = MCP,
+    **about: Any,
 ) -> Any:
     """The JSON of a GET below the project. Raises MCPError that tells ``about`` what it was."""
-    body = check(await mcp_request.inside.request("GET", path, query), **about).body
+    body = check(await mcp_request.inside.request("GET", path, query, door=door), **about).body
     return await rendered(len(body), lambda: loaded(body))
 
 

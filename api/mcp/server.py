@@ -22,6 +22,7 @@ from mcp.server.lowlevel.server import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
 
+from api.counting.doors import MCP, UNCOUNTED
 from api.http.answers import rendered
 from api.http.context import record
 from api.http.responses import JSON, VARY_ACCEPT, VARY_ENCODING, Answer
@@ -227,7 +228,8 @@ async def call(inside: InternalClient, bound: BoundTool, arguments: Mapping[str,
         taken = {*bound.places.values(), *bound.query}
         sent = {name: raw for name, raw in arguments.items() if name not in taken}
         body = b"{" + b",".join(msgspec.json.encode(name) + b":" + raw for name, raw in sent.items()) + b"}"
-    return await inside.request(bound.method, path, query, body)
+    door = MCP if bound.tool.counted else UNCOUNTED
+    return await inside.request(bound.method, path, query, body, door=door)
 
 
 def _place(arguments: Mapping[str, bytes], name: str) -> str:

@@ -14,6 +14,7 @@ import msgspec
 from mcp.server.lowlevel.server import Server
 from mcp.shared.exceptions import MCPError
 
+from api.counting.doors import MCP, UNCOUNTED
 from api.mcp.frontmatter import read_frontmatter
 from api.mcp.internal import segment
 from api.mcp.request import Context, McpRequest, check, mcp_request_of, next_cursor, offset_of, request_json
@@ -133,7 +134,7 @@ async def list_skills(ctx: Context, params: types.PaginatedRequestParams) -> dic
     passed = size = 0
     for row in page["results"]:
         try:
-            entry = _entry(await _skill(mcp_request, row["name"]))
+            entry = _entry(await _skill(mcp_request, row["name"], door=UNCOUNTED))
         except MCPError:
             # Archived since the page was read.
             passed += 1
@@ -159,7 +160,7 @@ async def get_skill(ctx: Context, params: SkillParams) -> dict[str, Any]:
 async def read_directory(ctx: Context, params: DirectoryParams) -> dict[str, Any]:
     """The direct children of a folder, all at once: a skill has no more files than fit."""
     name, path = split(params.uri)
-    skill = await _skill(mcp_request_of(ctx), name, uri=params.uri)
+    skill = await _skill(mcp_request_of(ctx), name, door=UNCOUNTED, uri=params.uri)
     folder = path + "/" if path else ""
     children = list(_children(skill, folder))
     if not children:
@@ -192,8 +193,8 @@ async def _page(mcp_request: McpRequest, offset: int, limit: int) -> Any:
     return await request_json(mcp_request, "llm_skills/", query)
 
 
-async def _skill(mcp_request: McpRequest, name: str, **about: Any) -> Any:
-    return await request_json(mcp_request, f"llm_skills/name/{segment(name)}/", **about)
+async def _skill(mcp_request: McpRequest, name: str, *, door: str = MCP, **about: Any) -> Any:
+    return await request_json(mcp_request, f"llm_skills/name/{segment(name)}/", door=door, **about)
 
 
 def _skill_md(skill: Mapping[str, Any]) -> types.Resource:

@@ -13,6 +13,7 @@ from litestar import Litestar
 
 from api.openapi import parameters as docs
 from api.openapi.document import PATH_PARAMETERS, Operation, operations_of
+from domain.artifacts.kinds import KINDS
 
 PREFIX = "/api/environments/{project_id}/"
 PLACEHOLDER = re.compile(r"{(\w+)}")
@@ -54,6 +55,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
 
     ``query`` names the parameters that are arguments, ``fixed`` gives others a value, ``defaults`` those that differ from
     the route's. ``required`` names what the route leaves to a header. ``omit`` goes from the answer, or from its rows.
+    ``counted``: what it reads is usage, if the route counts reads.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     read_only: bool = False
     destructive: bool = False
     idempotent: bool = False
+    counted: bool = True
 
 
 def _reading(**fields: Any) -> Tool:
@@ -117,6 +120,7 @@ TOOLS = (
         query=("limit", "before_version"),
         defaults={"limit": 20},
         omit=("skill",),
+        counted=False,
     ),
     Tool(
         name="create_skill",
@@ -223,6 +227,7 @@ TOOLS = (
         query=("limit", "before_version"),
         defaults={"limit": 20},
         omit=("prompt",),
+        counted=False,
     ),
     Tool(
         name="create_prompt",
@@ -271,6 +276,25 @@ TOOLS = (
         description="Brings an archived prompt back with all its versions, when no other one has taken its name.",
         operation="llm_prompts_name_restore_create",
         omit=NOT_AFTER_WRITES,
+    ),
+    _reading(
+        name="list_usage",
+        title="List what is read, and what is not",
+        description="How often each skill and prompt was read in a period, and by how many keys. With `show`: what is unused, or "
+        "which keys read an earlier version than the latest.",
+        operation="usage_list",
+        query=("kind", "show", "from", "to", "limit", "offset"),
+        defaults={"limit": 20},
+    ),
+    *(
+        _reading(
+            name=f"get_{kind.KIND}_usage",
+            title=f"Count the reads of a {kind.KIND}",
+            description=f"How often a {kind.KIND} was read in a period, by version, key, door (api, cli, mcp, git, …), hour or day.",
+            operation=f"{kind.RESOURCE}_name_usage_retrieve",
+            query=("by", "from", "to"),
+        )
+        for kind in KINDS.values()
     ),
 )
 

@@ -73,6 +73,7 @@ TAGS = {
     "search": "What is in names, descriptions, bodies and files.",
     "history": "What a name went through: events, differences, authors of lines; and the way back.",
     "governance": "Protected labels, and the promotions that move them.",
+    "usage": "Which versions are read, by whom and how often.",
     "identity": "Who the key belongs to and where it may go.",
     "operations": "Probes and numbers for operators; no key is needed.",
 }

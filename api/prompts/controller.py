@@ -8,6 +8,7 @@ from litestar.params import FromPath, RawBody
 from api.artifacts import common as artifacts
 from api.artifacts.common import PICK, having_label, label_of, pick_of
 from api.artifacts.references import past_texts
+from api.counting.reads import counted
 from api.http import pages
 from api.http.context import context
 from api.http.errors import documented
@@ -127,13 +128,15 @@ class PromptsController(Controller):
             if not whole or artifacts.is_past(query):
                 version = await artifacts.version(request, query, KIND, prompt_name, pick)
                 label = pick if isinstance(pick, str) else None
-                if whole and (texts := await past_texts(request, query, version)):
-                    return artifacts.picked_answer(request, prompts.resolved(version, label, texts))
-                return artifacts.picked_answer(request, prompts.shown(version, show, label))
+                texts = await past_texts(request, query, version) if whole else None
+                shown = (
+                    prompts.resolved(version, label, texts) if texts else prompts.shown(version, show, label)
+                )
+                return counted(request, KIND, version, artifacts.picked_answer(request, shown))
             entry = await reader.get(project_id, KIND, prompt_name, pick)
         except NotFound as error:
             return await artifacts.redirect_to_name(request, KIND, prompt_name, error)
-        return artifacts.full_answer(request, entry)
+        return counted(request, KIND, entry, artifacts.full_answer(request, entry))
 
     @patch(
         "/name/{prompt_name:str}",

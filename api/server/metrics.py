@@ -106,6 +106,17 @@ class Metrics:
             ["cache", "result"],
             registry=registry,
         )
+        self.reads = Counter(
+            "skald_reads_total",
+            "Versions read, by kind, door and result (read, revalidated), as far as they have been added to the usage.",
+            ["kind", "door", "result"],
+            registry=registry,
+        )
+        self.reads_lost = Counter(
+            "skald_reads_lost_total",
+            "Reads that the usage lacks, because the database took no counts for long.",
+            registry=registry,
+        )
         # Pools belong to living processes: the files of dead ones do not count.
         self.pool_size = Gauge(
             "skald_db_pool_connections", "Open connections.", registry=registry, multiprocess_mode="livesum"
@@ -195,6 +206,12 @@ class Metrics:
         self._caches[key] = self._caches.get(key, 0) + 1
         if not self._flushing:
             self._flush_soon()
+
+    def observe_reads(self, kind: str, door: str, reads: int, revalidated: int) -> None:
+        """Count reads that were gathered by ``api.counting.reads``, some seconds of them at a time."""
+        for result, count in (("read", reads), ("revalidated", revalidated)):
+            if count:
+                self.reads.labels(kind, door, result).inc(count)
 
     def observe_refusal(self, status: int) -> None:
         """Count one head that is no request."""

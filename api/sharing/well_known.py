@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote
 from uuid import UUID
 
@@ -28,6 +28,7 @@ from api.cache.lru import LRU
 from api.cache.reader import RepresentationCache
 from api.cache.reads import Reads
 from api.commands.locks import KeyedLocks
+from api.counting.doors import DISCOVERY
 from api.http import requests, zips
 from api.http.answers import rendered
 from api.http.context import record
@@ -50,6 +51,8 @@ from store.postgres.connection import Connection
 from store.postgres.pool import Pool
 
 KIND = Skill.KIND
+
+A = TypeVar("A", bound=Answer | LongAnswer)
 
 PLACES = ("/.well-known", "/s/{share_token:str}/.well-known")
 FOLDERS = ("agent-skills", "skills")
@@ -309,7 +312,7 @@ async def archive(request: Request[Any, Any, Any], skill_archive: FromPath[str])
         package = packages.package_of(version)
         headers = _headers(request, zips.etag(package))
         known = not_modified(header_of(request, b"if-none-match"), headers)
-        return known or await _discovery(request).archive(package, headers)
+        return _counted(request, package, known or await _discovery(request).archive(package, headers))
 
     return await _answered(request, answer)
 
@@ -332,7 +335,8 @@ async def file(
         package = packages.package_of(await _discovery(request).version(project_id, skill_name, version_id))
         data = await _discovery(request).content(package, path)
         kind = MARKDOWN if path == SKILL_MD else BYTES if text_of(data) is None else TEXT
-        return _answer(request, *_tagged(data), kind, fixed=version_id is not None and path != SKILL_MD)
+        fixed = version_id is not None and path != SKILL_MD
+        return _counted(request, package, _answer(request, *_tagged(data), kind, fixed=fixed))
 
     return await _answered(request, answer)
 
@@ -375,7 +379,7 @@ async def plain_file(
             return _answer(request, *_tagged(discovery.path_index(paths)), JSON[1])
         data = await _discovery(request).content(package, path)
         kind = MARKDOWN if path == SKILL_MD else BYTES if text_of(data) is None else TEXT
-        return _answer(request, *_tagged(data), kind)
+        return _counted(request, package, _answer(request, *_tagged(data), kind))
 
     return await _answered(request, answer)
 
@@ -410,6 +414,14 @@ async def _answered(
         given = render(refused)
     more = OPEN if token is None else [*OPEN, *SECRET]
     return to_response(given._replace(headers=[*given.headers, *more]))
+
+
+def _counted(request: Request[Any, Any, Any], package: Package, given: A) -> A:
+    """``given``, counted as a read of the version of ``package``."""
+    services(request).read_counter.count(
+        request.scope, KIND, package.version_id, door=DISCOVERY, unchanged=given.status == 304
+    )
+    return given
 
 
 def _tagged(data: bytes) -> tuple[bytes, bytes]:

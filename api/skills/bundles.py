@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 from litestar import Controller, Request, Response, get
 
 from api.artifacts import common as artifacts
+from api.counting.doors import ZIP
 from api.http import zips
 from api.http.errors import documented
 from api.http.requests import header_of, project_of, public, query_of, request_path
@@ -81,14 +83,20 @@ class BundlesController(Controller):
                 await bundle.add(reader, package)
             else:
                 bundle.add_stub(package, address)
-        return to_response(bundle.answer(header_of(request, b"if-none-match")))
+        answer = bundle.answer(header_of(request, b"if-none-match"))
+        for version_id in bundle.version_ids:
+            services(request).read_counter.count(
+                request.scope, KIND, version_id, door=ZIP, unchanged=answer.status == 304
+            )
+        return to_response(answer)
 
 
 class Bundle:
     """A zip of skills as it grows, and what could not be in it."""
 
     def __init__(self) -> None:
-        self.included = self.dropped = self.skipped = 0
+        self.dropped = self.skipped = 0
+        self.version_ids: list[UUID] = []  # of the skills that it has
         self._writer = ZipWriter()
         self._pieces: list[bytes] = []
         self._room = MAX_BYTES - zip_size(())
@@ -96,7 +104,7 @@ class Bundle:
     async def add(self, source: Contents, package: Package) -> None:
         """SKILL.md and all files."""
         listed = [(f"{package.name}/{path}", ref.size) for path, ref in packages.listed(package)]
-        if self._has_room(listed):
+        if self._has_room(package, listed):
             async for path, data in packages.files(source, package):
                 self._pieces.append(self._writer.add(f"{package.name}/{path}", data))
 
@@ -104,12 +112,12 @@ class Bundle:
         """The frontmatter, and where the rest is."""
         path = f"{package.name}/{SKILL_MD}"
         data = package.head + STUB_BODY.format(name=package.name, address=address).encode()
-        if self._has_room([(path, len(data))]):
+        if self._has_room(package, [(path, len(data))]):
             self._pieces.append(self._writer.add(path, data))
 
     def answer(self, if_none_match: bytes | None) -> Answer:
         body = b"".join([*self._pieces, self._writer.end()])
-        counts = (self.included, self.dropped, self.skipped)
+        counts = (len(self.version_ids), self.dropped, self.skipped)
         headers: list[Header] = [
             (b"etag", etag_of(b"%d %d %d\n" % counts + body)),
             (b"cache-control", REVALIDATE),
@@ -118,13 +126,13 @@ class Bundle:
         ]
         return typed_answer(zips.ZIP, body, if_none_match, headers)
 
-    def _has_room(self, listed: list[tuple[str, int]]) -> bool:
+    def _has_room(self, package: Package, listed: list[tuple[str, int]]) -> bool:
         needed = zip_size(listed) - zip_size(())
         if needed > self._room:
             self.dropped += 1
             return False
         self._room -= needed
-        self.included += 1
+        self.version_ids.append(package.version_id)
         return True
 
 

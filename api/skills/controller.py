@@ -22,6 +22,7 @@ from api.artifacts.common import (
 from api.artifacts.marks import marks_of
 from api.commands.execute import Caller, Commands, Done
 from api.commands.repository import Loaded
+from api.counting.reads import counted
 from api.http import pages, requests
 from api.http.context import context
 from api.http.errors import documented
@@ -133,15 +134,16 @@ class SkillsController(Controller):
                     query.integer("body_length", minimum=1, cut=True),
                 )
                 version = await artifacts.version(request, query, KIND, skill_name, pick)
-                paged = skills.paged(version, part[0] or 0, part[1])
-                return artifacts.picked_answer(request, versions.read_by(paged, pick))
+                shown = versions.read_by(skills.paged(version, part[0] or 0, part[1]), pick)
+                return counted(request, KIND, version, artifacts.picked_answer(request, shown))
             if artifacts.is_past(query):
                 version = await artifacts.version(request, query, KIND, skill_name, pick)
-                return artifacts.picked_answer(request, versions.read_by(skills.full(version), pick))
+                shown = versions.read_by(skills.full(version), pick)
+                return counted(request, KIND, version, artifacts.picked_answer(request, shown))
             entry = await reader.get(project_id, KIND, skill_name, pick)
         except NotFound as error:
             return await artifacts.redirect_to_name(request, KIND, skill_name, error)
-        return artifacts.full_answer(request, entry)
+        return counted(request, KIND, entry, artifacts.full_answer(request, entry))
 
     @patch(
         "/name/{skill_name:str}",
@@ -221,7 +223,8 @@ class SkillsController(Controller):
         query = query_of(request)
         pick, path = pick_of(query), _file_path(request)
         version = await artifacts.version(request, query, KIND, skill_name, pick)
-        return artifacts.file_answer(request, query, await file_json(services(request).reader, version, path))
+        shown = await file_json(services(request).reader, version, path)
+        return counted(request, KIND, version, artifacts.file_answer(request, query, shown))
 
     @delete(
         "/name/{skill_name:str}/files/{file_path:path}",
@@ -263,7 +266,7 @@ class SkillsController(Controller):
         """
         query = query_of(request)
         version = await artifacts.version(request, query, KIND, skill_name, pick_of(query))
-        return text_answer(request, package_of(version).document, MARKDOWN)
+        return counted(request, KIND, version, text_answer(request, package_of(version).document, MARKDOWN))
 
 
 async def _run(

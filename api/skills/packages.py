@@ -15,6 +15,8 @@ from api.artifacts.common import PICK, pick_of, version_number
 from api.commands.caller import caller_of
 from api.commands.execute import Caller, Done
 from api.commands.repository import Loaded
+from api.counting.doors import ZIP
+from api.counting.reads import counted
 from api.http import conditional, zips
 from api.http.context import context
 from api.http.errors import UnsupportedMediaType, documented
@@ -140,12 +142,12 @@ class PackagesController(Controller):
             (b"cache-control", REVALIDATE),
         ]
         if known := not_modified(header_of(request, b"if-none-match"), headers):
-            return to_response(known)
+            return counted(request, KIND, version, to_response(known), door=ZIP)
         headers.append((b"content-disposition", f'attachment; filename="{package.name}.zip"'.encode()))
         answer = await zips.answer(services(request).reader, package, headers, package.name)
         if isinstance(answer, LongAnswer):
             answer = answer._replace(pieces=while_allowed(request, answer.pieces))
-        return to_response(answer)
+        return counted(request, KIND, version, to_response(answer), door=ZIP)
 
 
 class Importing:

@@ -16,7 +16,7 @@ from store.tables import identity
 
 OWNER = "owner@skald.local"
 # All that the pages of docs/ show; write includes read.
-SCOPES = (*(f"{kind.SCOPE}:write" for kind in KINDS.values()), "event:read", "webhook:write")
+SCOPES = (*(f"{kind.SCOPE}:write" for kind in KINDS.values()), "event:read", "webhook:write", "usage:read")
 
 
 class FirstKey(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from hashlib import sha1
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import msgspec
 
@@ -47,6 +48,19 @@ SELECT_SINCE = "SELECT min(sequence) FROM {commits} WHERE project_id = %s AND se
 SELECT_TREES = "SELECT oid, packed, base FROM git_objects WHERE project_id = %s AND oid = ANY(%s)"
 SELECT_OBJECTS = """
 SELECT oid, kind, size, packed, base, start, content FROM git_objects WHERE project_id = %s AND oid = ANY(%s)
+"""
+
+
+# git_commits_pkey; artifacts_by_name and artifacts_archived, versions_by_position. What a commit shows: each skill that was active at its position.
+SELECT_SHOWN = """
+SELECT version.id FROM {commits} AS one
+JOIN artifacts ON artifacts.project_id = one.project_id AND kind = 'skill' AND created_position <= one.position
+              AND (archived_position IS NULL OR archived_position > one.position)
+CROSS JOIN LATERAL (
+    SELECT id FROM versions WHERE stream_id = artifacts.stream_id AND versions.position <= one.position
+    ORDER BY versions.position DESC LIMIT 1
+) AS version
+WHERE one.project_id = %s AND one.sequence = %s
 """
 
 
@@ -133,6 +147,13 @@ async def locate(conn: Connection, repository: Repository, asked: FetchRequest) 
         {oid: places[oid] for oid in asked.haves if oid in places},
         {places[oid]: oid for oid in asked.shallows if oid in places},
     )
+
+
+async def shown(conn: Connection, repository: Repository, places: Places) -> list[UUID]:
+    """The versions of the skills that the newest wanted commit shows."""
+    sql = SELECT_SHOWN.format(commits=repository.commits)
+    rows = await (await conn.execute(sql, (repository.project_id, max(places.wants)), binary=True)).fetchall()
+    return [row[0] for row in rows]
 
 
 async def plan(conn: Connection, repository: Repository, asked: FetchRequest, places: Places) -> Plan:

@@ -74,6 +74,7 @@ PASTED = {
     ("docs/search.md", "export SKALD_KEY="): HERE,
     ("docs/search.md", "curl "): "tests/docs/test_search_page.py",
     ("docs/prompts.md", "send() {"): HERE,
+    ("docs/usage.md", ""): "tests/docs/test_usage_page.py",
     ("docs/several-hosts.md", "export SKALD_DATABASE_URL='postgresql://skald:secret@proxy"): HERE,
     ("docs/several-hosts.md", "export SKALD_DATABASE_URL='postgresql://skald:secret@10."): HERE,
     ("docs/subscribe.md", "export BASE="): HERE,

@@ -455,3 +455,31 @@ def test_only_the_smart_protocol(git: Git) -> None:
         assert http.get(f"{git.url}/info/refs?service=git-receive-pack").status_code == 403
         assert http.get(f"{git.url}/HEAD").status_code == 404
         assert http.head(f"{git.url}/info/refs?service=git-upload-pack").status_code == 200
+
+
+def test_a_clone_is_a_read_of_each_skill_at_its_commit(git: Git, author: Author) -> None:
+    watcher = git.service.client(git.service.make_key(("usage:read",)), git.project_id)
+
+    def counted() -> dict[str, dict[int, int]]:
+        found = {}
+        for name in ("one", "two"):
+            rows = watcher.get(f"llm_skills/name/{name}/usage/?by=version").raise_for_status().json()["rows"]
+            found[name] = {row["version"]: row["reads"] for row in rows}
+        return found
+
+    def until(expected: dict[str, dict[int, int]]) -> None:
+        deadline = time.monotonic() + 30
+        while counted() != expected:
+            assert time.monotonic() < deadline, counted()
+            time.sleep(0.1)
+
+    author.create("one")
+    author.create("two")
+    folder = git.clone("counted")
+    git("fetch", cwd=folder)
+    until({"one": {1: 1}, "two": {1: 1}})
+    author.publish("one", 1, body="# Two\n")
+    git("fetch", cwd=folder)
+    until({"one": {1: 1, 2: 1}, "two": {1: 2}})
+    doors = watcher.get("llm_skills/name/two/usage/?by=door").json()["rows"]
+    assert [(row["door"], row["reads"]) for row in doors] == [("git", 2)]

@@ -1,0 +1,1 @@
+"""Reads of versions, counted in the process."""
