@@ -37,6 +37,7 @@ SKILLS = {
     "approve": Lazy("cli.client.govern", "approve", "Approve one; the last approval moves the label."),
     "reject": Lazy("cli.client.govern", "reject", "Reject one."),
     "withdraw": Lazy("cli.client.govern", "withdraw", "Take one back."),
+    "usage": Lazy("cli.client.usage", "usage", "Show which versions are read, by whom and how often."),
     "audit": Lazy("cli.client.past", "audit", "Show who did what in the project."),
 }
 SERVICE = {
