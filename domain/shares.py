@@ -1,6 +1,7 @@
 """Shares: secret addresses by which installers read the skills of one project, and the events of their streams.
 
-Ids only, as with keys: neither the token nor the label, which people write, enters the log.
+Ids only, as with keys: neither the token nor the label, which people write, enters the log. The label that a share serves is
+one of skills, which the log has anyway.
 """
 
 import re
@@ -10,6 +11,7 @@ from typing import ClassVar
 from domain.errors import Invalid
 from domain.events import Event, event
 from domain.keys import MAX_LABEL_LENGTH
+from domain.names import check_label as check_skill_label
 
 MAX_EXPIRY = timedelta(days=36_500)  # a hundred years; beyond it, leave the expiry away
 MAX_EXPIRY_SECONDS = int(MAX_EXPIRY.total_seconds())
@@ -20,12 +22,16 @@ LABEL = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 
 @event
 class ShareCreated(Event, frozen=True, kw_only=True):
-    """The skills of a project can be read at a new address. ``expires_at`` is None for never."""
+    """The skills of a project can be read at a new address. ``expires_at`` is None for never.
+
+    With ``serve_label`` they are the versions that this label points to.
+    """
 
     TOPIC: ClassVar[str] = "share.created"
 
     project_id: int
     expires_at: datetime | None = None
+    serve_label: str | None = None
 
 
 @event
@@ -45,6 +51,14 @@ def check_label(label: str) -> str:
     if not re.match(LABEL, label):
         raise Invalid("Use one line without control characters.")
     return label
+
+
+def check_serve_label(label: str) -> str:
+    """The label of skills that a share serves. Raises Invalid."""
+    try:
+        return check_skill_label(label)
+    except Invalid as error:
+        raise error.within("serve_label") from None
 
 
 def check_expiry(expires_in: timedelta | None) -> timedelta | None:

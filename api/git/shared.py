@@ -6,10 +6,11 @@ from litestar import Controller, Request, Response, get, post
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from api.git.controller import advertise, refuse, upload_pack
+from api.git.controller import Door, advertise, refuse, upload_pack
 from api.http.context import record
-from api.services import services
+from api.services import Services, services
 from domain.errors import Refused
+from projections.git.labeled import LabeledRepository, labeled_head, labeled_repository
 from projections.git.packs import Repository
 from projections.git.shared import COMMITS, shared_head
 
@@ -25,15 +26,34 @@ async def open_share(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRout
 class Shared:
     """What a share shows of its project: the present, and what has changed since to a client that has some of it."""
 
-    def __init__(self, request: Request[Any, Any, Any]) -> None:
-        self._services = services(request)
-        opening = record(request.scope).opening
-        assert opening is not None
-        self.repository = Repository(opening.project_id, COMMITS, opening.since)
+    def __init__(self, found: Services, project_id: int, since: int) -> None:
+        self._services = found
+        self.repository = Repository(project_id, COMMITS, since)
 
     async def head(self) -> bytes:
         found = self._services
         return await shared_head(found.pool, found.histories, self.repository.project_id)
+
+
+class Labeled:
+    """The same of a share that serves a label."""
+
+    def __init__(self, found: Services, labeled: LabeledRepository, since: int) -> None:
+        self._services, self._labeled = found, labeled
+        self.repository = Repository(labeled.id, since=since)
+
+    async def head(self) -> bytes:
+        found = self._services
+        return await labeled_head(found.pool, found.histories, self._labeled)
+
+
+async def door(request: Request[Any, Any, Any]) -> Door:
+    found, opening = services(request), record(request.scope).opening
+    assert opening is not None
+    if opening.serve_label is None:
+        return Shared(found, opening.project_id, opening.since)
+    labeled = await labeled_repository(found.pool, opening.project_id, opening.serve_label)
+    return Labeled(found, labeled, opening.since)
 
 
 class SharedGitController(Controller):
@@ -49,10 +69,10 @@ class SharedGitController(Controller):
     async def advertise(self, request: Request[Any, Any, Any]) -> Response[Any]:
         """As ``GitController.advertise``."""
         async with services(request).discovery.turns:
-            return await advertise(request, Shared(request))
+            return await advertise(request, await door(request))
 
     @post("/git-upload-pack", status_code=200)
     async def upload_pack(self, request: Request[Any, Any, Any]) -> Response[Any]:
         """As ``GitController.upload_pack``."""
         async with services(request).discovery.turns:
-            return await upload_pack(request, Shared(request))
+            return await upload_pack(request, await door(request))

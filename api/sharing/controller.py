@@ -103,7 +103,8 @@ class SharesController(Controller):
         responses=documented(400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
     )
     async def create(self, request: Request[Any, Any, Any], body: RawBody) -> Response[NewShare]:
-        """An address at which all skills of the project can be read, without a key, by anyone who has the address.
+        """An address at which all skills of the project can be read, without a key, by anyone who has the address; with `serve_label`
+        those that have the label, at the versions that it points to. Moving the label changes what the address serves.
 
         The answer holds it, and it is not shown again: only its hash is stored.
         """
@@ -115,7 +116,11 @@ class SharesController(Controller):
             done = before
             if done is None:
                 made = store.draft(
-                    caller.project_id, label=data.label, expires_in=lasts, created_by=caller.actor_id
+                    caller.project_id,
+                    label=data.label,
+                    expires_in=lasts,
+                    serve_label=data.serve_label,
+                    created_by=caller.actor_id,
                 )
                 done = await _make(commands, caller, made)
                 token = None if done.replayed else made.token
@@ -172,6 +177,7 @@ def fields(share: Share) -> dict[str, Any]:
         "created_at": timestamp(share.created_at),
         "expires_at": share.expires_at and timestamp(share.expires_at),
         "revoked_at": share.revoked_at and timestamp(share.revoked_at),
+        "serve_label": share.serve_label,
     }
 
 

@@ -8,9 +8,14 @@ from msgspec import Meta
 
 from api.openapi.examples import examples_of
 from domain.keys import MAX_LABEL_LENGTH
+from domain.names import MAX_LABEL
+from domain.names import check_label as check_label_name
 from domain.shares import LABEL, MAX_EXPIRY_SECONDS, check_label
 
 _EXAMPLES = examples_of("api.sharing")
+
+# Of a label of skills; neither `latest`, nor `new`, nor a number.
+LABEL_NAME = r"^(?!(?:latest|new|[0-9]+)$)[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?$"
 
 
 class CreateShare(msgspec.Struct):
@@ -31,6 +36,19 @@ class CreateShare(msgspec.Struct):
         Annotated[int, Meta(ge=1, le=MAX_EXPIRY_SECONDS)] | None,
         Meta(description="Seconds for which it is good; null: until it is revoked."),
     ] = None
+    serve_label: (
+        Annotated[
+            str,
+            Meta(
+                max_length=MAX_LABEL,
+                description="Serve the version of each skill that this label points to, and no skill without it; null: the latest of all.",
+                examples=["production"],
+                extra={"rule": check_label_name},
+                extra_json_schema={"pattern": LABEL_NAME},
+            ),
+        ]
+        | None
+    ) = None
 
 
 class ShareAnswer(msgspec.Struct):
@@ -47,6 +65,9 @@ class ShareAnswer(msgspec.Struct):
     created_at: str
     expires_at: str | None
     revoked_at: str | None
+    serve_label: Annotated[
+        str | None, Meta(description="The label whose versions it serves; null: the latest ones.")
+    ]
 
 
 class NewShare(ShareAnswer):

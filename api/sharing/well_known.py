@@ -85,8 +85,19 @@ VERSION_ID = Param(
 )
 
 
+class Shown(NamedTuple):
+    """What an address shows: the latest versions of the skills of a project, or those that a label points to.
+
+    ``since`` is the position of the log at which its share was made.
+    """
+
+    project_id: int
+    label: str | None = None
+    since: int = 0
+
+
 class Indexes(NamedTuple):
-    """The indexes of a project as of its last event, each with its entity tag."""
+    """The indexes of what is shown as of its last event, each with its entity tag."""
 
     position: int
     by_artifact: tuple[bytes, bytes]
@@ -121,48 +132,49 @@ class Discovery:
         # An installer requests all skills at the same time, and silently leaves out what it does not get: requests
         # wait for each other here, where nothing times out, and leave database connections to requests with keys.
         self.turns = asyncio.Semaphore(limit)
-        self._kept: LRU[int, Indexes] = LRU(INDEXES)
+        self._kept: LRU[tuple[int, str | None], Indexes] = LRU(INDEXES)
         self._locks = KeyedLocks()
 
-    async def authorize(self, scope: Any, token: str | None) -> int:
-        """The project of the share, or that of the origin. Raises NotFound, RateLimited."""
+    async def authorize(self, scope: Any, token: str | None) -> Shown:
+        """What the share shows, or the origin. Raises NotFound, RateLimited."""
         found = record(scope)
         if token is None:
             if self._public_project is None:
                 raise NotFound(
                     "This service publishes no skills at its origin; ask for the address of a share."
                 )
-            project_id, counted = self._public_project, client_id(self._proxies, scope)
+            shown, counted = Shown(self._public_project), client_id(self._proxies, scope)
         else:
             with self._attempts.guard(scope, NotFound, known_good=self.shares.has_seen(token)):
                 opening = await self.shares.open(token)
-            project_id, counted = opening.project_id, opening.id
+            shown, counted = Shown(opening.project_id, opening.serve_label, opening.since), opening.id
             # The access log tells which share it was, as it tells which key.
             found.key_id, found.opening = opening.id, opening
-        found.project_id = project_id
+        found.project_id = shown.project_id
         if not self._limiter.admit_now(counted):
             await self._limiter.admit(counted)
-        return project_id
+        return shown
 
-    async def indexes(self, project_id: int) -> Indexes:
+    async def indexes(self, shown: Shown) -> Indexes:
         """Both indexes as they are now."""
+        project_id, label = key = shown[:2]
         position = await self._reads.ask(lambda conn: discovery.last_event(conn, project_id))
-        kept = self._kept.get(project_id)
+        kept = self._kept.get(key)
         if kept is not None and kept.position == position:
             return kept
-        async with self._locks.hold(project_id):
-            kept = self._kept.get(project_id)
+        async with self._locks.hold(key):
+            kept = self._kept.get(key)
             if kept is None or kept.position < position:
-                kept = await self._make(project_id)
+                kept = await self._make(project_id, label)
         return kept
 
-    async def _make(self, project_id: int) -> Indexes:
+    async def _make(self, project_id: int, label: str | None) -> Indexes:
         async def read(
             conn: Connection,
         ) -> tuple[int, list[IndexEntry], list[IndexEntry], dict[bytes, bytes]]:
             async with versions.snapshot(conn):
                 position = await discovery.last_event(conn, project_id)
-                found = await discovery.entries(conn, project_id)
+                found = await discovery.entries(conn, project_id, label)
                 packed = [one for one in found if one.packed]
                 return (
                     position,
@@ -181,7 +193,7 @@ class Discovery:
         by_files = await rendered(size, lambda: _tagged(discovery.file_index(found)))
         by_name = _tagged(discovery.name_index(found))
         made = Indexes(position, by_artifact, by_files, by_name)
-        self._kept.put(project_id, made, sum(len(data) for data, _ in made[1:]))
+        self._kept.put((project_id, label), made, sum(len(data) for data, _ in made[1:]))
         return made
 
     async def _digest(self, project_id: int, missing: list[IndexEntry]) -> dict[bytes, bytes]:
@@ -208,22 +220,38 @@ class Discovery:
         """A zip with SKILL.md at its root."""
         return await zips.answer(self._reader, package, headers)
 
-    async def version(self, project_id: int, name: str, version_id: UUID | None) -> Version:
-        """The latest version, or the one with that id: who knows the id has seen it when it was the latest.
+    async def version(self, shown: Shown, name: str, version_id: UUID | None) -> Version:
+        """The version that is shown, or the one with that id: who knows the id has seen it when it was.
 
-        Raises NotFound.
+        Raises NotFound, NameChanged.
         """
+        project_id, label, since = shown
 
         async def read(conn: Connection) -> Version:
-            version = await self._reader.version_in(conn, project_id, KIND, name)
+            version = await self._reader.version_in(conn, project_id, KIND, name, label)
             if version_id is None or version.id == version_id:
                 return version
             number = await versions.number_of_id(conn, version.stream_id, version_id)
-            if number is None:
+            if number is None or not (
+                label is None or await discovery.had_label(conn, version.stream_id, label, number, since)
+            ):
                 raise NotFound(f"The skill '{name}' has no such version.")
             return await self._reader.version_in(conn, project_id, KIND, name, number)
 
-        return await self._reads.ask(read)
+        async def read_labeled(conn: Connection) -> Version:
+            try:
+                try:
+                    return await read(conn)
+                except NameChanged as changed:
+                    await self._reader.version_in(conn, project_id, KIND, changed.new_name, label)
+                    raise
+            except NameChanged:
+                raise
+            except NotFound:
+                # Names of what is not in the share are no one's business here, and neither are close ones.
+                raise NotFound(f"There is no skill '{name}' in this share.") from None
+
+        return await self._reads.ask(read if label is None else read_labeled)
 
     async def content(self, package: Package, path: str) -> bytes:
         """SKILL.md or a file. Raises NotFound with close paths."""
@@ -267,8 +295,8 @@ ERRORS = documented(400, 404, 429, 503)
 async def index(request: Request[Any, Any, Any]) -> Response[Index]:
     """By the Agent Skills discovery RFC 0.2.0. `npx skills add` takes the address before `/.well-known`."""
 
-    async def answer(project_id: int) -> Answer:
-        found = await _discovery(request).indexes(project_id)
+    async def answer(shown: Shown) -> Answer:
+        found = await _discovery(request).indexes(shown)
         return _answer(request, *found.by_artifact, JSON[1])
 
     return await _answered(request, answer)
@@ -285,8 +313,8 @@ async def index(request: Request[Any, Any, Any]) -> Response[Index]:
 async def file_index(request: Request[Any, Any, Any]) -> Response[FileIndex]:
     """By version 0.1.0 of the same RFC, for installers that know no other."""
 
-    async def answer(project_id: int) -> Answer:
-        found = await _discovery(request).indexes(project_id)
+    async def answer(shown: Shown) -> Answer:
+        found = await _discovery(request).indexes(shown)
         return _answer(request, *found.by_files, JSON[1])
 
     return await _answered(request, answer)
@@ -303,12 +331,12 @@ async def file_index(request: Request[Any, Any, Any]) -> Response[FileIndex]:
 async def archive(request: Request[Any, Any, Any], skill_archive: FromPath[str]) -> Response[bytes]:
     """A zip with SKILL.md at its root. The same version is the same bytes; the index has their digest."""
 
-    async def answer(project_id: int) -> Answer | LongAnswer:
+    async def answer(shown: Shown) -> Answer | LongAnswer:
         name, dot, ending = skill_archive.partition(".")
         if (dot, ending) != (".", "zip"):
             raise NotFound("There is nothing at this address; the index lists what is.")
         version_id = _version_id(request)
-        version = await _discovery(request).version(project_id, name, version_id)
+        version = await _discovery(request).version(shown, name, version_id)
         package = packages.package_of(version)
         headers = _headers(request, zips.etag(package))
         known = not_modified(header_of(request, b"if-none-match"), headers)
@@ -330,9 +358,9 @@ async def file(
 ) -> Response[bytes]:
     """SKILL.md, or one of the files. Text is sent as plain text, whatever it is: nothing here is a page."""
 
-    async def answer(project_id: int) -> Answer:
+    async def answer(shown: Shown) -> Answer:
         version_id, path = _version_id(request), _path(request)
-        package = packages.package_of(await _discovery(request).version(project_id, skill_name, version_id))
+        package = packages.package_of(await _discovery(request).version(shown, skill_name, version_id))
         data = await _discovery(request).content(package, path)
         kind = MARKDOWN if path == SKILL_MD else BYTES if text_of(data) is None else TEXT
         fixed = version_id is not None and path != SKILL_MD
@@ -352,8 +380,8 @@ async def file(
 async def name_index(request: Request[Any, Any, Any]) -> Response[NameIndex]:
     """For clients of a host of plain files, such as `agentskills-http`: each file lies below the name of its skill."""
 
-    async def answer(project_id: int) -> Answer:
-        found = await _discovery(request).indexes(project_id)
+    async def answer(shown: Shown) -> Answer:
+        found = await _discovery(request).indexes(shown)
         return _answer(request, *found.by_name, JSON[1])
 
     return await _answered(request, answer)
@@ -372,8 +400,8 @@ async def plain_file(
 ) -> Response[bytes]:
     """SKILL.md, one of the files, or `index.json`, which lists them; a skill with such a file of its own gives that."""
 
-    async def answer(project_id: int) -> Answer:
-        package = packages.package_of(await _discovery(request).version(project_id, skill_name, None))
+    async def answer(shown: Shown) -> Answer:
+        package = packages.package_of(await _discovery(request).version(shown, skill_name, None))
         path, paths = _path(request), [SKILL_MD, *(file.path for file in package.files)]
         if path == discovery.INDEX and path not in paths:
             return _answer(request, *_tagged(discovery.path_index(paths)), JSON[1])
@@ -397,7 +425,7 @@ def _token(request: Request[Any, Any, Any]) -> str | None:
 
 
 async def _answered(
-    request: Request[Any, Any, Any], answer: Callable[[int], Awaitable[Answer | LongAnswer]]
+    request: Request[Any, Any, Any], answer: Callable[[Shown], Awaitable[Answer | LongAnswer]]
 ) -> Response[Any]:
     """Refusals, too, can be read by a web page."""
     token, discovery = _token(request), _discovery(request)

@@ -24,12 +24,18 @@ def share() -> None:
 @click.option(
     "--expires", type=Duration(), help="Valid for so long, such as 12h or 90d. Without it: until revoked."
 )
+@click.option(
+    "--serve-label",
+    metavar="LABEL",
+    help="Show the versions that this label points to, and no skill without it.",
+)
 @by_option
 @common
 def create_share(
     project_id: int,
     label: str,
     expires: timedelta | None,
+    serve_label: str | None,
     by: str | None,
     data_dir: Path | None,
     as_json: bool,
@@ -38,7 +44,9 @@ def create_share(
 
     async def work(conn: Connection) -> tuple[shares.Share, str]:
         actor_id = await identity.actor(conn, by)
-        return await shares.create(conn, project_id, label=label, expires_in=expires, actor_id=actor_id)
+        return await shares.create(
+            conn, project_id, label=label, expires_in=expires, serve_label=serve_label, actor_id=actor_id
+        )
 
     made, token = in_database(data_dir, work)
     path, service = f"/s/{token}", settings_with(data_dir=data_dir).public_url
@@ -61,7 +69,7 @@ def list_shares(project_id: int | None, data_dir: Path | None, as_json: bool) ->
         show_json({"shares": found})
         return
     show_table(
-        ["id", "share", "project", "created", "expires", "revoked", "label"],
+        ["id", "share", "project", "created", "expires", "revoked", "serves", "label"],
         [
             [
                 str(each.id),
@@ -70,6 +78,7 @@ def list_shares(project_id: int | None, data_dir: Path | None, as_json: bool) ->
                 minute(each.created_at),
                 minute(each.expires_at),
                 minute(each.revoked_at),
+                each.serve_label or "latest",
                 each.label,
             ]
             for each in found

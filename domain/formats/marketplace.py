@@ -91,6 +91,7 @@ def message(
         "skill.archived": "archived",
         "skill.restored": f"restored at version {number}",
         "skill.renamed": f"renamed from {old_name}",
+        "skill.label_removed": "without the label",
     }.get(topic, f"version {number}")
     lines = [f"{name}: {what}", ""]
     if left_out:

@@ -14,6 +14,7 @@ from projections.git.history import (
     BATCH,
     COMMITS,
     Blobs,
+    Change,
     GitCommit,
     Line,
     Object,
@@ -23,12 +24,17 @@ from projections.git.history import (
     changes_after,
     read_tree,
 )
+from projections.git.labeled import LabeledRepository, moves_after
 from projections.git.shared import COMMITS as SHARED_COMMITS
 from projections.git.shared import originals_after, shared_of
 from projections.read import contents
 from store.postgres.connection import Connection
 
-SELECT_REPOSITORIES = "SELECT project_id, position, sequence FROM git_repositories ORDER BY project_id"
+SELECT_REPOSITORIES = """
+SELECT git_repositories.project_id, position, sequence, git_labels.project_id, label FROM git_repositories
+LEFT JOIN git_labels ON git_labels.id = git_repositories.project_id
+ORDER BY git_repositories.project_id
+"""
 
 # git_repositories_pkey
 SELECT_SEQUENCE = "SELECT sequence FROM git_repositories WHERE project_id = %s"
@@ -52,20 +58,23 @@ WHERE project_id = %s AND oid = ANY(%s)
 async def differences(conn: Connection, limit: int) -> tuple[str, ...]:
     """Up to ``limit`` sentences on what differs."""
     found: list[str] = []
-    for project_id, position, sequence in await (await conn.execute(SELECT_REPOSITORIES)).fetchall():
+    rows = await (await conn.execute(SELECT_REPOSITORIES)).fetchall()
+    for number, position, sequence, owner, label in rows:
         its: list[str] = []
+        labeled = None if label is None else LabeledRepository(number, owner, label)
+        what = f"project {number}" if labeled is None else f"project {owner}, label {label}"
         try:
-            async for difference in _of_project(conn, project_id, position, sequence):
-                its.append(f"project {project_id}: {difference}")
+            async for difference in _of_repository(conn, number, position, sequence, labeled):
+                its.append(f"{what}: {difference}")
                 if len(found) + len(its) >= limit:
                     break
         except psycopg.OperationalError:
             raise
         except Exception as error:
             # Of what a damaged log or content gives, anything may come.
-            its.append(f"project {project_id}: not checked: {error!r}")
+            its.append(f"{what}: not checked: {error!r}")
         # A replay that found the read models wrong drops the repositories meanwhile: they are made anew.
-        if its and await _still_has(conn, project_id, sequence):
+        if its and await _still_has(conn, number, sequence):
             found += its
     return tuple(found[:limit])
 
@@ -75,26 +84,32 @@ async def _still_has(conn: Connection, project_id: int, sequence: int) -> bool:
     return row is not None and row[0] >= sequence
 
 
-async def _of_project(conn: Connection, project_id: int, until: int, sequence: int) -> AsyncIterator[str]:
-    line = Line(project_id, State(0, -1, None, None, until, await attributes_since(conn)), b"", 0, {})
+async def _of_repository(
+    conn: Connection, number: int, until: int, sequence: int, labeled: LabeledRepository | None
+) -> AsyncIterator[str]:
+    """``number`` is that of a project unless it is of a label."""
+    state = State(0, -1, None, None, until, await attributes_since(conn))
+    owner = number if labeled is None else labeled.project_id
+    line = Line(owner, state, b"", 0, {}, extension=labeled is not None)
     line.begin()
     after, more = 0, True
     while more:
-        changes = await changes_after(conn, project_id, after, until)
+        if labeled is None:
+            changes: Sequence[Change] = await changes_after(conn, number, after, until)
+        else:
+            changes = await moves_after(conn, labeled, after, until)
         # Not by the blobs that are stored: those are looked at, too.
         blobs = await blobs_of(conn, changes, Blobs({}, {}, []))
         for change in changes:
             line.commit(change, blobs)
-        async for difference in _of_batch(
-            conn, project_id, COMMITS, line.commits, [*line.objects, *blobs.new]
-        ):
+        async for difference in _of_batch(conn, number, COMMITS, line.commits, [*line.objects, *blobs.new]):
             yield difference
         line.forget()
         more = len(changes) == BATCH
         after = changes[-1].position if changes else until
     if line.sequence != sequence:
         yield f"its last commit is {sequence}, and the log gives {line.sequence}"
-    async for difference in _of_shares(conn, project_id):
+    async for difference in _of_shares(conn, number):
         yield f"as its shares show it: {difference}"
 
 

@@ -243,7 +243,7 @@ class Histories:
     ) -> None:
         """``left_out`` takes how many files new commits lack, because git cannot hold them."""
         self._pool = pool
-        self._left_out = left_out
+        self.left_out = left_out
         self._wait = wait
         self._max_skills = max_skills
         self._makings: dict[tuple[str, int], asyncio.Task[Any]] = {}
@@ -257,7 +257,7 @@ class Histories:
                 if state.head is not None and state.complete:
                     return state.head
                 await self._check_size(conn, project_id)
-            making = partial(bring_forward, self._pool, project_id, self._left_out)
+            making = partial(bring_forward, self._pool, project_id, self.left_out)
             if not await self.make((COMMITS, project_id), making, deadline):
                 raise BeingMade(await self._share_made(project_id))
 
@@ -316,7 +316,8 @@ async def bring_forward(
             state = await read_state(conn, project_id)
             if state.head is not None and state.complete:
                 return state.head
-            left_out(await _extend(conn, project_id, state))
+            changes = await changes_after(conn, project_id, state.position, state.until)
+            left_out(await extend(conn, project_id, project_id, state, changes))
 
 
 async def lock_repository(conn: Connection, project_id: int) -> None:
@@ -334,7 +335,7 @@ async def insert_commits(
 
 
 async def count(conn: Connection) -> int:
-    """How many projects have a repository."""
+    """How many repositories there are, of projects and of labels that shares serve."""
     row = await (await conn.execute("SELECT count(*) FROM git_repositories")).fetchone()
     return int(row[0]) if row else 0
 
@@ -369,26 +370,34 @@ async def read_tree(conn: Connection, project_id: int, oid: bytes) -> tuple[byte
     return whole, len(deltas)
 
 
-async def _extend(conn: Connection, project_id: int, state: State) -> int:
-    """Make the next commits; how many files they lack."""
-    changes = await changes_after(conn, project_id, state.position, state.until)
-    blobs = await blobs_of(conn, changes, await _known_of(conn, project_id, changes))
-    trees = (await read_tree(conn, project_id, state.skills)) if state.skills else (b"", 0)
+async def extend(
+    conn: Connection,
+    repository: int,
+    project_id: int,
+    state: State,
+    changes: Sequence[Change],
+    *,
+    extension: bool = False,
+) -> int:
+    """Make the commits of the next changes; how many files they lack. ``repository`` is its number, that of the project or another."""
+    blobs = await blobs_of(conn, changes, await _known_of(conn, repository, changes))
+    trees = (await read_tree(conn, repository, state.skills)) if state.skills else (b"", 0)
     state = msgspec.structs.replace(state, since=await attributes_since(conn))
-    line = await asyncio.to_thread(_commit_all, project_id, state, trees, changes, blobs, {})
+    commit = partial(_commit_all, project_id, state, trees, changes, blobs, extension=extension)
+    line = await asyncio.to_thread(commit, {})
     if line.left_out:
         paths = ", ".join(line.left_out[:MAX_LISTED])
         logger.warning(
             "%d files are left out of the git repository of project %d: %s",
             len(line.left_out), project_id, paths,
         )  # fmt: skip
-    again = await _depths_of(conn, project_id, {commit.skills for commit in line.commits} - {None})
+    again = await _depths_of(conn, repository, {commit.skills for commit in line.commits} - {None})
     if again:
         # Some trees were there before, as after a restore: what builds on them counts from their real depth.
-        line = await asyncio.to_thread(_commit_all, project_id, state, trees, changes, blobs, again)
-    await insert_commits(conn, project_id, COMMITS, line.commits, line.objects)
+        line = await asyncio.to_thread(commit, again)
+    await insert_commits(conn, repository, COMMITS, line.commits, line.objects)
     position = changes[-1].position if len(changes) == BATCH else state.until
-    await conn.execute(UPSERT_STATE, (project_id, position, line.sequence))
+    await conn.execute(UPSERT_STATE, (repository, position, line.sequence))
     return len(line.left_out)
 
 
@@ -406,10 +415,10 @@ async def _insert(conn: Connection, sql: str, project_id: int, rows: Sequence[tu
 async def changes_after(conn: Connection, project_id: int, after: int, until: int) -> list[Change]:
     """The next ``BATCH`` changes, up to position ``until``. Raises NotRendered."""
     cursor = await conn.execute(SELECT_CHANGES, (project_id, after, until, TOPICS), binary=True)
-    return [_change_of(row) for row in await cursor.fetchall()]
+    return [change_of(row) for row in await cursor.fetchall()]
 
 
-def _change_of(row: tuple[Any, ...]) -> Change:
+def change_of(row: tuple[Any, ...]) -> Change:
     (
         position,
         topic,
@@ -523,8 +532,10 @@ def _commit_all(
     changes: Sequence[Change],
     blobs: Blobs,
     depths: Mapping[bytes, int],
+    *,
+    extension: bool,
 ) -> "Line":
-    line = Line(project_id, state, *trees, depths)
+    line = Line(project_id, state, *trees, depths, extension=extension)
     line.objects.extend(blobs.new)
     if state.head is None:
         line.begin()
@@ -540,13 +551,22 @@ Splice = tuple[int, bytes, bytes]
 class Line:
     """The commits of one project, one after the other; ``objects`` and ``commits`` are the rows that they bring.
 
-    ``depths`` tells of trees of all skills that are stored already by how many deltas they are.
+    ``depths`` tells of trees of all skills that are stored already by how many deltas they are. With ``extension`` each commit has
+    the file at the root by which Gemini knows it (see ``projections.git.shared``).
     """
 
     def __init__(
-        self, project_id: int, state: State, tree: bytes, depth: int, depths: Mapping[bytes, int]
+        self,
+        project_id: int,
+        state: State,
+        tree: bytes,
+        depth: int,
+        depths: Mapping[bytes, int],
+        *,
+        extension: bool = False,
     ) -> None:
         self._project_id = project_id
+        self._extension = extension
         self.sequence = state.sequence
         self._head = state.head
         self._since = state.since
@@ -701,9 +721,13 @@ class Line:
             top.append(TreeEntry(FOLDER, marketplace.SKILLS.encode(), self._skills))
         attributes = [self._attributes] if position >= self._since else []
         top += [TreeEntry(FILE, marketplace.ATTRIBUTES_FILE.encode(), one.oid) for one in attributes]
+        extension = []
+        if self._extension:
+            extension = [self._whole(BLOB, marketplace.extension(self._project_id, self.sequence))]
+            top.append(TreeEntry(FILE, marketplace.EXTENSION.encode(), extension[0].oid))
         root = self._whole(TREE, git.encode_tree(top))
         commit = self._whole(COMMIT, git.encode_commit(root.oid, self._head, who, seconds, message))
-        own = [commit, root, folder, plugin, *attributes]
+        own = [commit, root, folder, plugin, *attributes, *extension]
         self.objects += [*own, *new]
         self._head = commit.oid
         skills = [self._skills] if self._skills is not None else []

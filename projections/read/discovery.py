@@ -16,6 +16,7 @@ from domain.artifacts.skills import Details
 from projections import sizes
 from projections.read.packages import SKILL_MD
 from projections.read.skills import read_manifest, read_package
+from projections.read.versions import LABELED
 from projections.sizes import fitting, size_of
 from store.postgres.connection import Connection
 
@@ -44,13 +45,13 @@ READ_BATCH = 500  # skills, when they are small
 # What an entry has beside its description and paths: name, address, digest.
 ENTRY = 300
 
-# artifacts_by_name, versions_pkey, contents_pkey. A version that has no package yet gets one by the replay that follows
+# artifacts_by_name, versions_pkey, contents_pkey; labels_now for those of a label. A version that has no package yet gets one by the replay that follows
 # a migration; until then it cannot be named by its digest.
 FOUND = f"""
-SELECT artifacts.name, artifacts.latest_version, artifacts.latest_id, details.bytes AS details, manifest.bytes AS manifest,
+SELECT artifacts.name, versions.number, versions.id, details.bytes AS details, manifest.bytes AS manifest,
        package.bytes AS package, {size_of("details.bytes", "manifest.bytes", "package.bytes")} AS size
 FROM artifacts
-JOIN versions ON versions.stream_id = artifacts.stream_id AND versions.number = artifacts.latest_version
+JOIN versions ON versions.stream_id = artifacts.stream_id AND versions.number = {{number}}
 JOIN contents AS details ON details.digest = versions.details
 JOIN contents AS package ON package.digest = versions.package
 LEFT JOIN contents AS manifest ON manifest.digest = versions.manifest
@@ -58,7 +59,15 @@ WHERE artifacts.project_id = %(project)s AND artifacts.kind = 'skill' AND artifa
   AND artifacts.name > %(after)s
 ORDER BY artifacts.name LIMIT %(limit)s
 """
-ENTRIES = f"SELECT name, latest_version, latest_id, details, manifest, package FROM ({fitting(FOUND, 'name')}) AS part ORDER BY name"
+ENTRIES = f"SELECT name, number, id, details, manifest, package FROM ({fitting(FOUND, 'name')}) AS part ORDER BY name"
+ENTRIES_LATEST = ENTRIES.format(number="artifacts.latest_version")
+ENTRIES_LABELED = ENTRIES.format(number=LABELED.format(label="%(label)s"))
+
+# labels_pkey. What a share of a label made at a position has ever shown, and shows as long as the skill has the label.
+HAD_LABEL = """
+SELECT true FROM labels
+WHERE stream_id = %s AND name = %s AND number = %s AND (until_position IS NULL OR until_position > %s) LIMIT 1
+"""
 
 # archive_digests_pkey
 SELECT_ARCHIVES = "SELECT tree, digest FROM archive_digests WHERE tree = ANY(%s) AND format = %s"
@@ -70,7 +79,7 @@ ON CONFLICT DO NOTHING
 
 
 class IndexEntry(msgspec.Struct, frozen=True):
-    """The latest version of an active skill. ``tree`` is its digest over all files, ``paths`` are SKILL.md and its files."""
+    """The version of an active skill that is shown. ``tree`` is its digest over all files, ``paths`` are SKILL.md and its files."""
 
     name: str
     number: int
@@ -150,12 +159,15 @@ async def last_event(conn: Connection, project_id: int) -> int:
     return row[0] if row else 0
 
 
-async def entries(conn: Connection, project_id: int) -> list[IndexEntry]:
-    """The skills of a project, by name, as many as ``MAX_INDEX`` holds."""
+async def entries(conn: Connection, project_id: int, label: str | None = None) -> list[IndexEntry]:
+    """The skills of a project, or those with a label, by name, as many as ``MAX_INDEX`` holds."""
     found: list[IndexEntry] = []
     room = MAX_INDEX
     params = {"project": project_id, "after": "", "limit": READ_BATCH, "max_bytes": sizes.MAX_ANSWER}
-    while rows := await (await conn.execute(ENTRIES, params, binary=True)).fetchall():
+    if label is not None:
+        params["label"] = label
+    sql = ENTRIES_LATEST if label is None else ENTRIES_LABELED
+    while rows := await (await conn.execute(sql, params, binary=True)).fetchall():
         for entry in (_entry(*row) for row in rows):
             room -= entry.size
             if room < 0:
@@ -166,6 +178,12 @@ async def entries(conn: Connection, project_id: int) -> list[IndexEntry]:
             found.append(entry)
         params["after"] = found[-1].name
     return found
+
+
+async def had_label(conn: Connection, stream_id: UUID, label: str, number: int, since: int) -> bool:
+    """Whether the label pointed to the version at any time from position ``since`` on."""
+    row = await (await conn.execute(HAD_LABEL, (stream_id, label, number, since))).fetchone()
+    return row is not None
 
 
 def _entry(

@@ -10,7 +10,7 @@ from psycopg.errors import UniqueViolation
 
 from domain.errors import NotFound
 from domain.events import Event
-from domain.shares import ShareCreated, ShareRevoked, check_expiry, check_label
+from domain.shares import ShareCreated, ShareRevoked, check_expiry, check_label, check_serve_label
 from store.ids import new_id
 from store.log.log import Commit, append
 from store.log.mapper import to_stored
@@ -27,7 +27,8 @@ SHOWN = 8  # 'sks_' and four characters, to tell shares apart; the rest stays un
 
 
 class Share(msgspec.Struct, frozen=True):
-    """A share without its token. ``created_by`` is None for one made on the host, ``expires_at`` for never."""
+    """A share without its token. ``created_by`` is None for one made on the host, ``expires_at`` for never, ``serve_label`` for
+    the latest versions."""
 
     id: UUID
     project_id: int
@@ -37,6 +38,7 @@ class Share(msgspec.Struct, frozen=True):
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    serve_label: str | None
 
 
 class Opening(msgspec.Struct, frozen=True):
@@ -49,6 +51,7 @@ class Opening(msgspec.Struct, frozen=True):
     expires_at: datetime | None
     as_of: int
     since: int
+    serve_label: str | None
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -60,14 +63,14 @@ class Draft(msgspec.Struct, frozen=True):
 
 
 SHARE = """id uuid, project_id bigint, digest bytea, label text, prefix text, created_by bigint,
-           expires_at timestamptz"""
+           expires_at timestamptz, serve_label text"""
 
 INSERT = SetStatement(
     "shares_insert",
     10,
     f"""
-    INSERT INTO shares (id, project_id, digest, label, prefix, created_by, created_at, expires_at)
-    SELECT new.id, new.project_id, digest, label, prefix, created_by, events.recorded_at, expires_at
+    INSERT INTO shares (id, project_id, digest, label, prefix, created_by, created_at, expires_at, serve_label)
+    SELECT new.id, new.project_id, digest, label, prefix, created_by, events.recorded_at, expires_at, serve_label
     FROM {arrays(SHARE)} AS new
     JOIN events ON events.stream_id = new.id AND events.stream_version = 1
     """,
@@ -84,7 +87,7 @@ REVOKE = SetStatement(
     """,
 )
 
-COLUMNS = "id, project_id, label, prefix, created_by, created_at, expires_at, revoked_at"
+COLUMNS = "id, project_id, label, prefix, created_by, created_at, expires_at, revoked_at, serve_label"
 # shares_of_project
 SELECT_PAGE = f"""
 SELECT {COLUMNS} FROM shares WHERE project_id = %s ORDER BY created_at DESC, id DESC LIMIT %s OFFSET %s
@@ -101,7 +104,8 @@ SELECT_REVOCATION = "SELECT position FROM events WHERE stream_id = %s AND stream
 # shares_digest, events_stream. The head of the log is read by the same snapshot, so a cached answer knows how old it is.
 OPEN = """
 SELECT id, digest, project_id, expires_at, (SELECT coalesce(max(position), 0) FROM events),
-       coalesce((SELECT position FROM events WHERE stream_id = id AND stream_version = 1), 0)
+       coalesce((SELECT position FROM events WHERE stream_id = id AND stream_version = 1), 0),
+       serve_label
 FROM shares WHERE digest = %s AND revoked_at IS NULL
 """
 
@@ -113,15 +117,25 @@ DELETE FROM shares WHERE id IN (
 """
 
 
-def draft(project_id: int, *, label: str, expires_in: timedelta | None, created_by: int | None) -> Draft:
-    """A share of the project. Raises Invalid for a bad label or expiry."""
+def draft(
+    project_id: int,
+    *,
+    label: str,
+    expires_in: timedelta | None,
+    created_by: int | None,
+    serve_label: str | None = None,
+) -> Draft:
+    """A share of the project. Raises Invalid for a bad label, expiry or label to serve."""
     label = check_label(label)
     lasts = check_expiry(expires_in)
+    if serve_label is not None:
+        check_serve_label(serve_label)
     event = ShareCreated(
         originator_id=new_id(),
         originator_version=1,
         project_id=project_id,
         expires_at=None if lasts is None else datetime.now(UTC) + lasts,
+        serve_label=serve_label,
     )
     token = TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
     row = (
@@ -132,6 +146,7 @@ def draft(project_id: int, *, label: str, expires_in: timedelta | None, created_
         token[:SHOWN],
         created_by,
         event.expires_at,
+        serve_label,
     )
     return Draft(event, {INSERT: [row]}, token)
 
@@ -148,12 +163,13 @@ async def create(
     *,
     label: str = "",
     expires_in: timedelta | None = None,
+    serve_label: str | None = None,
     actor_id: int | None = None,
 ) -> tuple[Share, str]:
     """A new share and its token, which is shown this once and never stored. Raises Invalid, NotFound."""
     if await find_project(conn, project_id) is None:
         raise NotFound(f"There is no project {project_id}.")
-    made = draft(project_id, label=label, expires_in=expires_in, created_by=actor_id)
+    made = draft(project_id, label=label, expires_in=expires_in, serve_label=serve_label, created_by=actor_id)
     await append(conn, [_commit(made.event, made.writes, actor_id)])
     return await find(conn, made.event.originator_id), made.token
 

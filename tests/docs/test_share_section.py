@@ -71,6 +71,7 @@ def test_the_lines_work_when_pasted(
     cloned = installer.project / "from-a-share/skills/pdf-forms/SKILL.md"
     assert cloned.read_bytes() == expected
     assert [(share["label"], share["revoked_at"] is not None) for share in shares] == [
-        ("workshop", True),
+        ("live", True),
+        ("workshop", False),
         ("design team", False),
     ]

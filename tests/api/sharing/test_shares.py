@@ -9,7 +9,7 @@ import pytest
 from store.tables import identity, shares
 from tests.support.space import NewSpace, Space, refusal
 
-KEYS = ["id", "label", "prefix", "created_by_id", "created_at", "expires_at", "revoked_at"]
+KEYS = ["id", "label", "prefix", "created_by_id", "created_at", "expires_at", "revoked_at", "serve_label"]
 
 
 async def share(space: Space, **fields: Any) -> dict[str, Any]:

@@ -133,7 +133,11 @@ def test_what_a_command_on_the_host_does_says_by_whom(on_database: Run, fresh_da
     nameless = answer(on_database("key", "create", user, "--all-projects", SCOPE, "--json"))
     for_ada = answer(on_database("key", "create", user, "--all-projects", SCOPE, by, "--json"))
     answer(on_database("key", "revoke", nameless["id"], by, "--json"))
-    share = answer(on_database("share", "create", f"--project={project}", by, "--json"))
+    share = answer(
+        on_database("share", "create", f"--project={project}", by, "--serve-label=production", "--json")
+    )
+    [listed] = answer(on_database("share", "list", f"--project={project}", "--json"))["shares"]
+    assert listed["serve_label"] == "production"
     answer(on_database("share", "revoke", share["id"], by, "--json"))
     answer(on_database("user", "erase", "ada@example.org", by, "--json"))
     with psycopg.connect(fresh_database_url) as connection:

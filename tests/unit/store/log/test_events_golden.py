@@ -251,6 +251,7 @@ EXPECTED: dict[str, Event] = {
     "share.created.1": ShareCreated(
         **first(), project_id=3, expires_at=datetime(2031, 2, 3, 4, 5, 6, 789012, tzinfo=UTC)
     ),
+    "share.created.1.labeled": ShareCreated(**first(), project_id=3, serve_label="production"),
     "share.created.1.sparse": ShareCreated(**first(), project_id=3),
     "share.revoked.1": ShareRevoked(**first(2), project_id=3),
     "models.replaced.1": ReadModelsReplaced(**first(), tables=("artifacts", "labels")),
