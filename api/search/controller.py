@@ -9,6 +9,7 @@ from msgspec import UNSET
 
 from api.access.authenticate import require
 from api.artifacts import common as artifacts
+from api.artifacts.filters import TAGS, tags_of
 from api.artifacts.waiting import AFTER, wait_for
 from api.http import conditional
 from api.http.context import context
@@ -107,7 +108,7 @@ class SearchController(Controller):
         "/",
         operation_id="search_list",
         summary="Search in names, descriptions, bodies and files",
-        opt=route(READ, query=(Q, KIND, LABEL, IN, LIMIT, CURSOR, EVER, AFTER)),
+        opt=route(READ, query=(Q, KIND, LABEL, TAGS, IN, LIMIT, CURSOR, EVER, AFTER)),
         responses=documented(400, 401, 403, 404, 429, 503),
     )
     async def list(self, request: Request[Any, Any, Any]) -> Response[SearchAnswer]:
@@ -120,6 +121,7 @@ class SearchController(Controller):
         kinds = _kinds(request, query)
         text = _text(query, "q", MAX_QUERY)
         label = _label(query)
+        tags = tags_of(query)
         fields = _fields(query)
         limit = query.integer("limit", minimum=1, maximum=MAX_LIMIT) or DEFAULT_LIMIT
         cursor = query.text("cursor", max_length=MAX_CURSOR)
@@ -135,6 +137,7 @@ class SearchController(Controller):
             kinds=kinds,
             fields=fields,
             label=label,
+            tags=tags,
             ever=ever,
         )
         shown, following = await found_by(request, wanted, limit, after)

@@ -19,6 +19,7 @@ WIDTH = 110  # characters of an excerpt
 @click.option(
     "--in", "fields", metavar="FIELDS", help="Of name,description,body,files; everywhere when absent."
 )
+@click.option("--tags", metavar="TAGS", help="Only of what has all of these, with commas between.")
 @click.option("--ever", is_flag=True, help="In all versions, not only in the latest ones.")
 @click.option(
     "--limit", type=click.IntRange(1, 100), default=LIMIT, show_default=True, help="So many of the best."
@@ -29,6 +30,7 @@ def search(
     kind: str | None,
     label: str | None,
     fields: str | None,
+    tags: str | None,
     ever: bool,
     limit: int,
     profile: str | None,
@@ -40,7 +42,7 @@ def search(
     Words are all needed; '"a phrase"' is literal, and so is a symbol such as --no-sandbox; -word leaves out.
     """
     text = " ".join(query)
-    params = {"q": text, "kind": kind, "label": label, "in": fields, "limit": limit}
+    params = {"q": text, "kind": kind, "label": label, "tags": tags, "in": fields, "limit": limit}
     if ever:
         params["ever"] = "true"
     with service(profile, project) as remote:

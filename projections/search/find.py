@@ -104,13 +104,20 @@ SCALE = 1_000_000  # the score of a hit is its tier, and between two tiers its r
 # How far the rows are that one snapshot shows.
 REACHED = f"(SELECT coalesce(max(position), 0) FROM checkpoints WHERE follower = '{SEARCH.name}')"
 
-RANK = "CASE WHEN terms.ranked THEN ts_rank('{0.1, 0.3, 0.5, 1.0}', words, terms.query, 1) ELSE 0.001 END"
+# How well a text fits costs a look at its words, of which a frequent word has thousands. What the field alone says comes before
+# that, and the likely ones are looked at.
+GUESS = f"""
+CASE field WHEN {Field.NAME:d} THEN 1.0 WHEN {Field.DESCRIPTION:d} THEN 0.5 WHEN {Field.FILE_PATH:d} THEN 0.5 ELSE 0.1 END::float8
+"""
+MAX_LIKELY = 300  # artifacts
+UNLIKELY = 0.3  # of what the field says counts for all others, less than a word in a text
+RANK = "CASE WHEN terms.ranked THEN ts_rank('{0.1, 0.3, 0.5, 1.0}', words, terms.query, 1) ELSE 0.001 END::float8"
 
 
 def _parts(which: str) -> str:
     """search_parts_latest, search_parts_earlier: no project's words are looked for in those of another."""
     return f"""
-    SELECT digest, part, {RANK}::float8 AS rank FROM search_parts
+    SELECT digest, part FROM search_parts
     WHERE project_id = %(project)s::bigint AND {which} AND words @@ terms.query
       AND (terms.needle IS NULL OR strpos(text, terms.needle) > 0)
     """
@@ -134,14 +141,19 @@ LAST_KNOWN = """(SELECT number FROM versions WHERE versions.stream_id = page.str
 LABELED = """(SELECT number FROM labels WHERE labels.stream_id = page.stream_id AND labels.name = %(label)s
               AND until_position IS NULL)"""
 
+# tags_pkey
+HAS_TAGS = """(cardinality(%(tags)s::text[]) = 0 OR cardinality(%(tags)s::text[]) = (
+        SELECT count(*) FROM tags
+        WHERE tags.stream_id = artifacts.stream_id AND until_position IS NULL AND tags.name = ANY(%(tags)s::text[])))"""
+
 # artifacts_by_name: the names between two texts.
-NAMED = """
-    SELECT stream_id FROM artifacts, unnest(%(names_from)s::text[], %(names_to)s::text[]) AS names (first, behind)
+NAMED = f"""
+    SELECT stream_id, kind, name FROM artifacts, unnest(%(names_from)s::text[], %(names_to)s::text[]) AS names (first, behind)
     WHERE %(by_name)s AND project_id = %(project)s AND kind = ANY(%(kinds)s) AND archived_position IS NULL
-      AND name >= first AND name < behind
+      AND name >= first AND name < behind AND {HAS_TAGS}
 """
 NAMED_LABELED = f"""
-    SELECT stream_id FROM ({NAMED}) AS named
+    SELECT stream_id, kind, name FROM ({NAMED}) AS named
     WHERE EXISTS (SELECT FROM labels, reached WHERE labels.stream_id = named.stream_id AND labels.name = %(label)s
                   AND until_position IS NULL AND since_position <= reached.position)
 """
@@ -151,7 +163,7 @@ EVERY = "'{[1,)}'::int4multirange"
 EXCLUDED = """), excluded_from AS (
         SELECT stream_id, range_agg(versions) AS versions FROM seen WHERE negated GROUP BY stream_id
     ), having_left AS (
-        SELECT stream_id, terms, level, rank,
+        SELECT stream_id, terms, level, guess,
                having_all.versions - coalesce(excluded_from.versions, '{}'::int4multirange) AS versions
         FROM having_all LEFT JOIN excluded_from USING (stream_id)
 """
@@ -186,16 +198,15 @@ def _query(parts: str, entries: str, joined: str, named: str, number: str, *, ev
     ), found AS MATERIALIZED (
         SELECT nth, level, negated, parts.* FROM terms CROSS JOIN LATERAL ({parts}) AS parts
     ), seen AS MATERIALIZED (
-        SELECT entries.stream_id, field, path, digest, part, nth, level, negated, rank {if_ever(", int4range(entries.since, entries.until) AS versions")}
+        SELECT entries.stream_id, field, path, digest, part, nth, level, negated, {GUESS} AS guess
+               {if_ever(", int4range(entries.since, entries.until) AS versions")}
         FROM found
         JOIN search_entries AS entries USING (digest)
-        JOIN artifacts ON artifacts.stream_id = entries.stream_id
         CROSS JOIN reached
         {joined}
         WHERE entries.project_id = %(project)s AND field = ANY(%(fields)s) AND {entries}
-          AND artifacts.project_id = %(project)s AND artifacts.kind = ANY(%(kinds)s) AND archived_position IS NULL
     ), by_term AS (
-        SELECT stream_id, nth, bool_or(negated) AS negated, min(level) AS level, max(rank + 10 * (2 - level)) AS rank
+        SELECT stream_id, nth, bool_or(negated) AS negated, min(level) AS level, max(guess + 10 * (2 - level)) AS guess
                {if_ever(", range_agg(versions) AS versions")}
         FROM seen GROUP BY stream_id, nth
     ), rarity AS (
@@ -204,24 +215,41 @@ def _query(parts: str, entries: str, joined: str, named: str, number: str, *, ev
         FROM by_term GROUP BY nth
     ), having_all AS (
         SELECT stream_id, count(*) FILTER (WHERE NOT negated) AS terms, bool_or(negated) AS excluded, max(level) AS level,
-               coalesce(sum((rank - 10 * (2 - level)) * weight) FILTER (WHERE NOT negated), 0) AS rank
+               coalesce(sum((guess - 10 * (2 - level)) * weight) FILTER (WHERE NOT negated), 0) AS guess
                {if_ever(", range_intersect_agg(versions) FILTER (WHERE NOT negated) AS versions")}
         FROM by_term JOIN rarity USING (nth) GROUP BY stream_id
     {if_ever(EXCLUDED)}
-    ), hits AS (
-        SELECT stream_id, terms, level, rank, false AS by_name {versions}
-        FROM {if_ever("having_left", "having_all")}
+    ), hits AS MATERIALIZED (
+        SELECT stream_id, kind, name, terms, level, guess, false AS by_name {versions}
+        FROM {if_ever("having_left", "having_all")} JOIN artifacts USING (stream_id)
         WHERE terms >= %(needed)s AND NOT {if_ever("isempty(versions)", "excluded")}
+          AND project_id = %(project)s AND kind = ANY(%(kinds)s) AND archived_position IS NULL AND {HAS_TAGS}
         UNION ALL
-        SELECT stream_id, %(terms)s, 0, 0, true {if_ever(f", {EVERY} AS versions")} FROM ({named}) AS named
+        SELECT stream_id, kind, name, %(terms)s, 0, 0, true {if_ever(f", {EVERY} AS versions")} FROM ({named}) AS named
         WHERE NOT EXISTS (SELECT FROM having_all WHERE having_all.stream_id = named.stream_id AND excluded)
+    ), ranked AS (
+        SELECT stream_id, sum((rank - 10 * (2 - level)) * weight) AS rank
+        FROM (
+            SELECT stream_id, nth, min(seen.level) AS level, max({RANK} + 10 * (2 - seen.level)) AS rank
+            FROM (
+                SELECT stream_id FROM hits WHERE NOT by_name
+                ORDER BY terms DESC, level, guess DESC, stream_id LIMIT {MAX_LIKELY}
+            ) AS likely
+            JOIN seen USING (stream_id)
+            JOIN terms USING (nth)
+            JOIN search_parts ON project_id = %(project)s::bigint AND search_parts.digest = seen.digest
+                             AND search_parts.part = seen.part
+            WHERE NOT seen.negated AND terms.level = seen.level
+            GROUP BY stream_id, nth
+        ) AS each JOIN rarity USING (nth) GROUP BY stream_id
     ), placed AS (
-        SELECT hits.stream_id, kind, artifacts.name, max(rank) AS rank,
-               CASE WHEN lower(artifacts.name) = ANY(%(names)s) THEN {Tier.NAME:d}
+        SELECT hits.stream_id, kind, name, max(coalesce(ranked.rank, guess * {UNLIKELY})) AS rank,
+               CASE WHEN lower(name) = ANY(%(names)s) THEN {Tier.NAME:d}
                     WHEN bool_or(by_name) THEN {Tier.PREFIX:d}
                     WHEN max(terms) < %(terms)s THEN {Tier.PARTIAL:d}
-                    ELSE {Tier.LITERAL:d} - min(level) END AS tier {if_ever(", (array_agg(versions ORDER BY by_name))[1] AS versions")}
-        FROM hits JOIN artifacts USING (stream_id) GROUP BY hits.stream_id, kind, artifacts.name
+                    ELSE {Tier.LITERAL:d} - min(level) END AS tier
+               {if_ever(", (array_agg(versions ORDER BY by_name))[1] AS versions")}
+        FROM hits LEFT JOIN ranked USING (stream_id) GROUP BY hits.stream_id, kind, name
     ), scored AS (
         SELECT *, tier * {SCALE} + round(rank / (1 + rank) * {SCALE - 1})::bigint AS score FROM placed
     ), page AS MATERIALIZED (
@@ -229,11 +257,11 @@ def _query(parts: str, entries: str, joined: str, named: str, number: str, *, ev
         WHERE tier >= %(lowest)s AND (%(after)s::bigint IS NULL OR score < %(after)s
               OR (score = %(after)s AND (name, kind) > (%(after_name)s::text COLLATE "C", %(after_kind)s::text)))
         ORDER BY score DESC, name, kind LIMIT %(limit)s
-    ), places AS (
+    ), places AS MATERIALIZED (
         SELECT *, row_number() OVER (PARTITION BY stream_id ORDER BY rank DESC, field, path, part) AS place
         FROM (
             SELECT DISTINCT ON (stream_id, field, path) * FROM (
-                SELECT seen.stream_id, field, path, digest, part, sum(seen.rank * weight) AS rank,
+                SELECT seen.stream_id, field, path, digest, part, sum(guess * (1 - 0.3 * level) * weight) AS rank,
                        array_agg(DISTINCT nth ORDER BY nth) AS nths
                 FROM seen JOIN rarity USING (nth)
                 {if_ever("JOIN page USING (stream_id)")}
@@ -341,6 +369,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     kinds: Collection[str]
     fields: Collection[Field] = tuple(Field)
     label: str | None = None
+    tags: Sequence[str] = ()
     ever: bool = False
     partly: bool = False
 
@@ -401,6 +430,7 @@ def _params(query: Query, terms: Sequence[Term], limit: int, after: Cursor | Non
         "kinds": list(query.kinds),
         "fields": [int(field) for field in query.fields],
         "label": query.label,
+        "tags": list(query.tags),
         "terms": wanted,
         "needed": 1 if query.partly else wanted,
         "lowest": int(Tier.PARTIAL),

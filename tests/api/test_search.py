@@ -180,6 +180,30 @@ async def test_kinds_follow_the_scopes_of_the_key(searching: None, new_space: Ne
     assert refusal(await space.at("GET", "search", params={"q": "x"}))[:2] == (403, "permission_denied")
 
 
+async def test_only_what_has_all_of_the_tags(searching: None, new_space: NewSpace) -> None:
+    space = await new_space(scopes=BOTH)
+    await space.create("one", description="Alike.", tags=["Docs", "web"])
+    await space.create("two", description="Alike.", tags=["docs"])
+    await space.create("three", description="Alike.")
+    await space.at("POST", "llm_prompts/", json={"name": "four", "prompt": "Alike.", "tags": ["web"]})
+    assert set(await names(space, "alike", tags=" DOCS")) == {"one", "two"}
+    assert await names(space, "alike", tags="web,docs") == ["one"]
+    assert set(await names(space, "alike", tags="web")) == {"one", "four"}
+    assert await names(space, "alike", tags="none") == []
+    assert await names(space, "thr", tags="docs") == []
+    assert refusal(await space.at("GET", "search", params={"q": "x", "tags": "x" * 65}))[2] == "tags"
+
+
+async def test_skills_are_found_by_label_too(searching: None, space: Space) -> None:
+    await space.create("it", description="First words.", body="alpha\n")
+    await space.publish("it", 1, description="Other words.", body="beta\n")
+    await space.ok(201, await space.at("PUT", "llm_skills/name/it/labels/production", json={"version": 1}))
+    [hit] = (await search(space, "alpha", label="production"))["results"]
+    assert (hit["name"], hit["version"], hit["description"]) == ("it", 1, "First words.")
+    assert await names(space, "beta", label="production") == []
+    assert await names(space, "beta") == ["it"]
+
+
 async def test_what_is_archived_gone_or_of_another_project_is_not_found(
     searching: None, space: Space, new_space: NewSpace
 ) -> None:
