@@ -9,7 +9,10 @@ from console import errors
 from console.page import templates
 from console.routes import handlers
 
+# Compiled once, before processes are forked.
+TEMPLATES = templates()
+
 
 def create_app(config: ApiConfig, shared: SharedMemoryCache | None = None) -> Any:
     """See ``api.app.create_app``."""
-    return api.create_app(config, shared, api.Pages(handlers(), templates(), errors.OF_THE_APPLICATION))
+    return api.create_app(config, shared, api.Pages(handlers(), TEMPLATES, errors.OF_THE_APPLICATION))

@@ -63,7 +63,11 @@ def environment() -> Environment:
 
 
 def templates() -> TemplateConfig[JinjaTemplateEngine]:
-    return TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment()))
+    """All of them compiled: the first page waits for none."""
+    made = environment()
+    for name in made.list_templates():
+        made.get_template(name)
+    return TemplateConfig(instance=JinjaTemplateEngine.from_environment(made))
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True):

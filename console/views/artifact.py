@@ -15,11 +15,13 @@ from console.page import frame_of, page
 from console.picking import pick_of
 from console.text import markdown, source
 from console.text.tree import tree_of
+from projections.encoding import Author
 from projections.read.versions import snapshot
 
 VERSIONS = 12  # that stand beside the text; the timeline has all
 
 _outline = msgspec.json.Decoder(list[dict[str, Any]])
+_owners = msgspec.json.Decoder(list[Author])
 
 
 @get("/{name:str}")
@@ -76,6 +78,7 @@ async def artifact(request: Request[Any, Any, Any], name: FromPath[str]) -> Resp
         lines=lines,
         more=more,
         labels=labels,
+        owners=_owners.decode(version.owners),
         install=kind.install(base(request), project_of(request), version.name, picked.label),
     )
 

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, get
 
+from api.artifacts.filters import tags_of
 from api.http.pages import MAX_OFFSET
 from api.http.requests import project_of, query_of
 from api.services import services
@@ -13,6 +14,7 @@ from console.filters import author, person
 from console.kinds import SHOWN, Entry, Shown
 from console.page import page
 from domain.names import MAX_LABEL
+from projections.encoding import Author
 from projections.read import versions
 from projections.read.versions import PageQuery, Row
 
@@ -25,6 +27,7 @@ ORDERS = {
 }
 
 _labels = msgspec.json.Decoder(list[dict[str, Any]])
+_owners = msgspec.json.Decoder(list[Author])
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -33,6 +36,7 @@ class Line(msgspec.Struct, frozen=True):
     row: Row
     entry: Entry
     labels: list[dict[str, Any]]
+    owners: list[Author]
 
 
 @get("/")
@@ -49,11 +53,16 @@ async def listing(request: Request[Any, Any, Any]) -> Response[Any]:
         limit=PAGE,
         offset=offset,
         label=label,
+        owner_id=query.integer("owner_id", cut=True),
+        tags=tags_of(query),
     )
     async with services(request).pool.connection() as conn:
         read_model, then = await past.shown(conn, query)
         count, rows = await read_model.page(conn, project_of(request), kind.kind, wanted)
-    lines = [Line(row, kind.entry(row), _labels.decode(row.labels or b"[]")) for row in rows]
+    lines = [
+        Line(row, kind.entry(row), _labels.decode(row.labels or b"[]"), _owners.decode(row.owners))
+        for row in rows
+    ]
     return await page(
         request,
         "list.html",
@@ -67,6 +76,7 @@ async def listing(request: Request[Any, Any, Any]) -> Response[Any]:
         orders=ORDERS,
         labels=sorted({label["name"] for line in lines for label in line.labels}),
         author=_author_name(wanted, rows),
+        owner=_owner_name(wanted, lines),
         filters=_filters(wanted),
         end=offset + len(rows),
     )
@@ -78,6 +88,8 @@ def _filters(wanted: PageQuery) -> dict[str, Any]:
         "search": wanted.search,
         "created_by_id": wanted.author_id,
         "label": wanted.label,
+        "owner_id": wanted.owner_id,
+        "tags": ",".join(wanted.tags) or None,
         "order_by": None if wanted.order == versions.DEFAULT_ORDER else wanted.order,
     }
 
@@ -88,6 +100,14 @@ def _author_name(wanted: PageQuery, rows: list[Row]) -> str | None:
         return None
     found = author(rows[0].author) if rows else None
     return person(found) if found else f"user {wanted.author_id}"
+
+
+def _owner_name(wanted: PageQuery, lines: list[Line]) -> str | None:
+    """The same of a filter by owner."""
+    if wanted.owner_id is None:
+        return None
+    found = [owner for line in lines[:1] for owner in line.owners if owner.id == wanted.owner_id]
+    return person(found[0]) if found else f"user {wanted.owner_id}"
 
 
 HANDLERS = (listing,)

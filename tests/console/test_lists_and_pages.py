@@ -197,3 +197,22 @@ async def test_a_body_of_one_long_line_is_shown_in_part(owner: Space, browser: B
     raw = await browser.get("skills/long/raw/SKILL.md")
     assert raw.content.endswith(b"x" * 1_000_000)
     assert raw.content.startswith(b"---\n")
+
+
+async def test_owners_and_tags_are_shown_and_lead_to_lists(owner: Space, browser: Browser) -> None:
+    await owner.create("pdf-forms", tags=["Forms", "<b>"])
+    await owner.create("other", owners=[])
+    page = await browser.page("skills")
+    assert "tags=%3Cb%3E" in page
+    assert f"owner_id={owner.user.id}" in page
+    for query in ({"tags": "forms"}, {"owner_id": owner.user.id}, {"tags": "FORMS, <B>"}):
+        found = await browser.page("skills", **query)
+        assert "1 skill<" in found, query
+        assert "/skills/other" not in found
+    assert "Nothing matches" in await browser.page("skills", tags="none")
+    shown = await browser.page("skills/pdf-forms")
+    assert "Owners and tags" in shown
+    assert "&lt;b&gt;" in shown
+    assert "Owners and tags" not in await browser.page("skills/other")
+    assert (await browser.get("skills?tags=" + "a" * 65)).status_code == 400
+    assert (await browser.get("skills?owner_id=x")).status_code == 400

@@ -20,6 +20,7 @@ SIZE: ViewportSize = {"width": 1000, "height": 560}
 # By the name of the picture: the path below the project, the colour scheme, and the size of the screen.
 PICTURES: dict[str, tuple[str, Literal["light", "dark"], ViewportSize]] = {
     "list": ("skills", "light", SIZE),
+    "search": ("search?q=error", "light", SIZE),
     "page": ("skills/code-review", "light", SIZE),
     "file-dark": ("skills/code-review/files/scripts/changed_lines.sh", "dark", SIZE),
     "timeline": ("skills/code-review/timeline", "light", SIZE),
