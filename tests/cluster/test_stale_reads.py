@@ -20,7 +20,7 @@ from tests.support.service import Service
 from tests.support.space import Space, file, open_space, running
 
 LONG = 3600  # seconds that an answer may be old
-SHORT = 4
+SHORT = 6
 WITHIN = 20.0  # seconds for what happens by itself, on a busy machine
 SCOPES = ("llm_skill:write", "llm_prompt:write")
 READS = (
@@ -98,10 +98,11 @@ async def test_reads_go_on_from_a_replica_and_say_so_until_the_primary_is_back(
     fresh = await host(LONG, of=space)
     assert await readiness(space) == (200, "ok", "ok")
     for path in READS:
-        assert not is_stale(await space.get(path))
+        await until(space, path, 200, stale=False)
     cluster.primary.kill()
     for one in (space, fresh):
         started = monotonic()
+        await until(one, "name/pdf-forms", 200, stale=True)
         for path in READS:
             answer = await one.get(path)
             assert answer.status_code == 200, (path, answer.text)
@@ -206,16 +207,19 @@ def test_the_processes_of_a_host_read_on_until_the_standby_is_promoted(cluster: 
         share = client.post("llm_skills/shares/", json={"name": "All"}).json()["url"]
         paths = ("llm_skills/name/pdf-forms", "llm_skills/", f"{share}/.well-known/agent-skills/index.json")
         for path in paths * 8:
-            answer = client.get(path)
-            assert (answer.status_code, is_stale(answer)) == (200, False), (path, answer.text)
+            assert client.get(path).status_code == 200, path
         time.sleep(1.5)
         cluster.catch_up()
         cluster.primary.kill()
-        killed = monotonic()
+        deadline = monotonic() + WITHIN
+        # What a process has just seen to be true it answers until it notices, for 2 seconds at most.
+        while not is_stale(answer := client.get(paths[0], timeout=WITHIN)):
+            assert answer.status_code == 200, answer.text
+            assert monotonic() < deadline
         for path in paths * 8:
             answer = client.get(path, timeout=WITHIN)
             assert (answer.status_code, is_stale(answer)) == (200, True), (path, answer.text)
-        assert monotonic() - killed < WITHIN
+        assert monotonic() < deadline
         change = {"base_version": 1, "body": "# Two\n"}
         assert client.patch("llm_skills/name/pdf-forms", json=change, timeout=30).status_code == 503
         with psycopg.connect(cluster.standby.url, autocommit=True) as standby:
