@@ -22,7 +22,7 @@ class Decided(Conflict):
 
 
 def request(artifact: Versioned, id: UUID, label: str, number: int, *, by: int, note: str = "") -> None:
-    """Propose a version for the label. Raises VersionNotFound, Invalid."""
+    """Propose a version for the label. Raises VersionNotFound, Invalid, and Conflict when it points there already."""
     try:
         artifact.check_label(label, number)
     except Invalid as error:
@@ -30,7 +30,11 @@ def request(artifact: Versioned, id: UUID, label: str, number: int, *, by: int, 
         raise
     current = artifact.labels.get(label)
     if current == number:
-        raise Invalid(f"The label '{label}' points to version {number} already.", attr="version")
+        raise Conflict(
+            f"The label '{label}' points to version {number} already; request another version.",
+            code="already_there",
+            attr="version",
+        )
     if len(artifact.promotions) >= MAX_OPEN:
         raise Invalid(
             f"A {artifact.KIND} has at most {MAX_OPEN} open promotions; decide or withdraw some first.",

@@ -34,7 +34,7 @@ def test_the_lines_work_when_pasted(start_service: StartService, tmp_path: Path)
     prompts = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     seen = [one["prompt"] for one in prompts if one.get("label") == "production"]
     assert seen == ["Greet them.", "Greet them by name."]
-    history, then, listed = prompts[-3:]
+    history, readers, then, listed = prompts[-4:]
     assert [entry["version"] for entry in history["results"]] == [1, 2, 1]
     assert all(entry["promotion_id"] for entry in history["results"])
-    assert [then["results"], listed["results"]] == [[], []]
+    assert [readers["results"], then["results"], listed["results"]] == [[], [], []]

@@ -218,7 +218,7 @@ async def test_bad_requests_name_the_first_wrong_field(ada: Governed, grace: Gov
             {"label": "production", "version": 2, "note": "a\0"},
             (400, "null_characters_not_allowed", "note"),
         ),
-        ({"label": "production", "version": 1}, (400, "invalid_input", "version")),
+        ({"label": "production", "version": 1}, (409, "already_there", "version")),
         ({"label": "production", "version": 9}, (404, "version_not_found", None)),
     ):
         assert refusal(await ada.named("POST", "promotions", body)) == expected

@@ -14,7 +14,7 @@ from domain.artifacts.promotions import MAX_OPEN, PromotionApproved, PromotionRe
 from domain.artifacts.prompts import Prompt, PromptChanges
 from domain.artifacts.skills import Changes, Skill, SkillFields
 from domain.artifacts.versioned import Versioned
-from domain.errors import Invalid, PermissionDenied, VersionNotFound
+from domain.errors import Conflict, Invalid, PermissionDenied, VersionNotFound
 
 ADA, GRACE, ALAN = 1, 2, 3
 ONE, TWO, THREE = UUID(int=11), UUID(int=12), UUID(int=13)
@@ -66,7 +66,7 @@ def test_a_request_says_where_the_label_points_now(artifact: Versioned) -> None:
 def test_what_cannot_be_requested(artifact: Versioned) -> None:
     with pytest.raises(VersionNotFound):
         promoting.request(artifact, ONE, "production", 4, by=ADA)
-    with pytest.raises(Invalid, match="already"):
+    with pytest.raises(Conflict, match="already"):
         promoting.request(artifact, ONE, "production", 1, by=ADA)
     for number in range(MAX_OPEN):
         request(artifact, UUID(int=100 + number), label=f"l{number}")
