@@ -119,7 +119,7 @@ class PromptsController(Controller):
         References such as `@@@prompt:name=tone|label=production@@@` are replaced by the texts that they name, which
         `resolved_references` lists then.
 
-        The id of an active version in place of the name is redirected to its name.
+        The id of an active version in place of the name is redirected to its name, and so is a name that the prompt had before.
         """
         query, reader, project_id = query_of(request), services(request).reader, project_of(request)
         pick, show = pick_of(query), show_of(query)

@@ -123,7 +123,7 @@ class SkillsController(Controller):
     ) -> Response[schemas.SkillAnswer]:
         """The latest version, or the one that `version` or `label` names, with its body and the manifest of its files.
 
-        The id of an active version in place of the name is redirected to its name.
+        The id of an active version in place of the name is redirected to its name, and so is a name that the skill had before.
         """
         query, reader, project_id = query_of(request), services(request).reader, project_of(request)
         pick = pick_of(query)

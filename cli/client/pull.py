@@ -172,11 +172,19 @@ class Pull:
             elif names:
                 self._failed(name, Failure(f"there is no skill '{name}' in the project", code="not_found"))
             else:
-                self.results.append(Result(name=name, outcome="gone"))
+                self._gone(name)
         if every:
-            gone = sorted(name for name in known if name not in rows[None])
-            self.results += [Result(name=name, outcome="gone") for name in gone]
+            for name in sorted(name for name in known if name not in rows[None]):
+                self._gone(name)
         return wanted
+
+    def _gone(self, name: str) -> None:
+        now = self.remote.named_now(name)
+        error = None
+        if now not in (None, name):
+            detail = f"is named '{now}' now; `skald pull {now}` writes that, and the folder of before stays"
+            error = {"code": "renamed", "detail": detail, "renamed_to": now}
+        self.results.append(Result(name=name, outcome="gone", error=error))
 
     def _is_there(self, each: PullTarget) -> bool:
         """Whether that version was written here before, so that nothing has to be fetched."""
@@ -278,7 +286,12 @@ class Pull:
                 case "edited":
                     say(f"{result.name}: edited here, nothing new there")
                 case "gone":
-                    warn(f"{result.name}: no longer in the project; its folder stays")
+                    what = (
+                        result.error["detail"]
+                        if result.error
+                        else "no longer in the project; its folder stays"
+                    )
+                    warn(f"{result.name}: {what}")
                 case "changed_here":
                     assert result.files is not None
                     shown = ", ".join(result.files.changed[:5]) + (

@@ -243,6 +243,8 @@ class Push:
     def _send(self, candidate: Candidate) -> None:
         skill, result = candidate.skill, candidate.result
         try:
+            if candidate.base is None and not self.force and self._is_renamed(candidate):
+                return
             answer = upload(
                 self.remote,
                 skill,
@@ -266,6 +268,23 @@ class Push:
             result.version, result.digest = version, digest
             self._note(candidate, version, digest)
         skill.files = {}  # memory: nothing more is done with it
+
+    def _is_renamed(self, candidate: Candidate) -> bool:
+        """Whether a skill that was pulled would be made anew, because it has another name now."""
+        name = candidate.skill.name
+        if candidate.checkout is None or name not in candidate.checkout.state.skills:
+            return False
+        now = self.remote.named_now(name)
+        if now in (None, name):
+            return False
+        candidate.result.outcome = "conflict"
+        candidate.result.error = {
+            "code": "renamed",
+            "detail": f"'{name}' is named '{now}' now: rename the folder, and `name` in its SKILL.md, to publish there; with "
+            "--force it becomes a new skill, and what asks for the old name finds that.",
+            "renamed_to": now,
+        }
+        return True
 
     def _refused(self, candidate: Candidate, failure: RemoteFailure) -> None:
         skill, result = candidate.skill, candidate.result

@@ -119,6 +119,15 @@ class Remote:
         """The path of a skill or prompt, or of something below it; ``name`` may be any text."""
         return self.path(f"{KINDS[kind].RESOURCE}/name/{quote_part(name)}/{rest}")
 
+    def named_now(self, name: str) -> str | None:
+        """The name of the skill that has, or had, this one; None when there is none."""
+        try:
+            return self.get(self.named(name), shape=answers.Version)["name"]
+        except RemoteFailure as failure:
+            if failure.status != 404:
+                raise
+            return None
+
     def get(self, path: str, params: Mapping[str, Any] | None = None, *, shape: type[T]) -> T:
         """The JSON object that a GET answers with, which has the fields of ``shape``."""
         return self.decoded(self.request("GET", path, params=params), shape)

@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from projections.events.feed import one as one_event
+from projections.events.feed import read_named
 from tests.support import invariants
 from tests.support.archives import packed, send
 from tests.support.archives import skill_md as document
@@ -401,13 +403,18 @@ async def test_history_says_who_renamed_what(space: Space) -> None:
     assert (entry["version_before"], entry["version_after"]) == (1, 1)
     assert entry["actor"]["id"] == space.user.id
     assert "renamed" not in first["changes"]
+    await space.ok(201, await space.post("name/b/duplicate", {"new_name": "copy"}))
+    await renamed(space, "b", "c")
+    [made] = await history("copy")
+    assert made["changes"]["source"]["name"] == "b"
+    await renamed(space, "c", "b")
     assert types(await history("a")) == ["created"]
     # What another one did under the name, up to its rename.
     assert types(await history("a", include_archived="true")) == ["created", "created"]
     paged = await space.ok(200, await space.get("name/a/history?include_archived=true&limit=1&offset=1"))
     assert (paged["count"], paged["results"][0]["stream_id"]) == (2, first["stream_id"])
     await space.post("name/b/archive")
-    assert types(await history("b", include_archived="true")) == ["archived", "renamed", "created"]
+    assert types(await history("b", include_archived="true")) == ["archived", *["renamed"] * 3, "created"]
 
 
 async def test_events_have_the_name_of_their_time(new_space: NewSpace) -> None:
@@ -440,6 +447,10 @@ async def test_events_have_the_name_of_their_time(new_space: NewSpace) -> None:
     assert renaming["data"]["links"]["self"].endswith("/llm_skills/name/b/")
     # The first entry of an audit is the key.
     assert seen(await feed("audit/"))[1:] == expected
+    whole = [one for one in await read_named(space.conn, 0, limit=100_000) if one.project_id == space.id]
+    assert [f"{one.kind}/{one.name}" for one in whole] == [subject for _, subject in expected]
+    first = await one_event(space.conn, space.id, everything[0]["position"])
+    assert (first and first.name) == "a"
     for path in ("events/", "audit/"):
         assert seen(await feed(path, subject="skill/a")) == [expected[0], expected[4]]
         assert seen(await feed(path, subject="skill/b")) == expected[1:4]

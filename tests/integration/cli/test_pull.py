@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.people import Person
+from tests.support.people import Person, outcomes
 from tests.support.service import Service
 
 
@@ -151,3 +151,28 @@ def test_a_skill_that_is_archived_is_told_and_its_folder_stays(ada: Person) -> N
     done = ada.skald("pull", "--dir=out")
     assert (done.returncode, "two: no longer in the project" in done.stderr) == (0, True)
     assert (ada.work / "out/two/SKILL.md").exists()
+
+
+def test_a_renamed_skill_is_told_and_not_made_anew(ada: Person) -> None:
+    ada.write_skill("old")
+    ada.json("push", "skills")
+    ada.json("pull", "old", "--dir", "mine")
+    ada.skald("rename", "old", "newer")
+
+    pulled = ada.skald("pull", "--dir", "mine")
+    assert "old: is named 'newer' now" in pulled.stderr
+    [row] = ada.json("pull", "--dir", "mine")["skills"]
+    assert (row["outcome"], row["error"]["renamed_to"]) == ("gone", "newer")
+    assert (ada.work / "mine/old/SKILL.md").exists()
+    [row] = ada.json("push", "mine", code=1)["skills"]
+    assert (row["outcome"], row["error"]["code"], row["error"]["renamed_to"]) == (
+        "conflict",
+        "renamed",
+        "newer",
+    )
+    assert "old" not in [row["name"] for row in ada.json("list")["results"]]
+    # By the old name, what is named otherwise now.
+    assert outcomes(ada.json("pull", "old", "--dir", "mine")) == {"newer": "written"}
+    text = (ada.work / "mine/newer/SKILL.md").read_text()
+    assert text.startswith("---\nname: newer\n")
+    assert outcomes(ada.json("push", "mine/old", "--force")) == {"old": "created"}
