@@ -1,12 +1,16 @@
 """A rename: the versions under a new name, the old name leading to it, and what was, as it was."""
 
 import asyncio
+import re
 from collections import Counter
 from typing import Any
 
 import httpx
 import pytest
+from litestar import Litestar
 
+from api.app import route_handlers
+from api.openapi.document import operations_of
 from projections.events.feed import one as one_event
 from projections.events.feed import read_named
 from tests.support import invariants
@@ -212,6 +216,28 @@ async def test_a_read_of_the_old_name_is_led_to_the_new_one(space: Space, path: 
         assert answer.headers["cache-control"] == "private, no-cache"
     assert (await space.at("HEAD", f"llm_skills/{path.format('pdf-forms')}")).status_code == 302
     assert (await space.client.get(answer.headers["location"])).status_code == 200
+
+
+async def test_every_read_below_a_name_is_led_on(new_space: NewSpace) -> None:
+    """What the service reads by a name, as its routes say."""
+    space = await new_space(scopes=("*",))
+    prompts = PromptSpace(space)
+    await space.create("a")
+    await prompts.create("a")
+    await renamed(space, "a", "b")
+    await renamed(prompts, "a", "b")
+    app = Litestar(route_handlers=route_handlers(), openapi_config=None, logging_config=None)
+    seen = 0
+    for operation in operations_of(app):
+        found = re.search(r"/(llm_skills|llm_prompts)/(?:resolve/)?name/{\w+_name}.*", operation.path)
+        if operation.method != "GET" or found is None:
+            continue
+        seen += 1
+        path = re.sub(r"{\w+}", "x", re.sub(r"name/{\w+_name}", "name/a", found[0])[1:])
+        answer = await space.at("GET", path)
+        assert answer.status_code == 302, path
+        assert answer.headers["location"].endswith(path.replace("name/a", "name/b", 1))
+    assert seen > 12
 
 
 @pytest.mark.parametrize(
