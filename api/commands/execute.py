@@ -440,7 +440,10 @@ class Commands:
             more := [part for part in (view.body, view.outline) if part and part not in data]
         ):
             data |= await self._reader.contents(more)
-        people = await self._owners(caller, artifact, loaded)
+        if loaded is not None and artifact.named_owners is loaded.aggregate.named_owners:
+            people = loaded.owners
+        else:
+            people = await self._owners(caller, artifact)
         version: Version | None = None
         answer: tuple[bytes, bytes] | None = None
 
@@ -475,10 +478,8 @@ class Commands:
                 version = await self._left_by(conn, artifact.id, appended.last, type(events[-1]))
         return Done(status, appended.last, version, stream_id=artifact.id, answer=answer)
 
-    async def _owners(self, caller: Caller, artifact: Versioned, loaded: Loaded[Any] | None) -> Owners:
-        """The owners as answers show them; read only where they are neither those of before nor the caller."""
-        if loaded is not None and artifact.owners == loaded.aggregate.owners:
-            return loaded.owners
+    async def _owners(self, caller: Caller, artifact: Versioned) -> Owners:
+        """The owners as answers show them; read only where they are not the caller alone."""
         if artifact.owners == (caller.actor_id,):
             return Owners(b"[%b]" % caller.author, caller.author_as_of)
         if not artifact.owners:

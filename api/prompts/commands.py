@@ -33,7 +33,7 @@ class RawPrompt(msgspec.Struct):
 async def publish(context: RequestContext, name: str, body: bytes) -> Answer:
     """The next version of the prompt ``name``. Raises whatever the request is refused by."""
     data = await read(schemas.PublishPrompt, body, context.header(b"content-type"), any_number=True)
-    marks = await marks_of(context, data)
+    marks = NONE if data.owners is UNSET and data.tags is UNSET else await marks_of(context, data)
     if marks is not NONE and brings_no_version(data):
         base = base_version(context, data.base_version)
         return await set_marks(context, Prompt, name, marks, base, body)
@@ -45,7 +45,8 @@ async def publish(context: RequestContext, name: str, body: bytes) -> Answer:
     async def decide(loaded: Loaded[Prompt], prompt: Prompt) -> list[Content]:
         await check_etag(context, loaded)
         prompt.check_base(base)
-        marks.set_on(prompt)
+        if marks is not NONE:
+            marks.set_on(prompt)
         current = prompt.prompt
         texts = {current.digest: await reader.content(current.digest)} if changes.edits else {}
         contents = await heavy(

@@ -36,7 +36,7 @@ values_sent: Callable[[Any], tuple[Any, ...]] = attrgetter(*SENT)
 async def publish(context: RequestContext, name: str, body: bytes) -> Answer:
     """The next version of the skill ``name``. Raises whatever the request is refused by."""
     data = await read(schemas.PublishSkill, body, context.header(b"content-type"))
-    marks = await marks_of(context, data)
+    marks = NONE if data.owners is UNSET and data.tags is UNSET else await marks_of(context, data)
     if marks is not NONE and brings_no_version(data):
         base = base_version(context, data.base_version)
         return await set_marks(context, Skill, name, marks, base, body)
@@ -47,7 +47,8 @@ async def publish(context: RequestContext, name: str, body: bytes) -> Answer:
     async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
         await check_etag(context, loaded)
         skill.check_base(base)
-        marks.set_on(skill)
+        if marks is not NONE:
+            marks.set_on(skill)
         texts = await reader.contents([ref.digest for ref in skill.texts_for(changes)])
         return await heavy(
             len(body) + skill.edit_cost(changes),
