@@ -51,13 +51,20 @@ SELECT oid, kind, size, packed, base, start, content FROM git_objects WHERE proj
 """
 
 
-# git_commits_pkey; artifacts_by_name and artifacts_archived, versions_by_position. What a commit shows: each skill that was active at its position.
+# git_commits_pkey, git_labels_pkey; artifacts_by_name and artifacts_archived, labels_pkey, versions_by_position. What a commit shows: each
+# skill that was active at its position, in its latest version or, in the repository of a label, the one that this points to.
 SELECT_SHOWN = """
 SELECT version.id FROM {commits} AS one
-JOIN artifacts ON artifacts.project_id = one.project_id AND kind = 'skill' AND created_position <= one.position
+LEFT JOIN git_labels ON git_labels.id = one.project_id
+JOIN artifacts ON artifacts.project_id = coalesce(git_labels.project_id, one.project_id) AND kind = 'skill'
+              AND created_position <= one.position
               AND (archived_position IS NULL OR archived_position > one.position)
 CROSS JOIN LATERAL (
     SELECT id FROM versions WHERE stream_id = artifacts.stream_id AND versions.position <= one.position
+      AND (label IS NULL OR number = (
+          SELECT labels.number FROM labels
+          WHERE labels.stream_id = artifacts.stream_id AND labels.name = label
+            AND since_position <= one.position AND (until_position IS NULL OR until_position > one.position)))
     ORDER BY versions.position DESC LIMIT 1
 ) AS version
 WHERE one.project_id = %s AND one.sequence = %s

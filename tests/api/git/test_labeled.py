@@ -1,6 +1,7 @@
 """The repository of a share that serves a label, by the real ``git``: what has the label, and a commit for each move of it."""
 
 import json
+import time
 
 import pytest
 
@@ -85,3 +86,15 @@ def test_the_address_with_a_key_and_other_shares_stay_as_they_are(git: Git, labe
     other = labeled.http.post("llm_skills/shares/", json={}).json()
     assert git.files(labeled.clone("all", url=other["url"] + ".git")).keys() > {"csv/SKILL.md"}
     assert git.log(git.clone("again")) == own
+
+
+def test_a_clone_is_a_read_of_the_versions_that_have_the_label(git: Git, labeled: Labeled) -> None:
+    labeled.clone("labeled")
+    watcher = git.service.client(git.service.make_key(("usage:read",)), git.project_id)
+    expected = [("pdf", 1, labeled.share["id"])]
+    deadline = time.monotonic() + 30
+    found: list[tuple[str, int, str]] = []
+    while found != expected:
+        assert time.monotonic() < deadline, found
+        rows = watcher.get("usage/readers/").raise_for_status().json()["results"]
+        found = [(row["name"], row["version"], row["share_id"]) for row in rows]
