@@ -71,6 +71,13 @@ def test_it_lays_nothing_beside_its_own_package(environment: Path) -> None:
         assert run(str(environment / "python"), "-c", script, cwd=environment) == "theirs\n"
 
 
+def test_it_holds_what_the_console_shows_pages_with(environment: Path) -> None:
+    for folder in ("templates", "static"):
+        kept = {file.name for file in (ROOT / "console" / folder).iterdir()}
+        [installed] = environment.parent.glob(f"lib/*/site-packages/skald/rooms/console/{folder}")
+        assert {file.name for file in installed.iterdir()} == kept
+
+
 def test_commands_run_beside_packages_and_folders_of_the_same_names(
     environment: Path, pythonpath: str, fresh_database_url: str
 ) -> None:
