@@ -113,7 +113,7 @@ class RepresentationCache:
         entry = Encoded(body, etag_of(body), StreamPositions.slot(version.stream_id), version.as_of)
         self._keep(key, entry)
         if isinstance(pick, str) and self._shared is not None:
-            # No write shows it: which labels a name has, and who reads by which, is not its business.
+            # A write shows the latest version alone; that of a label is shown by the first read of it.
             self._shared.put(_place(project_id, kind, name, pick), entry)
         if pick is None and self._views is not None:
             self._views.offer(project_id, kind, name, version.stream_id, version.as_of, entry.etag, body)

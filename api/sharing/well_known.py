@@ -248,7 +248,7 @@ class Discovery:
             except NameChanged:
                 raise
             except NotFound:
-                # Names of what is not in the share are no one's business here, and neither are close ones.
+                # An answer with close names, or one for a missing label, would tell what else the project has.
                 raise NotFound(f"There is no skill '{name}' in this share.") from None
 
         return await self._reads.ask(read if label is None else read_labeled)

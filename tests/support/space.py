@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import httpx
 
+from api.cache.shared_memory import SharedMemoryCache
 from api.config import ApiConfig
 from console.app import create_app
 from store.log.log import head
@@ -73,9 +74,9 @@ def file(path: str, content: str = "x", **fields: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def running(config: ApiConfig) -> AsyncIterator[Asgi]:
+async def running(config: ApiConfig, shared: SharedMemoryCache | None = None) -> AsyncIterator[Asgi]:
     """The application with its lifespan, as a server runs it."""
-    app: Asgi = create_app(config)
+    app: Asgi = create_app(config, shared)
     inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     outbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     task = asyncio.create_task(app({"type": "lifespan", "state": {}}, inbox.get, outbox.put))

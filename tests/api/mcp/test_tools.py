@@ -134,6 +134,21 @@ async def test_a_skill_is_duplicated_archived_and_restored(agent: Agent) -> None
     assert [line["version"] for line in versions["versions"]] == [1]
 
 
+async def test_a_skill_is_read_by_its_label(agent: Agent) -> None:
+    await agent.call("create_skill", **SKILL, files=[{"path": "a.txt", "content": "one"}])
+    edits = [{"path": "a.txt", "edits": [{"old": "one", "new": "two"}]}]
+    await agent.call("edit_skill", name="pdf-forms", base_version=1, file_edits=edits)
+    label = await agent.call("set_skill_label", name="pdf-forms", label="production", version=1)
+    assert (label["name"], label["version"]) == ("production", 1)
+    found = await agent.call("get_skill", name="pdf-forms", label="production")
+    assert (found["version"], found["label"], found["labels"]) == (1, "production", ["production"])
+    file = await agent.call("get_skill_file", name="pdf-forms", path="a.txt", label="production")
+    assert file["content"] == "one"
+    (row,) = (await agent.call("list_skills", label="production"))["results"]
+    assert (row["version"], row["all_labels"]) == (1, [{"name": "production", "version": 1}])
+    assert (await agent.fail("get_skill", name="pdf-forms", label="beta"))["code"] == "not_found"
+
+
 async def test_skills_are_found_by_a_question(
     running_service: Service, agent: Agent, postgres_url: str
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from api.cache.shared_memory import SharedMemoryCache
 from api.config import ApiConfig
 from api.fast import hot
 from api.http.responses import Answer
@@ -39,10 +40,12 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @asynccontextmanager
-async def cold(config: ApiConfig, prompts: PromptSpace) -> AsyncIterator[PromptSpace]:
+async def cold(
+    config: ApiConfig, prompts: PromptSpace, shared: SharedMemoryCache | None = None
+) -> AsyncIterator[PromptSpace]:
     """Another process of the same host, as far as caches go: without Redis, so that every miss reaches PostgreSQL."""
     options = {field: getattr(config, field) for field in config.__struct_fields__}
-    async with running(ApiConfig(**{**options, "redis_url": None})) as app:
+    async with running(ApiConfig(**{**options, "redis_url": None}), shared) as app:
         space = prompts.space
         other = Space(app, space.conn, space.project, space.user, space.key)
         yield PromptSpace(other)
@@ -74,6 +77,71 @@ async def test_a_label_costs_what_the_latest_costs(
             assert reads(statements) == 0
     latest, label, version = (len(cost) for cost in costs)
     assert (latest, label, version) == (1, 1, 1), costs
+
+
+async def test_a_label_of_a_skill_costs_what_the_latest_costs(
+    space: Space, api_config: ApiConfig, statements: list[str]
+) -> None:
+    await space.create()
+    await space.publish("pdf-forms", 1, body="two")
+    await space.set_label("live", 1)
+    async with cold(api_config, PromptSpace(space)) as other:
+        await other.space.get("")
+        costs = []
+        for query in ({}, {"label": "live"}, {"version": 1}):
+            statements.clear()
+            await other.space.show(**query)
+            costs.append(
+                [statement for statement in statements if "FROM events WHERE position" not in statement]
+            )
+            statements.clear()
+            await other.space.show(**query)
+            assert reads(statements) == 0
+    assert [len(cost) for cost in costs] == [1, 1, 1], costs
+
+
+async def test_what_one_process_read_by_a_label_costs_another_nothing(
+    space: Space, api_config: ApiConfig, statements: list[str]
+) -> None:
+    await space.create()
+    await space.set_label("live", 1)
+    shared = SharedMemoryCache()
+    async with (
+        cold(api_config, PromptSpace(space), shared) as one,
+        cold(api_config, PromptSpace(space), shared) as other,
+    ):
+        for each in (one, other):
+            await each.space.get("")
+        first = await one.space.show(label="live")
+        statements.clear()
+        assert await other.space.show(label="live") == first
+        assert reads(statements) == 0
+        await space.publish("pdf-forms", 1, body="two")
+        await space.set_label("live", 2)
+        assert (await other.space.show(label="live"))["body"] == "two"
+        statements.clear()
+        assert (await one.space.show(label="live"))["body"] == "two"
+        assert reads(statements) == 0
+
+
+async def test_a_known_label_of_a_skill_takes_the_short_way(app: Asgi, space: Space) -> None:
+    await space.create()
+    await space.publish("pdf-forms", 1, body="two")
+    await space.set_label("live", 1)
+    slow = await space.get("name/pdf-forms/?label=live")
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": f"/api/projects/{space.id}/llm_skills/name/pdf-forms/",
+        "query_string": b"label=live",
+        "headers": [(b"authorization", space.client.headers["authorization"].encode())],
+    }
+    given = app.answer_now({**scope, "state": {}})
+    assert (given.status, given.body, given.body.endswith(b',"label":"live"}')) == (200, slow.content, True)
+    await space.set_label("live", 2)
+    assert app.answer_now({**scope, "state": {}}) is None
+    assert (await space.show(label="live"))["body"] == "two"
+    assert app.answer_now({**scope, "state": {}}).status == 200
 
 
 @pytest.mark.parametrize("query", [

@@ -61,6 +61,25 @@ def test_a_moved_label_is_seen_at_once_by_every_process(pair: tuple[Service, Ser
             assert (label in read.get("llm_prompts/name/agent").json()["labels"]) is (version == 5)
 
 
+def test_a_moved_label_of_a_skill_is_seen_at_once_by_every_process(pair: tuple[Service, Service]) -> None:
+    project = pair[0].make_project().id
+    with pair[0].client(project_id=project) as here, pair[1].client(pair[0].key, project) as there:
+        skill = {"name": "pdf", "description": "d", "body": "v1"}
+        here.post("llm_skills/", json=skill).raise_for_status()
+        for base in range(1, 3):
+            change = {"body": f"v{base + 1}", "base_version": base}
+            here.patch("llm_skills/name/pdf", json=change).raise_for_status()
+        for move in range(MOVES // 4):
+            version, (write, read) = 1 + move % 3, (here, there) if move % 2 else (there, here)
+            write.put("llm_skills/name/pdf/labels/live", json={"version": version}).raise_for_status()
+            for http in (read, write, read):
+                seen = http.get("llm_skills/name/pdf?label=live").json()
+                assert (seen["body"], seen["labels"]) == (f"v{version}", ["live"]), f"stale after move {move}"
+            assert ("live" in read.get("llm_skills/name/pdf").json()["labels"]) is (version == 3)
+        here.delete("llm_skills/name/pdf/labels/live").raise_for_status()
+        assert there.get("llm_skills/name/pdf?label=live").status_code == 404
+
+
 def test_a_new_prompt_under_the_old_name_never_shows_the_old(pair: tuple[Service, Service]) -> None:
     here, there = pair[0], pair[1]
     project = here.make_project().id
