@@ -88,7 +88,6 @@ async def test_renames_creates_archives_and_publishes_of_several_processes(
     answers = await asyncio.gather(*(work(number, http) for number, http in enumerate(clients)))
     seen = {answer.status_code for each in answers for answer in each}
     assert seen <= {200, 201, 204, 400, 404, 409}, seen
-    assert any("/rename" in str(answer.url) and answer.is_success for each in answers for answer in each)
     await asyncio.to_thread(check, postgres_url)
     for client in clients:
         await client.aclose()
