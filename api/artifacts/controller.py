@@ -15,7 +15,7 @@ from api.artifacts import common as artifacts
 from api.artifacts import comparing, history, labels, schemas
 from api.artifacts.common import Command, check_etag, run
 from api.artifacts.history import PAGE, READS, RESTORES, WRITES
-from api.artifacts.references import check_latest, check_leaving
+from api.artifacts.references import check_latest, check_leaving, check_taking
 from api.commands.execute import Caller, Commands, Done, Guards
 from api.commands.repository import Loaded
 from api.http import pages
@@ -134,6 +134,7 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
             made = source.aggregate.duplicate(id=new_id(), version_id=new_id(), name=data.new_name)
             guards: Guards = {}
             await check_latest(asked, made, guards)
+            await check_taking(asked, made, guards)
             return await commands.create(caller, made, [], attr="new_name", guards=guards)
 
         return await execute(request, body, copy)
@@ -156,10 +157,15 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
         async def check(loaded: Loaded[Any]) -> None:
             await check_etag(asked, loaded)
 
+        async def check_taken(renamed: Any) -> Guards:
+            guards: Guards = {}
+            await check_taking(asked, renamed, guards)
+            return guards
+
         return await execute(
             request,
             body,
-            lambda caller, commands: commands.rename(caller, cls, name, data.new_name, check),
+            lambda caller, commands: commands.rename(caller, cls, name, data.new_name, check, check_taken),
         )
 
     @put(

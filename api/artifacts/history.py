@@ -12,7 +12,7 @@ from litestar import Request, Response
 from api.artifacts import common as artifacts
 from api.artifacts import schemas as schemas_history
 from api.artifacts.common import base_version, check_etag, run
-from api.artifacts.references import check_latest
+from api.artifacts.references import check_latest, check_taking
 from api.cache.reader import missing
 from api.commands.execute import Guards
 from api.commands.repository import Loaded
@@ -104,6 +104,7 @@ async def restore_answer(
     async def check(current: Versioned) -> Guards:
         guards: Guards = {}
         await check_latest(context(request), current, guards)
+        await check_taking(context(request), current, guards)
         return guards
 
     return to_response(

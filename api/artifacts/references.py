@@ -18,9 +18,9 @@ from domain.artifacts.prompts import Prompt
 from domain.artifacts.references import Reference, Referenced, found_in
 from domain.artifacts.versioned import Versioned
 from domain.errors import Invalid, NameChanged, NotFound
-from projections.read.references import referenced_by
+from projections.read.references import led_by, referenced_by
 from projections.read.versions import Version
-from projections.write.references import THERE, UNREFERENCED, wanted
+from projections.write.references import THERE, UNLED, UNREFERENCED, wanted
 from store.log.statements import Row
 
 KIND = Prompt.KIND
@@ -72,6 +72,16 @@ async def check_leaving(context: RequestContext, current: Versioned, guards: Gua
     """Whether it may be archived. Raises Referenced."""
     if current.KIND == KIND:
         await _check_unreferenced(context, current, guards)
+
+
+async def check_taking(context: RequestContext, taking: Versioned, guards: Guards) -> None:
+    """Whether it may take its name: marks that lead to another prompt by that name would lead to this one. Raises Referenced."""
+    if taking.KIND == KIND:
+        async with context.services.pool.connection() as conn:
+            found = await led_by(conn, context.project_id, taking.id, taking.name)
+        if found:
+            raise Referenced(f"The earlier name '{taking.name}' of another prompt", found)
+        guards[UNLED] = [(taking.id, context.project_id, taking.name)]
 
 
 async def _checked(context: RequestContext, reference: Reference, attr: str | None) -> Row:

@@ -254,10 +254,11 @@ class Commands:
         name: str,
         new_name: str,
         check: Callable[[Loaded[A]], Awaitable[None]],
+        check_taken: Callable[[A], Awaitable[Guards]],
     ) -> Done:
         """Give what holds ``name`` another name; the one that it has changes nothing.
 
-        ``check`` may refuse what was loaded. Raises NotFound, NameTaken that blames ``new_name``, Unavailable.
+        ``check`` may refuse what was loaded, ``check_taken`` what was renamed, and returns the guards of what it saw. Raises NotFound, NameTaken that blames ``new_name``, Unavailable.
         """
 
         async def decide(loaded: Loaded[A], current: A) -> list[Content]:
@@ -267,9 +268,12 @@ class Commands:
                 async with self._pool.connection() as conn:
                     if await names.holder(conn, caller.project_id, cls.KIND, new_name) is not None:
                         raise NameTaken(cls.KIND, new_name, attr="new_name")
+                guards.clear()
+                guards.update(await check_taken(current))
             return []
 
-        done = await self.change(caller, cls, name, decide)
+        guards: Guards = {}
+        done = await self.change(caller, cls, name, decide, guards=guards)
         if done.version is None:
             version = await self._reader.version(caller.project_id, cls.KIND, name)
             done = msgspec.structs.replace(done, version=version)

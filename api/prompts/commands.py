@@ -5,7 +5,7 @@ from msgspec import UNSET
 
 from api.artifacts.common import base_version, check_etag, run
 from api.artifacts.marks import NONE, Marks, brings_no_version, marks_of, set_marks
-from api.artifacts.references import check_there
+from api.artifacts.references import check_taking, check_there
 from api.commands.execute import Caller, Commands, Done, Guards
 from api.commands.repository import Loaded
 from api.http.context import RequestContext
@@ -73,6 +73,7 @@ async def create(context: RequestContext, body: bytes) -> Answer:
 
     async def execute(caller: Caller, commands: Commands) -> Done:
         await check_there(context, [one for content in contents for one in check(content.data)], guards)
+        await check_taking(context, prompt, guards)
         return await commands.create(caller, prompt, contents, guards=guards)
 
     return await run(context, body, KIND, execute)

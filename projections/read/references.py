@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from domain.artifacts.references import ReferencedBy
-from projections.write.references import STANDING
+from projections.write.references import LED_BY_NAME, STANDING
 from store.postgres.connection import Connection
 
 MAX_SHOWN = 20
@@ -16,6 +16,12 @@ FROM {STANDING.format(project_id="%(project)s", stream="%(stream)s")}
 ORDER BY artifacts.name, refers.number LIMIT {MAX_SHOWN}
 """
 
+LED_BY = f"""
+SELECT DISTINCT artifacts.name, refers.number, labeled.name
+FROM {LED_BY_NAME.format(project_id="%(project)s", stream="%(stream)s", name="%(name)s", spans="true")}
+ORDER BY artifacts.name, refers.number LIMIT {MAX_SHOWN}
+"""
+
 
 async def referenced_by(
     conn: Connection, project_id: int, stream_id: UUID, label: str | None = None
@@ -23,4 +29,12 @@ async def referenced_by(
     """Up to 20 versions, latest or labelled, of prompts that refer to another one, or of any to that label of it."""
     params = {"project": project_id, "stream": stream_id, "label": label}
     rows = await (await conn.execute(REFERENCED_BY, params)).fetchall()
+    return [ReferencedBy(*row) for row in rows]
+
+
+async def led_by(conn: Connection, project_id: int, stream_id: UUID, name: str) -> Sequence[ReferencedBy]:
+    """The same of prompts that refer by an earlier name to what has another one now; ``stream_id`` is to take that name."""
+    rows = await (
+        await conn.execute(LED_BY, {"project": project_id, "stream": stream_id, "name": name})
+    ).fetchall()
     return [ReferencedBy(*row) for row in rows]

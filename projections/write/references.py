@@ -40,6 +40,28 @@ WHERE refers.project_id = {project_id}
   ))
   AND (refers.number = artifacts.latest_version OR labeled.name IS NOT NULL)
 """
+
+# The same for what a name leads to that {stream} is to take: the marks that have this name would lead to {stream} then. A name that
+# {stream} held last itself leads to it already. name_spans_of_name, artifacts_pkey, prompt_references_by_name, labels_of_version
+LED_BY_NAME = (
+    """
+(
+    SELECT spans.stream_id FROM name_spans AS spans
+    WHERE spans.project_id = {project_id} AND spans.kind = '"""
+    + Prompt.KIND
+    + """' AND spans.name = {name} AND {spans}
+    ORDER BY spans.since_position DESC LIMIT 1
+) AS last
+JOIN artifacts AS led ON led.stream_id = last.stream_id AND led.archived_position IS NULL AND led.name <> {name}
+JOIN prompt_references AS refers ON refers.project_id = {project_id} AND refers.name = {name} AND refers.stream_id <> {stream}
+JOIN artifacts ON artifacts.stream_id = refers.stream_id AND artifacts.archived_position IS NULL
+LEFT JOIN LATERAL (
+    SELECT min(labels.name) AS name FROM labels
+    WHERE labels.stream_id = refers.stream_id AND labels.number = refers.number AND until_position IS NULL
+) AS labeled ON true
+WHERE last.stream_id <> {stream} AND (refers.number = artifacts.latest_version OR labeled.name IS NOT NULL)
+"""
+)
 REFUSED = "INSERT INTO prompt_references (stream_id, number, project_id, name, version, label) SELECT NULL, 0, 0, '', 0, ''"
 
 # What a new version refers to is there: an active prompt, with that version or label, that refers to nothing itself.
@@ -76,6 +98,27 @@ UNREFERENCED = SetStatement(
     WHERE EXISTS (
         SELECT FROM {STANDING.format(project_id="gone.project_id", stream="gone.stream_id")}
           AND (gone.label = '' OR refers.label = gone.label)
+    )
+    """,
+)
+
+# Nothing that is in use refers to another prompt by a name that is taken. The span that begins by it is there by now, so the one
+# before is the last that has ended.
+UNLED = SetStatement(
+    "prompt_references.guard_unled",
+    1002,
+    f"""
+    {REFUSED}
+    FROM {arrays("stream_id uuid, project_id bigint, name text")} AS taken
+    WHERE EXISTS (
+        SELECT FROM {
+        LED_BY_NAME.format(
+            project_id="taken.project_id",
+            stream="taken.stream_id",
+            name="taken.name",
+            spans="spans.until_position IS NOT NULL",
+        )
+    }
     )
     """,
 )

@@ -174,3 +174,46 @@ async def test_references_follow_a_rename(prompts: PromptSpace) -> None:
         assert refusal(answer)[:2] == (409, "referenced")
     assert (await prompts.publish(1, prompt=f"still {BY_LABEL}"))["version"] == 2
     assert (await prompts.show())["prompt"] == 'still Be "kind".\n'
+
+
+async def test_nothing_else_takes_an_earlier_name_that_is_referred_by(prompts: PromptSpace) -> None:
+    await story(prompts, f"{BY_VERSION} {BY_LABEL}")
+    await prompts.create("gone", "text")
+    assert (await prompts.post("name/gone/rename", {"new_name": "tone-2"})).status_code == 200
+    assert (await prompts.post("name/tone/rename", {"new_name": "voice"})).status_code == 200
+    shown = (await prompts.show())["prompt"]
+    for answer in (
+        await prompts.post(json={"name": "tone", "prompt": "another"}),
+        await prompts.post("name/tone-2/rename", {"new_name": "tone"}),
+        await prompts.post("name/tone-2/duplicate", {"new_name": "tone"}),
+    ):
+        assert refusal(answer)[:2] == (409, "referenced"), answer.text
+    assert (await prompts.show())["prompt"] == shown
+    await prompts.create("gone", "a name that no mark has")
+    # What is referred to takes its own name back, and a name is free once no version in use has it.
+    assert (await prompts.post("name/voice/rename", {"new_name": "tone"})).status_code == 200
+    assert (await prompts.post("name/tone/rename", {"new_name": "voice"})).status_code == 200
+    await prompts.publish(1, prompt="plain")
+    assert (await prompts.post(json={"name": "tone", "prompt": "another"})).status_code == 201
+
+
+async def test_a_restore_does_not_take_an_earlier_name_that_is_referred_by(prompts: PromptSpace) -> None:
+    await prompts.create("tone", "first")
+    assert (await prompts.post("name/tone/archive")).status_code == 200
+    await story(prompts)
+    assert (await prompts.post("name/tone/rename", {"new_name": "voice"})).status_code == 200
+    assert refusal(await prompts.post("name/tone/restore"))[:2] == (409, "referenced")
+
+
+async def test_the_append_refuses_a_taken_name_that_the_check_has_missed(
+    prompts: PromptSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def none(*_: object) -> list[object]:
+        return []
+
+    await story(prompts)
+    assert (await prompts.post("name/tone/rename", {"new_name": "voice"})).status_code == 200
+    monkeypatch.setattr("api.artifacts.references.led_by", none)
+    assert (await prompts.post(json={"name": "tone", "prompt": "another"})).status_code == 503
+    assert (await prompts.show())["prompt"] == 'Say it: Be "kind".\n'
+    assert (await prompts.post("name/voice/rename", {"new_name": "tone"})).status_code == 200
