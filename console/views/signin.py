@@ -6,6 +6,7 @@ from litestar import Request, Response, get, post
 from litestar.params import FromPath
 
 from api.http.requests import header_of, public, query_of
+from api.http.state import HEAD_ONLY
 from api.services import services
 from console import access, links
 from console.access import signed_in
@@ -44,8 +45,9 @@ async def sign_in(request: Request[Any, Any, Any]) -> Response[Any]:
 
 @get("/enter/{token:str}")
 async def enter(request: Request[Any, Any, Any], token: FromPath[str]) -> Response[Any]:
-    """From a terminal a browser follows the link of itself; what another site links to waits for a click."""
-    if header_of(request, b"sec-fetch-site") not in (None, b"none", b"same-origin"):
+    """From a terminal a browser follows the link of itself; what another site links to waits for a click, and HEAD uses up nothing."""
+    asked_by = header_of(request, b"sec-fetch-site")
+    if HEAD_ONLY in request.scope["state"] or asked_by not in (None, b"none", b"same-origin"):
         return await page(request, "enter.html", token=token)
     return await _use(request, token)
 

@@ -83,6 +83,10 @@ async def test_a_link_signs_in_once(owner: Space, open_browser: OpenBrowser) -> 
     asked = await first.get(f"/console/enter/{token}", headers={"Sec-Fetch-Site": "cross-site"})
     assert asked.status_code == 200
     assert "set-cookie" not in asked.headers
+    # Nor by what only looks where the link leads.
+    looked = await first.client.head(f"/console/enter/{token}")
+    assert looked.status_code == 200
+    assert "set-cookie" not in looked.headers
     done = await first.get(f"/console/enter/{token}", headers={"Sec-Fetch-Site": "none"})
     assert done.status_code == 303
     assert (await first.get("skills")).status_code == 200
