@@ -6,6 +6,7 @@ from uuid import UUID
 
 import click
 
+from cli.client.profile import checked_url
 from cli.errors import Failure
 from cli.operator.identity import in_database
 from cli.options import common, settings_with
@@ -21,13 +22,17 @@ from store.tables.console_sessions import LINK_LASTS
 @click.option(
     "--key", "key_id", type=click.UUID, metavar="ID", help="The key that signs in  [default: the first key]"
 )
+@click.option(
+    "--url", help="Address of the service  [default: $SKALD_PUBLIC_URL, else by $SKALD_HOST and $SKALD_PORT]"
+)
 @common
-def console(key_id: UUID | None, data_dir: Path | None, as_json: bool) -> None:
+def console(key_id: UUID | None, url: str | None, data_dir: Path | None, as_json: bool) -> None:
     """Print a link that signs a browser in to the console, once, within an hour.
 
     The browser may do what the key may do, until it signs out or the key ends.
     """
     settings = settings_with(data_dir=data_dir)
+    base = checked_url(url) if url else settings.public_url or url_of(settings.host, settings.port)
     file = settings.data_dir / "first-key"
 
     async def work(conn: Connection) -> str:
@@ -47,7 +52,7 @@ def console(key_id: UUID | None, data_dir: Path | None, as_json: bool) -> None:
         return await console_link.path(conn, found[0])
 
     path = in_database(data_dir, work)
-    url = (settings.public_url or url_of(settings.host, settings.port)) + path
+    url = base + path
     if as_json:
         show_json({"url": url, "seconds": int(LINK_LASTS / timedelta(seconds=1))})
     else:

@@ -52,6 +52,8 @@ def test_a_key_may_be_named(running_service: Service, tmp_path: Path) -> None:
     link = json.loads(skald(running_service, tmp_path, "--key", str(key.id), "--json").stdout)
     assert link["seconds"] == 3600
     assert httpx.get(link["url"]).status_code == 303
+    elsewhere = skald(running_service, tmp_path, "--key", str(key.id), "--url", "https://skald.example/x/")
+    assert elsewhere.stdout.startswith("https://skald.example/x/console/enter/")
     unknown = skald(running_service, tmp_path, "--key", "00000000-0000-4000-8000-000000000000")
     assert unknown.returncode == 1
     assert "skald key list" in unknown.stderr
