@@ -9,7 +9,11 @@ OWNER = Param("owner_id", integer(None), "Only those that this user owns.")
 MAX_TAGS_QUERY = 2 * MAX_TAGS * (MAX_TAG + 1)  # characters; white space around tags counts
 TAGS = Param(
     "tags",
-    {"type": "string", "maxLength": MAX_TAGS_QUERY},
+    {
+        "type": "string",
+        "maxLength": MAX_TAGS_QUERY,
+        "pattern": rf"^[^\x00,]{{0,{MAX_TAG}}}(,[^\x00,]{{0,{MAX_TAG}}}){{0,{MAX_TAGS - 1}}}$",
+    },
     f"Only those that have all of these tags, with commas between; at most {MAX_TAGS} of at most {MAX_TAG} characters.",
     "docs",
 )

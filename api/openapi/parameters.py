@@ -15,6 +15,7 @@ from api.http.query import MAX_TEXT
 # In ``Meta.extra_json_schema``: the keywords that the annotation's own rules would give, and the document leaves out.
 WITHOUT = "x-without"
 NO_NUL = r"^[^\x00]*$"
+NO_NUL_NOT_BLANK = r"^[^\x00]*[^\s\x00][^\x00]*$"
 
 
 class Param(msgspec.Struct, frozen=True):
@@ -25,18 +26,22 @@ class Param(msgspec.Struct, frozen=True):
     description: str
     example: Any = None
     where: str = "query"
+    required: bool = False
 
     def documented(self) -> dict[str, Any]:
         """As OpenAPI has it. An empty query parameter counts as absent, and no text may hold a NUL."""
         plain = self.schema.get("type") == "string" and not self.schema.keys() & {"enum", "format", "pattern"}
-        schema = {"maxLength": MAX_TEXT, **self.schema, "pattern": NO_NUL} if plain else self.schema
+        pattern = NO_NUL_NOT_BLANK if self.required else NO_NUL
+        schema = {"maxLength": MAX_TEXT, **self.schema, "pattern": pattern} if plain else self.schema
         shown: dict[str, Any] = {
             "name": self.name,
             "in": self.where,
             "description": self.description,
             "schema": schema if self.where == "query" else self.schema,
         }
-        if self.where == "query":
+        if self.required:
+            shown["required"] = True
+        elif self.where == "query":
             shown["allowEmptyValue"] = True
         if self.example is not None:
             shown["example"] = self.example

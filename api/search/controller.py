@@ -53,6 +53,7 @@ Q = Param(
     {"type": "string", "minLength": 1, "maxLength": MAX_QUERY},
     'Words, which all have to be there, `"phrases"`, symbols such as `--no-sandbox`; `-` before a word or phrase leaves out what has it.',
     "--no-sandbox",
+    required=True,
 )
 KIND = Param(
     "kind",
@@ -93,6 +94,7 @@ QUERY = Param(
     {"type": "string", "minLength": 1, "maxLength": MAX_SKILL_QUERY},
     "What the skill should be about, in words; skills that have some of them follow those that have all.",
     "fill in a PDF form",
+    required=True,
 )
 TOP_K = Param("top_k", integer(1, MAX_SKILLS, MAX_SKILLS), "How many skills at most.", 5)
 

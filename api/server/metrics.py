@@ -35,7 +35,7 @@ BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)  # commits
 
 # A process has a file of each kind, which the library maps into memory. It would start small and sparse and grow by need;
 # here all that can be counted, each route with each status, has its place from the start.
-FILES = {"counter": 2 * MIB, "histogram": MIB, "gauge_livesum": MIB // 16}  # bytes
+FILES = {"counter": 4 * MIB, "histogram": MIB, "gauge_livesum": MIB // 16}  # bytes
 
 PROCESSES = "processes"  # the folder of their numbers, below that of the metrics
 

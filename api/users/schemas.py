@@ -72,17 +72,22 @@ class ChangeUser(msgspec.Struct, frozen=True):
     role_at_organization: Role | UnsetType = UNSET
 
 
+MAX_TAB_KEYS = 1000  # what fits into the bytes has no more of any use
+
+
 def check_settings(value: Any) -> Any:
     """Raises Invalid (max_depth) or TooBig."""
     data = msgspec.json.encode(value)
     if len(data) > MAX_SETTINGS_BYTES:
         raise TooBig(f"This is larger than the limit of {MAX_SETTINGS_BYTES:,} bytes of compact JSON.")
+    if any(len(tab) > MAX_TAB_KEYS for tab in (value if isinstance(value, list) else [value])):
+        raise Invalid(f"An object has at most {MAX_TAB_KEYS} keys.", code="max_length")
     if depth(data) > MAX_SETTINGS_DEPTH:
         raise Invalid(f"Nest at most {MAX_SETTINGS_DEPTH} levels.", code="max_depth")
     return value
 
 
-Tab = dict[str, Any]
+Tab = Annotated[dict[str, Any], Meta(extra_json_schema={"maxProperties": MAX_TAB_KEYS})]
 
 
 class ChangeHome(msgspec.Struct, frozen=True):

@@ -145,7 +145,7 @@ async def test_metadata_and_config_have_a_limit_of_keys(space: Space, prompts: P
 
 
 async def test_labels_of_a_prompt_have_a_limit(prompts: PromptSpace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("domain.artifacts.prompts.MAX_LABELS", 2)
+    monkeypatch.setattr("domain.artifacts.versioned.MAX_LABELS", 2)
     await prompts.create()
     answers = [await prompts.put(label, {"version": 1}) for label in ("a", "b", "c", "a")]
     assert [answer.status_code for answer in answers] == [201, 201, 400, 200]

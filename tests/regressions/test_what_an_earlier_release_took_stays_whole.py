@@ -7,7 +7,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from domain.artifacts import prompts, skills
+from domain.artifacts import skills, versioned
 from domain.artifacts.prompts import Prompt
 from domain.artifacts.skills import File, Skill
 from domain.content import Content
@@ -43,7 +43,7 @@ def old_prompt(monkeypatch: pytest.MonkeyPatch, **envelope: Any) -> tuple[list[C
     commits = [commit_of(prompt, contents, **envelope)]
     known = {content.digest: content.data for content in contents}
     with monkeypatch.context() as before:
-        before.setattr(prompts, "MAX_LABELS", len(LABELS))
+        before.setattr(versioned, "MAX_LABELS", len(LABELS))
         for label in LABELS:
             prompt = prompt.fork()
             prompt.set_label(label, 1)

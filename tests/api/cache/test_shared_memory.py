@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from time import sleep
+from typing import Any
 
 import httpx
 import pytest
@@ -61,9 +62,9 @@ async def test_a_version_is_shown_before_it_is_marked(space: Space, monkeypatch:
     store_written, advance = RepresentationCache.store_written, StreamPositions.advance
 
     def shown(
-        self: RepresentationCache, project_id: int, kind: str, version: Version, position: int
+        self: RepresentationCache, project_id: int, kind: str, version: Version, position: int, **options: Any
     ) -> tuple[bytes, bytes]:
-        answer = store_written(self, project_id, kind, version, position)
+        answer = store_written(self, project_id, kind, version, position, **options)
         order.append(("shown", position))
         return answer
 

@@ -64,12 +64,14 @@ def make_recorder(fresh_database_url: str) -> Iterator[MakeRecorder]:
 def reader_url(fresh_database_url: str) -> Iterator[str]:
     """The same database for a role that may SELECT from the log."""
     with psycopg.connect(fresh_database_url, autocommit=True) as conn:
-        conn.execute("CREATE ROLE reader LOGIN")
-        conn.execute("GRANT SELECT ON events TO reader")
-        yield make_conninfo(fresh_database_url, user="reader")
-        conn.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'reader'")
-        conn.execute("DROP OWNED BY reader")
-        conn.execute("DROP ROLE reader")
+        conn.execute("CREATE ROLE only_follows LOGIN")
+        conn.execute("GRANT SELECT ON events TO only_follows")
+        yield make_conninfo(fresh_database_url, user="only_follows")
+        conn.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'only_follows'"
+        )
+        conn.execute("DROP OWNED BY only_follows")
+        conn.execute("DROP ROLE only_follows")
 
 
 def write(url: str, *commits: Commit, notify: bool = True) -> None:
