@@ -22,7 +22,7 @@ MAX_SETTINGS_DEPTH = 32
 def check_name(name: str) -> str:
     """Raises Invalid."""
     if not name.isprintable():
-        raise Invalid("A name is one line, without control characters.")
+        raise Invalid("A name is one line, without control characters.", code="not_printable")
     return name
 
 

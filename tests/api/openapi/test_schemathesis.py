@@ -43,6 +43,8 @@ STATEFUL = {
     "needs_upsert",
     "does_not_exist",
     "read_only",
+    # What Unicode calls so is no pattern.
+    "not_printable",
 }
 ACCEPTED = ["2xx", "3xx", "404", "409", "412", "422"]
 REFUSED = ["400", "401", "403", "404", "405", "409", "412", "415", "422"]
