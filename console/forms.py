@@ -68,7 +68,7 @@ def flash(connection: Connection, kind: Literal["done", "refused"], text: str) -
 
 
 def flash_of(connection: Connection) -> Flash | None:
-    """The message that was left, if there is one. It is text, whoever has put it there."""
+    """The message that was left, if there is one. It is text, whatever it holds."""
     value = connection.cookies.get(FLASH)
     if not value:
         return None

@@ -139,7 +139,7 @@ class ZipWriter:
 class _Untaken:
     """A file of which only the end is kept, from where it was taken last; no writer seeks back before that.
 
-    No stream of ``io``: the collector may close one before the ZipFile of an export that nobody read to its end, which then
+    No stream of ``io``: the collector may close one before the ZipFile of an export that was not read to its end, which then
     writes its directory.
     """
 

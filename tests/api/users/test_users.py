@@ -81,7 +81,7 @@ async def test_the_current_project(own: Space) -> None:
     ("sent", "status", "code", "attr"),
     [
         ({"first_name": "x" * 151}, 400, "max_length", "first_name"),
-        ({"last_name": "a\nb"}, 400, "invalid_input", "last_name"),
+        ({"last_name": "a\nb"}, 400, "not_printable", "last_name"),
         ({"first_name": None}, 400, "null", "first_name"),
         ({"email": "other@example.com"}, 400, "read_only", "email"),
         ({"password": "x"}, 400, "read_only", "password"),
