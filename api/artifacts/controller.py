@@ -5,19 +5,18 @@ Archive, duplicate, labels, resolve; history, diff, blame, revert, restore and t
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from litestar import Controller, Request, Response, delete, get, post, put
 from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, RawBody
 
+from api.artifacts import commands as changes
 from api.artifacts import common as artifacts
 from api.artifacts import comparing, history, labels, schemas
-from api.artifacts.common import Command, check_etag, run
+from api.artifacts.common import Command, run
 from api.artifacts.history import PAGE, READS, RESTORES, WRITES
-from api.artifacts.references import check_latest, check_leaving, check_taking
-from api.commands.execute import Caller, Commands, Done, Guards
-from api.commands.repository import Loaded
 from api.http import pages
 from api.http.conditional import answer
 from api.http.context import context
@@ -28,11 +27,9 @@ from api.http.responses import to_response
 from api.openapi.parameters import Param, route
 from api.payload.decode import ignore, read
 from api.services import services
-from domain.content import Content
 from projections.read import tags as tagging
 from projections.read.kinds import Kind
 from projections.read.versions import Row
-from store.ids import new_id
 
 MEDIA = (comparing.MEDIA_TYPE,)
 LABELS = (400, 401, 403, 404, 409, 412, 413, 415, 429, 503)
@@ -96,23 +93,8 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
     @answers(api.archive)
     async def archive(self: Controller, request: Request[Any, Any, Any], body: RawBody) -> Response[Any]:
         await ignore(body, header_of(request, b"content-type"))
-        asked, name = context(request), name_of(request)
-        guards: Guards = {}
-
-        async def decide(loaded: Loaded[Any], current: Any) -> list[Content]:
-            await check_etag(asked, loaded)
-            guards.clear()
-            current.archive()
-            await check_leaving(asked, current, guards)
-            return []
-
-        return await execute(
-            request,
-            body,
-            lambda caller, commands: commands.change(
-                caller, cls, name, decide, status=archive_status, guards=guards
-            ),
-        )
+        archiving = changes.archive(context(request), cls, name_of(request), status=archive_status)
+        return await execute(request, body, archiving)
 
     @post(
         f"{one}/duplicate",
@@ -126,18 +108,8 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
     @answers(api.answer)
     async def duplicate(self: Controller, request: Request[Any, Any, Any], body: RawBody) -> Response[Any]:
         data: Any = await read(api.duplicate, body, header_of(request, b"content-type"))
-        asked, name = context(request), name_of(request)
-
-        async def copy(caller: Caller, commands: Commands) -> Done:
-            source = await commands.find(caller.project_id, cls, name, cached=False)
-            await check_etag(asked, source)
-            made = source.aggregate.duplicate(id=new_id(), version_id=new_id(), name=data.new_name)
-            guards: Guards = {}
-            await check_latest(asked, made, guards)
-            await check_taking(asked, made, guards)
-            return await commands.create(caller, made, [], attr="new_name", guards=guards)
-
-        return await execute(request, body, copy)
+        copying = changes.duplicate(context(request), cls, name_of(request), data.new_name)
+        return await execute(request, body, copying)
 
     @post(
         f"{one}/rename",
@@ -152,21 +124,8 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
     @answers(api.answer)
     async def rename(self: Controller, request: Request[Any, Any, Any], body: RawBody) -> Response[Any]:
         data: Any = await read(api.rename, body, header_of(request, b"content-type"))
-        asked, name = context(request), name_of(request)
-
-        async def check(loaded: Loaded[Any]) -> None:
-            await check_etag(asked, loaded)
-
-        async def check_taken(renamed: Any) -> Guards:
-            guards: Guards = {}
-            await check_taking(asked, renamed, guards)
-            return guards
-
-        return await execute(
-            request,
-            body,
-            lambda caller, commands: commands.rename(caller, cls, name, data.new_name, check, check_taken),
-        )
+        renaming = changes.rename(context(request), cls, name_of(request), data.new_name)
+        return await execute(request, body, renaming)
 
     @put(
         f"{one}/labels/{{label_name:str}}",
@@ -264,18 +223,9 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
     )
     @answers(api.answer)
     async def revert(self: Controller, request: Request[Any, Any, Any], body: RawBody) -> Response[Any]:
-        async def decide(loaded: Loaded[Any], current: Any) -> list[Content]:
-            old = await history.old_state(request, loaded, base, data.version)
-            current.revert(old, version_id=new_id(), base_version=base)
-            await check_latest(context(request), current, guards, attr="version")
-            return []
-
-        guards: Guards = {}
         data, base = await history.revert_of(request, body)
-        name = name_of(request)
-        return await execute(
-            request, body, lambda caller, commands: commands.change(caller, cls, name, decide, guards=guards)
-        )
+        reverting = changes.revert(context(request), cls, name_of(request), data.version, base)
+        return await execute(request, body, reverting)
 
     @post(
         f"{one}/restore",
@@ -289,7 +239,9 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
     )
     @answers(api.answer)
     async def restore(self: Controller, request: Request[Any, Any, Any], body: RawBody) -> Response[Any]:
-        return await history.restore_answer(request, kind, name_of(request), body)
+        data = await read(schemas.Restore, body, header_of(request, b"content-type"))
+        id = None if data.id is msgspec.UNSET else UUID(data.id)
+        return await execute(request, body, changes.restore(context(request), cls, name_of(request), id))
 
     @get(
         "/tags",

@@ -4,30 +4,21 @@ Skills and prompts differ in their addresses and answers only; the functions bel
 """
 
 from typing import Any
-from uuid import UUID
 
-import msgspec
 from litestar import Request, Response
 
 from api.artifacts import common as artifacts
 from api.artifacts import schemas as schemas_history
-from api.artifacts.common import base_version, check_etag, run
-from api.artifacts.references import check_latest, check_taking
+from api.artifacts.common import base_version
 from api.cache.reader import missing
-from api.commands.execute import Guards
-from api.commands.repository import Loaded
 from api.http import pages
 from api.http.context import context
 from api.http.requests import header_of, project_of, query_of
-from api.http.responses import to_response
 from api.openapi.parameters import Param
 from api.payload.decode import read
 from api.services import services
-from domain.artifacts.versioned import Versioned
-from domain.errors import VersionNotFound
 from projections.events import history
 from projections.events.history import ArchivedRow
-from projections.events.states import at_number
 from projections.read.kinds import Kind
 from store.postgres.connection import Connection
 
@@ -78,43 +69,6 @@ async def revert_of(
     """The request and the version that it starts from. Raises Invalid."""
     data = await read(schemas_history.Revert, body, header_of(request, b"content-type"))
     return data, base_version(context(request), data.base_version, required=True)
-
-
-async def old_state(
-    request: Request[Any, Any, Any], loaded: Loaded[Any], base: int | None, number: int
-) -> Any:
-    """The state of an earlier version. Raises PreconditionFailed, VersionConflict, VersionNotFound."""
-    current = loaded.aggregate
-    await check_etag(context(request), loaded)
-    current.check_base(base)
-    if number > current.number:
-        newest = range(current.number, max(current.number - 20, 0), -1)
-        raise VersionNotFound(current.KIND, current.name, number, newest)
-    async with services(request).pool.connection() as conn:
-        return await at_number(conn, type(current), current.id, number)
-
-
-async def restore_answer(
-    request: Request[Any, Any, Any], kind: Kind, name: str, body: bytes
-) -> Response[Any]:
-    """Raises Invalid, NameTaken, NotFound."""
-    data = await read(schemas_history.Restore, body, header_of(request, b"content-type"))
-    id = None if data.id is msgspec.UNSET else UUID(data.id)
-
-    async def check(current: Versioned) -> Guards:
-        guards: Guards = {}
-        await check_latest(context(request), current, guards)
-        await check_taking(context(request), current, guards)
-        return guards
-
-    return to_response(
-        await run(
-            context(request),
-            body,
-            kind.aggregate.KIND,
-            lambda caller, commands: commands.restore(caller, kind.aggregate, name, id, check=check),
-        )
-    )
 
 
 async def archived_page(

@@ -5,10 +5,9 @@ from typing import Any
 from litestar import Controller, Request, Response, delete, get, put
 from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, RawBody
-from msgspec import UNSET
 
 from api.artifacts import common as artifacts
-from api.commands.caller import caller_of
+from api.governance import commands
 from api.governance.schemas import PolicyAnswer, PolicyList, SetPolicy
 from api.http import conditional
 from api.http.context import context
@@ -18,7 +17,7 @@ from api.http.responses import Answer, json_answer, to_response
 from api.openapi.parameters import route
 from api.payload.decode import read
 from api.services import services
-from domain.artifacts.policies import SCOPE, LabelPolicies
+from domain.artifacts.policies import SCOPE
 from domain.errors import Invalid
 from domain.names import check_label
 from projections.events import policies
@@ -63,18 +62,12 @@ class LabelPoliciesController(Controller):
     ) -> Response[PolicyAnswer]:
         """201 for a label that had no policy, 200 for one that had. What has the label keeps it."""
         data = await read(SetPolicy, body, header_of(request, b"content-type"))
-        if data.protected is UNSET and not data.approvals:
-            raise Invalid("Say whether the label is protected.", code="required", attr="protected")
-        label, known = label_of(label_name), False
-
-        def decide(current: LabelPolicies) -> None:
-            nonlocal known
-            known = current.set(label, protected=data.protected is True, approvals=data.approvals)
-
-        caller = await caller_of(context(request))
-        position = await services(request).commands.change_policies(caller, decide)
+        label = label_of(label_name)
+        position, known = await commands.set_policy(context(request), label, data)
         async with services(request).pool.connection() as conn:
-            rows = [row for row in await policies.at(conn, caller.project_id, position) if row.label == label]
+            rows = [
+                row for row in await policies.at(conn, project_of(request), position) if row.label == label
+            ]
             (shown,) = await policies.rows_json(conn, rows)
         headers = [(b"x-event-position", b"%d" % rows[0].position)]
         return to_response(json_answer(shown, status=200 if known else 201, extra=headers))
@@ -91,10 +84,7 @@ class LabelPoliciesController(Controller):
         self, request: Request[Any, Any, Any], label_name: FromPath[str]
     ) -> Response[None]:
         """The label is one like any other again."""
-        label = label_of(label_name)
-        position = await services(request).commands.change_policies(
-            await caller_of(context(request)), lambda current: current.remove(label)
-        )
+        position = await commands.remove_policy(context(request), label_of(label_name))
         return to_response(Answer(204, [(b"x-event-position", b"%d" % position)], b""))
 
 

@@ -1,8 +1,7 @@
 """Promotions: a version is proposed for a label, others approve, and the label moves with the last approval."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from litestar import Controller, Request, Response, get, post
@@ -10,28 +9,24 @@ from litestar.params import FromPath, RawBody
 
 from api.access.authenticate import require
 from api.artifacts import common as artifacts
-from api.artifacts.common import check_etag
-from api.artifacts.references import check_labels
+from api.artifacts.common import Command
 from api.cache.reader import missing
 from api.commands.caller import caller_of
-from api.commands.execute import Caller, Commands, Done, Guards
-from api.commands.repository import Loaded
+from api.commands.execute import Done
+from api.governance import commands
+from api.governance.commands import ACTIONS, Action
 from api.governance.policies import label_of
 from api.governance.schemas import Decide, LabelHistory, PromotionAnswer, PromotionPage, RequestPromotion
 from api.http import conditional, pages
 from api.http.context import context
 from api.http.errors import documented
-from api.http.requests import as_uuid, header_of, project_of, query_of
+from api.http.requests import header_of, project_of, query_of
 from api.http.responses import Header, json_answer, to_response
 from api.openapi.parameters import Param, route
 from api.payload.decode import read
 from api.services import services
-from domain.artifacts import promoting
 from domain.artifacts.kinds import KINDS
-from domain.artifacts.promoting import Decided
 from domain.artifacts.versioned import Versioned
-from domain.content import Content
-from domain.errors import NotFound, Unavailable
 from domain.keys import allows
 from domain.names import MAX_LABEL
 from projections.events import policies
@@ -39,15 +34,11 @@ from projections.read import promotions
 from projections.read.past import AsOfReadModel
 from projections.read.promotions import STATUSES, PromotionQuery, PromotionRow
 from projections.write import labels, names
-from store.ids import new_id
 from store.postgres.connection import Connection
 
 READS = (400, 401, 403, 404, 429, 503)
 CREATES = (400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503)
 WRITES = (400, 401, 403, 404, 409, 413, 415, 422, 429, 503)
-
-# Each lost race means that what has the label was renamed or archived meanwhile.
-MAX_ATTEMPTS = 20
 
 STATUS = Param("status", {"type": "string", "enum": list(STATUSES)}, "Only those that are so now.", "open")
 NAME = Param("name", {"type": "string"}, "Only those of the skill or prompt of this name.", "support-agent")
@@ -56,64 +47,6 @@ LABEL = Param(
     {"type": "string", "minLength": 1, "maxLength": MAX_LABEL},
     "Only those of this label.",
     "production",
-)
-
-# What is done with a promotion: of the artifact, by a caller, with a comment.
-Decision = Callable[[Versioned, UUID, Caller, Commands, str], Awaitable[None]]
-
-
-async def approve(artifact: Versioned, id: UUID, caller: Caller, commands: Commands, comment: str) -> None:
-    promotion = artifact.promotions.get(id)
-    policies = await commands.policies(caller.project_id)
-    required = policies.required(promotion.label) if promotion else 0
-    promoting.approve(artifact, id, by=caller.actor_id, required=required, comment=comment)
-
-
-async def reject(artifact: Versioned, id: UUID, caller: Caller, commands: Commands, comment: str) -> None:
-    promoting.reject(artifact, id, by=caller.actor_id, comment=comment)
-
-
-async def withdraw(artifact: Versioned, id: UUID, caller: Caller, commands: Commands, comment: str) -> None:
-    promoting.withdraw(artifact, id, by=caller.actor_id)
-
-
-class Action(NamedTuple):
-    """What may be done with an open promotion; ``scope`` is what stands behind that of its kind."""
-
-    word: str
-    scope: str
-    summary: str
-    text: str
-    decide: Decision
-
-    def scope_of(self, kind: type[Versioned]) -> str:
-        return f"{kind.SCOPE}:{self.scope}"
-
-
-ACTIONS = (
-    Action(
-        "approve",
-        "promote",
-        "Approve a promotion",
-        "The label moves with the last approval that its policy asks for, at once without a policy. 403 `own_promotion` for the "
-        "requester; an approval by the same person again changes nothing. 409 with the status as `code` when it is decided; it is "
-        "`outdated` when the label has been moved since, or what has it was archived.",
-        approve,
-    ),
-    Action(
-        "reject",
-        "promote",
-        "Reject a promotion",
-        "The label stays where it is. The comment is in the history. 409 with the status as `code` when it is decided.",
-        reject,
-    ),
-    Action(
-        "withdraw",
-        "write",
-        "Withdraw a promotion",
-        "By its requester alone. 409 with the status as `code` when it is decided.",
-        withdraw,
-    ),
 )
 
 
@@ -198,19 +131,8 @@ def promotions_controller(cls: type[Versioned]) -> type[Controller]:
         self: Controller, request: Request[Any, Any, Any], body: RawBody
     ) -> Response[PromotionAnswer]:
         data = await read(RequestPromotion, body, header_of(request, b"content-type"))
-        asked, name = context(request), name_of(request)
-
-        async def decide(loaded: Loaded[Any], current: Any) -> list[Content]:
-            await check_etag(asked, loaded)
-            promoting.request(
-                current, new_id(), data.label, data.version, by=asked.principal.user.id, note=data.note
-            )
-            return []
-
-        async def execute(caller: Caller, commands: Commands) -> Done:
-            return await commands.change(caller, cls, name, decide, status=201)
-
-        done = await _once(request, body, execute)
+        requesting = commands.request(context(request), cls, name_of(request), data)
+        done = await _once(request, body, requesting)
         async with services(request).pool.connection() as conn:
             row = await promotions.requested_at(conn, project_of(request), done.position)
         return await _answer(request, row, done)
@@ -279,62 +201,21 @@ async def _act(
 ) -> Response[Any]:
     """``of``: the kind, and the name if there is one, that the promotion has to be of. Raises NotFound, PermissionDenied, Decided."""
     data = await read(Decide, body, header_of(request, b"content-type"))
-    row = await _find(request, promotion_id, of)
+    row = await commands.find(context(request), promotion_id, *(of or ()))
     require(context(request).principal, action.scope_of(KINDS[row.kind]))
 
-    async def execute(caller: Caller, commands: Commands) -> Done:
-        return await _decide(request, caller, commands, action, row, data.comment)
-
-    done = await _once(request, body, execute)
+    done = await _once(request, body, commands.decide(context(request), action, row, data.comment))
     async with services(request).pool.connection() as conn:
         found = await promotions.find(conn, project_of(request), row.id, done.position)
     return await _answer(request, found or row, done)
 
 
-async def _decide(
-    request: Request[Any, Any, Any],
-    caller: Caller,
-    commands: Commands,
-    action: Action,
-    row: PromotionRow,
-    comment: str,
-) -> Done:
-    # Before its status: a person who may not do it hears that first.
-    if action.word == "approve" and row.requester_id == caller.actor_id:
-        raise promoting.own_promotion()
-    if action.word == "withdraw" and row.requester_id != caller.actor_id:
-        raise promoting.not_requester()
-
-    guards: Guards = {}
-
-    async def decide(loaded: Loaded[Any], artifact: Any) -> list[Content]:
-        guards.clear()
-        if artifact.id != row.stream_id:
-            raise Decided
-        await action.decide(artifact, row.id, caller, commands, comment)
-        await check_labels(context(request), loaded.aggregate, artifact, guards)
-        return []
-
-    for _ in range(MAX_ATTEMPTS):
-        if row.status != "open":
-            raise Decided(row.status)
-        # Which way it was decided, or what its name is now, is looked up.
-        with suppress(Decided, NotFound):
-            return await commands.change(caller, KINDS[row.kind], row.name, decide, guards=guards)
-        row = await _find(request, str(row.id), None)
-    raise Unavailable("Too many others are changing this at the same time; try again shortly.")
-
-
-async def _once(
-    request: Request[Any, Any, Any],
-    body: bytes,
-    execute: Callable[[Caller, Commands], Awaitable[Done]],
-) -> Done:
+async def _once(request: Request[Any, Any, Any], body: bytes, execute: Command) -> Done:
     """Execute the command that ``body`` came with, or find what it did before."""
-    commands = services(request).commands
+    executor = services(request).commands
     caller = await caller_of(context(request), body)
-    async with commands.once(caller) as before:
-        return before or await execute(caller, commands)
+    async with executor.once(caller) as before:
+        return before or await execute(caller, executor)
 
 
 async def _answer(request: Request[Any, Any, Any], row: PromotionRow, done: Done) -> Response[Any]:
@@ -344,21 +225,6 @@ async def _answer(request: Request[Any, Any, Any], row: PromotionRow, done: Done
     if done.replayed:
         headers.append((b"idempotent-replayed", b"true"))
     return to_response(json_answer(shown, status=done.status, extra=headers))
-
-
-async def _find(
-    request: Request[Any, Any, Any], promotion_id: str, of: tuple[str, str | None] | None
-) -> PromotionRow:
-    """Raises NotFound, also for what is no id and for promotions of other projects and names, and NameChanged."""
-    id, project_id = as_uuid(promotion_id), project_of(request)
-    kind, name = of or (None, None)
-    async with services(request).pool.connection() as conn:
-        row = None if id is None else await promotions.find(conn, project_id, id)
-        if row is not None and kind in (None, row.kind) and name in (None, row.name):
-            return row
-        if kind is not None and name is not None and await names.holder(conn, project_id, kind, name) is None:
-            raise await missing(conn, project_id, kind, name)
-    raise NotFound("There is no such promotion here.")
 
 
 async def _shown(

@@ -71,6 +71,11 @@ def decode(
         raise ParseError("The JSON is nested too deeply.") from None
 
 
+def checked(struct_type: type[T], values: dict[str, Any]) -> T:
+    """The same of fields that have come otherwise than as JSON, such as those of a form. Raises Invalid for the first bad one."""
+    return _check_of(struct_type)(values, TEXTS)
+
+
 class Nothing(msgspec.Struct):
     """The body of a request that takes no field."""
 
