@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from api.artifacts.common import check_etag, run
+from api.artifacts.common import Command, check_etag, run
 from api.commands.execute import Caller, Commands, Done
 from api.commands.repository import Loaded
 from api.http.context import RequestContext
@@ -78,6 +78,13 @@ async def set_marks(
     context: RequestContext, cls: type[Versioned], name: str, marks: Marks, base: int | None, body: bytes
 ) -> Answer:
     """Owners and tags without a new version. Raises whatever the request is refused by."""
+    return await run(context, body, cls.KIND, marking(context, cls, name, marks, base))
+
+
+def marking(
+    context: RequestContext, cls: type[Versioned], name: str, marks: Marks, base: int | None
+) -> Command:
+    """The command that sets them."""
 
     async def decide(loaded: Loaded[Any], artifact: Any) -> list[Content]:
         await check_etag(context, loaded)
@@ -88,4 +95,4 @@ async def set_marks(
     async def execute(caller: Caller, commands: Commands) -> Done:
         return await commands.unchanged(await commands.change(caller, cls, name, decide))
 
-    return await run(context, body, cls.KIND, execute)
+    return execute

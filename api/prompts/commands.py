@@ -3,7 +3,7 @@
 import msgspec
 from msgspec import UNSET
 
-from api.artifacts.common import base_version, check_etag, run
+from api.artifacts.common import Command, base_version, check_etag, run
 from api.artifacts.marks import NONE, Marks, brings_no_version, marks_of, set_marks
 from api.artifacts.references import check_taking, check_there
 from api.commands.execute import Caller, Commands, Done, Guards
@@ -39,6 +39,13 @@ async def publish(context: RequestContext, name: str, body: bytes) -> Answer:
         return await set_marks(context, Prompt, name, marks, base, body)
     changes = await heavy(len(body), lambda: changes_of(data, body))
     base = base_version(context, data.base_version, required=True)
+    return await run(context, body, KIND, publishing(context, name, changes, marks, base, len(body)))
+
+
+def publishing(
+    context: RequestContext, name: str, changes: PromptChanges, marks: Marks, base: int | None, size: int
+) -> Command:
+    """The command that makes the next version; ``size`` are the bytes that the changes came in."""
     reader = context.services.reader
     guards: Guards = {}
 
@@ -50,18 +57,13 @@ async def publish(context: RequestContext, name: str, body: bytes) -> Answer:
         current = prompt.prompt
         texts = {current.digest: await reader.content(current.digest)} if changes.edits else {}
         contents = await heavy(
-            len(body) + edit_cost([(current.size, len(changes.edits or ()))]),
+            size + edit_cost([(current.size, len(changes.edits or ()))]),
             lambda: prompt.publish(changes, version_id=new_id(), base_version=prompt.number, texts=texts),
         )
         await check_there(context, [one for content in contents for one in check(content.data)], guards)
         return contents
 
-    return await run(
-        context,
-        body,
-        KIND,
-        lambda caller, commands: commands.change(caller, Prompt, name, decide, guards=guards),
-    )
+    return lambda caller, commands: commands.change(caller, Prompt, name, decide, guards=guards)
 
 
 async def create(context: RequestContext, body: bytes) -> Answer:
@@ -69,6 +71,11 @@ async def create(context: RequestContext, body: bytes) -> Answer:
     data = await read(schemas.CreatePrompt, body, context.header(b"content-type"), any_number=True)
     marks = await marks_of(context, data)
     prompt, contents = await heavy(len(body), lambda: new_prompt(data, body, marks))
+    return await run(context, body, KIND, creating(context, prompt, contents))
+
+
+def creating(context: RequestContext, prompt: Prompt, contents: list[Content]) -> Command:
+    """The command that makes a new prompt."""
     guards: Guards = {}
 
     async def execute(caller: Caller, commands: Commands) -> Done:
@@ -76,7 +83,7 @@ async def create(context: RequestContext, body: bytes) -> Answer:
         await check_taking(context, prompt, guards)
         return await commands.create(caller, prompt, contents, guards=guards)
 
-    return await run(context, body, KIND, execute)
+    return execute
 
 
 def new_prompt(data: schemas.CreatePrompt, body: bytes, marks: Marks = NONE) -> tuple[Prompt, list[Content]]:

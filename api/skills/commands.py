@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import UNSET
 
 from api.artifacts import fields
-from api.artifacts.common import base_version, check_etag, run
+from api.artifacts.common import Command, base_version, check_etag, run
 from api.artifacts.marks import NONE, Marks, brings_no_version, marks_of, set_marks
 from api.cache.reader import RepresentationCache
 from api.commands.repository import Loaded
@@ -42,6 +42,13 @@ async def publish(context: RequestContext, name: str, body: bytes) -> Answer:
         return await set_marks(context, Skill, name, marks, base, body)
     changes = await heavy(len(body), lambda: changes_of(data))
     base = base_version(context, data.base_version, required=True)
+    return await run(context, body, KIND, publishing(context, name, changes, marks, base, len(body)))
+
+
+def publishing(
+    context: RequestContext, name: str, changes: Changes, marks: Marks, base: int | None, size: int
+) -> Command:
+    """The command that makes the next version; ``size`` are the bytes that the changes came in."""
     reader = context.services.reader
 
     async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
@@ -51,13 +58,11 @@ async def publish(context: RequestContext, name: str, body: bytes) -> Answer:
             marks.set_on(skill)
         texts = await reader.contents([ref.digest for ref in skill.texts_for(changes)])
         return await heavy(
-            len(body) + skill.edit_cost(changes),
+            size + skill.edit_cost(changes),
             lambda: skill.publish(changes, version_id=new_id(), base_version=skill.number, texts=texts),
         )
 
-    return await run(
-        context, body, KIND, lambda caller, commands: commands.change(caller, Skill, name, decide)
-    )
+    return lambda caller, commands: commands.change(caller, Skill, name, decide)
 
 
 async def check_file_etag(context: RequestContext, loaded: Loaded[Skill], path: str) -> None:

@@ -3,7 +3,6 @@
 import re
 from typing import Any
 
-import msgspec
 from litestar import Request, Response, get
 from litestar.params import FromPath
 
@@ -15,14 +14,11 @@ from api.http.requests import project_of, query_of
 from api.offload import offload
 from api.services import services
 from console import past
+from console.changes import changes_of, values_of
 from console.kinds import SHOWN, Shown
 from console.page import page
 from console.picking import Picked
-from console.text import differences
-from console.text.differences import Line, Row
 from domain.names import MAX_LABEL
-from projections.compare.diff import Document, Hunks
-from projections.compare.lines import Effort
 from projections.read.kinds import KINDS
 from projections.read.models import ReadModel
 from projections.read.past import AsOfReadModel, position_at
@@ -35,27 +31,6 @@ INTEGER = re.compile(r"[0-9]+")
 INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 VIEWS = ("unified", "beside")
 BEFORE = "before"  # nothing: what was before the first version
-
-
-class Change(msgspec.Struct, frozen=True):
-    """One text that differs, as rows of a table; without any it says why."""
-
-    status: str
-    path: str
-    old_path: str | None
-    rows: list[Row]
-    lines: list[Line | None]
-    why: str
-    added: int
-    removed: int
-
-
-class Value(msgspec.Struct, frozen=True):
-    """A field that differs, on both sides; None where it is not."""
-
-    name: str
-    before: Any
-    after: Any
 
 
 @get("/{name:str}/compare")
@@ -79,24 +54,7 @@ async def compare(request: Request[Any, Any, Any], name: FromPath[str]) -> Respo
         labels = await read_model.labels(conn, newer.stream_id)
     model = KINDS[kind.kind]
     both = await compared(services(request).reader, model, older, newer, moved)
-    comparison = both.comparison
-
-    def changes() -> list[Change]:
-        hunks, effort = both.hunks(model), Effort(differences.EFFORT)
-        texts = [comparison.text] if comparison.text is not None else []
-        return [_change(document, hunks, effort, view) for document in (*texts, *comparison.files)]
-
-    metadata = comparison.metadata
-    values = [
-        Value(one.field.replace("_", " "), _text(one.before), _text(one.after)) for one in comparison.fields
-    ]
-    values += [Value(f"metadata · {key}", None, _text(value)) for key, value in metadata.added.items()]
-    values += [Value(f"metadata · {key}", _text(value), None) for key, value in metadata.removed.items()]
-    values += [
-        Value(f"metadata · {key}", _text(pair.before), _text(pair.after))
-        for key, pair in metadata.changed.items()
-    ]
-    found = await offload(changes)
+    found = await offload(lambda: changes_of(both.comparison, both.hunks(model), view))
     return await page(
         request,
         "compare.html",
@@ -111,7 +69,7 @@ async def compare(request: Request[Any, Any, Any], name: FromPath[str]) -> Respo
         start=start,
         to=to,
         view=view,
-        values=values,
+        values=values_of(both.comparison),
         changes=found,
         choices=_choices(lines, labels, start, to),
         added=sum(one.added for one in found),
@@ -138,37 +96,6 @@ async def _side(
     else:
         pick = None if text == LATEST else text[:MAX_LABEL]
     return await RepresentationCache.version_in(conn, project_id, kind.kind, name, pick, read_model)
-
-
-def _change(document: Document, hunks: Hunks, effort: Effort, view: str) -> Change:
-    texts, truncated = hunks.of(document)
-    old, new = document.paths
-    rows = differences.beside(texts, effort)
-    why = ""
-    if hunks.is_binary(document):
-        why = "It is no text."
-    elif truncated:
-        why = "It is too large to be compared here."
-    elif not rows:
-        why = "Only its type has changed." if document.status == "modified" else ""
-    cells = [cell for row in rows for cell in row if cell is not None]
-    return Change(
-        document.status,
-        new,
-        old if old != new else None,
-        rows if view == "beside" else [],
-        differences.unified(rows) if view == "unified" else [],
-        why,
-        sum(cell.change == "added" for cell in cells),
-        sum(cell.change == "removed" for cell in cells),
-    )
-
-
-def _text(value: Any) -> Any:
-    """A value as it is read: a text as it is, nothing as None, the rest as JSON."""
-    if value is None or isinstance(value, str):
-        return value or None
-    return msgspec.json.encode(value).decode()
 
 
 def _choices(lines: list[Any], labels: list[Any], *chosen: str) -> list[tuple[str, str]]:

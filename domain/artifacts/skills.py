@@ -258,12 +258,12 @@ class FileEdits(msgspec.Struct, frozen=True):
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
     """What a publish brings. What is absent carries forward, what is given replaces the whole value.
 
-    ``fields`` are those of ``SkillFields`` by their names.
+    ``fields`` are those of ``SkillFields`` by their names. A file that is a ``FileRef`` has a content that is in the log already.
     """
 
     body: str | UnsetType = UNSET
     edits: tuple[Edit, ...] | UnsetType = UNSET
-    files: tuple[File, ...] | UnsetType = UNSET
+    files: tuple[File | FileRef, ...] | UnsetType = UNSET
     file_edits: tuple[FileEdits, ...] | UnsetType = UNSET
     fields: Mapping[str, Any] = {}
     version_description: str = ""
@@ -322,7 +322,7 @@ class Skill(Versioned, kw_only=True):
         name: str,
         fields: SkillFields,
         body: str,
-        files: Sequence[File] = (),
+        files: Sequence[File | FileRef] = (),
         version_description: str = "",
         owners: tuple[int, ...] | None = None,
         tags: tuple[str, ...] = (),
@@ -640,10 +640,14 @@ def _outline(body: str) -> Content:
     return Content.of(msgspec.json.encode(headings))
 
 
-def _file_refs(files: Sequence[File]) -> tuple[tuple[FileRef, ...], list[Content]]:
-    contents = [Content.of(file.content) for file in files]
-    refs = tuple(
-        FileRef.of(file.path, file.content_type, content)
-        for file, content in zip(files, contents, strict=True)
-    )
-    return refs, contents
+def _file_refs(files: Sequence[File | FileRef]) -> tuple[tuple[FileRef, ...], list[Content]]:
+    refs: list[FileRef] = []
+    contents: list[Content] = []
+    for file in files:
+        if isinstance(file, FileRef):
+            refs.append(file)
+            continue
+        content = Content.of(file.content)
+        refs.append(FileRef.of(file.path, file.content_type, content))
+        contents.append(content)
+    return tuple(refs), contents

@@ -1,0 +1,84 @@
+"""What differs between two states of an artifact, as pages show it: fields with their values, texts line by line."""
+
+from typing import Any
+
+import msgspec
+
+from console.text import differences
+from console.text.differences import Line, Row
+from projections.compare.diff import Comparison, Document, Hunks
+from projections.compare.lines import Effort
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One text that differs, as rows of a table; without any it says why."""
+
+    status: str
+    path: str
+    old_path: str | None
+    rows: list[Row]
+    lines: list[Line | None]
+    why: str
+    added: int
+    removed: int
+
+
+class Value(msgspec.Struct, frozen=True):
+    """A field that differs, on both sides; None where it is not."""
+
+    name: str
+    before: Any
+    after: Any
+
+
+def values_of(comparison: Comparison) -> list[Value]:
+    """Fields, then keys of the metadata."""
+    metadata = comparison.metadata
+    found = [
+        Value(one.field.replace("_", " "), _text(one.before), _text(one.after)) for one in comparison.fields
+    ]
+    found += [Value(f"metadata · {key}", None, _text(value)) for key, value in metadata.added.items()]
+    found += [Value(f"metadata · {key}", _text(value), None) for key, value in metadata.removed.items()]
+    found += [
+        Value(f"metadata · {key}", _text(pair.before), _text(pair.after))
+        for key, pair in metadata.changed.items()
+    ]
+    return found
+
+
+def changes_of(comparison: Comparison, hunks: Hunks, view: str) -> list[Change]:
+    """``view`` is unified or beside. It may take a second."""
+    effort = Effort(differences.EFFORT)
+    texts = [comparison.text] if comparison.text is not None else []
+    return [_change(document, hunks, effort, view) for document in (*texts, *comparison.files)]
+
+
+def _change(document: Document, hunks: Hunks, effort: Effort, view: str) -> Change:
+    texts, truncated = hunks.of(document)
+    old, new = document.paths
+    rows = differences.beside(texts, effort)
+    why = ""
+    if hunks.is_binary(document):
+        why = "It is no text."
+    elif truncated:
+        why = "It is too large to be compared here."
+    elif not rows:
+        why = "Only its type has changed." if document.status == "modified" else ""
+    cells = [cell for row in rows for cell in row if cell is not None]
+    return Change(
+        document.status,
+        new,
+        old if old != new else None,
+        rows if view == "beside" else [],
+        differences.unified(rows) if view == "unified" else [],
+        why,
+        sum(cell.change == "added" for cell in cells),
+        sum(cell.change == "removed" for cell in cells),
+    )
+
+
+def _text(value: Any) -> Any:
+    """A value as it is read: a text as it is, nothing as None, the rest as JSON."""
+    if value is None or isinstance(value, str):
+        return value or None
+    return msgspec.json.encode(value).decode()
