@@ -23,6 +23,7 @@ from api.access.me import IdentityController
 from api.access.organizations import OrganizationsController
 from api.access.rate_limit import RateLimiter
 from api.activity.controller import ActivityController
+from api.apm.controller import HANDLERS as APM
 from api.artifacts.common import follow_rename
 from api.cache.checkpoints import Checkpoints
 from api.cache.log_follower import LogFollower
@@ -122,6 +123,7 @@ def route_handlers() -> list[Any]:
         UsersController,
         ReferenceController,
         *DISCOVERY,
+        *APM,
         SharedGitController,
         EventSchemaController,
         mcp_endpoint,

@@ -96,6 +96,11 @@ PATH_PARAMETERS: dict[str, tuple[str, dict[str, Any], Any]] = {
         {"type": "string", "pattern": r"^[a-z0-9]+(-[a-z0-9]+)*\.zip$"},
         "pdf-forms.zip",
     ),
+    "release": (
+        "A version, `1.0.` and its number.",
+        {"type": "string", "pattern": r"^1\.0\.[1-9][0-9]*$"},
+        "1.0.1",
+    ),
     "organization_id": ("The id of the organization, or `@current`.", {"type": "string"}, "@current"),
     "user_uuid": ("The UUID of the user whom the key belongs to, or `@me`.", {"type": "string"}, "@me"),
     "share_id": (

@@ -8,11 +8,11 @@ plain GET needs none. Files are sent as text or bytes, never as a type that a br
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
 from hashlib import sha256
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 from litestar import Request, Response, get
@@ -27,7 +27,7 @@ from api.access.recheck import recheck, while_allowed
 from api.cache.lru import LRU
 from api.cache.reader import RepresentationCache
 from api.cache.reads import Reads
-from api.commands.locks import KeyedLocks
+from api.commands.locks import Hold, KeyedLocks
 from api.counting.doors import DISCOVERY
 from api.http import requests, zips
 from api.http.answers import rendered
@@ -44,7 +44,7 @@ from domain.content import normal_path, text_of
 from domain.errors import Invalid, NameChanged, NotFound, Refused
 from projections.encoding import etag_of
 from projections.read import discovery, packages, versions
-from projections.read.discovery import FileIndex, Index, IndexEntry, NameIndex
+from projections.read.discovery import Catalog, FileIndex, Index, IndexEntry, NameIndex
 from projections.read.packages import SKILL_MD, Package
 from projections.read.versions import Version
 from store.postgres.connection import Connection
@@ -56,6 +56,7 @@ A = TypeVar("A", bound=Answer | LongAnswer)
 
 PLACES = ("/.well-known", "/s/{share_token:str}/.well-known")
 FOLDERS = ("agent-skills", "skills")
+CATALOG = "/ai-catalog.json"
 PLAIN = "/s/{share_token:str}/skills"
 
 MARKDOWN = b"text/markdown; charset=utf-8"
@@ -103,6 +104,7 @@ class Indexes(NamedTuple):
     by_artifact: tuple[bytes, bytes]
     by_files: tuple[bytes, bytes]
     by_name: tuple[bytes, bytes]
+    catalog: bytes
 
 
 class Discovery:
@@ -192,8 +194,10 @@ class Discovery:
         by_artifact = await rendered(size, lambda: _tagged(discovery.index(found, archives)))
         by_files = await rendered(size, lambda: _tagged(discovery.file_index(found)))
         by_name = _tagged(discovery.name_index(found))
-        made = Indexes(position, by_artifact, by_files, by_name)
-        self._kept.put((project_id, label), made, sum(len(data) for data, _ in made[1:]))
+        catalog = await rendered(size, lambda: discovery.catalog(found, project_id))
+        made = Indexes(position, by_artifact, by_files, by_name, catalog)
+        kept = (by_artifact[0], by_files[0], by_name[0], catalog)
+        self._kept.put((project_id, label), made, sum(map(len, kept)))
         return made
 
     async def _digest(self, project_id: int, missing: list[IndexEntry]) -> dict[bytes, bytes]:
@@ -216,12 +220,16 @@ class Discovery:
                 await discovery.keep_archive_digests(conn, made)
         return made
 
+    def alone(self, key: Hashable) -> Hold:
+        """One at a time computes what ``key`` names; to be entered by ``async with``."""
+        return self._locks.hold(key)
+
     async def archive(self, package: Package, headers: list[Header]) -> Answer | LongAnswer:
         """A zip with SKILL.md at its root."""
         return await zips.answer(self._reader, package, headers)
 
-    async def version(self, shown: Shown, name: str, version_id: UUID | None) -> Version:
-        """The version that is shown, or the one with that id: who knows the id has seen it when it was.
+    async def version(self, shown: Shown, name: str, which: UUID | int | None) -> Version:
+        """The version that is shown, or the one with that id or number; of a label, one that it pointed to.
 
         Raises NotFound, NameChanged.
         """
@@ -229,9 +237,13 @@ class Discovery:
 
         async def read(conn: Connection) -> Version:
             version = await self._reader.version_in(conn, project_id, KIND, name, label)
-            if version_id is None or version.id == version_id:
+            if which is None or which in (version.id, version.number):
                 return version
-            number = await versions.number_of_id(conn, version.stream_id, version_id)
+            number = (
+                min(which, versions.MAX_VERSION)
+                if isinstance(which, int)
+                else await versions.number_of_id(conn, version.stream_id, which)
+            )
             if number is None or not (
                 label is None or await discovery.had_label(conn, version.stream_id, label, number, since)
             ):
@@ -267,7 +279,7 @@ def _named(what: str) -> Callable[[HTTPRouteHandler, Method, Any], str]:
     def name(_: HTTPRouteHandler, __: Method, components: Any) -> str:
         texts = [part for part in components if isinstance(part, str)]
         place = "shared" if texts[0] == "s" else "public"
-        folder = "" if FOLDERS[0] in texts else "legacy_"
+        folder = "legacy_" if FOLDERS[1] in texts else ""
         return f"{place}_skills_{folder}{what}_retrieve"
 
     return name
@@ -297,9 +309,9 @@ async def index(request: Request[Any, Any, Any]) -> Response[Index]:
 
     async def answer(shown: Shown) -> Answer:
         found = await _discovery(request).indexes(shown)
-        return _answer(request, *found.by_artifact, JSON[1])
+        return answer_of(request, *found.by_artifact, JSON[1])
 
-    return await _answered(request, answer)
+    return await answered(request, answer)
 
 
 @get(
@@ -315,9 +327,9 @@ async def file_index(request: Request[Any, Any, Any]) -> Response[FileIndex]:
 
     async def answer(shown: Shown) -> Answer:
         found = await _discovery(request).indexes(shown)
-        return _answer(request, *found.by_files, JSON[1])
+        return answer_of(request, *found.by_files, JSON[1])
 
-    return await _answered(request, answer)
+    return await answered(request, answer)
 
 
 @get(
@@ -338,11 +350,11 @@ async def archive(request: Request[Any, Any, Any], skill_archive: FromPath[str])
         version_id = _version_id(request)
         version = await _discovery(request).version(shown, name, version_id)
         package = packages.package_of(version)
-        headers = _headers(request, zips.etag(package))
+        headers = headers_of(request, zips.etag(package))
         known = not_modified(header_of(request, b"if-none-match"), headers)
-        return _counted(request, package, known or await _discovery(request).archive(package, headers))
+        return counted(request, package, known or await _discovery(request).archive(package, headers))
 
-    return await _answered(request, answer)
+    return await answered(request, answer)
 
 
 @get(
@@ -364,9 +376,9 @@ async def file(
         data = await _discovery(request).content(package, path)
         kind = MARKDOWN if path == SKILL_MD else BYTES if text_of(data) is None else TEXT
         fixed = version_id is not None and path != SKILL_MD
-        return _counted(request, package, _answer(request, *_tagged(data), kind, fixed=fixed))
+        return counted(request, package, answer_of(request, *_tagged(data), kind, fixed=fixed))
 
-    return await _answered(request, answer)
+    return await answered(request, answer)
 
 
 @get(
@@ -382,9 +394,9 @@ async def name_index(request: Request[Any, Any, Any]) -> Response[NameIndex]:
 
     async def answer(shown: Shown) -> Answer:
         found = await _discovery(request).indexes(shown)
-        return _answer(request, *found.by_name, JSON[1])
+        return answer_of(request, *found.by_name, JSON[1])
 
-    return await _answered(request, answer)
+    return await answered(request, answer)
 
 
 @get(
@@ -404,15 +416,36 @@ async def plain_file(
         package = packages.package_of(await _discovery(request).version(shown, skill_name, None))
         path, paths = _path(request), [SKILL_MD, *(file.path for file in package.files)]
         if path == discovery.INDEX and path not in paths:
-            return _answer(request, *_tagged(discovery.path_index(paths)), JSON[1])
+            return answer_of(request, *_tagged(discovery.path_index(paths)), JSON[1])
         data = await _discovery(request).content(package, path)
         kind = MARKDOWN if path == SKILL_MD else BYTES if text_of(data) is None else TEXT
-        return _counted(request, package, _answer(request, *_tagged(data), kind))
+        return counted(request, package, answer_of(request, *_tagged(data), kind))
 
-    return await _answered(request, answer)
+    return await answered(request, answer)
 
 
-HANDLERS = [index, file_index, archive, file, name_index, plain_file]
+@get(
+    [f"{place}{CATALOG}" for place in PLACES],
+    operation_id=_named("catalog"),
+    summary="Catalog of skills",
+    tags=["discovery"],
+    opt=_opt(),
+    responses=documented(404, 429, 503),
+)
+async def catalog(request: Request[Any, Any, Any]) -> Response[Catalog]:
+    """By the AI Catalog specification 1.0. Each `url` is absolute, and names the version."""
+
+    async def answer(shown: Shown) -> Answer:
+        found, base = (await _discovery(request).indexes(shown)).catalog, requests.base(request)
+        place = f"{base}{requests.request_path(request).removesuffix('/').removesuffix(CATALOG)}"
+        host = (urlsplit(base).hostname or "").replace(":", "-")
+        made = await rendered(len(found), lambda: _tagged(discovery.located(found, host, place)))
+        return answer_of(request, *made, JSON[1])
+
+    return await answered(request, answer)
+
+
+HANDLERS = [index, file_index, archive, file, name_index, plain_file, catalog]
 
 
 def _discovery(request: Request[Any, Any, Any]) -> Discovery:
@@ -424,10 +457,15 @@ def _token(request: Request[Any, Any, Any]) -> str | None:
     return token
 
 
-async def _answered(
-    request: Request[Any, Any, Any], answer: Callable[[Shown], Awaitable[Answer | LongAnswer]]
+async def answered(
+    request: Request[Any, Any, Any],
+    answer: Callable[[Shown], Awaitable[Answer | LongAnswer]],
+    renamed: Callable[[Request[Any, Any, Any], str], str] | None = None,
 ) -> Response[Any]:
-    """Refusals, too, can be read by a web page."""
+    """What ``answer`` gives of what the address shows. Refusals, too, can be read by a web page.
+
+    ``renamed`` is the path of the request with another name of the skill.
+    """
     token, discovery = _token(request), _discovery(request)
     given: Answer | LongAnswer
     try:
@@ -437,14 +475,14 @@ async def _answered(
         if isinstance(given, LongAnswer):
             given = given._replace(pieces=while_allowed(request, given.pieces))
     except NameChanged as changed:
-        given = requests.redirect(request, _renamed(request, changed.new_name))
+        given = requests.redirect(request, (renamed or _renamed)(request, changed.new_name))
     except Refused as refused:
         given = render(refused)
     more = OPEN if token is None else [*OPEN, *SECRET]
     return to_response(given._replace(headers=[*given.headers, *more]))
 
 
-def _counted(request: Request[Any, Any, Any], package: Package, given: A) -> A:
+def counted(request: Request[Any, Any, Any], package: Package, given: A) -> A:
     """``given``, counted as a read of the version of ``package``."""
     services(request).read_counter.count(
         request.scope, KIND, package.version_id, door=DISCOVERY, unchanged=given.status == 304
@@ -456,14 +494,14 @@ def _tagged(data: bytes) -> tuple[bytes, bytes]:
     return data, etag_of(data)
 
 
-def _answer(
+def answer_of(
     request: Request[Any, Any, Any], data: bytes, tag: bytes, content_type: bytes, *, fixed: bool = False
 ) -> Answer:
-    headers = _headers(request, tag, fixed=fixed)
+    headers = headers_of(request, tag, fixed=fixed)
     return typed_answer(content_type, data, header_of(request, b"if-none-match"), headers)
 
 
-def _headers(request: Request[Any, Any, Any], tag: bytes, *, fixed: bool = False) -> list[Header]:
+def headers_of(request: Request[Any, Any, Any], tag: bytes, *, fixed: bool = False) -> list[Header]:
     control = (PUBLIC if _token(request) is None else PRIVATE)[fixed]
     return [(b"etag", tag), (b"cache-control", control)]
 

@@ -7,13 +7,16 @@ of a skill, which are fetched one by one. Older installers read the files of a 0
 import logging
 import re
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from domain.artifacts.skills import Details
+from domain.formats.semantic import semantic
 from projections import sizes
+from projections.encoding import timestamp
 from projections.read.packages import SKILL_MD
 from projections.read.skills import read_manifest, read_package
 from projections.read.versions import LABELED
@@ -35,6 +38,10 @@ SPECIAL = set("\\?#[]%")
 INDEX = "index.json"
 HIDDEN = frozenset("\\:")
 
+# What stands in a catalog for the name of the host, and for the address of what is well known.
+HOST, PLACE = "{host}", "{place}"
+SKILL_ZIP = "application/agent-skills+zip"
+
 # events_of_project
 LAST_EVENT = "SELECT coalesce(max(position), 0) FROM events WHERE project_id = %s"
 
@@ -48,8 +55,8 @@ ENTRY = 300
 # artifacts_by_name, versions_pkey, contents_pkey; labels_now for those of a label. A version that has no package yet gets one by the replay that follows
 # a migration; until then it cannot be named by its digest.
 FOUND = f"""
-SELECT artifacts.name, versions.number, versions.id, details.bytes AS details, manifest.bytes AS manifest,
-       package.bytes AS package, {size_of("details.bytes", "manifest.bytes", "package.bytes")} AS size
+SELECT artifacts.name, versions.number, versions.id, versions.created_at, details.bytes AS details,
+       manifest.bytes AS manifest, package.bytes AS package, {size_of("details.bytes", "manifest.bytes", "package.bytes")} AS size
 FROM artifacts
 JOIN versions ON versions.stream_id = artifacts.stream_id AND versions.number = {{number}}
 JOIN contents AS details ON details.digest = versions.details
@@ -59,7 +66,7 @@ WHERE artifacts.project_id = %(project)s AND artifacts.kind = 'skill' AND artifa
   AND artifacts.name > %(after)s
 ORDER BY artifacts.name LIMIT %(limit)s
 """
-ENTRIES = f"SELECT name, number, id, details, manifest, package FROM ({fitting(FOUND, 'name')}) AS part ORDER BY name"
+ENTRIES = f"SELECT name, number, id, created_at, details, manifest, package FROM ({fitting(FOUND, 'name')}) AS part ORDER BY name"
 ENTRIES_LATEST = ENTRIES.format(number="artifacts.latest_version")
 ENTRIES_LABELED = ENTRIES.format(number=LABELED.format(label="%(label)s"))
 
@@ -84,6 +91,7 @@ class IndexEntry(msgspec.Struct, frozen=True):
     name: str
     number: int
     version_id: UUID
+    created_at: datetime
     description: str
     skill_md: str
     tree: bytes
@@ -153,6 +161,32 @@ class PathIndex(msgspec.Struct):
     assets: list[str]
 
 
+class CatalogHost(msgspec.Struct, rename="camel"):
+    """Who keeps a catalog."""
+
+    display_name: str
+    identifier: str
+
+
+class CatalogEntry(msgspec.Struct, rename="camel"):
+    """A skill; a zip with SKILL.md at its root is at `url`, which needs no key."""
+
+    identifier: str
+    display_name: str
+    type: str
+    url: str
+    version: str
+    updated_at: str
+
+
+class Catalog(msgspec.Struct, rename="camel"):
+    """All active skills, by name."""
+
+    spec_version: str
+    host: CatalogHost
+    entries: list[CatalogEntry]
+
+
 async def last_event(conn: Connection, project_id: int) -> int:
     """The position of the last event of a project: while it stays, so does the index."""
     row = await (await conn.execute(LAST_EVENT, (project_id,))).fetchone()
@@ -187,13 +221,20 @@ async def had_label(conn: Connection, stream_id: UUID, label: str, number: int, 
 
 
 def _entry(
-    name: str, number: int, version_id: UUID, details: bytes, manifest: bytes | None, package: bytes
+    name: str,
+    number: int,
+    version_id: UUID,
+    created_at: datetime,
+    details: bytes,
+    manifest: bytes | None,
+    package: bytes,
 ) -> IndexEntry:
     summary, _ = read_package(package)
     return IndexEntry(
         name=name,
         number=number,
         version_id=version_id,
+        created_at=created_at,
         description=msgspec.json.decode(details, type=Details).description,
         skill_md=summary.skill_md.sha256,
         tree=bytes.fromhex(summary.digest.removeprefix("sha256:")),
@@ -232,6 +273,28 @@ def name_index(found: Sequence[IndexEntry]) -> bytes:
     """For clients of plain files. A skill with a file that their addresses cannot have is left out, so that none comes in part."""
     listed = [one.name for one in found if not any(map(is_hidden, one.paths))]
     return msgspec.json.encode(NameIndex(listed))
+
+
+def catalog(found: Sequence[IndexEntry], project_id: int) -> bytes:
+    """For any address: ``located`` puts that in."""
+    entries = [
+        CatalogEntry(
+            identifier=f"urn:air:{HOST}:skald-{project_id}:skill:{one.name}",
+            display_name=one.name,
+            type=SKILL_ZIP,
+            url=f"{PLACE}/agent-skills/{one.name}.zip?version_id={one.version_id}",
+            version=semantic(one.number),
+            updated_at=timestamp(one.created_at),
+        )
+        for one in found
+    ]
+    return msgspec.json.encode(Catalog("1.0", CatalogHost("Skald", HOST), entries))
+
+
+def located(catalog: bytes, host: str, place: str) -> bytes:
+    """A catalog at an address; nothing in it comes from users, so the marks stand for nothing else."""
+    put = {mark: msgspec.json.encode(text)[1:-1] for mark, text in ((HOST, host), (PLACE, place))}
+    return catalog.replace(HOST.encode(), put[HOST]).replace(PLACE.encode(), put[PLACE])
 
 
 def path_index(paths: Sequence[str]) -> bytes:

@@ -94,7 +94,15 @@ def cloning() -> Path:
 @pytest.fixture(scope="session")
 def agentskills() -> Path:
     """A folder to import ``agentskills_http`` from."""
-    return cached("agentskills", [HERE / "agentskills.txt"], install_agentskills)
+    return cached(
+        "agentskills", [HERE / "agentskills.txt"], functools.partial(pip_install, "--python-version", "3.12")
+    )
+
+
+@pytest.fixture(scope="session")
+def apm() -> Path:
+    """A folder to import ``apm_cli`` from."""
+    return cached("apm", [HERE / "apm.txt"], pip_install)
 
 
 def cached(name: str, files: Sequence[Path], install: Callable[[Path], None]) -> Path:
@@ -128,11 +136,24 @@ def _alone(path: Path) -> Iterator[None]:
         yield
 
 
-def install_agentskills(folder: Path) -> None:
-    chosen = ["--no-deps", "--only-binary", ":all:", "--python-version", "3.12", "--require-hashes"]
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *chosen]
+def pip_install(*arguments: Any) -> None:
+    """Install what the one file of the folder, the last argument, lists."""
+    *chosen, folder = arguments
+    [listed] = folder.glob("*.txt")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     done = subprocess.run(
-        [*command, "--target", ".", "-r", "agentskills.txt"],
+        [
+            *command,
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--require-hashes",
+            *chosen,
+            "--target",
+            ".",
+            "-r",
+            listed.name,
+        ],
         cwd=folder,
         capture_output=True,
         text=True,

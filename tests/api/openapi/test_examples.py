@@ -12,6 +12,7 @@ from tests.support.service import Service
 ENDLESS = "events_stream"
 # No project is public here, and there is no such user, delivery or promotion: what is right, and not there, is the only refusal.
 ABSENT = {
+    "public_skills_catalog_retrieve",
     "public_skills_index_retrieve",
     "public_skills_archive_retrieve",
     "public_skills_file_retrieve",

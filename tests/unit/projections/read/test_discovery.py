@@ -1,5 +1,6 @@
 """What an index says of a skill, and that archives stay the bytes whose digests are stored."""
 
+from datetime import UTC, datetime
 from hashlib import sha256
 from uuid import UUID
 
@@ -12,10 +13,11 @@ from projections.read.discovery import IndexEntry
 
 TREE = bytes(range(32))
 ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
+AT = datetime(2026, 3, 3, 9, 30, tzinfo=UTC)
 
 
 def entry(*files: str, name: str = "pdf-forms") -> IndexEntry:
-    return IndexEntry(name, 3, ID, "Fill in forms.", "ab" * 32, TREE, ("SKILL.md", *files))
+    return IndexEntry(name, 3, ID, AT, "Fill in forms.", "ab" * 32, TREE, ("SKILL.md", *files))
 
 
 def test_archives_are_written_as_when_their_digests_were_stored() -> None:

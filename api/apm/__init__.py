@@ -1,0 +1,1 @@
+"""The registry API of APM, below a share."""

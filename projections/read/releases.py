@@ -1,0 +1,75 @@
+"""All versions of one skill as packages, for clients that choose among versions by themselves."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from domain.artifacts.skills import Details
+from domain.content import Ref
+from domain.formats import skill_md
+from projections import sizes
+from projections.read.packages import SKILL_MD
+from projections.read.skills import read_manifest, read_package
+from projections.sizes import fitting, size_of
+from store.postgres.connection import Connection
+
+# The newest; a lock file of a client names an older one by its address.
+MAX_RELEASES = 1000
+
+# versions_pkey, contents_pkey. A version that has no package yet gets one by the replay that follows a migration.
+FOUND = f"""
+SELECT versions.number, versions.id, versions.created_at, details.bytes AS details, manifest.bytes AS manifest,
+       package.bytes AS package, {size_of("details.bytes", "manifest.bytes", "package.bytes")} AS size
+FROM versions
+JOIN contents AS details ON details.digest = versions.details
+JOIN contents AS package ON package.digest = versions.package
+LEFT JOIN contents AS manifest ON manifest.digest = versions.manifest
+WHERE versions.stream_id = %(stream)s AND (%(only)s::int IS NULL OR versions.number = %(only)s::int)
+ORDER BY versions.number DESC LIMIT %(limit)s
+"""
+RELEASES = f"SELECT number, id, created_at, details, manifest, package FROM ({fitting(FOUND, 'number DESC')}) AS part ORDER BY number DESC"
+
+
+class Release(msgspec.Struct, frozen=True):
+    """A version as it is installed. ``name`` is the one that its SKILL.md says, ``digest`` that of all its files.
+
+    ``listed`` are SKILL.md and its files, sorted by path.
+    """
+
+    number: int
+    version_id: UUID
+    created_at: datetime
+    name: str
+    description: str
+    digest: str
+    listed: Sequence[tuple[str, Ref]]
+
+
+async def releases(conn: Connection, stream_id: UUID, only: int | None = None) -> list[Release]:
+    """The newest first, as many as an answer holds; or ``only`` the one of that number."""
+    params = {"stream": stream_id, "only": only, "limit": MAX_RELEASES, "max_bytes": sizes.MAX_ANSWER}
+    rows = await (await conn.execute(RELEASES, params, binary=True)).fetchall()
+    return [_release(*row) for row in rows]
+
+
+def _release(
+    number: int,
+    version_id: UUID,
+    created_at: datetime,
+    details: bytes,
+    manifest: bytes | None,
+    package: bytes,
+) -> Release:
+    summary, head = read_package(package)
+    files = read_manifest(manifest or b"[]").values()
+    return Release(
+        number=number,
+        version_id=version_id,
+        created_at=created_at,
+        name=skill_md.name_of(head),
+        description=msgspec.json.decode(details, type=Details).description,
+        digest=summary.digest,
+        listed=sorted([(SKILL_MD, summary.skill_md), *((file.path, file.ref) for file in files)]),
+    )
