@@ -19,10 +19,13 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from cli.errors import Failure
 from domain.addresses import public_url
+from domain.errors import Invalid
+from domain.keys import check_scopes
 from domain.webhooks import SHORTEST_KEY
 
 PREFIX = "SKALD_"
 MASK = "****"
+MAX_OIDC_NAME = 60  # characters of the button of the sign-in page
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Count = Annotated[int, Meta(ge=1, le=1024)]
@@ -89,6 +92,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhook_allow_private: bool = False
     cors_origins: tuple[str, ...] = ()
     mcp_origins: tuple[str, ...] = ()
+    oidc_issuer: str | None = None
+    oidc_client_id: str | None = None
+    oidc_client_secret: str | None = None
+    oidc_name: str | None = None
+    oidc_groups: tuple[str, ...] = ()
+    oidc_groups_claim: str = "groups"
+    oidc_scopes: str = "openid profile email"
+    oidc_projects: tuple[str, ...] = ()
+    oidc_trust_email: bool = False
     postgres_bin: Path | None = None
     valkey_bin: Path | None = None
     run_dir: Path | None = None
@@ -106,7 +118,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 values[name] = given
             elif text := env.get(variable(name), "").strip():
                 values[name] = _parse(name, kind, text)
-        return cls(**values)
+        settings = cls(**values)
+        settings._check_oidc()
+        return settings
+
+    def _check_oidc(self) -> None:
+        """Signing in at an issuer is switched on as a whole, or not at all."""
+        if self.oidc_issuer is None:
+            return
+        for name in ("oidc_client_id", "oidc_groups"):
+            if not getattr(self, name):
+                raise SettingError(
+                    f"SKALD_OIDC_ISSUER is set, and so {variable(name)} has to be. {MEANINGS[name]}"
+                )
 
     def to_env(self) -> dict[str, str]:
         """The variables that make ``from_env`` give these settings again, for child processes."""
@@ -114,7 +138,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         for name in self.__struct_fields__:
             value = getattr(self, name)
             if value is not None:
-                env[variable(name)] = _text(value)
+                env[variable(name)] = _text(value, SEPARATORS.get(name, ","))
         return env
 
     def shown(self) -> list[Shown]:
@@ -124,8 +148,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             Shown(
                 name=name,
                 variable=variable(name),
-                value=MASK if name == "secret_key" and self.secret_key else _display(getattr(self, name)),
-                default=_display(getattr(defaults, name)),
+                value=MASK
+                if name in SECRETS and getattr(self, name)
+                else _display(name, getattr(self, name)),
+                default=_display(name, getattr(defaults, name)),
                 meaning=MEANINGS[name],
             )
             for name in self.__struct_fields__
@@ -174,12 +200,30 @@ MEANINGS: dict[str, str] = {
     "cors_origins": "Web pages, comma-separated as scheme://host:port, that may use the API from a browser; * is all. None by default.",
     "mcp_origins": "Web pages, comma-separated as scheme://host:port, that may call the MCP endpoint; * is all. Agents need "
     "no entry: only browsers say where they come from.",
+    "oidc_issuer": "Where people sign in to the console by OpenID Connect, such as https://id.example.com/realms/main. Unset: by "
+    "keys and links alone.",
+    "oidc_client_id": "What the issuer knows the console as.",
+    "oidc_client_secret": "The secret that goes with it. Unset: a public client, by PKCE alone.",
+    "oidc_name": "How the button of the sign-in page calls the issuer. Unset: its host.",
+    "oidc_groups": "What each group at the issuer may do, as group=scope scope, with semicolons between groups; the group * is "
+    "everybody there. A person of several may do what each may.",
+    "oidc_groups_claim": "The claim of the ID token with the groups: a list of texts or one text; a.b is b within a.",
+    "oidc_scopes": "What the issuer is asked for, with blanks between.",
+    "oidc_projects": "Numbers of the projects, comma-separated, that people may enter who sign in by the issuer. Unset: all.",
+    "oidc_trust_email": "1 takes mail addresses that the issuer does not call verified for those of users with the same "
+    "address: for issuers that give people their addresses and say nothing of it, such as Entra.",
     "postgres_bin": "Folder with postgres and initdb. Unset: the installed wheel, then the system's.",
     "valkey_bin": "The valkey-server or redis-server file. Unset: the installed wheel, then the system's.",
     "run_dir": "Folder the API processes of one host share; `skald serve` makes a fresh one at each start.",
     "database_dir": "Folder on the disk of the database, when that is on this host: writes are refused before it is full. "
     "`skald serve` sets it for the embedded one.",
 }
+
+
+# Between entries; of all others it is a comma, which names of groups may have.
+SEPARATORS = {"oidc_groups": ";"}
+# Shown as MASK.
+SECRETS = ("secret_key", "oidc_client_secret")
 
 
 def variable(name: str) -> str:
@@ -215,7 +259,7 @@ def _parse(name: str, kind: Any, text: str) -> Any:
         reason = reason.replace("Expected `int`, got `str`", "it is no whole number").replace(
             "Expected `int`", "it must be"
         )
-        secret = name in ("database_url", "read_database_url", "redis_url", "secret_key")
+        secret = name in ("database_url", "read_database_url", "redis_url", *SECRETS)
         shown = "" if secret else f"={text!r}"
         raise SettingError(f"{variable(name)}{shown} cannot be used: {reason}. {MEANINGS[name]}") from None
 
@@ -258,7 +302,54 @@ def _secret_keys(text: str) -> tuple[str, ...]:
     return keys
 
 
+def _issuer(text: str) -> str:
+    parts = urlsplit(text)
+    is_local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_local):
+        raise ValueError(
+            "an issuer is an address that begins with https://, on this machine also with http://"
+        )
+    if not parts.hostname or parts.query or parts.fragment or parts.username or not text.isprintable():
+        raise ValueError("an issuer looks like https://host or https://host/path")
+    return text
+
+
+def _oidc_name(text: str) -> str:
+    if len(text) > MAX_OIDC_NAME or not text.isprintable():
+        raise ValueError(f"a name has at most {MAX_OIDC_NAME} printable characters")
+    return text
+
+
+def _groups(text: str) -> tuple[str, ...]:
+    """Entries ``group=scope scope``. A group may be a name with equals signs; a scope is none."""
+    groups = []
+    for entry in text.split(";"):
+        if not entry.strip():
+            continue
+        group, sign, scopes = entry.rpartition("=")
+        if not sign or not group.strip():
+            raise ValueError(f"{entry.strip()!r} is not group=scope scope")
+        try:
+            groups.append(f"{group.strip()}={' '.join(check_scopes(scopes.split()))}")
+        except Invalid as error:
+            raise ValueError(f"of group {group.strip()!r}: {error.detail}") from None
+    return tuple(groups)
+
+
+def _projects(text: str) -> tuple[str, ...]:
+    numbers = tuple(part.strip() for part in text.split(",") if part.strip())
+    if any(
+        not number.isascii() or not number.isdigit() or not 0 < int(number) <= 2**53 for number in numbers
+    ):
+        raise ValueError("projects are whole numbers with commas between")
+    return numbers
+
+
 _SPECIAL: dict[str, Any] = {
+    "oidc_issuer": _issuer,
+    "oidc_name": _oidc_name,
+    "oidc_groups": _groups,
+    "oidc_projects": _projects,
     "database_url": _database_url,
     "read_database_url": _database_url,
     "redis_url": _redis_url,
@@ -270,15 +361,15 @@ _SPECIAL: dict[str, Any] = {
 }
 
 
-def _text(value: object) -> str:
+def _text(value: object, separator: str = ",") -> str:
     """A value as ``from_env`` reads it."""
     if isinstance(value, tuple):
-        return ",".join(value)
+        return separator.join(value)
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
-def _display(value: object) -> str | None:
+def _display(name: str, value: object) -> str | None:
     if value is None:
         return None
-    text = _text(value)
-    return masked(text) if "://" in text or "password=" in text else text
+    text = _text(value, SEPARATORS.get(name, ","))
+    return masked(text) if name.endswith("_url") else text

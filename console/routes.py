@@ -6,6 +6,7 @@ from litestar import Router
 
 from console import assets, errors
 from console.access import in_project
+from console.issuer import Issuer, Settings
 from console.kinds import SHOWN
 from console.links import ROOT
 from console.views import (
@@ -16,6 +17,7 @@ from console.views import (
     files,
     listing,
     live,
+    openid,
     projects,
     search,
     sessions,
@@ -37,8 +39,8 @@ OF_A_KIND: tuple[Any, ...] = (
 OF_A_PROJECT: tuple[Any, ...] = (*then.HANDLERS, *search.HANDLERS, *audit.HANDLERS, *live.HANDLERS)
 
 
-def handlers() -> list[Any]:
-    """What the application serves beside the API."""
+def handlers(issuer: Settings | None = None) -> list[Any]:
+    """What the application serves beside the API; people sign in at the ``issuer``, too."""
     kinds = [
         Router(
             path=f"/{kind.plural}",
@@ -56,11 +58,13 @@ def handlers() -> list[Any]:
             route_handlers=[
                 assets.asset,
                 *signin.HANDLERS,
+                *openid.HANDLERS,
                 *sessions.HANDLERS,
                 *projects.HANDLERS,
                 project,
             ],
             exception_handlers=errors.EXCEPTION_HANDLERS,
+            opt={"issuer": Issuer(issuer) if issuer else None},
             include_in_schema=False,
         )
     ]

@@ -1,5 +1,6 @@
 """What every request with a key passes: authentication, then the key's budget."""
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 from api.access.attempts import FailedAttempts
@@ -64,6 +65,10 @@ class Authorizer:
         good = self.authenticator.has_seen(credential)
         with self._attempts.guard(scope, NotAuthenticated, known_good=good):
             return await self.authenticator.authenticate(credential)
+
+    def attempt(self, scope: Any) -> AbstractContextManager[None]:
+        """Around the check of a credential that is no key: failures count as those of keys do. Raises RateLimited."""
+        return self._attempts.guard(scope, NotAuthenticated, known_good=False)
 
     async def enter_project(
         self, scope: Any, project_id: str, required: str | tuple[str, ...] | None = None

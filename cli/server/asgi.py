@@ -3,12 +3,14 @@
 import os
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from api.cache.shared_memory import SharedMemoryCache
 from api.config import ApiConfig
 from api.server.tracing import asked_for
 from cli.errors import Failure
 from cli.settings import Settings
+from console import issuer as issuers
 from console.app import create_app
 
 # The master loads this before it forks, so its processes share it.
@@ -20,13 +22,34 @@ def app() -> Any:
     settings = Settings.from_env(os.environ)
     config = api_config(settings, tracing=os.environ if asked_for(os.environ) else None)
     try:
-        return create_app(config, shared if settings.workers > 1 else None)
+        return create_app(config, shared if settings.workers > 1 else None, issuer(settings))
     except OSError as error:
         where = error.filename or config.run_dir
         raise Failure(
             f"the folder that the API processes share, SKALD_RUN_DIR={config.run_dir}, cannot be used: {where}: "
             f"{error.strerror}; it must be writable for this user, on a disk with room for some megabytes"
         ) from None
+
+
+def issuer(settings: Settings) -> issuers.Settings | None:
+    """Where people sign in to the console besides by keys; None: nowhere."""
+    if settings.oidc_issuer is None:
+        return None
+    entries = [entry.rpartition("=") for entry in settings.oidc_groups]
+    groups: dict[str, tuple[str, ...]] = {}
+    for group, _, scopes in entries:
+        groups[group] = (*groups.get(group, ()), *scopes.split())
+    return issuers.Settings(
+        issuer=settings.oidc_issuer,
+        client_id=settings.oidc_client_id or "",
+        client_secret=settings.oidc_client_secret,
+        name=settings.oidc_name or urlsplit(settings.oidc_issuer).hostname or settings.oidc_issuer,
+        scopes=settings.oidc_scopes,
+        groups_claim=settings.oidc_groups_claim,
+        groups=groups,
+        project_ids=tuple(map(int, settings.oidc_projects)) or None,
+        trust_email=settings.oidc_trust_email,
+    )
 
 
 def api_config(settings: Settings, *, tracing: Mapping[str, str] | None = None) -> ApiConfig:

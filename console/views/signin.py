@@ -5,17 +5,16 @@ from typing import Any
 from litestar import Request, Response, get, post
 from litestar.params import FromPath
 
-from api.http.requests import header_of, public, query_of
+from api.http.requests import header_of, query_of
 from api.http.state import HEAD_ONLY
 from api.services import services
-from console import access, links
+from console import access
 from console.access import signed_in
+from console.entering import begin, issuer_of, onwards, top
 from console.forms import cookie, flash, form_of
 from console.page import page, redirect
 from domain.errors import NotAuthenticated
 from store.tables import console_sessions
-from store.tables.console_sessions import SESSION_LASTS
-from store.tables.identity import Principal
 
 WRONG_LINK = (
     "This link has been used, or has expired. Sign in by a key, or print another link by `skald console`."
@@ -27,8 +26,8 @@ async def sign_in_page(request: Request[Any, Any, Any]) -> Response[Any]:
     query = query_of(request)
     back = query.values.get("next", "")
     if await access.session_of(request) is not None:
-        return await _onwards(request, back)
-    return await page(request, "sign-in.html", back=back, error=None)
+        return onwards(request, back)
+    return await page(request, "sign-in.html", issuer=issuer_of(request), back=back, error=None)
 
 
 @post("/sign-in")
@@ -39,8 +38,10 @@ async def sign_in(request: Request[Any, Any, Any]) -> Response[Any]:
     try:
         principal = await access.principal_of_key(request, form.line("key"))
     except NotAuthenticated as error:
-        return await page(request, "sign-in.html", status=401, back=back, error=error.detail)
-    return await _begin(request, principal, back)
+        return await page(
+            request, "sign-in.html", status=401, issuer=issuer_of(request), back=back, error=error.detail
+        )
+    return await begin(request, principal.key_id, back)
 
 
 @get("/enter/{token:str}")
@@ -64,33 +65,17 @@ async def sign_out(request: Request[Any, Any, Any]) -> Response[Any]:
     async with services(request).pool.connection() as conn:
         await console_sessions.end(conn, session.id, session.principal.user.id)
     gone = cookie(request, access.cookie_name(request), "", 0)
-    return redirect(request, _top(request, "sign-in"), gone, flash(request, "done", "You are signed out."))
+    return redirect(request, top(request, "sign-in"), gone, flash(request, "done", "You are signed out."))
 
 
 async def _use(request: Request[Any, Any, Any], token: str) -> Response[Any]:
     async with services(request).pool.connection() as conn:
         principal = await console_sessions.use_link(conn, token)
     if principal is None:
-        return await page(request, "sign-in.html", status=401, back="", error=WRONG_LINK)
-    return await _begin(request, principal, "")
-
-
-async def _begin(request: Request[Any, Any, Any], principal: Principal, back: str) -> Response[Any]:
-    browser = (header_of(request, b"user-agent") or b"").decode("latin-1")
-    async with services(request).pool.connection() as conn:
-        secret = await console_sessions.begin(conn, principal.key_id, browser)
-    seconds = int(SESSION_LASTS.total_seconds())
-    return await _onwards(request, back, cookie(request, access.cookie_name(request), secret, seconds))
-
-
-async def _onwards(request: Request[Any, Any, Any], back: str, *headers: Any) -> Response[Any]:
-    prefix = public(request).prefix(request.scope)
-    address = prefix + back if links.is_ours(back) else _top(request, "")
-    return redirect(request, address, *headers)
-
-
-def _top(request: Request[Any, Any, Any], place: str) -> str:
-    return links.below(public(request).prefix(request.scope), place)
+        return await page(
+            request, "sign-in.html", status=401, issuer=issuer_of(request), back="", error=WRONG_LINK
+        )
+    return await begin(request, principal.key_id, "")
 
 
 HANDLERS = (sign_in_page, sign_in, enter, enter_by_click, sign_out)

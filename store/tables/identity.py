@@ -182,6 +182,13 @@ ERASE_USERS = SetStatement(
     """,
 )
 
+# issuer_users_user
+FORGET_AT_ISSUERS = SetStatement(
+    "issuer_users.forget",
+    34,
+    f"DELETE FROM issuer_users USING {arrays('user_id bigint')} AS gone WHERE issuer_users.user_id = gone.user_id",
+)
+
 # users_pkey
 CHANGE_USERS = SetStatement(
     "users_change",
@@ -392,6 +399,7 @@ async def erase_user(conn: Connection, email: str, *, actor_id: int | None = Non
             writes={
                 ERASE_USERS: [(user_id,)],
                 home_settings.REMOVED: [(user_id,)],
+                FORGET_AT_ISSUERS: [(user_id,)],
                 REVOKE_KEYS: [(key_id, 2) for key_id in keys],
             },
         )

@@ -43,6 +43,7 @@ PASTED = {
     ("docs/api.md", "curl "): HERE,
     ("docs/cli.md", ""): COMMANDS,
     ("docs/configure.md", "SKALD_PUBLIC_URL="): HERE,
+    ("docs/console.md", "export SKALD_OIDC_ISSUER="): HERE,
     ("docs/generate-client.md", ""): "tests/clients/generators/test_generators.py",
     ("docs/govern.md", ""): "tests/docs/test_govern_page.py",
     ("docs/history.md", "export SKALD_KEY="): HERE,
@@ -167,6 +168,16 @@ def test_the_public_address_is_a_setting(tmp_path: Path) -> None:
     done = paste(script, {"PATH": os.environ["PATH"]}, tmp_path)
     assert done.returncode == 0, done.stderr
     assert re.search(r"SKALD_PUBLIC_URL +https://host/skald", done.stdout)
+
+
+@pytest.mark.parametrize("host", ["id.example.com", "accounts.google.com", "login.microsoftonline.com"])
+def test_the_settings_of_issuers_are_taken(tmp_path: Path, host: str) -> None:
+    put_command(tmp_path)
+    settings = block("docs/console.md", f"export SKALD_OIDC_ISSUER=https://{host}")
+    done = paste(f"{settings}.venv/bin/skald config", {"PATH": os.environ["PATH"]}, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(rf"SKALD_OIDC_ISSUER +https://{re.escape(host)}", done.stdout)
+    assert re.search(r"SKALD_OIDC_CLIENT_SECRET +\*+", done.stdout)
 
 
 @pytest.mark.parametrize("host", ["proxy", "10."])

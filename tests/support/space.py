@@ -11,6 +11,7 @@ import httpx
 from api.cache.shared_memory import SharedMemoryCache
 from api.config import ApiConfig
 from console.app import create_app
+from console.issuer import Settings
 from store.log.log import head
 from store.postgres.connection import Connection
 from store.tables import identity
@@ -74,9 +75,11 @@ def file(path: str, content: str = "x", **fields: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def running(config: ApiConfig, shared: SharedMemoryCache | None = None) -> AsyncIterator[Asgi]:
+async def running(
+    config: ApiConfig, shared: SharedMemoryCache | None = None, issuer: Settings | None = None
+) -> AsyncIterator[Asgi]:
     """The application with its lifespan, as a server runs it."""
-    app: Asgi = create_app(config, shared)
+    app: Asgi = create_app(config, shared, issuer)
     inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     outbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     task = asyncio.create_task(app({"type": "lifespan", "state": {}}, inbox.get, outbox.put))

@@ -51,6 +51,15 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "SKALD_WEBHOOK_ALLOW_PRIVATE": "1",
         "SKALD_CORS_ORIGINS": "https://App.example:8443",
         "SKALD_MCP_ORIGINS": "https://App.example/, http://127.0.0.1:6274",
+        "SKALD_OIDC_ISSUER": "https://id.example.com/realms/main",
+        "SKALD_OIDC_CLIENT_ID": "skald",
+        "SKALD_OIDC_CLIENT_SECRET": "secret",
+        "SKALD_OIDC_NAME": "Guild",
+        "SKALD_OIDC_GROUPS": "admins=*",
+        "SKALD_OIDC_GROUPS_CLAIM": "roles",
+        "SKALD_OIDC_SCOPES": "openid",
+        "SKALD_OIDC_PROJECTS": "1",
+        "SKALD_OIDC_TRUST_EMAIL": "1",
         "SKALD_POSTGRES_BIN": "/opt/pg/bin",
         "SKALD_VALKEY_BIN": "/opt/valkey-server",
         "SKALD_RUN_DIR": "/run/skald",
@@ -111,6 +120,17 @@ def test_an_empty_variable_counts_as_unset() -> None:
         ("SKALD_REDIS_URL", "redis+sentinel://one/service/name"),
         ("SKALD_REDIS_URL", "redis+sentinel://one/service?timeout=1"),
         ("SKALD_REDIS_URL", "rediss://cache?ssl_cert_reqs=perhaps"),
+        ("SKALD_OIDC_ISSUER", "http://id.example.com"),
+        ("SKALD_OIDC_ISSUER", "https://id.example.com/?realm=a"),
+        ("SKALD_OIDC_ISSUER", "https://user@id.example.com"),
+        ("SKALD_OIDC_ISSUER", "id.example.com"),
+        ("SKALD_OIDC_GROUPS", "admins"),
+        ("SKALD_OIDC_GROUPS", "admins=everything"),
+        ("SKALD_OIDC_GROUPS", "admins="),
+        ("SKALD_OIDC_GROUPS", "=*"),
+        ("SKALD_OIDC_NAME", "x" * 61),
+        ("SKALD_OIDC_PROJECTS", "1,two"),
+        ("SKALD_OIDC_PROJECTS", "0"),
         ("SKALD_DATABASE_URL", "mysql://db"),
         ("SKALD_READ_DATABASE_URL", "mysql://db"),
     ],
@@ -135,6 +155,29 @@ def test_the_secret_key_is_shown_nowhere() -> None:
     with pytest.raises(SettingError) as refused:
         Settings.from_env({"SKALD_SECRET_KEY": key[:20]})
     assert "kkk" not in str(refused.value)
+
+
+def test_an_issuer_is_switched_on_as_a_whole() -> None:
+    env = {"SKALD_OIDC_ISSUER": "https://id.example.com/realms/main"}
+    with pytest.raises(SettingError, match="SKALD_OIDC_CLIENT_ID has to be"):
+        Settings.from_env(env)
+    env["SKALD_OIDC_CLIENT_ID"] = "skald"
+    with pytest.raises(SettingError, match="SKALD_OIDC_GROUPS has to be"):
+        Settings.from_env(env)
+    env |= {
+        "SKALD_OIDC_GROUPS": "CN=Admins,OU=Groups=*; editors = llm_skill:write  event:read;*=llm_skill:read;",
+        "SKALD_OIDC_CLIENT_SECRET": "hunter2",
+        "SKALD_OIDC_PROJECTS": "1, 2",
+    }
+    settings = Settings.from_env(env)
+    assert settings.oidc_groups == (
+        "CN=Admins,OU=Groups=*",
+        "editors=llm_skill:write event:read",
+        "*=llm_skill:read",
+    )
+    assert settings.oidc_projects == ("1", "2")
+    assert Settings.from_env(settings.to_env()) == settings
+    assert "hunter2" not in str(settings.shown())
 
 
 def test_a_refused_address_is_not_repeated_because_it_may_hold_a_password() -> None:
