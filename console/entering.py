@@ -6,6 +6,7 @@ from uuid import UUID
 from litestar import Request, Response
 
 from api.http.requests import header_of, public
+from api.http.responses import Header
 from api.services import services
 from console import access, links
 from console.forms import cookie
@@ -16,12 +17,17 @@ from store.tables.console_sessions import SESSION_LASTS
 
 
 async def begin(request: Request[Any, Any, Any], key_id: UUID, back: str, *headers: Any) -> Response[Any]:
-    """A new session of a key, in this browser."""
+    """A new session of a key, in this browser, which goes on to ``back``."""
+    return onwards(request, back, await session_cookie(request, key_id), *headers)
+
+
+async def session_cookie(request: Request[Any, Any, Any], key_id: UUID) -> Header:
+    """The header that has the secret of a new session."""
     browser = (header_of(request, b"user-agent") or b"").decode("latin-1")
     async with services(request).pool.connection() as conn:
         secret = await console_sessions.begin(conn, key_id, browser)
     seconds = int(SESSION_LASTS.total_seconds())
-    return onwards(request, back, cookie(request, access.cookie_name(request), secret, seconds), *headers)
+    return cookie(request, access.cookie_name(request), secret, seconds)
 
 
 def onwards(request: Request[Any, Any, Any], back: str, *headers: Any) -> Response[Any]:

@@ -6,24 +6,42 @@ from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Request
+from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
 from api.http.errors import ParseError, UnsupportedMediaType
 from api.http.requests import header_of
 from api.http.responses import Header
+from api.offload import heavy
 from console.access import Connection, is_secure
+from domain.errors import TooBig
 
 MEDIA_TYPE = b"application/x-www-form-urlencoded"
-MAX_FIELDS = 500  # of a form; the largest has a field for each file of a skill
+WITH_FILES = b"multipart/form-data"
+MAX_FIELDS = 500  # of a form; the largest has two fields for each file of a skill
+MAX_BYTES = 16_000_000  # of a form: the largest texts and files that a draft takes, in whatever encoding
+PIECE = 65_536  # is given to the parser of files at once: it copies the rest of that for each field
+
+MALFORMED = "The form is malformed, or has too many fields."
 
 FLASH = "skald_console_flash"
 FLASH_SECONDS = 60  # within which the next page comes
 MAX_FLASH = 500  # characters
 
 
+class Upload(msgspec.Struct, frozen=True):
+    """A file in the field ``name``; its own name has no folders."""
+
+    name: str
+    filename: str
+    content_type: str
+    data: bytes
+
+
 class Form(msgspec.Struct, frozen=True):
     """The fields of a form; of several with one name the last counts, see ``all``."""
 
     fields: list[tuple[str, str]]
+    uploads: list[Upload] = []
 
     def text(self, name: str) -> str:
         """A field as it was sent, empty when it is missing."""
@@ -38,17 +56,63 @@ class Form(msgspec.Struct, frozen=True):
 
 
 async def form_of(request: Request[Any, Any, Any]) -> Form:
-    """Raises UnsupportedMediaType, ParseError, and what a body that is too large raises."""
-    media_type = (header_of(request, b"content-type") or b"").partition(b";")[0].strip().lower()
-    if media_type != MEDIA_TYPE:
-        raise UnsupportedMediaType("Send the form as application/x-www-form-urlencoded.")
+    """Raises UnsupportedMediaType, ParseError, TooBig, and what a body that is too large raises."""
+    content_type = header_of(request, b"content-type") or b""
+    media_type = content_type.partition(b";")[0].strip().lower()
+    if media_type not in (MEDIA_TYPE, WITH_FILES):
+        raise UnsupportedMediaType(
+            "Send the form as application/x-www-form-urlencoded or multipart/form-data."
+        )
     body = await request.body()
+    if len(body) > MAX_BYTES:
+        raise TooBig(f"A form has at most {MAX_BYTES:,} bytes; this has {len(body):,}.")
+    if media_type == MEDIA_TYPE:
+        return await heavy(len(body), lambda: _fields(body))
+    return await heavy(len(body), lambda: _parts(body, content_type.decode("latin-1")))
+
+
+def _fields(body: bytes) -> Form:
     try:
         fields = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except ValueError:
-        raise ParseError("The form is malformed, or has too many fields.") from None
-    # Browsers end the lines of a text by CRLF, whatever it had before.
-    return Form([(name, value.replace("\r\n", "\n")) for name, value in fields])
+        raise ParseError(MALFORMED) from None
+    return Form([(name, _plain(value)) for name, value in fields])
+
+
+def _parts(body: bytes, content_type: str) -> Form:
+    """A form with files. Fields without a file name are texts; a file that was not chosen has none and no bytes."""
+    _, options = parse_options_header(content_type)
+    form = Form([], [])
+    segment: MultipartSegment | None = None
+    pieces: list[bytes] = []
+    try:
+        with PushMultipartParser(options.get("boundary", ""), max_segment_count=MAX_FIELDS) as parser:
+            for start in range(0, len(body), PIECE):
+                for event in parser.parse(body[start : start + PIECE]):
+                    if isinstance(event, MultipartSegment):
+                        segment, pieces = event, []
+                    elif event:
+                        pieces.append(bytes(event))
+                    elif segment is not None:
+                        _take(form, segment, b"".join(pieces))
+    except (MultipartError, ValueError):
+        raise ParseError(MALFORMED) from None
+    return form
+
+
+def _take(form: Form, segment: MultipartSegment, data: bytes) -> None:
+    name = segment.name or ""
+    if segment.filename is None:
+        form.fields.append((name, _plain(data.decode())))
+    elif segment.filename:
+        filename = segment.filename.replace("\\", "/").rpartition("/")[2]
+        content_type = (segment.content_type or "").partition(";")[0].strip()
+        form.uploads.append(Upload(name, filename, content_type, data))
+
+
+def _plain(text: str) -> str:
+    """Browsers end the lines of a text by CRLF, whatever it had before."""
+    return text.replace("\r\n", "\n")
 
 
 class Flash(msgspec.Struct, frozen=True):

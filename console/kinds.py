@@ -64,6 +64,10 @@ class Shown(msgspec.Struct, frozen=True):
     def read_scope(self) -> str:
         return f"{self.aggregate.SCOPE}:read"
 
+    @property
+    def write_scope(self) -> str:
+        return f"{self.aggregate.SCOPE}:write"
+
 
 _skill = msgspec.json.Decoder(skills.VersionDetails)
 _prompt = msgspec.json.Decoder(prompts.Details)

@@ -7,13 +7,14 @@ from litestar import Router
 from console import assets, errors
 from console.access import in_project
 from console.issuer import Issuer, Settings
-from console.kinds import SHOWN
+from console.kinds import SHOWN, Shown
 from console.links import ROOT
 from console.views import (
     artifact,
     audit,
     blame,
     compare,
+    edit,
     files,
     listing,
     live,
@@ -39,6 +40,10 @@ OF_A_KIND: tuple[Any, ...] = (
 OF_A_PROJECT: tuple[Any, ...] = (*then.HANDLERS, *search.HANDLERS, *audit.HANDLERS, *live.HANDLERS)
 
 
+def _written(kind: Shown) -> dict[str, str]:
+    return {"kind": kind.kind, "scope": kind.write_scope}
+
+
 def handlers(issuer: Settings | None = None) -> list[Any]:
     """What the application serves beside the API; people sign in at the ``issuer``, too."""
     kinds = [
@@ -49,9 +54,22 @@ def handlers(issuer: Settings | None = None) -> list[Any]:
         )
         for kind in SHOWN.values()
     ]
+    written = [
+        Router(path=f"/{kind.plural}", route_handlers=edit.HANDLERS, opt=_written(kind))
+        for kind in SHOWN.values()
+    ]
     project = Router(
-        path="/projects/{project_id:str}", route_handlers=[*kinds, *OF_A_PROJECT], guards=[in_project]
+        path="/projects/{project_id:str}",
+        route_handlers=[*kinds, *written, *OF_A_PROJECT],
+        guards=[in_project],
     )
+    # They let in by themselves.
+    forms = [
+        Router(
+            path=f"/projects/{{project_id:str}}/{kind.plural}", route_handlers=edit.FORMS, opt=_written(kind)
+        )
+        for kind in SHOWN.values()
+    ]
     return [
         Router(
             path=ROOT,
@@ -62,6 +80,7 @@ def handlers(issuer: Settings | None = None) -> list[Any]:
                 *sessions.HANDLERS,
                 *projects.HANDLERS,
                 project,
+                *forms,
             ],
             exception_handlers=errors.EXCEPTION_HANDLERS,
             opt={"issuer": Issuer(issuer) if issuer else None},

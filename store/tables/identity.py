@@ -26,7 +26,7 @@ from store.log.log import Commit, append
 from store.log.mapper import to_stored
 from store.log.statements import SetStatement, Writes, arrays
 from store.postgres.connection import Connection
-from store.tables import home_settings
+from store.tables import console_drafts, home_settings
 
 KEY_BYTES = 32  # 256 random bits: none can be guessed, so a plain SHA-256 is enough to store
 PREFIX_LENGTH = 7  # 'sk_' and four characters, to tell keys apart; the rest stays unguessable
@@ -400,6 +400,7 @@ async def erase_user(conn: Connection, email: str, *, actor_id: int | None = Non
                 ERASE_USERS: [(user_id,)],
                 home_settings.REMOVED: [(user_id,)],
                 FORGET_AT_ISSUERS: [(user_id,)],
+                console_drafts.REMOVED: [(user_id,)],
                 REVOKE_KEYS: [(key_id, 2) for key_id in keys],
             },
         )

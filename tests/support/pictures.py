@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import httpx
-from playwright.sync_api import ViewportSize
+from playwright.sync_api import Page, ViewportSize
 
 from cli.process.child import Child
 from tests.support.chromium import NARROW, chromium
@@ -30,7 +30,37 @@ PICTURES: dict[str, tuple[str, Literal["light", "dark"], ViewportSize]] = {
     "audit": ("audit", "light", SIZE),
     "live": ("live", "light", SIZE),
     "narrow": ("prompts/ticket-triage", "light", NARROW),
+    # They write, and come last.
+    "edit": ("skills/code-review/edit", "light", SIZE),
+    "preview": ("skills/code-review/edit", "light", SIZE),
+    "conflict": ("skills/code-review/edit", "light", SIZE),
 }
+
+
+def _to_preview(page: Page) -> None:
+    text = page.get_by_label("Text of SKILL.md")
+    text.fill(text.input_value().replace("Run the tests.", "Run the tests, all of them."))
+    page.get_by_label("License").fill("MIT")
+    page.get_by_role("button", name="Preview and publish").click()
+
+
+def _to_conflict(page: Page) -> None:
+    """Another tab, with a draft of its own, is first."""
+    page.get_by_role("button", name="Discard the draft").click()
+    page.get_by_role("link", name="Edit", exact=True).click()
+    other = page.context.new_page()
+    other.goto(page.url)
+    text = other.get_by_label("Text of SKILL.md")
+    text.fill(text.input_value() + "\nSay what is good, too.\n")
+    other.get_by_role("button", name="Preview and publish").click()
+    other.get_by_label("Note for the version").fill("Praise")
+    other.get_by_role("button", name="Publish version").click()
+    other.close()
+    _to_preview(page)
+
+
+# What is done on the page before its picture is taken.
+WRITTEN = {"preview": _to_preview, "conflict": _to_conflict}
 QUALITY = 55  # of JPEG: a third of the bytes of PNG, and every letter can be read
 READY_WITHIN = 120.0  # seconds
 
@@ -77,6 +107,8 @@ def take(base: str, link: str) -> None:
             shown = browser.new_context(storage_state=state, color_scheme=scheme, viewport=size)
             page = shown.new_page()
             page.goto(f"{base}/console/projects/1/{path}")
+            if name in WRITTEN:
+                WRITTEN[name](page)
             page.wait_for_timeout(300)
             page.screenshot(path=FOLDER / f"console-{name}.jpg", type="jpeg", quality=QUALITY)
             shown.close()

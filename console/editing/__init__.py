@@ -1,0 +1,1 @@
+"""Drafts: what is written in the console before it is published."""

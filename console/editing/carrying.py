@@ -1,0 +1,96 @@
+"""How a form with a text in it comes in. Where the session has ended, or may not write, the text is not lost: the page that says so has
+it, and sends it again once the browser is signed in.
+"""
+
+from base64 import b64decode, b64encode
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response
+
+from api.http.errors import ParseError
+from api.http.requests import public, query_of
+from api.http.responses import Answer, to_response
+from console import access
+from console.access import ForeignRequest, SignInFirst
+from console.entering import session_cookie
+from console.forms import Form, form_of
+from console.page import page
+from domain.errors import NotAuthenticated, PermissionDenied
+from store.tables import console_drafts
+
+CARRIED = "carried"  # the field that has a whole form
+KEY = "key"
+# In the address of a form that is sent once more after signing in: twice would go round for ever.
+AGAIN = "again"
+MAX_CARRIED = console_drafts.MAX_BYTES
+SHOWN = 20_000  # characters of the text that the page shows, to be copied by hand
+
+_forms = msgspec.msgpack.Decoder(Form)
+
+
+async def enter(request: Request[Any, Any, Any]) -> tuple[Form, Response[Any] | None]:
+    """The form, and the answer when the session may not send it. Raises what guards raise, but not for that."""
+    access.check_origin(request)
+    form = await form_of(request)
+    key = form.line(KEY)
+    if form.text(CARRIED):
+        form = _carried(form.text(CARRIED))
+    try:
+        await access.in_project(request, request.route_handler)
+    except ForeignRequest:
+        raise
+    except (SignInFirst, PermissionDenied) as error:
+        return form, await _refused(request, form, error, key)
+    return form, None
+
+
+def _carried(text: str) -> Form:
+    try:
+        return _forms.decode(b64decode(text, validate=True))
+    except (ValueError, msgspec.MsgspecError):
+        raise ParseError("The form is malformed.") from None
+
+
+async def _refused(
+    request: Request[Any, Any, Any], form: Form, error: SignInFirst | PermissionDenied, key: str
+) -> Response[Any]:
+    wrong = ""
+    if key and AGAIN not in query_of(request):
+        try:
+            principal = await access.principal_of_key(request, key)
+        except NotAuthenticated as refused:
+            wrong = refused.detail
+        else:
+            return await _signed_in(request, principal.key_id)
+    data = msgspec.msgpack.encode(form)
+    text = form.text("text") or form.text("content")
+    return await page(
+        request,
+        "edit-again.html",
+        status=401 if isinstance(error, SignInFirst) else 403,
+        size=3 * len(data),
+        ended=isinstance(error, SignInFirst),
+        detail=error.detail,
+        wrong=wrong,
+        action=_address(request),
+        carried=b64encode(data).decode() if len(data) <= MAX_CARRIED else "",
+        text=text[:SHOWN],
+        is_whole=len(text) <= SHOWN,
+    )
+
+
+async def _signed_in(request: Request[Any, Any, Any], key_id: UUID) -> Response[Any]:
+    """307: the browser sends the same form again, with its new session."""
+    headers = [
+        (b"location", f"{_address(request)}?{AGAIN}=1".encode()),
+        (b"cache-control", b"no-store"),
+        await session_cookie(request, key_id),
+    ]
+    return to_response(Answer(307, headers, b""))
+
+
+def _address(request: Request[Any, Any, Any]) -> str:
+    return public(request).prefix(request.scope) + quote(request.scope["path"], safe="/@")

@@ -1,0 +1,87 @@
+// What is written is kept as a draft while it is written, and what is wrong with it is shown. The buttons do the same without this.
+
+const DELAY = 1200; // milliseconds of rest before it is kept
+const LEAVING = 60000; // characters that a browser still sends when its tab is closed
+
+const form = document.querySelector("form[data-edit]");
+const said = form.querySelector("[data-kept]");
+let waiting;
+let running = null;
+let isChanged = false; // what is written is not kept
+let isNewer = false; // and has not been sent either
+
+function fields() {
+  const data = new FormData(form);
+  // Files go with a button, not with each letter.
+  for (const input of form.querySelectorAll("input[type=file]")) data.delete(input.name);
+  data.set("do", "keep");
+  data.set("as", "part");
+  return data;
+}
+
+async function keep(options = {}) {
+  isNewer = false;
+  said.textContent = "Keeping …";
+  let answer;
+  try {
+    answer = await fetch(form.action, { method: "POST", body: fields(), ...options });
+  } catch {
+    said.textContent = "Not kept: the service does not answer.";
+    return;
+  }
+  if (answer.status === 401 || answer.status === 403) {
+    said.textContent = "Not kept: sign in in another tab, then go on here. Nothing is lost meanwhile.";
+    return;
+  }
+  const state = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("state");
+  if (!state) {
+    said.textContent = "Not kept: use the button to see why.";
+    return;
+  }
+  isChanged = isNewer || !answer.ok;
+  form.elements.draft.value = state.dataset.draft;
+  form.elements.revision.value = state.dataset.revision;
+  const discard = form.querySelector("[data-discard]");
+  if (discard) discard.hidden = !state.dataset.draft;
+  const shown = document.getElementById("state");
+  if (!shown.hidden) shown.replaceWith(state);
+  said.textContent = answer.ok ? (state.dataset.draft ? "Kept as a draft." : "Nothing has changed.") : "Not kept.";
+}
+
+function start(options) {
+  clearTimeout(waiting);
+  running ??= keep(options).finally(() => {
+    running = null;
+    if (isNewer) schedule();
+  });
+  return running;
+}
+
+function schedule() {
+  clearTimeout(waiting);
+  waiting = setTimeout(start, DELAY);
+}
+
+form.addEventListener("input", (event) => {
+  if (event.target.type === "file") return;
+  isChanged = isNewer = true;
+  said.textContent = "";
+  schedule();
+});
+
+// A button waits for what is on its way: both would change the same draft.
+form.addEventListener("submit", (event) => {
+  clearTimeout(waiting);
+  // It sends all of it; the page goes, and need not be kept on its way out.
+  isChanged = isNewer = false;
+  if (!running) return;
+  event.preventDefault();
+  const button = event.submitter;
+  running.then(() => form.requestSubmit(button));
+});
+
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState !== "hidden" || !isChanged || running) return;
+  const length = [...fields().values()].reduce((sum, value) => sum + value.length, 0);
+  start({ keepalive: length < LEAVING });
+});
