@@ -25,6 +25,7 @@ from console.views import (
     signin,
     then,
     timeline,
+    usage,
 )
 
 # Views of a kind of artifact: their ``opt`` has the ``kind``, and the ``scope`` that shows it.
@@ -35,6 +36,7 @@ OF_A_KIND: tuple[Any, ...] = (
     *timeline.HANDLERS,
     *compare.HANDLERS,
     *blame.HANDLERS,
+    *usage.HANDLERS,
 )
 # Views of a project.
 OF_A_PROJECT: tuple[Any, ...] = (*then.HANDLERS, *search.HANDLERS, *audit.HANDLERS, *live.HANDLERS)
