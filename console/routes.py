@@ -25,7 +25,6 @@ from console.views import (
     signin,
     then,
     timeline,
-    usage,
 )
 
 # Views of a kind of artifact: their ``opt`` has the ``kind``, and the ``scope`` that shows it.
@@ -36,7 +35,6 @@ OF_A_KIND: tuple[Any, ...] = (
     *timeline.HANDLERS,
     *compare.HANDLERS,
     *blame.HANDLERS,
-    *usage.HANDLERS,
 )
 # Views of a project.
 OF_A_PROJECT: tuple[Any, ...] = (*then.HANDLERS, *search.HANDLERS, *audit.HANDLERS, *live.HANDLERS)

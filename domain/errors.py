@@ -82,6 +82,19 @@ class VersionNotFound(NotFound):
         self.extra = {"available_versions": list(available)}
 
 
+class Yanked(NotFound):
+    """The label points to a version that should not be used any more."""
+
+    code = "yanked"
+
+    def __init__(self, kind: str, name: str, label: str, version: int, **extra: Any) -> None:
+        super().__init__(
+            f"The label '{label}' of the {kind} '{name}' points to version {version}, which is yanked: move the label to "
+            f"another version. Read version {version} by its number to see why.",
+        )
+        self.extra = {"version": version, **extra}
+
+
 class Conflict(Refused):
     """The state has moved on, or the target is occupied."""
 

@@ -54,7 +54,7 @@ class ArtifactProjection(Projection, frozen=True, kw_only=True, tag="artifact"):
 
 CATALOG = InlineProjection(
     name="catalog",
-    about="skills and prompts, their names, versions, labels, references, promotions, owners and tags, and what a search finds them by",
+    about="skills and prompts, their names, versions, labels, yanks, references, promotions, owners and tags, and what a search finds them by",
     tables=(
         "active_names",
         "name_spans",
@@ -63,6 +63,7 @@ CATALOG = InlineProjection(
         "earlier_packages",
         "search_texts",
         "labels",
+        "yanks",
         "promotions",
         "promotion_approvals",
         "owners",

@@ -16,7 +16,7 @@ AUTHOR = """users.id, users.uuid, users.distinct_id, users.first_name, users.las
 
 # Counts the shapes in which versions are stored and answered: raise it with every change of them, such as a new field. Versions
 # of an older number are rendered anew by the replay that a migration ends with, and Redis holds each number's values apart.
-RENDERING = 2
+RENDERING = 3
 
 # An erased user is shown as null.
 JOIN_AUTHOR = "LEFT JOIN users ON users.erased_at IS NULL AND users.id ="
@@ -58,11 +58,41 @@ OWNERS = """(
 
 _authors = msgspec.json.Decoder(list[Author])
 
+# Why, by whom and when a version was yanked, where ``{held}`` says that it is or was; read by ``yanked``. yanks_pkey, users_pkey
+YANKED = """(
+    SELECT convert_to(json_build_object('reason', reason, 'by', CASE WHEN users.id IS NOT NULL THEN json_build_object(
+        'id', users.id, 'uuid', users.uuid, 'distinct_id', users.distinct_id, 'first_name', users.first_name,
+        'last_name', users.last_name, 'email', users.email, 'is_email_verified', users.is_email_verified,
+        'hedgehog_config', NULL, 'role_at_organization', users.role_at_organization) END, 'at', yanked_at)::text, 'UTF8')
+    FROM yanks LEFT JOIN users ON users.id = yanks.yanked_by AND users.erased_at IS NULL
+    WHERE yanks.stream_id = versions.stream_id AND yanks.number = versions.number AND {held})"""
+
+NOT_YANKED = b"null"
+
+
+class Yanked(msgspec.Struct, frozen=True):
+    """As answers show it; ``by`` is null for an erased user."""
+
+    reason: str
+    by: Author | None
+    at: datetime
+
+
+_yanks = msgspec.json.Decoder(Yanked)
+
 
 @lru_cache(1024)
 def owners(column: bytes | None) -> bytes:
     """The ``owners`` of an answer out of the column OWNERS: users as everywhere, erased ones left out. Most rows of a list have the same."""
     return b"[]" if column is None else encode(_authors.decode(column))
+
+
+def yanked(column: bytes | None) -> bytes:
+    """The ``yanked`` of an answer out of the column YANKED."""
+    if column is None:
+        return NOT_YANKED
+    found = _yanks.decode(column)
+    return encode({"reason": found.reason, "by": found.by, "at": timestamp(found.at)})
 
 
 def etag_of(body: bytes) -> bytes:

@@ -13,7 +13,6 @@ from api.commands.repository import Loaded
 from api.http.context import RequestContext
 from domain.artifacts.versioned import Versioned
 from domain.content import Content
-from domain.errors import VersionNotFound
 from projections.events.states import at_number
 from store.ids import new_id
 
@@ -88,8 +87,6 @@ async def _old_state(context: RequestContext, loaded: Loaded[Any], base: int | N
     current = loaded.aggregate
     await check_etag(context, loaded)
     current.check_base(base)
-    if number > current.number:
-        newest = range(current.number, max(current.number - 20, 0), -1)
-        raise VersionNotFound(current.KIND, current.name, number, newest)
+    current.check_number(number)
     async with context.services.pool.connection() as conn:
         return await at_number(conn, type(current), current.id, number)

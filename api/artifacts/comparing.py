@@ -23,6 +23,7 @@ from api.offload import offload
 from api.openapi.parameters import Param
 from api.services import services
 from domain.artifacts.skills import Skill, find_file
+from domain.artifacts.versioned import VersionEvent
 from domain.content import MAX_PATH_LENGTH, normal_path
 from domain.errors import Invalid
 from domain.names import MAX_LABEL
@@ -32,7 +33,7 @@ from projections.compare.blame import Blame, Trail
 from projections.compare.diff import Comparison, Document, Hunks
 from projections.encoding import timestamp
 from projections.events import history
-from projections.events.states import events_between, walk
+from projections.events.states import Lineage, events_between, line_between, walk
 from projections.read import contents, skills, versions
 from projections.read.kinds import Kind
 from projections.read.sides import BODY, NOTHING
@@ -136,8 +137,13 @@ async def diff_answer(request: Request[Any, Any, Any], kind: Kind, name: str) ->
         async with versions.snapshot(conn):
             newer = await reader.version_in(conn, project_id, kind.aggregate.KIND, name, newer_pick)
             older: Version | None = None
-            if "from" in query or newer.number > 1:
-                pick = older_pick if "from" in query else newer.number - 1
+            pick = older_pick
+            if "from" not in query:
+                before, _ = await versions.lines(
+                    conn, newer.stream_id, before=newer.number, limit=1, offset=0
+                )
+                pick = before[0].number if before else None
+            if "from" in query or pick is not None:
                 older = await reader.version_in(conn, project_id, kind.aggregate.KIND, name, pick)
             return older, newer, await moves(conn, older, newer)
 
@@ -164,7 +170,10 @@ async def moves(conn: Connection, older: Version | None, newer: Version) -> dict
     first, last = (newer, older) if backwards else (older, newer)
     paths = skills.read_manifest(first.manifest or b"[]")
     between = events_between(conn, first.stream_id, first.stream_version, last.stream_version)
-    moved = diff.moves(paths, [event async for event in between])
+    line = line_between([event async for event in between], first.number, last.number)
+    if not line:
+        return None
+    moved = diff.moves(paths, line)
     return {path: origin for origin, path in moved.items()} if backwards else moved
 
 
@@ -266,10 +275,7 @@ async def blamed(
 
 async def _blame(conn: Connection, kind: Kind, version: Version, path: str | None) -> tuple[Blame, bool]:
     """The lines of a text and whether all versions behind it were looked at."""
-    trail = Trail()
-    async with aclosing(walk(conn, kind.aggregate, version.stream_id, upto=version.stream_version)) as events:
-        async for _, event, _, state in events:
-            trail.follow(event, state)
+    trail = await _trail(conn, kind, version)
     every = trail.of(path)
     steps = blaming.bounded(every)
     blame = Blame()
@@ -279,6 +285,23 @@ async def _blame(conn: Connection, kind: Kind, version: Version, path: str | Non
         texts = [(step.number, data[step.ref.digest]) for step in part]
         await offload(_advance, blame, kind, texts)
     return blame, len(steps) == len(every)
+
+
+async def _trail(conn: Connection, kind: Kind, version: Version) -> Trail:
+    trail, lineage = Trail(), Lineage()
+    async with aclosing(walk(conn, kind.aggregate, version.stream_id, upto=version.stream_version)) as events:
+        async for _, event, _, state in events:
+            trail.follow(event, state)
+            lineage.follow(event)
+    if not lineage.branched:
+        return trail
+    # What is behind a version are those that it was made from, and none that was yanked meanwhile.
+    behind, trail = lineage.behind(version.number), Trail()
+    async with aclosing(walk(conn, kind.aggregate, version.stream_id, upto=version.stream_version)) as events:
+        async for _, event, _, state in events:
+            if isinstance(event, VersionEvent) and event.number in behind:
+                trail.follow(event, state)
+    return trail
 
 
 def _advance(blame: Blame, kind: Kind, data: list[tuple[int, bytes]]) -> None:

@@ -14,7 +14,7 @@ from litestar.params import FromPath, RawBody
 
 from api.artifacts import commands as changes
 from api.artifacts import common as artifacts
-from api.artifacts import comparing, history, labels, schemas
+from api.artifacts import comparing, history, labels, schemas, yanks
 from api.artifacts.common import Command, run
 from api.artifacts.history import PAGE, READS, RESTORES, WRITES
 from api.http import pages
@@ -159,6 +159,40 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
     ) -> Response[None]:
         return await labels.remove_label(request, cls, name_of(request), label_name)
 
+    @post(
+        f"{one}/versions/{{version_number:str}}/yank",
+        operation_id=f"{cls.RESOURCE}_name_versions_yank_create",
+        summary=f"Yank a version of a {cls.KIND}",
+        description="It is still read by its number, which says so in `yanked`. The latest version is then the newest that is not\n"
+        "yanked, a label that points to this one is 410 `yanked` until it moves, and lists and installers pass over it.\n"
+        "A version that is yanked already stays as it is.",
+        status_code=200,
+        tags=(tag,),
+        opt=route(writing, body=schemas.Yank),
+        responses=documented(*WRITES),
+    )
+    @answers(api.answer)
+    async def yank(
+        self: Controller, request: Request[Any, Any, Any], version_number: FromPath[str], body: RawBody
+    ) -> Response[Any]:
+        return await yanks.yank_answer(request, cls, name_of(request), version_number, body)
+
+    @post(
+        f"{one}/versions/{{version_number:str}}/unyank",
+        operation_id=f"{cls.RESOURCE}_name_versions_unyank_create",
+        summary=f"Take the yank of a version of a {cls.KIND} back",
+        description="It is a version like any other again; one that is not yanked stays as it is.",
+        status_code=200,
+        tags=(tag,),
+        opt=route(writing, body=schemas.Unyank),
+        responses=documented(*WRITES),
+    )
+    @answers(api.answer)
+    async def unyank(
+        self: Controller, request: Request[Any, Any, Any], version_number: FromPath[str], body: RawBody
+    ) -> Response[Any]:
+        return await yanks.unyank_answer(request, cls, name_of(request), version_number, body)
+
     @get(
         f"/resolve{one}",
         operation_id=f"{cls.RESOURCE}_resolve_name_retrieve",
@@ -285,6 +319,8 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
         "rename": rename,
         "set_label": set_label,
         "remove_label": remove_label,
+        "yank": yank,
+        "unyank": unyank,
         "resolve": resolve,
         "history": history_of,
         "diff": diff,

@@ -74,6 +74,14 @@ async def check_leaving(context: RequestContext, current: Versioned, guards: Gua
         await _check_unreferenced(context, current, guards)
 
 
+async def check_yank(context: RequestContext, current: Versioned, number: int, guards: Guards) -> None:
+    """Whether a version may be yanked: no label that points to it is referred to, as that would be left without a text. Raises Referenced."""
+    if current.KIND == KIND:
+        for label, labelled in current.labels.items():
+            if labelled == number:
+                await _check_unreferenced(context, current, guards, label)
+
+
 async def check_taking(context: RequestContext, taking: Versioned, guards: Guards) -> None:
     """Whether it may take its name: marks that lead to another prompt by that name would lead to this one. Raises Referenced."""
     if taking.KIND == KIND:

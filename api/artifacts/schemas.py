@@ -6,8 +6,18 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from api.artifacts.fields import UUID_PATTERN, BaseVersion, CreatedBy, Timestamp, check_uuid
+from api.artifacts.fields import (
+    UUID_PATTERN,
+    BaseVersion,
+    CreatedBy,
+    Timestamp,
+    check_uuid,
+    one_line,
+    trimmed,
+)
 from api.openapi.examples import examples_of
+from api.openapi.parameters import WITHOUT
+from domain.artifacts.yanks import MAX_REASON
 from projections.compare.diff import FieldChange, FileChange, MetadataChanges, TextChange
 from projections.events.changes import Changes
 from projections.read.tags import MAX_TAGS_LISTED
@@ -64,6 +74,29 @@ class SetLabel(msgspec.Struct, frozen=True):
     ]
 
 
+class Yank(msgspec.Struct, frozen=True):
+    """Why the version should not be used any more."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["Yank"]
+
+    reason: Annotated[
+        str,
+        Meta(
+            max_length=MAX_REASON,
+            description="1 to 400 characters. White space around it is cut off.",
+            examples=["Deletes the fields that it should fill"],
+            extra={"trim": True},
+            extra_json_schema={WITHOUT: ["maxLength"], "pattern": trimmed(one_line(MAX_REASON))},
+        ),
+    ]
+
+
+class Unyank(msgspec.Struct, frozen=True):
+    """Nothing has to be said."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["Unyank"]
+
+
 # Answers -------------------------------------------------------------------------------------------------------
 
 
@@ -80,6 +113,14 @@ class AllLabels(msgspec.Struct):
 
     name: str
     version: int
+
+
+class YankedAnswer(msgspec.Struct):
+    """Why a version should not be used any more, and who said so when; `by` is null for an erased user."""
+
+    reason: str
+    by: CreatedBy | None
+    at: Timestamp
 
 
 class LabelAnswer(msgspec.Struct):

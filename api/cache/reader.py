@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeGuard
 
+import msgspec
+
 from api.cache.lookups import Lookups
 from api.cache.lru import LRU
 from api.cache.outage import NoPrimary, staleness
@@ -13,8 +15,8 @@ from api.cache.shared_memory import Encoded, SharedMemoryCache
 from api.offload import heavy
 from domain.artifacts.labels import no_label
 from domain.artifacts.references import Reference
-from domain.errors import NameChanged, NotFound, VersionNotFound
-from projections.encoding import etag_of
+from domain.errors import NameChanged, NotFound, VersionNotFound, Yanked
+from projections.encoding import NOT_YANKED, etag_of
 from projections.read import contents
 from projections.read.kinds import Kind
 from projections.read.models import CURRENT, ReadModel
@@ -164,10 +166,10 @@ class RepresentationCache:
         return tags
 
     async def version(self, project_id: int, kind: str, name: str, pick: Pick = None) -> Version:
-        """A version as the read models have it. Raises NotFound with close names, VersionNotFound."""
+        """A version as the read models have it. Raises NotFound with close names, VersionNotFound, Yanked."""
         found = await self._lookups.find(Lookup(project_id, kind, name, pick))
         if found is not None and found[1] is not None:
-            return found[1]
+            return _taken(kind, found[1], pick)
         raise await self._reads.ask(lambda conn: _refusal(conn, project_id, kind, name, pick, found, CURRENT))
 
     async def version_led_to(self, project_id: int, kind: str, name: str, pick: Pick = None) -> Version:
@@ -189,7 +191,7 @@ class RepresentationCache:
         """The same on a connection, so within its snapshot, and of any read model."""
         found = await read_model.find(conn, project_id, kind, name, pick)
         if found is not None and found[1] is not None:
-            return found[1]
+            return _taken(kind, found[1], pick)
         raise await _refusal(conn, project_id, kind, name, pick, found, read_model)
 
     def store_written(
@@ -203,7 +205,9 @@ class RepresentationCache:
         body = renderers.write(version)
         etag = etag_of(body)
         outdated = people_as_of is not None and people_as_of < self._positions.all_streams
-        if version.deleted or outdated or renderers.references(version):
+        # A yank answers with the version that it is about, which reads by name do not show.
+        other = version.number != version.latest_version
+        if version.deleted or outdated or other or renderers.references(version):
             return body, etag
         read = body if renderers.read is renderers.write else renderers.read(version)
         read_etag = etag if read is body else etag_of(read)
@@ -252,6 +256,13 @@ def _place(project_id: int, kind: str, name: str, label: str | None) -> bytes:
     """Of the latest version, or of the one that a label points to; names have no ``@``."""
     place = f"{project_id}/{kind}/{name}"
     return (place if label is None else f"{place}@{label}").encode()
+
+
+def _taken(kind: str, version: Version, pick: Pick) -> Version:
+    """Raises Yanked for a version that a label has led to, and that should not be used any more."""
+    if version.yanked is not NOT_YANKED and isinstance(pick, str):
+        raise Yanked(kind, version.name, pick, version.number, yanked=msgspec.Raw(version.yanked))
+    return version
 
 
 async def _refusal(

@@ -20,9 +20,10 @@ from domain.artifacts.policies import LabelPolicies
 from domain.artifacts.promotions import PromotionApproved
 from domain.artifacts.tags import TagsSet
 from domain.artifacts.versioned import Archived, Renamed, Restored, Versioned
+from domain.artifacts.yanks import VersionUnyanked, VersionYanked
 from domain.content import Content
 from domain.errors import NameChanged, NameTaken, NotFound, Refused, Unavailable
-from domain.events import EVENT_TYPES, Event
+from domain.events import Event
 from domain.keys import allows
 from projections.declared import fold_inline
 from projections.events.history import people_of
@@ -34,14 +35,14 @@ from store.errors import CommandRepeated, NameConflict, StreamConflict
 from store.ids import new_id
 from store.log.appender import Appender
 from store.log.log import Appended, Commit, Idempotency, head
-from store.log.mapper import to_stored
+from store.log.mapper import decode, to_stored
 from store.log.statements import UNCHANGED, Row, SetStatement, Writes
 from store.postgres.connection import Connection
 from store.postgres.pool import Pool
 
 # commands_once, events_stream
 SELECT_COMMAND = """
-SELECT fingerprint, status, commands.stream_id, position, topic
+SELECT fingerprint, status, commands.stream_id, position, topic, state
 FROM commands JOIN events ON events.stream_id = commands.stream_id
                          AND events.stream_version = commands.stream_version
 WHERE commands.key_id = %s AND idempotency_key = %s
@@ -50,7 +51,7 @@ WHERE commands.key_id = %s AND idempotency_key = %s
 A = TypeVar("A", bound=Versioned)
 
 # What brings no version and is answered with the artifact.
-ANSWERED = (Archived, Restored, Renamed, OwnersSet, TagsSet)
+ANSWERED = (Archived, Restored, Renamed, OwnersSet, TagsSet, VersionYanked, VersionUnyanked)
 
 # Each lost race means that another writer won, so this many in a row is a storm, not bad luck.
 MAX_ATTEMPTS = 100
@@ -199,6 +200,20 @@ class Commands:
         policies = await self.policies(caller.project_id)
         policies.check_direct((label,), scope, allowed=allows(caller.scopes, scope))
 
+    async def check_yank(self, caller: Caller, artifact: Versioned, number: int) -> Guards:
+        """Whether the caller may change what the labels of a version show; what this relies on. Raises PermissionDenied.
+
+        A protected label that points to it takes the scope of promotions, whatever approvals a move takes: what is withdrawn in a
+        hurry is not put in the place of something else.
+        """
+        labels = [label for label, labelled in artifact.labels.items() if labelled == number]
+        if not labels:
+            return {}
+        policies = await self.policies(caller.project_id)
+        scope = f"{artifact.SCOPE}:promote"
+        policies.check_scope(labels, scope, allowed=allows(caller.scopes, scope))
+        return {UNCHANGED: [(policies.id, policies.version)]}
+
     async def _check_labels(self, caller: Caller, before: Versioned, after: Versioned) -> Writes:
         """What an append that moves labels, or approves it, relies on: the policies as they are now, which allow it.
 
@@ -279,12 +294,12 @@ class Commands:
             done = msgspec.structs.replace(done, version=version)
         return done
 
-    async def unchanged(self, done: Done) -> Done:
-        """The same with the artifact, for a command that had nothing to change."""
+    async def unchanged(self, done: Done, number: int | None = None) -> Done:
+        """The same with the artifact, or a version of it, for a command that had nothing to change."""
         if done.version is not None:
             return done
         async with self._pool.connection() as conn:
-            version = await self._left_by(conn, done.stream_id, done.position, Event)
+            version = await past.at_position(conn, done.stream_id, done.position, number)
         return msgspec.structs.replace(done, version=version)
 
     async def restore(
@@ -359,12 +374,12 @@ class Commands:
             row = await cursor.fetchone()
             if row is None:
                 return None
-            fingerprint, status, stream_id, position, topic = row
+            fingerprint, status, stream_id, position, topic, state = row
             if fingerprint != caller.fingerprint:
                 raise IdempotencyKeyReused(
                     "This Idempotency-Key came with another request before; use a new key for a new request."
                 )
-            version = await self._left_by(conn, stream_id, position, EVENT_TYPES[topic])
+            version = await self._left_by(conn, stream_id, position, decode(topic, state))
         return Done(status, position, version, replayed=True, stream_id=stream_id)
 
     async def record(
@@ -479,7 +494,7 @@ class Commands:
                 show(appended)
         elif isinstance(events[-1], ANSWERED):
             async with self._pool.connection() as conn:
-                version = await self._left_by(conn, artifact.id, appended.last, type(events[-1]))
+                version = await self._left_by(conn, artifact.id, appended.last, events[-1])
         return Done(status, appended.last, version, stream_id=artifact.id, answer=answer)
 
     async def _owners(self, caller: Caller, artifact: Versioned) -> Owners:
@@ -494,12 +509,11 @@ class Commands:
         return Owners(b"[%b]" % b",".join(found[id] for id in artifact.owners if id in found), as_of)
 
     @staticmethod
-    async def _left_by(
-        conn: Connection, stream_id: UUID, position: int, event: type[Event]
-    ) -> Version | None:
-        """What an event left behind, whatever came later."""
-        version = await past.at_position(conn, stream_id, position)
-        return version and msgspec.structs.replace(version, deleted=issubclass(event, Archived))
+    async def _left_by(conn: Connection, stream_id: UUID, position: int, event: Event) -> Version | None:
+        """What an event left behind, whatever came later: the latest version, or the one that it is about."""
+        number = event.number if isinstance(event, VersionYanked | VersionUnyanked) else None
+        version = await past.at_position(conn, stream_id, position, number)
+        return version and msgspec.structs.replace(version, deleted=isinstance(event, Archived))
 
 
 def _version(
@@ -531,6 +545,7 @@ def _version(
         labels=[],
         owners=owners,
         tags=list(artifact.tags),
+        hidden=artifact.highest - artifact.number,
         author=caller.author,
     )
 

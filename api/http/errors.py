@@ -23,6 +23,7 @@ from domain.errors import (
     Refused,
     Throttled,
     Unavailable,
+    Yanked,
 )
 from store.errors import StorageFull, trouble
 
@@ -127,6 +128,7 @@ STATUS: dict[type[Refused], tuple[int, str]] = {
     MethodNotAllowed: (405, "invalid_request"),
     RequestTimeout: (408, "invalid_request"),
     Conflict: (409, "validation_error"),
+    Yanked: (410, "invalid_request"),
     PreconditionFailed: (412, "validation_error"),
     RequestTooLarge: (413, "invalid_request"),
     UnsupportedMediaType: (415, "invalid_request"),
@@ -282,6 +284,7 @@ DESCRIPTIONS = {
     404: "Nothing is at this address; `suggestions` has close names, `available_versions` the newest versions, `renamed_to` "
     "the new name of what had this one.",
     409: "The state has moved on: `version_conflict` with `current_version`, or `file_exists`.",
+    410: "The label points to a version that is yanked: `version` and `yanked` say which one and why.",
     412: "`If-Match` names another representation than the current one.",
     413: "The request body is larger than this service takes.",
     415: "The body is of another type than this address takes.",

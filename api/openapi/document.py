@@ -86,6 +86,7 @@ PATH_PARAMETERS: dict[str, tuple[str, dict[str, Any], Any]] = {
     ),
     **{f"{kind.KIND}_name": (kind.NAMES, {"type": "string"}, kind.EXAMPLE) for kind in KINDS.values()},
     "label_name": ("Lower-case letters, digits, `.`, `_` and `-`.", {"type": "string"}, "production"),
+    "version_number": ("The number of a version.", {"type": "integer", "minimum": 1}, 2),
     "share_token": (
         "The secret of a share.",
         {"type": "string", "pattern": "^sks_[A-Za-z0-9_-]{43}$"},
@@ -162,6 +163,18 @@ ERRORS: dict[int, tuple[str, tuple[str, ...], dict[str, Any]]] = {
             "available_versions": {
                 **_NUMBERS,
                 "description": "The newest versions, with code `version_not_found`.",
+            },
+        },
+    ),
+    410: (
+        "Gone",
+        ("invalid_request",),
+        {
+            "version": {**_POSITIVE, "description": "The version that the label points to."},
+            "yanked": {
+                "type": "object",
+                "additionalProperties": True,
+                "description": "Why, by whom and when it was yanked.",
             },
         },
     ),

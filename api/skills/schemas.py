@@ -25,7 +25,7 @@ from api.artifacts.fields import (
     only,
     trimmed,
 )
-from api.artifacts.schemas import AllLabels, LabelAnswer
+from api.artifacts.schemas import AllLabels, LabelAnswer, YankedAnswer
 from api.openapi.examples import examples_of
 from api.openapi.parameters import NO_NUL, WITHOUT
 from domain import content, names
@@ -462,6 +462,7 @@ class SkillBase(msgspec.Struct, kw_only=True):
     first_version_created_at: Timestamp
     owners: Annotated[list[Owner], Meta(max_length=owners.MAX_OWNERS, description="Users who answer for it.")]
     tags: Annotated[list[str], Meta(max_length=tags.MAX_TAGS)]
+    yanked: YankedAnswer | None
     label: str | UnsetType = UNSET
 
 

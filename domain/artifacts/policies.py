@@ -104,15 +104,7 @@ class LabelPolicies(msgspec.Struct, kw_only=True):
 
     def check_direct(self, labels: Iterable[str], scope: str, *, allowed: bool) -> None:
         """Raises PermissionDenied unless the labels may be moved or removed as they are; ``allowed``: the key has the ``scope``."""
-        protected = sorted(
-            label for label in labels if label in self.policies and self.policies[label].protected
-        )
-        if protected and not allowed:
-            raise PermissionDenied(
-                f"The label '{protected[0]}' is protected: moving or removing it takes a key with the required scope "
-                f"'{scope}', and so does archiving what has it.",
-                code="label_protected",
-            )
+        protected = self.check_scope(labels, scope, allowed=allowed)
         for label in protected:
             if needed := self.required(label):
                 raise PermissionDenied(
@@ -120,6 +112,19 @@ class LabelPolicies(msgspec.Struct, kw_only=True):
                     "one for the version, and let others approve it. It is neither removed nor archived with what has it.",
                     code="approval_required",
                 )
+
+    def check_scope(self, labels: Iterable[str], scope: str, *, allowed: bool) -> list[str]:
+        """Those of the labels that are protected. Raises PermissionDenied when there are any, unless the key has the ``scope``."""
+        protected = sorted(
+            label for label in labels if label in self.policies and self.policies[label].protected
+        )
+        if protected and not allowed:
+            raise PermissionDenied(
+                f"The label '{protected[0]}' is protected: moving or removing it takes a key with the required scope "
+                f"'{scope}', and so does archiving what has it, or yanking the version that it points to.",
+                code="label_protected",
+            )
+        return protected
 
     def evolve(self, event: Event) -> None:
         """Fold one event into the state. Raises ValueError on an event out of order or of another stream."""

@@ -18,6 +18,7 @@ from domain.artifacts.promotions import (
 )
 from domain.artifacts.tags import TagsSet
 from domain.artifacts.versioned import Archived, Renamed, Restored, Source, Versioned, VersionEvent
+from domain.artifacts.yanks import Latest, VersionUnyanked, VersionYanked
 from domain.content import MAX_CONTENT_BYTES, Content, Edit, Ref, apply_edits, too_big
 from domain.errors import Invalid
 from domain.events import Event, event
@@ -113,6 +114,26 @@ class PromptTagsSet(TagsSet, frozen=True, kw_only=True):
     TOPIC: ClassVar[str] = "prompt.tags_set"
 
 
+class PromptLatest(Latest, frozen=True):
+    prompt: Ref
+    config: str | None = None
+    version_description: str = ""
+
+
+@event
+class PromptVersionYanked(VersionYanked, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "prompt.version_yanked"
+
+    latest: PromptLatest | None = None
+
+
+@event
+class PromptVersionUnyanked(VersionUnyanked, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "prompt.version_unyanked"
+
+    latest: PromptLatest | None = None
+
+
 class PromptChanges(msgspec.Struct, frozen=True, kw_only=True):
     """The fields of a publish; ``prompt`` and ``config`` are compact JSON."""
 
@@ -141,6 +162,8 @@ class Prompt(Versioned, kw_only=True):
     TAGS_SET: ClassVar[type[TagsSet]] = PromptTagsSet
     LABEL_SET: ClassVar[type[LabelSet]] = PromptLabelSet
     LABEL_REMOVED: ClassVar[type[LabelRemoved]] = PromptLabelRemoved
+    YANKED: ClassVar[type[VersionYanked]] = PromptVersionYanked
+    UNYANKED: ClassVar[type[VersionUnyanked]] = PromptVersionUnyanked
     PROMOTION: ClassVar[PromotionEvents] = PromotionEvents(
         PromptPromotionRequested, PromptPromotionApproved, PromptPromotionRejected, PromptPromotionWithdrawn
     )
@@ -216,7 +239,7 @@ class Prompt(Versioned, kw_only=True):
             PromptPublished(
                 originator_id=self.id,
                 originator_version=self.version + 1,
-                number=self.number + 1,
+                number=self.highest + 1,
                 version_id=version_id,
                 prompt=UNSET if content is None else content.ref,
                 config=changes.config,
@@ -232,7 +255,7 @@ class Prompt(Versioned, kw_only=True):
             PromptPublished(
                 originator_id=self.id,
                 originator_version=self.version + 1,
-                number=self.number + 1,
+                number=self.highest + 1,
                 version_id=version_id,
                 prompt=old.prompt,
                 config=old.config,
@@ -240,7 +263,18 @@ class Prompt(Versioned, kw_only=True):
             )
         )
 
+    def as_latest(self, name: str) -> PromptLatest:
+        return PromptLatest(
+            self.number, self.version_id, name, self.prompt, self.config, self.version_description
+        )
+
     # Fold
+
+    def go_to(self, latest: Latest) -> None:
+        assert isinstance(latest, PromptLatest)
+        self.prompt = latest.prompt
+        self.config = latest.config
+        self.version_description = latest.version_description
 
     def apply(self, event: Event) -> None:
         match event:

@@ -23,6 +23,7 @@ from domain.artifacts.promotions import (
 )
 from domain.artifacts.tags import TagsSet
 from domain.artifacts.versioned import Archived, Renamed, Restored, Source, Versioned, VersionEvent
+from domain.artifacts.yanks import Latest, VersionUnyanked, VersionYanked
 from domain.content import (
     MAX_CONTENT_BYTES,
     MAX_FILES,
@@ -242,6 +243,28 @@ class SkillPromotionWithdrawn(PromotionWithdrawn, frozen=True, kw_only=True):
     TOPIC: ClassVar[str] = "skill.promotion_withdrawn"
 
 
+class SkillLatest(Latest, frozen=True):
+    fields: SkillFields
+    body: Ref
+    outline: Ref
+    files: tuple[FileRef, ...] = ()
+    version_description: str = ""
+
+
+@event
+class SkillVersionYanked(VersionYanked, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "skill.version_yanked"
+
+    latest: SkillLatest | None = None
+
+
+@event
+class SkillVersionUnyanked(VersionUnyanked, frozen=True, kw_only=True):
+    TOPIC: ClassVar[str] = "skill.version_unyanked"
+
+    latest: SkillLatest | None = None
+
+
 class File(msgspec.Struct, frozen=True):
     """A file as a command brings it, text or not; ``path`` is normal already."""
 
@@ -294,6 +317,8 @@ class Skill(Versioned, kw_only=True):
     TAGS_SET: ClassVar[type[TagsSet]] = SkillTagsSet
     LABEL_SET: ClassVar[type[LabelSet]] = SkillLabelSet
     LABEL_REMOVED: ClassVar[type[LabelRemoved]] = SkillLabelRemoved
+    YANKED: ClassVar[type[VersionYanked]] = SkillVersionYanked
+    UNYANKED: ClassVar[type[VersionUnyanked]] = SkillVersionUnyanked
     PROMOTION: ClassVar[PromotionEvents] = PromotionEvents(
         SkillPromotionRequested, SkillPromotionApproved, SkillPromotionRejected, SkillPromotionWithdrawn
     )
@@ -441,7 +466,7 @@ class Skill(Versioned, kw_only=True):
             SkillPublished(
                 originator_id=self.id,
                 originator_version=self.version + 1,
-                number=self.number + 1,
+                number=self.highest + 1,
                 version_id=version_id,
                 body=body,
                 outline=headings,
@@ -465,7 +490,7 @@ class Skill(Versioned, kw_only=True):
             SkillFileAdded(
                 originator_id=self.id,
                 originator_version=self.version + 1,
-                number=self.number + 1,
+                number=self.highest + 1,
                 version_id=version_id,
                 file=ref,
             )
@@ -483,7 +508,7 @@ class Skill(Versioned, kw_only=True):
             SkillFileRenamed(
                 originator_id=self.id,
                 originator_version=self.version + 1,
-                number=self.number + 1,
+                number=self.highest + 1,
                 version_id=version_id,
                 old_path=old,
                 new_path=new,
@@ -498,7 +523,7 @@ class Skill(Versioned, kw_only=True):
             SkillFileRemoved(
                 originator_id=self.id,
                 originator_version=self.version + 1,
-                number=self.number + 1,
+                number=self.highest + 1,
                 version_id=version_id,
                 path=path,
             )
@@ -511,7 +536,7 @@ class Skill(Versioned, kw_only=True):
             SkillPublished(
                 originator_id=self.id,
                 originator_version=self.version + 1,
-                number=self.number + 1,
+                number=self.highest + 1,
                 version_id=version_id,
                 reverted_to=old.number,
                 **old._content(),
@@ -547,7 +572,27 @@ class Skill(Versioned, kw_only=True):
         if clashes(path, others):
             raise Invalid(f"'{path}' cannot be a file and a folder at once.", code="path_conflict", attr=attr)
 
+    def as_latest(self, name: str) -> SkillLatest:
+        return SkillLatest(
+            self.number,
+            self.version_id,
+            name,
+            self.fields,
+            self.body,
+            self.outline,
+            tuple(self.files.values()),
+            self.version_description,
+        )
+
     # Fold
+
+    def go_to(self, latest: Latest) -> None:
+        assert isinstance(latest, SkillLatest)
+        self.fields = latest.fields
+        self.body = latest.body
+        self.outline = latest.outline
+        self.files = _by_path(latest.files)
+        self.version_description = latest.version_description
 
     def apply(self, event: Event) -> None:
         match event:

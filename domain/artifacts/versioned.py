@@ -1,6 +1,7 @@
 """What skills and prompts share: a name, numbered versions, an end."""
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
@@ -11,9 +12,19 @@ from domain.artifacts.labels import MAX_LABELS, LabelRemoved, LabelSet, no_label
 from domain.artifacts.owners import OwnersSet, checked_owners
 from domain.artifacts.promotions import Promotion, PromotionEvent, PromotionEvents
 from domain.artifacts.tags import TagsSet
+from domain.artifacts.yanks import (
+    LabelsYanked,
+    LastVersion,
+    Latest,
+    VersionUnyanked,
+    VersionYanked,
+    newest,
+)
 from domain.content import Ref
 from domain.errors import Invalid, VersionConflict, VersionNotFound
 from domain.events import Event
+
+MAX_AVAILABLE = 20  # versions that a refusal lists
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -71,12 +82,16 @@ class Versioned(msgspec.Struct, kw_only=True):
     TAGS_SET: ClassVar[type[TagsSet]]
     LABEL_SET: ClassVar[type[LabelSet]]
     LABEL_REMOVED: ClassVar[type[LabelRemoved]]
+    YANKED: ClassVar[type[VersionYanked]]
+    UNYANKED: ClassVar[type[VersionUnyanked]]
     PROMOTION: ClassVar[PromotionEvents]
 
     id: UUID
     version: int = 0
     name: str = ""
-    number: int = 0
+    number: int = 0  # of the latest version: the newest that is not yanked, to which all fields belong
+    highest: int = 0  # number that was ever used
+    yanked: frozenset[int] = frozenset()
     version_id: UUID = UUID(int=0)
     archived: bool = False
     labels: dict[str, int] = {}
@@ -161,16 +176,83 @@ class Versioned(msgspec.Struct, kw_only=True):
         self.trigger(self.RESTORED(originator_id=self.id, originator_version=self.version + 1))
 
     def check_label(self, label: str, number: int) -> None:
-        """Raises VersionNotFound or Invalid unless the label may point to the version."""
-        if not 1 <= number <= self.number:
-            newest = range(self.number, max(self.number - 20, 0), -1)
-            raise VersionNotFound(self.KIND, self.name, number, newest)
+        """Raises VersionNotFound, LabelsYanked or Invalid unless the label may point to the version."""
+        self.check_number(number)
+        if number in self.yanked:
+            raise LabelsYanked(self.KIND, self.name, number)
         if label not in self.labels and len(self.labels) >= MAX_LABELS:
             raise Invalid(
                 f"A {self.KIND} has at most {MAX_LABELS} labels; remove one first.",
                 code="max_length",
                 attr="label_name",
             )
+
+    def check_number(self, number: int) -> None:
+        """Raises VersionNotFound unless there is such a version, yanked or not."""
+        if not 1 <= number <= self.highest:
+            raise VersionNotFound(self.KIND, self.name, number, self.available)
+
+    @property
+    def available(self) -> tuple[int, ...]:
+        """The newest versions that are not yanked, as a refusal lists them."""
+        every = (one for one in range(self.highest, 0, -1) if one not in self.yanked)
+        return tuple(islice(every, MAX_AVAILABLE))
+
+    def latest_without(self, number: int) -> int:
+        """Which version is the latest when this one is yanked. Raises VersionNotFound, LastVersion."""
+        self.check_number(number)
+        found = newest(self.highest, {*self.yanked, number})
+        if not found:
+            raise LastVersion(self.KIND, self.name, number)
+        return found
+
+    def latest_with(self, number: int) -> int:
+        """Which version is the latest when this one is not yanked. Raises VersionNotFound."""
+        self.check_number(number)
+        return newest(self.highest, self.yanked - {number})
+
+    def yank(self, number: int, reason: str, latest: Latest | None = None) -> None:
+        """Let the version be passed over; nothing happens to one that is. ``latest``: see ``as_latest``. Raises VersionNotFound, LastVersion."""
+        self.check_number(number)
+        if number not in self.yanked:
+            self._check_latest(self.latest_without(number), latest)
+            self.trigger(
+                self.YANKED(
+                    originator_id=self.id,
+                    originator_version=self.version + 1,
+                    number=number,
+                    reason=reason,
+                    latest=latest,
+                )
+            )
+
+    def unyank(self, number: int, latest: Latest | None = None) -> None:
+        """Take a yank back; nothing happens to a version without one. ``latest``: see ``as_latest``. Raises VersionNotFound."""
+        if number in self.yanked:
+            self._check_latest(self.latest_with(number), latest)
+            self.trigger(
+                self.UNYANKED(
+                    originator_id=self.id,
+                    originator_version=self.version + 1,
+                    number=number,
+                    latest=latest,
+                )
+            )
+        else:
+            self.check_number(number)
+
+    def _check_latest(self, number: int, latest: Latest | None) -> None:
+        """Raises ValueError unless ``latest`` is what becomes the latest version, None when that stays."""
+        if (number if number != self.number else None) != (latest and latest.number):
+            raise ValueError(f"version {number} of {self.id} is the latest then, not {latest}")
+
+    def as_latest(self, name: str) -> Latest:
+        """This state of an earlier version, as the event has it that makes that one the latest; ``name`` as there."""
+        raise NotImplementedError
+
+    def go_to(self, latest: Latest) -> None:
+        """The fold of such an event: the fields are those of that version."""
+        raise NotImplementedError
 
     def set_label(self, label: str, number: int, *, promotion_id: UUID | None = None) -> bool:
         """Point the label to a version; False when the label is new. Raises VersionNotFound, Invalid."""
@@ -206,7 +288,7 @@ class Versioned(msgspec.Struct, kw_only=True):
                 f"{event.TOPIC} {event.originator_version} does not follow version {self.version} of {self.id}"
             )
         if isinstance(event, VersionEvent):
-            self.number = event.number
+            self.number = self.highest = event.number
             self.version_id = event.version_id
             if event.originator_version == 1:
                 self.made_by = actor_id
@@ -231,6 +313,11 @@ class Versioned(msgspec.Struct, kw_only=True):
             self.promotions = promotions.moved(self.promotions, event)
         elif isinstance(event, PromotionEvent):
             self.promotions = promotions.follow(self.promotions, event)
+        elif isinstance(event, VersionYanked | VersionUnyanked):
+            self.yanked ^= {event.number}
+            if event.latest is not None:
+                self.number, self.version_id = event.latest.number, event.latest.version_id
+                self.go_to(event.latest)
         else:
             self.apply(event)
         self.version = event.originator_version

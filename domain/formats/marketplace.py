@@ -92,6 +92,9 @@ def message(
         "skill.restored": f"restored at version {number}",
         "skill.renamed": f"renamed from {old_name}",
         "skill.label_removed": "without the label",
+        "skill.version_yanked": "yanked"
+        if number is None
+        else f"back to version {number}, as what came after is yanked",
     }.get(topic, f"version {number}")
     lines = [f"{name}: {what}", ""]
     if left_out:

@@ -14,11 +14,10 @@ import msgspec
 
 from domain.artifacts import policies
 from domain.artifacts.kinds import kind_of
-from domain.artifacts.versioned import VersionEvent
 from domain.events import EVENT_TYPES
 from projections import sizes
 from projections.encoding import timestamp
-from projections.events.cloudevents import ENVELOPE, subject_of, topic_among, type_of
+from projections.events.cloudevents import ENVELOPE, NUMBERED, subject_of, topic_among, type_of
 from projections.events.feed import LOOKED
 from projections.events.policies import subject_of as named_by
 from projections.read.past import position_at
@@ -234,7 +233,7 @@ def entry(recorded: Recorded, project_id: int, kind: str | None, name: str | Non
     if fields.get("project_ids") is not None:
         # Of the projects that a key opens, only this one is shown.
         fields["project_ids"] = [project_id]
-    numbered = issubclass(EVENT_TYPES[recorded.topic], VersionEvent)
+    numbered = issubclass(EVENT_TYPES[recorded.topic], NUMBERED)
     kind = kind or recorded.topic.partition(".")[0]
     return AuditEntry(
         position=recorded.position,

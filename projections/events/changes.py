@@ -15,6 +15,7 @@ from domain.artifacts.promotions import (
 )
 from domain.artifacts.skills import FileRef, Skill, SkillFileRenamed
 from domain.artifacts.versioned import Renamed, Versioned, reverted_to, source_of
+from domain.artifacts.yanks import VersionUnyanked, VersionYanked
 from domain.content import Ref
 from domain.events import Event
 
@@ -91,6 +92,13 @@ class PromotionChange(msgspec.Struct, frozen=True):
     text: str
 
 
+class YankChange(msgspec.Struct, frozen=True):
+    """The version that was yanked, and why; `reason` is null when the yank was taken back."""
+
+    version: int
+    reason: str | None
+
+
 class Origin(msgspec.Struct, frozen=True):
     """The version that a duplicate was made from."""
 
@@ -102,7 +110,7 @@ class Origin(msgspec.Struct, frozen=True):
 class Changes(msgspec.Struct, frozen=True):
     """What an event changed. `fields` are those with another value; `content` is there when the body or prompt changed.
 
-    `renamed` is there for a rename alone, `promotion` for what happened to one.
+    `renamed` is there for a rename alone, `promotion` for what happened to one, `yanked` for a yank and its end.
     """
 
     fields: list[str]
@@ -115,6 +123,7 @@ class Changes(msgspec.Struct, frozen=True):
     tags: TagsChanged | None
     renamed: NameMoved | UnsetType = UNSET
     promotion: PromotionChange | UnsetType = UNSET
+    yanked: YankChange | UnsetType = UNSET
 
 
 def changes(
@@ -139,6 +148,7 @@ def changes(
         owners=_owners(before, after),
         tags=None if before.tags == after.tags else TagsChanged(list(before.tags), list(after.tags)),
         promotion=_promotion(before, event),
+        yanked=_yanked(event),
     )
 
 
@@ -160,6 +170,12 @@ def _promotion(before: Versioned, event: Event) -> PromotionChange | UnsetType:
     status = type(event).TOPIC.rpartition("_")[2]
     text = event.comment if isinstance(event, PromotionApproved | PromotionRejected) else ""
     return PromotionChange(event.promotion_id, status, one.label, one.number, text)
+
+
+def _yanked(event: Event) -> YankChange | UnsetType:
+    if isinstance(event, VersionYanked):
+        return YankChange(event.number, event.reason)
+    return YankChange(event.number, None) if isinstance(event, VersionUnyanked) else UNSET
 
 
 def _source(event: Event, names: Mapping[UUID, str]) -> Origin | None:

@@ -18,6 +18,7 @@ from domain.artifacts.kinds import KINDS, kind_of
 from domain.artifacts.labels import LabelSet
 from domain.artifacts.promotions import PromotionRequested
 from domain.artifacts.versioned import VersionEvent
+from domain.artifacts.yanks import VersionUnyanked, VersionYanked
 from domain.events import EVENT_TYPES, Event
 from domain.maintenance import LogRewound
 from projections.encoding import timestamp
@@ -25,6 +26,9 @@ from store.log.log import Recorded
 from store.log.mapper import decode, encode
 
 ENVELOPE = ("originator_id", "originator_version")
+
+# Their number comes first in their state, and is that of the version which they are about.
+NUMBERED = (VersionEvent, VersionYanked, VersionUnyanked)
 
 POLICIES = "label-policies/"  # where the policies of a project are read
 
@@ -213,7 +217,7 @@ def _shape(topic: str) -> _Shape:
         path=schema_path(topic),
         number=b"%d" % cls.SCHEMA,
         named="name" in cls.__struct_fields__,
-        versioned=issubclass(cls, VersionEvent),
+        versioned=issubclass(cls, NUMBERED),
         labelled=issubclass(cls, LabelSet | PromotionRequested),
     )
 

@@ -13,7 +13,7 @@ from projections.encoding import AUTHOR, JOIN_AUTHOR, OWNERS, author, timestamp
 from projections.events.changes import Changes, changes
 from projections.events.cloudevents import type_of
 from projections.events.states import walk
-from projections.read.versions import MAX_VERSION, NOW, Row, VersionLine, line_of, row_of
+from projections.read.versions import HIDDEN, MAX_VERSION, NOW, Row, VersionLine, line_of, row_of
 from projections.sizes import fitting, size_of
 from store.log.log import COLUMNS, Recorded
 from store.postgres.connection import Connection
@@ -98,7 +98,7 @@ LEFT JOIN contents AS package ON package.digest = page.package
 # events_pkey, active_names_pkey
 ARCHIVED = f"""
 SELECT page.name, page.latest_version, page.created_at, page.latest_version, page.latest_id, page.latest_at,
-       details_bytes, outline_bytes, package_bytes, body_bytes, '[]'::bytea, {OWNERS.format(stream="page.stream_id", held=NOW)}, '{{}}'::text[], {AUTHOR},
+       details_bytes, outline_bytes, package_bytes, body_bytes, '[]'::bytea, {OWNERS.format(stream="page.stream_id", held=NOW)}, '{{}}'::text[], {HIDDEN.format(stream="page.stream_id", latest="page.latest_version", held=NOW)}, {AUTHOR},
        page.archived_at, archive.actor_id, active_names.stream_id IS NOT NULL
 FROM ({fitting(ENDED, "archived_position DESC")}) AS page
 JOIN events AS archive ON archive.position = page.archived_position
@@ -264,9 +264,9 @@ async def archived(
     counted = await (await conn.execute(COUNT_ARCHIVED, params)).fetchone()
     params |= {"limit": limit, "offset": offset, "body": with_body, "max_bytes": sizes.MAX_ANSWER}
     rows = await (await conn.execute(ARCHIVED, params, binary=True)).fetchall()
-    people = await people_of(conn, {row[22] for row in rows if row[22] is not None})
+    people = await people_of(conn, {row[23] for row in rows if row[23] is not None})
     found = [
-        ArchivedRow(row_of(row[:21]), timestamp(row[21]), people.get(row[22] or 0, b"null"), row[23])
+        ArchivedRow(row_of(row[:22]), timestamp(row[22]), people.get(row[23] or 0, b"null"), row[24])
         for row in rows
     ]
     return counted[0] if counted else 0, found

@@ -21,11 +21,14 @@ from projections.read import contents
 from projections.read.packages import SKILL_MD
 from projections.read.renames import NAMED_AT, PACKAGE_AT
 from projections.read.skills import read_package
+from projections.read.yanks import YANKED_AT
 from store.postgres.connection import Connection
 from store.postgres.pool import Pool
 
 ARCHIVED = "skill.archived"
 RENAMED = "skill.renamed"
+YANKED = "skill.version_yanked"
+UNYANKED = "skill.version_unyanked"
 TOPICS = [
     "skill.created",
     "skill.published",
@@ -35,6 +38,8 @@ TOPICS = [
     ARCHIVED,
     "skill.restored",
     RENAMED,
+    YANKED,
+    UNYANKED,
 ]
 
 BATCH = 200  # events of one transaction
@@ -67,13 +72,16 @@ LEFT JOIN git_repositories ON project_id = asked.id
 LEFT JOIN git_commits ON git_commits.project_id = asked.id AND git_commits.sequence = git_repositories.sequence
 """
 
-# events_of_project, name_spans_pkey, versions_by_position, versions_pkey, contents_pkey, earlier_packages_pkey
+# events_of_project, name_spans_pkey, versions_by_position, yanks_pkey, contents_pkey, earlier_packages_pkey
 SELECT_CHANGES = f"""
 SELECT event.position, topic, recorded_at, actor_id, named.name, renamed.name, version.number, package.bytes, version.body,
        octet_length(body.bytes), manifest.bytes, manifest_before.bytes
 FROM (
     SELECT * FROM events
-    WHERE project_id = %s AND position > %s AND position <= %s AND topic = ANY(%s) ORDER BY position LIMIT {BATCH}
+    WHERE project_id = %s AND position > %s AND position <= %s AND topic = ANY(%s)
+      -- Of yanks, those by which another version is the latest.
+      AND CASE WHEN topic IN ('{YANKED}', '{UNYANKED}') THEN convert_from(state, 'UTF8')::jsonb -> 'latest' IS NOT NULL ELSE true END
+    ORDER BY position LIMIT {BATCH}
 ) AS event
 CROSS JOIN LATERAL ({NAMED_AT.format(stream="event.stream_id", position="event.position")}) AS named
 LEFT JOIN LATERAL ({NAMED_AT.format(stream="event.stream_id", position="event.position - 1")}) AS renamed
@@ -81,9 +89,15 @@ LEFT JOIN LATERAL ({NAMED_AT.format(stream="event.stream_id", position="event.po
 LEFT JOIN LATERAL (
     SELECT versions.*, {PACKAGE_AT.format(position="event.position")} AS package_then FROM versions
     WHERE stream_id = event.stream_id AND versions.position <= event.position
+      AND NOT {YANKED_AT.format(position="event.position")}
     ORDER BY versions.position DESC LIMIT 1
 ) AS version ON topic <> '{ARCHIVED}'
-LEFT JOIN versions AS before ON before.stream_id = version.stream_id AND before.number = version.number - 1
+LEFT JOIN LATERAL (
+    SELECT manifest FROM versions
+    WHERE stream_id = event.stream_id AND versions.position < event.position
+      AND NOT {YANKED_AT.format(position="event.position - 1")}
+    ORDER BY versions.position DESC LIMIT 1
+) AS before ON topic <> '{ARCHIVED}'
 LEFT JOIN contents AS package ON package.digest = version.package_then
 LEFT JOIN contents AS body ON body.digest = version.body
 LEFT JOIN contents AS manifest ON manifest.digest = version.manifest
@@ -630,7 +644,7 @@ class Line:
 
     def _objects_before(self, change: Change, blobs: Blobs) -> set[bytes]:
         """What the version before had in its folders: no reader of the commit before needs it again."""
-        if change.topic in ("skill.created", "skill.restored", RENAMED):
+        if change.topic in ("skill.created", "skill.restored", RENAMED, YANKED, UNYANKED):
             return set()
         holds = self._rule(change)
         if any(holds(file.path) != git.held_before(file.path) for file in change.files_before):

@@ -11,6 +11,8 @@ from typing import NamedTuple
 from projections.git.history import (
     BATCH,
     RENAMED,
+    UNYANKED,
+    YANKED,
     BeingMade,
     Change,
     Histories,
@@ -20,10 +22,11 @@ from projections.git.history import (
     lock_repository,
 )
 from projections.read.renames import NAMED_AT, PACKAGE_AT
+from projections.read.yanks import YANKED_AT
 from store.postgres.connection import Connection
 from store.postgres.pool import Pool
 
-TOPICS = ["skill.label_set", "skill.label_removed", "skill.archived", RENAMED]
+TOPICS = ["skill.label_set", "skill.label_removed", "skill.archived", RENAMED, YANKED, UNYANKED]
 KEY = "git_labels"
 
 # git_labels_of_project
@@ -39,14 +42,16 @@ LEFT JOIN git_repositories ON git_repositories.project_id = asked.id
 LEFT JOIN git_commits ON git_commits.project_id = asked.id AND git_commits.sequence = git_repositories.sequence
 """
 
-# labels_pkey
-POINTED = """(
-    SELECT number FROM labels
+# labels_pkey, versions_pkey, yanks_pkey. Nothing for a version that is yanked there.
+POINTED = f"""(
+    SELECT versions.number FROM labels
+    JOIN versions ON versions.stream_id = labels.stream_id AND versions.number = labels.number
     WHERE labels.stream_id = events.stream_id AND labels.name = %(label)s
-      AND since_position <= {position} AND (until_position IS NULL OR until_position > {position})
+      AND since_position <= {{position}} AND (until_position IS NULL OR until_position > {{position}})
+      AND NOT {YANKED_AT}
 )"""
 
-# events_of_project, name_spans_pkey, versions_pkey, contents_pkey, earlier_packages_pkey
+# events_of_project, name_spans_pkey, versions_pkey, yanks_pkey, contents_pkey, earlier_packages_pkey
 SELECT_CHANGES = f"""
 SELECT event.position, topic, recorded_at, actor_id, named.name, renamed.name, version.number, package.bytes, version.body,
        octet_length(body.bytes), manifest.bytes, manifest_before.bytes

@@ -17,6 +17,7 @@ from domain.formats import git
 from domain.formats.git import FOLDER, OID, REF_DELTA, TreeEntry
 from projections.git.history import COMMITS, read_tree
 from projections.read import contents
+from projections.read.yanks import YANKED_AT
 from store.postgres.connection import Connection
 from store.postgres.pool import Pool
 
@@ -51,7 +52,7 @@ SELECT oid, kind, size, packed, base, start, content FROM git_objects WHERE proj
 """
 
 
-# git_commits_pkey, git_labels_pkey; artifacts_by_name and artifacts_archived, labels_pkey, versions_by_position. What a commit shows: each
+# git_commits_pkey, git_labels_pkey; artifacts_by_name and artifacts_archived, labels_pkey, versions_by_position, yanks_pkey. What a commit shows: each
 # skill that was active at its position, in its latest version or, in the repository of a label, the one that this points to.
 SELECT_SHOWN = """
 SELECT version.id FROM {commits} AS one
@@ -60,7 +61,9 @@ JOIN artifacts ON artifacts.project_id = coalesce(git_labels.project_id, one.pro
               AND created_position <= one.position
               AND (archived_position IS NULL OR archived_position > one.position)
 CROSS JOIN LATERAL (
-    SELECT id FROM versions WHERE stream_id = artifacts.stream_id AND versions.position <= one.position
+    SELECT id FROM versions
+    WHERE stream_id = artifacts.stream_id AND versions.position <= one.position
+      AND NOT {yanked}
       AND (label IS NULL OR number = (
           SELECT labels.number FROM labels
           WHERE labels.stream_id = artifacts.stream_id AND labels.name = label
@@ -158,7 +161,7 @@ async def locate(conn: Connection, repository: Repository, asked: FetchRequest) 
 
 async def shown(conn: Connection, repository: Repository, places: Places) -> list[UUID]:
     """The versions of the skills that the newest wanted commit shows."""
-    sql = SELECT_SHOWN.format(commits=repository.commits)
+    sql = SELECT_SHOWN.format(commits=repository.commits, yanked=YANKED_AT.format(position="one.position"))
     rows = await (await conn.execute(sql, (repository.project_id, max(places.wants)), binary=True)).fetchall()
     return [row[0] for row in rows]
 

@@ -19,7 +19,7 @@ from projections import sizes
 from projections.encoding import timestamp
 from projections.read.packages import SKILL_MD
 from projections.read.skills import read_manifest, read_package
-from projections.read.versions import LABELED
+from projections.read.versions import KEPT_NOW, LABELED
 from projections.sizes import fitting, size_of
 from store.postgres.connection import Connection
 
@@ -58,7 +58,7 @@ FOUND = f"""
 SELECT artifacts.name, versions.number, versions.id, versions.created_at, details.bytes AS details,
        manifest.bytes AS manifest, package.bytes AS package, {size_of("details.bytes", "manifest.bytes", "package.bytes")} AS size
 FROM artifacts
-JOIN versions ON versions.stream_id = artifacts.stream_id AND versions.number = {{number}}
+JOIN versions ON versions.stream_id = artifacts.stream_id AND versions.number = {{number}} AND {KEPT_NOW}
 JOIN contents AS details ON details.digest = versions.details
 JOIN contents AS package ON package.digest = versions.package
 LEFT JOIN contents AS manifest ON manifest.digest = versions.manifest

@@ -17,6 +17,7 @@ from projections.read.versions import (
     COLUMNS,
     CONTENT,
     IS_TEXT,
+    IS_YANKED,
     MARKS_SIZED,
     MAX_VERSION,
     STAYING,
@@ -68,16 +69,17 @@ WHERE versions.id = %(id)s AND versions.position <= %(at)s
   AND since_position <= %(at)s AND (until_position IS NULL OR until_position > %(at)s)
 """
 
-# versions_by_position
-LATEST_THEN = """
+# versions_by_position, yanks_pkey
+KEPT_THEN = f"NOT {IS_YANKED.format(held=THEN)}"
+LATEST_THEN = f"""
 SELECT number FROM versions
-WHERE versions.stream_id = {stream} AND versions.position <= %(at)s ORDER BY position DESC LIMIT 1
+WHERE versions.stream_id = {{stream}} AND versions.position <= %(at)s AND {KEPT_THEN} ORDER BY position DESC LIMIT 1
 """
 
 PACKAGE_THEN = PACKAGE_AT.format(position="%(at)s")
 VERSION_THEN = f"""
 versions.number, versions.id, versions.stream_version, versions.position, versions.created_at,
-{", ".join((*STAYING, CONTENT.format(digest=PACKAGE_THEN)))}, {marks(THEN)}, {AUTHOR}
+{", ".join((*STAYING, CONTENT.format(digest=PACKAGE_THEN)))}, {marks(THEN, "latest.number")}, {AUTHOR}
 """
 
 BY_NAME = f"""
@@ -96,24 +98,24 @@ LEFT JOIN LATERAL (
     SELECT * FROM versions
     WHERE versions.stream_id = held.stream_id AND versions.number >= picked.number
     ORDER BY versions.number LIMIT 1
-) AS versions ON versions.number = picked.number AND versions.number <= latest.number
+) AS versions ON versions.number = picked.number AND versions.position <= %(at)s
 {JOIN_AUTHOR} versions.created_by
 """
 
 # versions_by_position, name_spans_pkey; archived streams too, for the answers to an archive and to a repeated request
 BY_STREAM = f"""
-SELECT artifacts.stream_id, named.name, versions.number, artifacts.created_at, %(at)s::bigint, {VERSION_THEN}
-FROM versions
-JOIN artifacts ON artifacts.stream_id = versions.stream_id
-CROSS JOIN LATERAL ({NAMED_AT.format(stream="versions.stream_id", position="%(at)s")}) AS named
+SELECT artifacts.stream_id, named.name, latest.number, artifacts.created_at, %(at)s::bigint, {VERSION_THEN}
+FROM artifacts
+CROSS JOIN LATERAL ({LATEST_THEN.format(stream="artifacts.stream_id")}) AS latest
+JOIN versions ON versions.stream_id = artifacts.stream_id AND versions.number = coalesce(%(number)s::int, latest.number)
+CROSS JOIN LATERAL ({NAMED_AT.format(stream="artifacts.stream_id", position="%(at)s")}) AS named
 {JOIN_AUTHOR} versions.created_by
-WHERE versions.stream_id = %(stream)s AND versions.position <= %(at)s
-ORDER BY versions.position DESC LIMIT 1
+WHERE artifacts.stream_id = %(stream)s
 """
 
 # versions_pkey
-NEWEST_NUMBERS = """
-SELECT number FROM versions WHERE stream_id = %s AND position <= %s ORDER BY number DESC LIMIT 20
+NEWEST_NUMBERS = f"""
+SELECT number FROM versions WHERE stream_id = %(stream)s AND position <= %(at)s AND {KEPT_THEN} ORDER BY number DESC LIMIT 20
 """
 
 NUMBER_OF_ID = "SELECT number FROM versions WHERE id = %s AND stream_id = %s AND position <= %s"
@@ -121,7 +123,8 @@ NUMBER_OF_ID = "SELECT number FROM versions WHERE id = %s AND stream_id = %s AND
 LINES = f"""
 SELECT number, versions.id, versions.created_at, {AUTHOR}
 FROM versions {JOIN_AUTHOR} versions.created_by
-WHERE stream_id = %s AND position <= %s AND number < %s ORDER BY number DESC LIMIT %s OFFSET %s
+WHERE stream_id = %(stream)s AND position <= %(at)s AND number < %(below)s AND {KEPT_THEN}
+ORDER BY number DESC LIMIT %(limit)s OFFSET %(offset)s
 """
 
 # labels_pkey
@@ -142,7 +145,7 @@ SELECT alive.name, alive.latest_version, alive.first_at, versions.number, versio
            FROM labels WHERE labels.stream_id = alive.stream_id
                AND since_position <= %(at)s AND (until_position IS NULL OR until_position > %(at)s)
        ), '[]')::text, 'UTF8'),
-       marks.owners, marks.tags, {author},
+       marks.owners, marks.tags, marks.hidden, {author},
        sought.bytes,
        {size} AS size,
        versions.id AS version_id
@@ -160,6 +163,7 @@ LEFT JOIN labels AS wanted ON %(label)s::text IS NOT NULL
     AND wanted.since_position <= %(at)s AND (wanted.until_position IS NULL OR wanted.until_position > %(at)s)
 JOIN versions ON versions.stream_id = alive.stream_id
     AND versions.number = CASE WHEN %(label)s::text IS NOT NULL THEN wanted.number ELSE alive.latest_version END
+    AND {kept}
 JOIN contents AS details ON details.digest = versions.details
 LEFT JOIN contents AS outline ON outline.digest = versions.outline
 LEFT JOIN contents AS package ON package.digest = {package}
@@ -194,7 +198,8 @@ LISTS = {
         searched=SEARCHED,
         author=AUTHOR,
         join_author=JOIN_AUTHOR,
-        marks=row_marks("alive.stream_id", THEN),
+        marks=row_marks("alive.stream_id", THEN, "alive.latest_version"),
+        kept=KEPT_THEN,
         then=THEN,
         size=size_of("details.bytes", "outline.bytes", "package.bytes", "body.bytes", *MARKS_SIZED),
         is_text=IS_TEXT.format(table="versions"),
@@ -210,7 +215,7 @@ PAGES = {
     for order, by in versions.ORDERS.items()
 }
 ROW_COLUMNS = (
-    21  # of a list: those that ``row_of`` takes, after which come the text that is searched and sizes
+    22  # of a list: those that ``row_of`` takes, after which come the text that is searched and sizes
 )
 
 
@@ -220,9 +225,11 @@ async def position_at(conn: Connection, instant: datetime) -> int:
     return int(row[0]) if row else 0
 
 
-async def at_position(conn: Connection, stream_id: UUID, position: int) -> Version | None:
-    """The version of a stream that was the latest at a position of the log, of archived streams too."""
-    params = {"stream": stream_id, "at": position}
+async def at_position(
+    conn: Connection, stream_id: UUID, position: int, number: int | None = None
+) -> Version | None:
+    """The version of a stream with this number, or that was the latest, as it was at a position of the log; of archived streams too."""
+    params = {"stream": stream_id, "at": position, "number": number}
     row = await (await conn.execute(BY_STREAM, params, binary=True)).fetchone()
     return version_of(row) if row else None
 
@@ -258,7 +265,7 @@ class AsOfReadModel:
         return row[0], None if row[5] is None else version_of(row)
 
     async def newest_numbers(self, conn: Connection, stream_id: UUID) -> list[int]:
-        rows = await (await conn.execute(NEWEST_NUMBERS, (stream_id, self.at))).fetchall()
+        rows = await (await conn.execute(NEWEST_NUMBERS, {"stream": stream_id, "at": self.at})).fetchall()
         return [row[0] for row in rows]
 
     async def number_of_id(self, conn: Connection, stream_id: UUID, version_id: UUID) -> int | None:
@@ -280,7 +287,8 @@ class AsOfReadModel:
         self, conn: Connection, stream_id: UUID, *, before: int | None, limit: int, offset: int
     ) -> tuple[list[VersionLine], bool]:
         below = MAX_VERSION if before is None else before
-        cursor = await conn.execute(LINES, (stream_id, self.at, below, limit + 1, offset), binary=True)
+        params = {"stream": stream_id, "at": self.at, "below": below, "limit": limit + 1, "offset": offset}
+        cursor = await conn.execute(LINES, params, binary=True)
         rows = await cursor.fetchall()
         return [line_of(row) for row in rows[:limit]], len(rows) > limit
 

@@ -12,13 +12,14 @@ from domain.formats import skill_md
 from projections import sizes
 from projections.read.packages import SKILL_MD
 from projections.read.skills import read_manifest, read_package
+from projections.read.versions import KEPT_NOW
 from projections.sizes import fitting, size_of
 from store.postgres.connection import Connection
 
 # The newest; a lock file of a client names an older one by its address.
 MAX_RELEASES = 1000
 
-# versions_pkey, contents_pkey. A version that has no package yet gets one by the replay that follows a migration.
+# versions_pkey, yanks_pkey, contents_pkey. A version that has no package yet gets one by the replay that follows a migration.
 FOUND = f"""
 SELECT versions.number, versions.id, versions.created_at, details.bytes AS details, manifest.bytes AS manifest,
        package.bytes AS package, {size_of("details.bytes", "manifest.bytes", "package.bytes")} AS size
@@ -26,7 +27,7 @@ FROM versions
 JOIN contents AS details ON details.digest = versions.details
 JOIN contents AS package ON package.digest = versions.package
 LEFT JOIN contents AS manifest ON manifest.digest = versions.manifest
-WHERE versions.stream_id = %(stream)s AND (%(only)s::int IS NULL OR versions.number = %(only)s::int)
+WHERE versions.stream_id = %(stream)s AND {KEPT_NOW} AND (%(only)s::int IS NULL OR versions.number = %(only)s::int)
 ORDER BY versions.number DESC LIMIT %(limit)s
 """
 RELEASES = f"SELECT number, id, created_at, details, manifest, package FROM ({fitting(FOUND, 'number DESC')}) AS part ORDER BY number DESC"

@@ -4,13 +4,23 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from projections import sizes
-from projections.encoding import AUTHOR, JOIN_AUTHOR, OWNERS, author, owners, timestamp
+from projections.encoding import (
+    AUTHOR,
+    JOIN_AUTHOR,
+    NOT_YANKED,
+    OWNERS,
+    YANKED,
+    author,
+    owners,
+    timestamp,
+    yanked,
+)
 from projections.read import search
 from projections.sizes import fitting, size_of
 from store.postgres.connection import Connection
@@ -44,7 +54,14 @@ class Version(msgspec.Struct, frozen=True):
     labels: list[str]
     owners: bytes
     tags: list[str]
+    yanked: bytes = NOT_YANKED
+    hidden: int = 0
     deleted: bool = False
+
+    @property
+    def version_count(self) -> int:
+        """Of all versions: those above the latest one, ``hidden``, are yanked."""
+        return self.latest_version + self.hidden
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -64,6 +81,15 @@ class Row(msgspec.Struct, frozen=True):
     labels: bytes | None
     owners: bytes
     tags: list[str]
+    hidden: int = 0
+
+    # Lists pass over those that are.
+    yanked: ClassVar[bytes] = NOT_YANKED
+
+    @property
+    def version_count(self) -> int:
+        """As that of a ``Version``."""
+        return self.latest_version + self.hidden
 
     @property
     def size(self) -> int:
@@ -128,19 +154,32 @@ LABELS = """ARRAY(
     WHERE labels.stream_id = versions.stream_id AND labels.number = versions.number AND {held}
     ORDER BY labels.name)"""
 
+# yanks_pkey. Versions above the latest one, all of which are yanked.
+HIDDEN = """(
+    SELECT count(*)::int FROM yanks
+    WHERE yanks.stream_id = {stream} AND yanks.number > {latest} AND {held})"""
+
+# yanks_pkey. Of a row of versions.
+IS_YANKED = """EXISTS (
+    SELECT FROM yanks
+    WHERE yanks.stream_id = versions.stream_id AND yanks.number = versions.number AND {held})"""
+KEPT_NOW = f"NOT {IS_YANKED.format(held=NOW)}"
+
 # Sub-queries, because the plan of a query with five joins more takes PostgreSQL longer to begin than the reads do.
 CONTENT = "(SELECT bytes FROM contents WHERE contents.digest = {digest})"
 STAYING = [CONTENT.format(digest=f"versions.{part}") for part in ("body", "details", "outline", "manifest")]
 PARTS = ", ".join((*STAYING, CONTENT.format(digest="versions.package")))
 
 
-def marks(held: str) -> str:
-    """What does not belong to the version alone: its labels, the owners and tags of its artifact."""
+def marks(held: str, latest: str) -> str:
+    """What does not belong to the version alone: its labels, the owners and tags of its artifact, what is yanked."""
     return ", ".join(
         (
             LABELS.format(held=held),
             OWNERS.format(stream="artifacts.stream_id", held=held),
             TAGS.format(stream="artifacts.stream_id", held=held),
+            YANKED.format(held=held),
+            HIDDEN.format(stream="artifacts.stream_id", latest=latest, held=held),
         )
     )
 
@@ -150,7 +189,9 @@ artifacts.stream_id, artifacts.name, artifacts.latest_version, artifacts.created
 versions.number, versions.id, versions.stream_version, versions.position, versions.created_at,
 {parts}, {marks}, {author}
 """
-VERSION_NOW = VERSION.format(head=HEAD, parts=PARTS, marks=marks(NOW), author=AUTHOR)
+VERSION_NOW = VERSION.format(
+    head=HEAD, parts=PARTS, marks=marks(NOW, "artifacts.latest_version"), author=AUTHOR
+)
 
 # The version that a name holds now. active_names_pkey, artifacts_pkey, contents_pkey; see below for the index on versions.
 HELD = """
@@ -231,21 +272,24 @@ WHERE versions.id = %s AND artifacts.project_id = %s AND artifacts.kind = %s AND
 NUMBER_OF_ID = "SELECT number FROM versions WHERE id = %s AND stream_id = %s"
 
 # versions_pkey
-NEWEST_NUMBERS = "SELECT number FROM versions WHERE stream_id = %s ORDER BY number DESC LIMIT 20"
+NEWEST_NUMBERS = (
+    f"SELECT number FROM versions WHERE stream_id = %s AND {KEPT_NOW} ORDER BY number DESC LIMIT 20"
+)
 
 # versions_pkey
 LINES = f"""
 SELECT number, versions.id, versions.created_at, {AUTHOR}
 FROM versions {JOIN_AUTHOR} versions.created_by
-WHERE stream_id = %s AND number < %s ORDER BY number DESC LIMIT %s OFFSET %s
+WHERE stream_id = %s AND number < %s AND {KEPT_NOW} ORDER BY number DESC LIMIT %s OFFSET %s
 """
 
 
-def row_marks(stream: str, held: str) -> str:
-    """A row of what does not belong to a version: the owners and tags of its artifact."""
+def row_marks(stream: str, held: str, latest: str) -> str:
+    """A row of what does not belong to a version: the owners and tags of its artifact, how many versions are hidden."""
     owners, tags = OWNERS.format(stream=stream, held=held), TAGS.format(stream=stream, held=held)
+    hidden = HIDDEN.format(stream=stream, latest=latest, held=held)
     # Without the offset it is looked up again wherever a column of it is used.
-    return f"SELECT {owners} AS owners, {tags} AS tags OFFSET 0"
+    return f"SELECT {owners} AS owners, {tags} AS tags, {hidden} AS hidden OFFSET 0"
 
 
 MARKS_SIZED = ("marks.owners", "array_to_string(marks.tags, ',')")
@@ -260,7 +304,7 @@ SELECT counted.matching, page.name, page.latest_version, page.first_at, page.num
            SELECT json_agg(json_build_object('name', labels.name, 'version', labels.number) ORDER BY labels.name)
            FROM labels WHERE labels.stream_id = page.stream_id AND until_position IS NULL
        ), '[]')::text, 'UTF8'),
-       page.owners, page.tags, {author}
+       page.owners, page.tags, page.hidden, {author}
 FROM ({count}) AS counted (matching)
 LEFT JOIN ({page}) AS page ON true
 {join_author} page.created_by
@@ -269,10 +313,10 @@ ORDER BY page.nth
 
 TEXTS = f"""
 SELECT page.*, details.bytes AS details_bytes, outline.bytes AS outline_bytes, package.bytes AS package_bytes,
-       body.bytes AS body_bytes, owners, tags,
+       body.bytes AS body_bytes, owners, tags, hidden,
        {size_of("details.bytes", "outline.bytes", "package.bytes", "body.bytes", *MARKS_SIZED)} AS size
 FROM ({{page}}) AS page
-CROSS JOIN LATERAL ({row_marks("page.stream_id", NOW)}) AS marks
+CROSS JOIN LATERAL ({row_marks("page.stream_id", NOW, "page.latest_version")}) AS marks
 LEFT JOIN contents AS body ON body.digest = page.body AND %(body)s
 LEFT JOIN contents AS details ON details.digest = page.details
 LEFT JOIN contents AS outline ON outline.digest = page.outline
@@ -290,9 +334,9 @@ LABELED_COLUMNS = """artifacts.stream_id, artifacts.name, latest_version, artifa
     versions.number, versions.id, versions.created_at, versions.created_by, versions.body, versions.details,
     versions.outline, versions.package"""
 LATEST_TABLES = "artifacts"
-LABELED_TABLES = """artifacts
+LABELED_TABLES = f"""artifacts
     JOIN labels ON labels.stream_id = artifacts.stream_id AND labels.name = %(label)s AND until_position IS NULL
-    JOIN versions ON versions.stream_id = artifacts.stream_id AND versions.number = labels.number"""
+    JOIN versions ON versions.stream_id = artifacts.stream_id AND versions.number = labels.number AND {KEPT_NOW}"""
 
 COUNT_ALL = """SELECT coalesce(
     (SELECT active FROM artifact_counts WHERE project_id = %(project)s AND kind = %(kind)s), 0)"""
@@ -409,8 +453,8 @@ def list_sql(key: Filter, order: str) -> str:
 
 
 def version_of(row: tuple[Any, ...]) -> Version:
-    columns: tuple[Any, ...] = (*row[:16], owners(row[16]), row[17])
-    return Version(author(row[18:]), *columns)
+    columns: tuple[Any, ...] = (*row[:16], owners(row[16]), row[17], yanked(row[18]), row[19])
+    return Version(author(row[20:]), *columns)
 
 
 def line_of(row: tuple[Any, ...]) -> VersionLine:
@@ -418,8 +462,8 @@ def line_of(row: tuple[Any, ...]) -> VersionLine:
 
 
 def row_of(row: tuple[Any, ...]) -> Row:
-    columns: tuple[Any, ...] = (*row[:11], owners(row[11]), row[12])
-    return Row(author(row[13:]), *columns)
+    columns: tuple[Any, ...] = (*row[:11], owners(row[11]), row[12], row[13])
+    return Row(author(row[14:]), *columns)
 
 
 async def find(conn: Connection, asked: Lookup) -> Found:
@@ -558,11 +602,13 @@ def standing(item: Version | Row, *, with_author: bool = True, deleted: bool = F
         + (
             f',"created_at":"{at}","updated_at":"{at}","deleted":{"true" if deleted else "false"},'
             f'"is_latest":{"true" if number == latest_version else "false"},"latest_version":{latest_version},'
-            f'"version_count":{latest_version},"first_version_created_at":"{timestamp(item.first_at)}","owners":'
+            f'"version_count":{item.version_count},"first_version_created_at":"{timestamp(item.first_at)}","owners":'
         ).encode()
         + item.owners
         + b',"tags":'
         + (encode(item.tags) if item.tags else b"[]")
+        + b',"yanked":'
+        + item.yanked
     )
     return before, after
 

@@ -14,6 +14,7 @@ import msgspec
 
 from domain.errors import Invalid
 from projections.declared import SEARCH
+from projections.read.yanks import YANKED_AT
 from projections.search.terms import MAX_RANKED, Term, any_of
 from projections.write.search import Field
 from projections.write.words import fold
@@ -129,15 +130,18 @@ ALL_PARTS = f"{LATEST_PARTS} UNION ALL {_parts('NOT latest')}"
 # Which entries count: those of the latest version, of the one that the label points to, of all.
 OF_LATEST = "entries.until IS NULL"
 OF_LABEL = "entries.since <= labels.number AND (entries.until IS NULL OR entries.until > labels.number)"
+# yanks_pkey. Whether a row of ``labels`` leads to a yanked version.
+LABEL_YANKED = """EXISTS (SELECT FROM yanks WHERE yanks.stream_id = labels.stream_id AND yanks.number = labels.number
+                   AND yanks.until_position IS NULL)"""
 # labels_now. A label that was moved later than the rows go is not known yet.
-JOIN_LABELS = """
+JOIN_LABELS = f"""
     JOIN labels ON labels.stream_id = entries.stream_id AND labels.name = %(label)s AND until_position IS NULL
-               AND labels.since_position <= reached.position
+               AND labels.since_position <= reached.position AND NOT {LABEL_YANKED}
 """
 
 # The version that is shown: versions_by_position, or that of the label.
-LAST_KNOWN = """(SELECT number FROM versions WHERE versions.stream_id = page.stream_id AND position <= reached.position
-                 ORDER BY position DESC LIMIT 1)"""
+LAST_KNOWN = f"""(SELECT number FROM versions WHERE versions.stream_id = page.stream_id AND position <= reached.position
+                 AND NOT {YANKED_AT.format(position="reached.position")} ORDER BY position DESC LIMIT 1)"""
 LABELED = """(SELECT number FROM labels WHERE labels.stream_id = page.stream_id AND labels.name = %(label)s
               AND until_position IS NULL)"""
 
@@ -155,16 +159,19 @@ NAMED = f"""
 NAMED_LABELED = f"""
     SELECT stream_id, kind, name FROM ({NAMED}) AS named
     WHERE EXISTS (SELECT FROM labels, reached WHERE labels.stream_id = named.stream_id AND labels.name = %(label)s
-                  AND until_position IS NULL AND since_position <= reached.position)
+                  AND until_position IS NULL AND since_position <= reached.position AND NOT {LABEL_YANKED})
 """
 
 EVERY = "'{[1,)}'::int4multirange"
-# Versions that have all terms that are sought, without those that have one that is not.
+# Versions that have all terms that are sought, without those that have one that is not, or are yanked. yanks_pkey
 EXCLUDED = """), excluded_from AS (
         SELECT stream_id, range_agg(versions) AS versions FROM seen WHERE negated GROUP BY stream_id
     ), having_left AS (
         SELECT stream_id, terms, level, guess,
-               having_all.versions - coalesce(excluded_from.versions, '{}'::int4multirange) AS versions
+               having_all.versions - coalesce(excluded_from.versions, '{}'::int4multirange)
+                   - coalesce((SELECT range_agg(int4range(number, number + 1)) FROM yanks
+                               WHERE yanks.stream_id = having_all.stream_id AND until_position IS NULL),
+                              '{}'::int4multirange) AS versions
         FROM having_all LEFT JOIN excluded_from USING (stream_id)
 """
 

@@ -17,10 +17,11 @@ from domain.artifacts.promotions import PromotionEvent
 from domain.artifacts.references import Reference
 from domain.artifacts.tags import TagsSet
 from domain.artifacts.versioned import Archived, Renamed, Restored, Versioned, VersionEvent
+from domain.artifacts.yanks import VersionUnyanked, VersionYanked
 from domain.content import Content, Ref
 from domain.events import Event
 from projections.encoding import RENDERING
-from projections.write import labels, names, owners, promotions, references, renames, tags
+from projections.write import labels, names, owners, promotions, references, renames, tags, yanks
 from projections.write.replaced import ReplacedLists
 from store.log.statements import Row, SetStatement, Writes, arrays
 
@@ -140,6 +141,7 @@ STATEMENTS = (
     renames.RENDERED,
     renames.RENAMED,
     renames.KEPT,
+    *yanks.STATEMENTS,
     ARCHIVED,
     RESTORED,
     TEXT_CHANGED,
@@ -228,6 +230,7 @@ class _RowBatch:
         self.rendered: dict[tuple[int, int], Row] = {}
         self.owners: ReplacedLists | None = None
         self.tags: ReplacedLists | None = None
+        self.yanks: yanks.Yanks | None = None
         self.contents: dict[bytes, Content] = {}
         self.views: dict[UUID, VersionRow] = {}
 
@@ -262,6 +265,8 @@ class _RowBatch:
             self._renamed(step, event, kind)
         elif isinstance(event, PromotionEvent):
             self._promotions().follow(event, step.project_id, step.artifact.KIND)
+        elif isinstance(event, VersionYanked | VersionUnyanked):
+            self._yanked(step, event, kind)
 
     def _promotions(self) -> promotions.Promotions:
         if self.promotions is None:
@@ -310,6 +315,8 @@ class _RowBatch:
                 rows[before] = (*rows[before][:-1], False)
             self.published[stream.int] = len(rows)
             rows.append((stream, version, *latest, manifest, package, True))
+            if yanks.LATEST in self.last:
+                self.last[yanks.LATEST].pop(stream.int, None)
         if view.references:
             self.rows[references.ADDED] += references.rows(
                 stream, event.number, step.project_id, view.references
@@ -319,13 +326,17 @@ class _RowBatch:
 
     def _renamed(self, step: AppliedEvent, event: Renamed, kind: Kind) -> None:
         stream, version = event.originator_id, event.originator_version
-        old = msgspec.structs.replace(
-            step, artifact=msgspec.structs.replace(step.artifact, name=event.old_name)
-        )
+        old = _named(step, event.old_name)
         self._let_go(old)
         self.rows[names.SPAN_ENDED].append((stream, version))
         self._hold(step)
         self.last[renames.RENAMED][stream.int] = (stream, event.name)
+        self._rendered_anew(old, step, kind)
+        self._found_by(step, kind)
+
+    def _rendered_anew(self, old: AppliedEvent, step: AppliedEvent, kind: Kind) -> None:
+        """The package of the latest version under its present name in place of the one that it had."""
+        stream, version = step.event.originator_id, step.event.originator_version
         # In this order: what is kept of the parts of a skill is of the later one.
         before, after = kind.view(old).package, kind.view(step).package
         if before is not None and after is not None:
@@ -333,7 +344,19 @@ class _RowBatch:
             self.contents |= {before.digest: before, after.digest: after}
             self.rows[renames.KEPT].append((stream, version, number, before.digest))
             self.rendered[stream.int, number] = (stream, number, after.digest)
-        self._found_by(step, kind)
+
+    def _yanked(self, step: AppliedEvent, event: VersionYanked | VersionUnyanked, kind: Kind) -> None:
+        if self.yanks is None:
+            self.yanks = yanks.Yanks()
+        self.yanks.follow(event, step.actor_id)
+        latest = event.latest
+        if latest is None:
+            return
+        self.last[yanks.LATEST][event.originator_id.int] = (event.originator_id, latest.number)
+        if latest.name != step.artifact.name:
+            self._rendered_anew(_named(step, latest.name), step, kind)
+        if not step.artifact.archived:
+            self._found_by(step, kind)
 
     def _claim(self, step: AppliedEvent) -> None:
         self._hold(step)
@@ -378,12 +401,19 @@ class _RowBatch:
             rows[tags.ENDED], rows[tags.SET] = self.tags.ended, self.tags.set
         if self.promotions is not None:
             rows.update(self.promotions.rows())
+        if self.yanks is not None:
+            rows.update(self.yanks.rows())
         writes = {statement: some for statement, some in rows.items() if some}
         return Rows(writes, list(self.contents.values()), self.views)
 
 
 def _name(step: AppliedEvent) -> Row:
     return (step.project_id, step.artifact.KIND, step.artifact.name)
+
+
+def _named(step: AppliedEvent, name: str) -> AppliedEvent:
+    """The same of an artifact with this name."""
+    return msgspec.structs.replace(step, artifact=msgspec.structs.replace(step.artifact, name=name))
 
 
 def _owners_at_first(step: AppliedEvent) -> tuple[int, ...]:

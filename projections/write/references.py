@@ -65,7 +65,7 @@ WHERE last.stream_id <> {stream} AND (refers.number = artifacts.latest_version O
 REFUSED = "INSERT INTO prompt_references (stream_id, number, project_id, name, version, label) SELECT NULL, 0, 0, '', 0, ''"
 
 # What a new version refers to is there: an active prompt, with that version or label, that refers to nothing itself.
-# active_names_pkey, artifacts_pkey, labels_now, prompt_references_pkey
+# active_names_pkey, labels_now, versions_pkey, yanks_pkey, prompt_references_pkey
 THERE = SetStatement(
     "prompt_references.guard_there",
     1000,
@@ -74,11 +74,17 @@ THERE = SetStatement(
     FROM {arrays("project_id bigint, name text, version int, label text")} AS wanted
     WHERE NOT EXISTS (
         SELECT FROM active_names
-        JOIN artifacts ON artifacts.stream_id = active_names.stream_id
         LEFT JOIN labels ON labels.stream_id = active_names.stream_id AND labels.name = wanted.label AND until_position IS NULL
         WHERE active_names.project_id = wanted.project_id AND active_names.kind = '{Prompt.KIND}'
           AND active_names.name = wanted.name
-          AND CASE WHEN wanted.label = '' THEN artifacts.latest_version >= wanted.version ELSE labels.number IS NOT NULL END
+          AND EXISTS (
+              SELECT FROM versions
+              WHERE versions.stream_id = active_names.stream_id
+                AND versions.number = CASE WHEN wanted.label = '' THEN wanted.version ELSE labels.number END
+                AND (wanted.label = '' OR NOT EXISTS (
+                    SELECT FROM yanks
+                    WHERE yanks.stream_id = versions.stream_id AND yanks.number = versions.number AND yanks.until_position IS NULL))
+          )
           AND NOT EXISTS (
               SELECT FROM prompt_references AS further
               WHERE further.stream_id = active_names.stream_id

@@ -50,7 +50,7 @@ BEGUN = SetStatement(
     f"""
     INSERT INTO search_entries (stream_id, field, path, since, until, project_id, digest)
     SELECT * FROM {arrays(ENTRY)} AS new
-    ON CONFLICT (stream_id, field, path, since) DO UPDATE SET digest = excluded.digest
+    ON CONFLICT (stream_id, field, path, since) DO UPDATE SET digest = excluded.digest, until = excluded.until
     """,
 )
 
@@ -178,6 +178,13 @@ def difference(change: Change) -> Difference:
     return Difference(begun, {key: text for key, text in old.items() if key in begun or key not in new})
 
 
+def _since(change: Change) -> int:
+    """From which version on the difference counts. A yank brings none: what is the latest by it is what the next one begins with."""
+    before, after = change.before, change.after
+    yanked = before is not None and before.highest == after.highest and before.number != after.number
+    return after.highest + 1 if yanked else after.number
+
+
 def size_of(change: Change) -> int:
     """Bytes of the contents that its rows may be made of."""
     return sum(text.size for text in difference(change).begun.values())
@@ -224,7 +231,7 @@ class _Batch:
         self._words: set[tuple[int, str]] = set()
 
     def take(self, change: Change, kind: Readable) -> None:
-        stream, number, project = change.after.id, change.after.number, change.project_id
+        stream, number, project = change.after.id, _since(change), change.project_id
         begun, ended = difference(change)
         for key, text in ended.items():
             self._earlier.add((project, text.digest))

@@ -320,6 +320,51 @@ async def test_given_any_query_and_any_text_then_the_answer_is_one(
     invariants.check(postgres_url)
 
 
+async def test_a_yanked_version_is_not_found(searching: None, space: Space, postgres_url: str) -> None:
+    async def spans(q: str) -> list[tuple[int, int, int]]:
+        found = (await search(space, q, ever="true"))["results"]
+        return [(hit["version"], hit["first_version"], hit["last_version"]) for hit in found]
+
+    async def yank(version: int, word: str = "yank") -> None:
+        answer = await space.post(f"name/pdf-forms/versions/{version}/{word}", {"reason": "x"})
+        assert answer.status_code == 200, answer.text
+
+    await space.create(body="every oldest")
+    await space.publish("pdf-forms", 1, body="every middle")
+    await space.publish("pdf-forms", 2, body="every newest", files=[file("a.txt", "inside")])
+    await space.set_label("live", 3)
+    assert await names(space, "newest", label="live") == ["pdf-forms"]
+
+    await yank(3)
+    assert [await names(space, q) for q in ("newest", "inside", "middle")] == [[], [], ["pdf-forms"]]
+    assert (await search(space, "middle"))["results"][0]["version"] == 2
+    assert await names(space, "newest", label="live") == []
+    assert [await spans(q) for q in ("newest", "middle", "every")] == [[], [(2, 2, 2)], [(2, 1, 2)]]
+    await yank(1)
+    assert [await spans(q) for q in ("oldest", "every")] == [[], [(2, 2, 2)]]
+
+    await yank(3, "unyank")
+    assert [await names(space, q) for q in ("newest", "inside", "middle")] == [
+        ["pdf-forms"],
+        ["pdf-forms"],
+        [],
+    ]
+    assert await spans("newest") == [(3, 3, 3)]
+    await yank(3)
+    await space.publish("pdf-forms", 2, description="fourth", files=[file("a.txt", "outside")])
+    assert [await names(space, q) for q in ("middle", "outside", "inside")] == [
+        ["pdf-forms"],
+        ["pdf-forms"],
+        [],
+    ]
+    assert [await spans(q) for q in ("middle", "newest")] == [[(4, 2, 4)], []]
+    await yank(4)
+    await yank(4, "unyank")
+    await yank(3, "unyank")
+    assert [await spans(q) for q in ("middle", "newest")] == [[(4, 2, 4)], [(4, 3, 3)]]
+    invariants.check(postgres_url)
+
+
 async def test_given_a_wrong_query_then_the_first_wrong_field_is_named(space: Space) -> None:
     for query, expected in (
         ({}, (400, "required", "q")),

@@ -39,6 +39,7 @@ def test_the_lines_work_when_pasted(running_service: Service) -> None:
     created, _, renamed, past, history, diff = (answer() for _ in range(6))
     patch = next(lines)
     blame, reverted = answer(), answer()
+    yanked, before, unyanked = (answer() for _ in range(3))
     moved, document, back = answer(), next(lines), answer()
     assert next(lines) == ""
     archived, restored, audit = (answer() for _ in range(3))
@@ -55,6 +56,9 @@ def test_the_lines_work_when_pasted(running_service: Service) -> None:
     assert "rename to references/style.md\n" in patch
     assert [line["version"] for line in blame["lines"]] == [1, 1, 2]
     assert reverted["body"] == created["body"]
+    assert (yanked["version"], yanked["yanked"]["reason"]) == (4, "Lists what did not change")
+    assert (before["version"], before["yanked"]) == (3, None)
+    assert unyanked == reverted
     assert (moved["name"], moved["id"]) == ("release-notes", reverted["id"])
     assert document.startswith("---\nname: release-notes\n")
     assert back == reverted
@@ -65,6 +69,8 @@ def test_the_lines_work_when_pasted(running_service: Service) -> None:
         "published",
         "file_renamed",
         "published",
+        "version_yanked",
+        "version_unyanked",
         "renamed",
         "archived",
         "restored",

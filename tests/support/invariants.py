@@ -30,6 +30,7 @@ from domain.artifacts.references import found_in
 from domain.artifacts.skills import Skill
 from domain.artifacts.tags import TagsSet
 from domain.artifacts.versioned import Renamed, Versioned, VersionEvent
+from domain.artifacts.yanks import VersionUnyanked, VersionYanked
 from domain.events import EVENT_TYPES
 from projections.declared import TABLES
 from projections.read.kinds import KINDS
@@ -180,6 +181,7 @@ QUERIES = {
     "earlier_packages": "SELECT stream_id, number, until_position, package FROM earlier_packages",
     "search_texts": "SELECT stream_id, project_id, kind, name, text FROM search_texts",
     "labels": "SELECT stream_id, name, number, since_position, until_position, set_at, set_by, promotion_id FROM labels",
+    "yanks": "SELECT stream_id, number, since_position, until_position, yanked_at, yanked_by, reason FROM yanks",
     "promotions": """SELECT id, stream_id, project_id, kind, label, number, from_number, note, requested_by, requested_at,
                             requested_position, status, decided_at, decided_position FROM promotions""",
     "promotion_approvals": "SELECT promotion_id, position, approved_by, approved_at, comment FROM promotion_approvals",
@@ -202,6 +204,7 @@ def fold(conn: Connection) -> dict[str, Rows]:
     spans: list[list[Any]] = []
     artifacts: dict[UUID, list[Any]] = {}
     labels: list[list[Any]] = []
+    yanks: list[list[Any]] = []
     owners: list[list[Any]] = []
     tags: list[list[Any]] = []
     versions: dict[tuple[UUID, int], tuple[Any, ...]] = {}
@@ -271,6 +274,22 @@ def fold(conn: Connection) -> dict[str, Rows]:
                 earlier.add((stream, artifact.number, position, before))
                 artifacts[stream][-1] = view.package.ref.digest
                 versions[stream, artifact.number] = (*kept, view.package.ref.digest)
+        if isinstance(event, VersionYanked):
+            yanks.append([stream, event.number, position, None, at, actor, event.reason])
+        elif isinstance(event, VersionUnyanked):
+            [row] = [row for row in yanks if row[:2] == [stream, event.number] and row[3] is None]
+            row[3] = position
+        if isinstance(event, VersionYanked | VersionUnyanked) and event.latest is not None:
+            *kept, package = versions[stream, artifact.number]
+            assert (kept[2], kept[7]) == (event.latest.version_id, artifact.text.digest), (
+                f"{position}: {event}"
+            )
+            view = KINDS[artifact.KIND].view(AppliedEvent(artifact, event, project, actor, contents))
+            if view.package is not None and view.package.ref.digest != package:
+                earlier.add((stream, artifact.number, position, package))
+                package = view.package.ref.digest
+            versions[stream, artifact.number] = (*kept, package)
+            artifacts[stream][8:] = [kept[1], kept[2], kept[5], kept[6], *kept[7:10], package]
         if isinstance(event, PromotionRequested):
             asked = (
                 event.label,
@@ -309,6 +328,7 @@ def fold(conn: Connection) -> dict[str, Rows]:
             (stream, *name, _text(aggregates[stream], contents)) for name, stream in names.items()
         },
         "labels": {tuple(row) for row in labels},
+        "yanks": {tuple(row) for row in yanks},
         "owners": {tuple(row) for row in owners},
         "tags": {tuple(row) for row in tags},
         "promotions": {(id, *row) for id, row in promotions.items()},
@@ -362,5 +382,7 @@ def _refs(event: Any) -> Iterable[Any]:
         files = getattr(event, field, ())
         if isinstance(files, tuple):
             yield from (file.ref for file in files)
+    if (latest := getattr(event, "latest", None)) is not None:
+        yield from _refs(latest)
     if hasattr(event, "file"):
         yield event.file.ref

@@ -22,6 +22,7 @@ BY_NAME_KEYS = [
     "first_version_created_at",
     "owners",
     "tags",
+    "yanked",
     "labels",
 ]
 FULL_KEYS = [*BY_NAME_KEYS, "created_by"]

@@ -26,6 +26,7 @@ class Searched:
     def __init__(self, contents: Mapping[bytes, bytes]) -> None:
         self._contents = contents
         self._versions: dict[UUID, list[tuple[int, dict[Key, bytes]]]] = {}
+        self._latest: dict[UUID, tuple[int, int]] = {}
         self._names: dict[UUID, bytes] = {}
         self._projects: dict[UUID, int] = {}
         # Every text that a project ever had; of a content the kind that it was first of.
@@ -46,8 +47,11 @@ class Searched:
                 if found.line_count is not None:
                     says[5, path] = self._content(project, artifact.KIND, found.ref.digest)
         versions = self._versions.setdefault(stream, [])
-        if not versions or versions[-1][0] != artifact.number:
-            versions.append((artifact.number, says))
+        number, highest = self._latest.get(stream, (0, 0))
+        if number != artifact.number:
+            # Where a yank makes another version the latest, its texts are those that the next one begins with.
+            versions.append((artifact.number if artifact.highest > highest else highest + 1, says))
+        self._latest[stream] = (artifact.number, artifact.highest)
 
     def _short(self, project: int, field: str, text: str) -> bytes:
         digest = hashlib.sha256(f"{field}:{text}".encode()).digest()
@@ -61,10 +65,10 @@ class Searched:
         return digest
 
     def rows(self) -> dict[str, Rows]:
-        entries: Rows = set()
+        found: dict[tuple[Any, ...], tuple[Any, ...]] = {}
         for stream, versions in self._versions.items():
             project = self._projects[stream]
-            entries.add((stream, 1, "", 1, None, project, self._names[stream]))
+            found[stream, 1, "", 1] = (None, project, self._names[stream])
             for key in {key for _, says in versions for key in says}:
                 since: int | None = None
                 before: bytes | None = None
@@ -73,15 +77,16 @@ class Searched:
                     if number and digest == before:
                         continue
                     if before is not None:
-                        entries.add((stream, *key, since, number or None, project, before))
+                        found[stream, *key, since] = (number or None, project, before)
                     since, before = number, digest
+        entries: Rows = {(*key, *row) for key, row in found.items()}
         latest = {(row[5], row[6]) for row in entries if row[4] is None}
         parts: Rows = set()
         known: Rows = set()
         for (project, digest), text in self._texts.items():
             for part in words.parts(text):
-                found = len(set(words.lexemes(words.fold(self._piece(text, part.number)))))
-                parts.add((project, digest, part.number, (project, digest) in latest, found, part.text))
+                distinct = len(set(words.lexemes(words.fold(self._piece(text, part.number)))))
+                parts.add((project, digest, part.number, (project, digest) in latest, distinct, part.text))
                 known |= {(project, word) for word in words.known(part.text)}
         return {"search_entries": entries, "search_parts": parts, "search_words": known}
 

@@ -60,6 +60,7 @@ SKILL_KEYS = [
     "first_version_created_at",
     "owners",
     "tags",
+    "yanked",
     "labels",
 ]
 ROW_KEYS = [*(key for key in SKILL_KEYS if key not in ("body", "files", "labels")), "all_labels"]
@@ -185,6 +186,7 @@ TYPES = {
     404: "invalid_request",
     405: "invalid_request",
     409: "validation_error",
+    410: "invalid_request",
     412: "validation_error",
     413: "invalid_request",
     415: "invalid_request",

@@ -232,6 +232,37 @@ def test_a_rename_is_one_commit(git: Git, author: Author) -> None:
     git("fsck", "--strict", cwd=folder)
 
 
+def test_a_yank_goes_on_with_what_is_the_latest_then(git: Git, author: Author) -> None:
+    author.create("a", files=[file("x.txt", "1")])
+    author.publish("a", 1, body="# Two\n", files=[file("y.txt", "2")])
+    folder = git.clone("yanked")
+    before = git.log(folder)
+    author.post("name/a/versions/1/yank", reason="no commit: another one is the latest")
+    author.post("name/a/versions/1/unyank")
+    author.post("name/a/versions/2/yank", reason='{"latest":{}}')
+    author.post("name/a/rename", new_name="b")
+    shallow = git.clone("shallow", "--depth=1")
+    author.publish("b", 1, files=[file("x.txt", "1"), file("y.txt", "2")])
+    author.post("name/b/versions/3/yank", reason="x")
+    author.post("name/b/versions/2/unyank")
+    for one in (folder, shallow):
+        git("pull", "--quiet", "--ff-only", cwd=one)
+        git.check(one)
+    assert git.log(folder) == [
+        "b: version 2",
+        "b: back to version 1, as what came after is yanked",
+        "b: version 3",
+        "b: renamed from a",
+        "a: back to version 1, as what came after is yanked",
+        *before,
+    ]
+    assert git.files(folder).keys() == {"b/SKILL.md", "b/y.txt"}
+    text = (folder / "skills/b/SKILL.md").read_bytes()
+    assert text == author.http.get("llm_skills/name/b/skill-md").content
+    assert text.startswith(b"---\nname: b\n")
+    assert git.files(git.clone("again")) == git.files(folder)
+
+
 def test_the_files_are_those_of_the_api(git: Git, author: Author) -> None:
     binary = bytes(range(256)) * 8
     files = [

@@ -80,6 +80,25 @@ def test_a_renamed_skill_moves_and_keeps_the_label(git: Git, labeled: Labeled) -
     assert git.files(folder).keys() == {"forms/SKILL.md", "forms/run.sh"}
 
 
+def test_a_yanked_version_is_away_until_it_comes_back_or_the_label_moves(git: Git, labeled: Labeled) -> None:
+    folder = labeled.clone("labeled")
+    # The other version that it has, so that none of the project's own tree changes.
+    labeled.http.post("llm_skills/name/pdf/versions/1/yank", json={"reason": "x"}).raise_for_status()
+    labeled.http.post("llm_skills/name/pdf/versions/1/unyank", json={}).raise_for_status()
+    labeled.http.post("llm_skills/name/pdf/versions/1/yank", json={"reason": "x"}).raise_for_status()
+    labeled.label("pdf", 2)
+    git("pull", "--quiet", "--ff-only", cwd=folder)
+    git.check(folder)
+    assert git.log(folder)[::-1] == [
+        "pdf: version 1",
+        "pdf: yanked",
+        "pdf: version 1",
+        "pdf: yanked",
+        "pdf: version 2",
+    ]
+    assert git.files(labeled.clone("fresh")).keys() == git.files(folder).keys()
+
+
 def test_the_address_with_a_key_and_other_shares_stay_as_they_are(git: Git, labeled: Labeled) -> None:
     own = git.log(git.clone("own"))
     labeled.clone("labeled")

@@ -51,7 +51,7 @@ class Stage:
         ):
             if operation_id.endswith(("llm_skills_create", "llm_prompts_create", "restore_create")):
                 self.send("POST", f"{address}/archive", {})
-            elif operation_id.endswith(("revert_create", "promotions_create")):
+            elif operation_id.endswith(("revert_create", "promotions_create", "yank_create")):
                 for body in examples_of(schema)[:2]:
                     self.send("PATCH", address, body)
 
@@ -74,7 +74,7 @@ def request_of(stage: Stage, operation_id: str) -> httpx.Request:
         if "example" in parameter:
             examples[parameter["in"]][parameter["name"]] = parameter["example"]
     for name, value in {**examples["path"], **stage.values}.items():
-        path = path.replace(f"{{{name}}}", value)
+        path = path.replace(f"{{{name}}}", str(value))
     content = operation.get("requestBody", {}).get("content", {})
     return stage.client.build_request(
         method,

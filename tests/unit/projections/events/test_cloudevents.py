@@ -109,6 +109,9 @@ def happened() -> list[tuple[str, Event]]:
     for artifact in (skill, prompt):
         artifact.archive()
         artifact.restore()
+    for artifact in (skill, prompt):
+        artifact.yank(1, "wrong")
+        artifact.unyank(1)
     skill.rename("pdf-fields")
     prompt.rename("Agent_2")
     policies = LabelPolicies.of_project(5)

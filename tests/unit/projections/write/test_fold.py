@@ -233,7 +233,7 @@ def step_of(state: Skill) -> AppliedEvent:
 
 def test_each_field_of_a_version_is_looked_at() -> None:
     of_the_stream = {"id", "name", "version", "version_id", "archived", "labels", "promotions", "pending"}
-    of_the_stream |= {"made_by", "named_owners", "tags"}
+    of_the_stream |= {"made_by", "named_owners", "tags", "highest", "yanked"}
     assert set(Skill.__struct_fields__) - of_the_stream == {"fields", *PARTS}
     assert set(SkillFields.__struct_fields__) == set(FIELDS)
 

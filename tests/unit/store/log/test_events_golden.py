@@ -20,6 +20,7 @@ from domain.artifacts.prompts import (
     PromptCreated,
     PromptLabelRemoved,
     PromptLabelSet,
+    PromptLatest,
     PromptOwnersSet,
     PromptPromotionApproved,
     PromptPromotionRejected,
@@ -29,16 +30,20 @@ from domain.artifacts.prompts import (
     PromptRenamed,
     PromptRestored,
     PromptTagsSet,
+    PromptVersionUnyanked,
+    PromptVersionYanked,
 )
 from domain.artifacts.skills import (
     FileRef,
     SkillArchived,
     SkillCreated,
+    SkillFields,
     SkillFileAdded,
     SkillFileRemoved,
     SkillFileRenamed,
     SkillLabelRemoved,
     SkillLabelSet,
+    SkillLatest,
     SkillOwnersSet,
     SkillPromotionApproved,
     SkillPromotionRejected,
@@ -48,6 +53,8 @@ from domain.artifacts.skills import (
     SkillRenamed,
     SkillRestored,
     SkillTagsSet,
+    SkillVersionUnyanked,
+    SkillVersionYanked,
 )
 from domain.artifacts.versioned import Source
 from domain.content import Ref
@@ -157,6 +164,46 @@ EXPECTED: dict[str, Event] = {
     "skill.renamed.1": SkillRenamed(**first(8), name="pdf-fields", old_name="pdf-forms"),
     "skill.owners_set.1": SkillOwnersSet(**first(3), owners=(7, 1)),
     "skill.tags_set.1": SkillTagsSet(**first(4), tags=("docs", "forms")),
+    "skill.version_yanked.1": SkillVersionYanked(
+        **first(5),
+        number=4,
+        reason="Größer als gedacht",
+        latest=SkillLatest(
+            3,
+            VERSION,
+            "pdf-forms",
+            SkillFields(
+                "What it does",
+                "MIT",
+                "Any",
+                ("Read", "Bash(git log:*)"),
+                {"n": 1.0, "a": [True, None]},
+                "model: opus\n",
+            ),
+            BODY,
+            OUTLINE,
+            (FILE,),
+            "Third",
+        ),
+    ),
+    "skill.version_yanked.1.sparse": SkillVersionYanked(**first(5), number=2, reason="x"),
+    "skill.version_unyanked.1": SkillVersionUnyanked(
+        **first(6),
+        number=4,
+        latest=SkillLatest(4, VERSION, "pdf-fields", SkillFields("What else"), BODY, OUTLINE),
+    ),
+    "skill.version_unyanked.1.sparse": SkillVersionUnyanked(**first(6), number=2),
+    "prompt.version_yanked.1": PromptVersionYanked(
+        **first(5),
+        number=4,
+        reason="Größer als gedacht",
+        latest=PromptLatest(3, VERSION, "Greeting_1", BODY, '{"model": "x",  "temperature": 1.0}', "Third"),
+    ),
+    "prompt.version_yanked.1.sparse": PromptVersionYanked(**first(5), number=2, reason="x"),
+    "prompt.version_unyanked.1": PromptVersionUnyanked(
+        **first(6), number=4, latest=PromptLatest(4, VERSION, "Greeting_2", BODY)
+    ),
+    "prompt.version_unyanked.1.sparse": PromptVersionUnyanked(**first(6), number=2),
     "prompt.created.1": PromptCreated(
         **first(),
         version_id=VERSION,
