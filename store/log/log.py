@@ -1,7 +1,7 @@
 """Appending to the log and reading it.
 
-An append is one pipeline: every statement is sent at once and PostgreSQL runs them as one implicit transaction
-that ends with the pipeline, so the order lock is never held while this process thinks.
+An append is one pipeline that PostgreSQL runs as one implicit transaction: the contents, then all the rest as one call,
+which begins with the order lock. So the lock is held neither while this process thinks nor while its bytes are under way.
 """
 
 from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
@@ -13,6 +13,7 @@ import msgspec
 import psycopg
 from eventsourcing.persistence import StoredEvent
 from psycopg.errors import NotNullViolation
+from psycopg.pq.abc import PGresult
 
 from domain.content import Content
 from domain.maintenance import LogRewound
@@ -20,6 +21,7 @@ from store.errors import AppendError, CommandRepeated, NameConflict, StreamConfl
 from store.log.statements import SetStatement, Writes, arrays, merge
 from store.postgres.connection import Connection
 from store.postgres.pipeline import execute_pipeline, read_bigint, read_timestamptz
+from store.postgres.routines import Call, Routine, routine_of, together
 
 CHANNEL = "skald_log"
 STREAM_BATCH = 500  # events of a stream that are read at a time
@@ -86,20 +88,16 @@ class Recorded(msgspec.Struct, frozen=True):
 # One writer at a time in the whole database: positions are gapless and become visible in their order.
 LOCK = "SELECT pg_advisory_xact_lock(7203014)"
 
-# The same after storing contents: those that others are storing, too, are waited for while the lock is free.
-STORED_AND_LOCK = """
-WITH stored AS (
-    INSERT INTO contents (digest, bytes)
-    SELECT {rows}
-    ON CONFLICT DO NOTHING
-    RETURNING 1
-)
-SELECT pg_advisory_xact_lock(7203014) FROM (SELECT count(*) FROM stored) AS done
+# Those that others are storing, too, are waited for while the lock is free.
+STORE_CONTENTS = """
+INSERT INTO contents (digest, bytes)
+SELECT {rows}
+ON CONFLICT DO NOTHING
 """
 CONTENT = "digest bytea, bytes bytea"
-STORE_AND_LOCK = STORED_AND_LOCK.format(rows=f"digest, bytes FROM {arrays(CONTENT)} AS new")
+STORE = STORE_CONTENTS.format(rows=f"digest, bytes FROM {arrays(CONTENT)} AS new")
 # A content without bytes is one that has to be there (contents_pkey); else the table refuses it.
-STORE_RELIED_AND_LOCK = STORED_AND_LOCK.format(
+STORE_RELIED = STORE_CONTENTS.format(
     rows=f"""new.digest, CASE WHEN stored.digest IS NULL THEN new.bytes ELSE '' END
     FROM {arrays(CONTENT)} AS new LEFT JOIN contents AS stored ON stored.digest = new.digest AND new.bytes IS NULL"""
 )
@@ -126,11 +124,20 @@ WITH head AS MATERIALIZED (
     RETURNING position, recorded_at
 )
 """
-INSERT_WITHOUT_NOTIFY = f"{APPENDED} SELECT min(position), min(recorded_at) FROM appended"
 # Notifies "<last position> <number of events> <stream of each event> …": a follower at the position before needs no query.
 INSERT_EVENTS = f"""
 {APPENDED} SELECT min(position), min(recorded_at), pg_notify('{CHANNEL}', max(position)::text || %s::text) FROM appended
 """
+# The same behind the lock, in one call with what else the commits write: see ``store.postgres.routines``. Without the text it
+# notifies of nothing.
+APPEND = Routine(
+    f"""
+    {LOCK.replace("SELECT", "PERFORM")};
+    {APPENDED} SELECT min(position), min(recorded_at), max(position) INTO first_position, recorded, last_position FROM appended;
+    PERFORM pg_notify('{CHANNEL}', last_position::text || text) FROM (SELECT %s::text) AS given (text) WHERE text IS NOT NULL
+    """,
+    out=("first_position bigint", "recorded timestamptz", "last_position bigint"),
+)
 # For events that were inserted without a notification; it names no stream, so each follower that has not seen them reads the log.
 NOTIFY_HEAD = f"SELECT pg_notify('{CHANNEL}', max(position)::text || ' 0') FROM events"
 
@@ -176,7 +183,7 @@ CONFLICTS: dict[str, type[AppendError]] = {
 }
 
 
-# What an append leaves empty when it is to be refused: see APPENDED, STORE_RELIED_AND_LOCK, and the guards of ``Commit.writes``.
+# What an append leaves empty when it is to be refused: see APPENDED, STORE_RELIED, and the guards of ``Commit.writes``.
 BUILT_ON = {("events", "position"), ("contents", "bytes"), ("prompt_references", "stream_id")}
 
 
@@ -226,20 +233,14 @@ async def append(
     if contents:
         # By digest, so that two writers of the same contents cannot deadlock.
         digests = sorted(contents)
-        store = STORE_RELIED_AND_LOCK if relied else STORE_AND_LOCK
-        batch.append((store, (digests, [contents[digest] for digest in digests])))
-    else:
-        batch.append((LOCK, ()))
-    place = len(batch)
-    batch.append(
-        (INSERT_WITHOUT_NOTIFY, columns_of(events)) if not notify else (INSERT_EVENTS, arguments(events))
-    )
+        batch.append((STORE_RELIED if relied else STORE, (digests, [contents[digest] for digest in digests])))
+    calls: list[Call] = [(APPEND, arguments(events, notify=notify))]
     for statement, changed in merge([commit.writes for commit in commits]):
-        batch.append((statement.sql, SetStatement.columns(changed)))
+        calls.append((routine_of(statement.sql), SetStatement.columns(changed)))
     if commands:
-        batch.append((INSERT_COMMANDS, SetStatement.columns(commands)))
-    inserted = (await execute_pipeline(conn, batch, sent))[place]
-    first, now = read_bigint(inserted.get_value(0, 0)), read_timestamptz(inserted.get_value(0, 1))
+        calls.append((routine_of(INSERT_COMMANDS), SetStatement.columns(commands)))
+    batch.append(await together(conn, calls))
+    first, now = _read_appended((await execute_pipeline(conn, batch, sent))[-1])
     answers = []
     for commit in commits:
         following = first + len(commit.events)
@@ -279,16 +280,17 @@ def rows_of(commit: Commit) -> list[tuple[Any, ...]]:
     ]
 
 
-def columns_of(events: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """What ``INSERT_WITHOUT_NOTIFY`` takes for these rows."""
+def arguments(events: Sequence[tuple[Any, ...]], *, notify: bool = True) -> list[Any]:
+    """What ``INSERT_EVENTS`` and ``APPEND`` take for these rows."""
     *columns, positions = SetStatement.columns(events)
-    return [*columns, list(range(1, len(events) + 1)), _versions_before(events), positions]
+    text = notification(columns[0], columns[4]) if notify else None
+    return [*columns, list(range(1, len(events) + 1)), _versions_before(events), positions, text]
 
 
-def arguments(events: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """What ``INSERT_EVENTS`` takes for these rows."""
-    columns = columns_of(events)
-    return [*columns, notification(columns[0], columns[4])]
+def _read_appended(result: PGresult) -> tuple[int, datetime]:
+    """The first position and the time, out of the row that ``APPEND`` returns: behind their number, each with type and length."""
+    row = result.get_value(0, 0) or b""
+    return read_bigint(row[12:20]), read_timestamptz(row[28:36])
 
 
 def _versions_before(events: Sequence[tuple[Any, ...]]) -> list[int | None]:

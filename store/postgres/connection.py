@@ -38,8 +38,8 @@ class Deadline:
 class Connection(AsyncConnection[tuple[Any, ...]]):
     """Made by ``store.postgres.pool``.
 
-    ``prepared`` names the statements that the server knows from a pipeline, ``loaders`` has for each query what loads its
-    rows, and ``socket`` is what a pipeline waits for. ``limit``: seconds that one exchange with the server may take; a
+    ``prepared`` names the statements that the server knows from a pipeline, ``routines`` its functions (see
+    ``store.postgres.routines``), ``loaders`` has for each query what loads its rows, and ``socket`` is what a pipeline waits for. ``limit``: seconds that one exchange with the server may take; a
     connection that takes longer is cut, and what waits for it gets an OperationalError.
     """
 
@@ -48,6 +48,7 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
     def __init__(self, pgconn: PGconn, *args: Any, **kwargs: Any) -> None:
         super().__init__(pgconn, *args, **kwargs)
         self.prepared: set[bytes] = set()
+        self.routines: set[str] = set()
         self.loaders: dict[str, Transformer] = {}
         self.socket = SocketWaiter(pgconn.socket)
 

@@ -28,6 +28,8 @@ RIGHTS = """
 SELECT current_user, current_database(), current_schema(),
     coalesce(has_schema_privilege(current_schema(), 'CREATE'), false), has_database_privilege(current_database(), 'CREATE')
 """
+# An append calls functions of its connection's temporary schema.
+MAY_CALL = "SELECT has_database_privilege(current_database(), 'TEMPORARY'), current_user, current_database()"
 # What the migrations of the read models create; both are trusted, so CREATE on the database is enough.
 EXTENSIONS = ("pg_trgm", "btree_gin")
 SELECT_EXTENSIONS = """
@@ -72,6 +74,7 @@ async def migrate(dsn: str, folders: Sequence[Path]) -> list[str]:
             await conn.execute(HISTORY)
             known = {}
         check_release(known, files)
+        await check_temporary(conn)
         if any(int(file.name[:4]) not in known for file in files):
             await check_rights(conn)
         else:
@@ -155,6 +158,16 @@ async def check_rights(conn: Connection) -> None:
                 f'the extension {name} is missing: GRANT CREATE ON DATABASE "{database}" TO "{role}", or as a superuser '
                 f"CREATE EXTENSION {name}"
             )
+
+
+async def check_temporary(conn: Connection) -> None:
+    """Raises MigrationError with what to grant when this role could not append."""
+    row = await (await conn.execute(MAY_CALL)).fetchone()
+    may, role, database = row or (False, "", "")
+    if not may:
+        raise MigrationError(
+            f'the role {role} may make nothing temporary, which an append needs: GRANT TEMPORARY ON DATABASE "{database}" TO "{role}"'
+        )
 
 
 async def serving_grants(conn: Connection) -> str:

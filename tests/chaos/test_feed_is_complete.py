@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from store.log.appender import Appender
-from store.log.log import INSERT_EVENTS, STORE_AND_LOCK, arguments, rows_of
+from store.log.log import INSERT_EVENTS, LOCK, STORE, arguments, rows_of
 from store.log.statements import merge
 from store.postgres.pool import connect
 from tests.support.histories import created, published
@@ -143,7 +143,8 @@ async def hold_open(database_url: str, project_id: int, rounds: int) -> None:
         with contextlib.suppress(psycopg.OperationalError):
             async with await connect(database_url) as conn, conn.transaction() as transaction:
                 for sql, parameters in (
-                    (STORE_AND_LOCK, columns((one.ref.digest, one.data) for one in commit.contents)),
+                    (STORE, columns((one.ref.digest, one.data) for one in commit.contents)),
+                    (LOCK, []),
                     (INSERT_EVENTS, arguments(rows)),
                     *((statement.sql, columns(changed)) for statement, changed in merge([commit.writes])),
                 ):

@@ -30,6 +30,10 @@ from workers.follower import Leader
 pytestmark = pytest.mark.chaos
 
 SOON = 1.0  # seconds that the limits of these tests are
+HELD = """
+SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
+WHERE datname = current_database() AND locktype = 'advisory' AND granted
+"""
 LATE = 30.0  # seconds that are far beyond them, and far below what no limit would take
 
 
@@ -81,6 +85,30 @@ async def test_the_lock_of_a_host_that_is_cut_off_in_mid_append_is_free_soon(
         async with asyncio.timeout(LATE):
             appended = await asyncio.gather(other.append(created("other")[1]), lost)
         assert sorted(one.first for one in appended) == [1, 2]
+    invariants.check(fresh_database_url)
+
+
+@pytest.mark.parametrize("missing", [1, 100, 600])
+async def test_a_host_that_is_cut_off_before_all_of_an_append_has_come_holds_no_lock(
+    fresh_database_url: str, missing: int
+) -> None:
+    """A lock behind which the rest is still under way stops all hosts until the server ends the connection."""
+    async with (
+        proxy(fresh_database_url) as through,
+        running(through.url) as cut_off,
+        running(fresh_database_url) as other,
+    ):
+        await cut_off.append(created("before")[1])
+        through.freeze, through.missing = True, missing
+        lost = asyncio.create_task(cut_off.append(created("cut-off")[1]))
+        await through.frozen.wait()
+        with psycopg.connect(fresh_database_url) as conn:
+            held = conn.execute(HELD).fetchone()
+        await other.append(created("other")[1])
+        assert held == (0,)
+        assert not lost.done()
+        await through.stop()
+        await lost
     invariants.check(fresh_database_url)
 
 

@@ -77,6 +77,13 @@ async def test_a_role_for_serving_alone_needs_no_right_to_create(
     await grant(owner, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {}", role)
     await grant(owner, "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {}", role)
     assert await migrate(url) == []
+    database = sql.Identifier(owner.info.dbname)
+    await owner.execute(sql.SQL("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC").format(database))
+    assert "GRANT TEMPORARY ON DATABASE" in await refusal(url)
+    await owner.execute(
+        sql.SQL("GRANT TEMPORARY ON DATABASE {} TO {}").format(database, sql.Identifier(role))
+    )
+    assert await migrate(url) == []
 
 
 async def test_a_database_of_a_later_release_is_refused(owner: Connection, fresh_database_url: str) -> None:

@@ -25,7 +25,7 @@ class Proxy:
     ``hold_and_cut`` makes the next request stay here while its client's connection is cut; ``release`` lets it go on
     to the server, as packets do that were under way when a client was lost.
     ``freeze`` lets the next pipeline go on to its last statement and nothing behind that, as when its client is cut off in
-    the middle: the server waits for the rest.
+    the middle: the server waits for the rest. ``missing``: bytes of those statements that stay here, too.
     """
 
     def __init__(self, url: str, folder: Path) -> None:
@@ -37,6 +37,7 @@ class Proxy:
         self.withheld = threading.Event()
         self.hold_and_cut = False
         self.freeze = False
+        self.missing = 0
         self.frozen = asyncio.Event()
         self.cuts = 0
         self.connections = 0
@@ -80,7 +81,7 @@ class Proxy:
                     await asyncio.sleep(3600)
                 if self.freeze and SYNC in data:
                     self.freeze = False
-                    server.write(data[: data.index(SYNC)])
+                    server.write(data[: data.index(SYNC) - self.missing])
                     await server.drain()
                     self.frozen.set()
                     await asyncio.sleep(3600)

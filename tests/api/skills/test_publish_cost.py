@@ -24,7 +24,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
-async def test_a_publish_is_three_statements(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_publish_is_two_statements(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
     await space.create(body="# A\n\nx\n")
     flushed: list[list[str]] = []
 
@@ -35,10 +35,10 @@ async def test_a_publish_is_three_statements(space: Space, monkeypatch: pytest.M
     monkeypatch.setattr(log, "execute_pipeline", recorded)
     await space.publish("pdf-forms", 1, edits=[{"old": "x", "new": "y"}])
 
-    # Contents and the lock; the event; the version, as one and as the latest. Appends that follow each other within
+    # The contents; the lock, the event and the version, as one and as the latest. Appends that follow each other within
     # MIN_NOTIFY_INTERVAL share a notification, which then goes out by itself.
     [append] = [batch for batch in flushed if batch != [log.NOTIFY_HEAD]]
-    assert len(append) == 3
+    assert len(append) == 2
 
 
 async def test_what_the_version_before_has_is_not_sent_again(space: Space, sent: list[int]) -> None:
