@@ -19,6 +19,7 @@ from console.views import (
     listing,
     live,
     openid,
+    operator,
     projects,
     search,
     sessions,
@@ -37,7 +38,13 @@ OF_A_KIND: tuple[Any, ...] = (
     *blame.HANDLERS,
 )
 # Views of a project.
-OF_A_PROJECT: tuple[Any, ...] = (*then.HANDLERS, *search.HANDLERS, *audit.HANDLERS, *live.HANDLERS)
+OF_A_PROJECT: tuple[Any, ...] = (
+    *then.HANDLERS,
+    *search.HANDLERS,
+    *audit.HANDLERS,
+    *live.HANDLERS,
+    *operator.HANDLERS,
+)
 
 
 def _written(kind: Shown) -> dict[str, str]:

@@ -31,7 +31,7 @@ SCOPES = {
             ),
         )
     },
-    policies.SCOPE: "Say which labels of a project are protected.",
+    policies.SCOPE: "Say which labels of a project are protected; make and revoke its keys in the console.",
     "event:read": "Follow the log of events.",
     "webhook:read": "Read webhooks and their deliveries.",
     "webhook:write": "Create, change and delete webhooks; includes reading.",
@@ -95,6 +95,11 @@ def allows(scopes: Collection[str], required: str) -> bool:
         return True
     resource, _, action = required.partition(":")
     return action == "read" and f"{resource}:write" in scopes
+
+
+def may_give(scopes: Collection[str], scope: str) -> bool:
+    """Whether a key with ``scopes`` may make one with ``scope``: no more than it may do itself."""
+    return scope in SCOPES and allows(scopes, scope)
 
 
 def check_email(email: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from cli.embedded.folder import write_private
+from domain.artifacts import policies
 from domain.artifacts.kinds import KINDS
 from domain.errors import Invalid
 from store.log.history import LogHistory
@@ -15,8 +16,15 @@ from store.postgres.pool import connect
 from store.tables import identity
 
 OWNER = "owner@skald.local"
-# All that the pages of docs/ show; write includes read.
-SCOPES = (*(f"{kind.SCOPE}:write" for kind in KINDS.values()), "event:read", "webhook:write", "usage:read")
+# All that the pages of docs/ show, and what who runs the service needs in the console; write includes read.
+SCOPES = (
+    *(f"{kind.SCOPE}:write" for kind in KINDS.values()),
+    "event:read",
+    "webhook:write",
+    "usage:read",
+    "user:write",
+    policies.SCOPE,
+)
 
 
 class FirstKey(msgspec.Struct, frozen=True):

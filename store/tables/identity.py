@@ -358,17 +358,18 @@ async def list_keys(conn: Connection) -> list[Key]:
     return [_read_key(row) for row in await (await conn.execute(SELECT_KEYS)).fetchall()]
 
 
+def revocation(key_id: UUID) -> tuple[KeyRevoked, Writes]:
+    """The event that ends a key, and the row that goes with it."""
+    event = KeyRevoked(originator_id=key_id, originator_version=2)
+    return event, {REVOKE_KEYS: [(key_id, 2)]}
+
+
 async def revoke_key(conn: Connection, key_id: UUID, *, actor_id: int | None = None) -> Key:
     """The key, revoked; revoking it again changes nothing. Raises NotFound for an unknown one."""
     key = await _key(conn, key_id)
     if key.revoked_at is None:
-        event = KeyRevoked(originator_id=key_id, originator_version=2)
-        commit = Commit(
-            events=(to_stored(event),),
-            command_id=uuid4(),
-            actor_id=actor_id,
-            writes={REVOKE_KEYS: [(key_id, 2)]},
-        )
+        event, writes = revocation(key_id)
+        commit = Commit(events=(to_stored(event),), command_id=uuid4(), actor_id=actor_id, writes=writes)
         # Another call may have revoked it in between; the outcome is the same.
         with suppress(UniqueViolation):
             await append(conn, [commit])
@@ -388,28 +389,34 @@ async def erase_user(conn: Connection, email: str, *, actor_id: int | None = Non
     Raises NotFound for an unknown address, so also for one that was erased before.
     """
     while True:
-        user_id, uuid = await _user(conn, email)
-        keys = [row[0] for row in await (await conn.execute(SELECT_LIVE_KEYS, (user_id,))).fetchall()]
-        erased = UserErased(originator_id=uuid, originator_version=1, user_id=user_id)
-        revoked = [KeyRevoked(originator_id=key_id, originator_version=2) for key_id in keys]
+        erased, revoked, writes = await erasure(conn, email)
         commit = Commit(
             events=(to_stored(erased), *map(to_stored, revoked)),
             command_id=uuid4(),
             actor_id=actor_id,
-            writes={
-                ERASE_USERS: [(user_id,)],
-                home_settings.REMOVED: [(user_id,)],
-                FORGET_AT_ISSUERS: [(user_id,)],
-                console_drafts.REMOVED: [(user_id,)],
-                REVOKE_KEYS: [(key_id, 2) for key_id in keys],
-            },
+            writes=writes,
         )
         try:
             await append(conn, [commit])
         except UniqueViolation:
             # A key or the user was revoked or erased in between, so the next look finds fewer of them.
             continue
-        return user_id
+        return erased.user_id
+
+
+async def erasure(conn: Connection, email: str) -> tuple[UserErased, tuple[KeyRevoked, ...], Writes]:
+    """The events that erase a user and end the user's keys, and what they write. Raises NotFound."""
+    user_id, uuid = await _user(conn, email)
+    keys = [row[0] for row in await (await conn.execute(SELECT_LIVE_KEYS, (user_id,))).fetchall()]
+    writes: Writes = {
+        ERASE_USERS: [(user_id,)],
+        home_settings.REMOVED: [(user_id,)],
+        FORGET_AT_ISSUERS: [(user_id,)],
+        console_drafts.REMOVED: [(user_id,)],
+        REVOKE_KEYS: [(key_id, 2) for key_id in keys],
+    }
+    revoked = tuple(KeyRevoked(originator_id=key_id, originator_version=2) for key_id in keys)
+    return UserErased(originator_id=uuid, originator_version=1, user_id=user_id), revoked, writes
 
 
 async def actor(conn: Connection, email: str | None) -> int | None:

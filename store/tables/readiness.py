@@ -1,6 +1,7 @@
 """Readiness: whether the schema is complete, how far behind each follower is, and whether it goes on."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -47,6 +48,13 @@ def not_run(*, redis: bool, secret_key: bool) -> set[str]:
     return (set() if redis else {"cache", "streams"}) | (set() if secret_key else {"webhooks"})
 
 
+# events_pkey, histories_pkey
+SELECT_END = """
+SELECT coalesce(head.position, 0), head.recorded_at, (SELECT coalesce(max(begins), 0) FROM histories)
+FROM (SELECT) AS always
+LEFT JOIN (SELECT position, recorded_at FROM events ORDER BY position DESC LIMIT 1) AS head ON true
+"""
+
 SELECT_COUNT = f"SELECT coalesce(max(position), 0) - {GAPS.format(position=0)} FROM events"
 
 
@@ -64,6 +72,19 @@ class FollowerState(msgspec.Struct, frozen=True):
     lag: int
     parked: int
     failure: Failure | None = None
+
+
+class LogEnd(msgspec.Struct, frozen=True):
+    """The last event of the log, and where its history begins, 0 for the first one."""
+
+    position: int
+    recorded_at: datetime | None
+    begins: int
+
+
+async def log_end(conn: Connection) -> LogEnd:
+    row = await (await conn.execute(SELECT_END)).fetchone()
+    return LogEnd(*row) if row else LogEnd(0, None, 0)
 
 
 async def missing_migrations(conn: Connection, folders: Sequence[Path]) -> list[str]:

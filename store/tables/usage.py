@@ -4,6 +4,7 @@ It cannot be made from the log: no replay, `skald verify` or `skald export` know
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -90,6 +91,12 @@ async def add(conn: Connection, writer: UUID, batch: int, counts: Sequence[Count
     """Add what ``writer`` has counted. The same batch again adds nothing; numbers of batches only grow."""
     columns = [[getattr(count, name) for count in counts] for name in COLUMNS]
     await conn.execute(ADD, (writer, batch, *columns))
+
+
+async def added_at(conn: Connection) -> datetime | None:
+    """When a process last added counts, None when none did for a week."""
+    row = await (await conn.execute("SELECT max(added_at) FROM usage_writers")).fetchone()
+    return row[0] if row else None
 
 
 async def sweep(conn: Connection) -> None:

@@ -186,6 +186,16 @@ SELECT webhook_id, position, subject, type, 'redelivery' FROM webhook_deliveries
 ON CONFLICT (webhook_id, position) WHERE status = 'pending' DO UPDATE SET due_at = clock_timestamp()
 RETURNING {DELIVERY}
 """
+# webhook_deliveries_of_webhook. Of an event that has been sent again since, that counts.
+REPEAT_FAILED = """
+INSERT INTO webhook_deliveries (webhook_id, position, subject, type, cause)
+SELECT webhook_id, position, subject, type, 'redelivery' FROM (
+    SELECT DISTINCT ON (position) webhook_id, position, subject, type, status FROM webhook_deliveries
+    WHERE webhook_id = %s ORDER BY position, id DESC
+) AS last WHERE status = 'failed' ORDER BY position LIMIT %s
+ON CONFLICT (webhook_id, position) WHERE status = 'pending' DO NOTHING
+"""
+MAX_REPEATED = 1000  # in one go: what is pending has a limit, too
 INSERT_REPLAY = """
 INSERT INTO webhook_replays (webhook_id, position, last_position) VALUES (%s, %s, %s)
 RETURNING id, position, last_position
@@ -366,16 +376,25 @@ async def delete(conn: Connection, webhook_id: UUID, project_id: int) -> None:
 
 
 async def rotate_secret(
-    conn: Connection, sealer: Sealer, webhook_id: UUID, project_id: int, *, seconds: float
+    conn: Connection,
+    sealer: Sealer,
+    webhook_id: UUID,
+    project_id: int,
+    *,
+    seconds: float,
+    request: Request | None = None,
 ) -> tuple[str, datetime | None]:
-    """A new secret, shown this once, and until when the one before it signs as well. Raises NotFound.
+    """A new secret, shown this once, and until when the one before it signs as well.
 
-    Without ``seconds`` all earlier ones end.
+    Without ``seconds`` all earlier ones end. Raises NotFound, and psycopg.errors.UniqueViolation when the ``request`` has done it
+    before.
     """
     secret = new_secret()
     async with conn.transaction():
         if await (await conn.execute(LOCK_ONE, (webhook_id, project_id))).fetchone() is None:
             raise _unknown(webhook_id)
+        if request is not None:
+            await conn.execute(INSERT_REQUEST, (request.key_id, request.key, request.fingerprint, webhook_id))
         ended = await (await conn.execute(END_CURRENT, (seconds, webhook_id))).fetchone()
         await conn.execute(END_OLDER, (webhook_id, seconds, webhook_id, MAX_SECRETS - 2))
         await conn.execute(INSERT_SEALED, {"id": webhook_id, "sealed": sealer.seal(secret)})
@@ -401,6 +420,14 @@ async def redeliver(conn: Connection, webhook_id: UUID, delivery_id: int) -> Del
         await conn.execute(NOTIFY, (str(webhook_id),))
     assert row is not None
     return Delivery(*row)
+
+
+async def redeliver_failed(conn: Connection, webhook_id: UUID) -> int:
+    """The events that were given up, and not sent again since, once more, the oldest first; how many, at most ``MAX_REPEATED``."""
+    async with conn.transaction():
+        count = (await conn.execute(REPEAT_FAILED, (webhook_id, MAX_REPEATED))).rowcount
+        await conn.execute(NOTIFY, (str(webhook_id),))
+    return count
 
 
 async def replay(conn: Connection, webhook_id: UUID, *, first: int, last: int) -> Replay:

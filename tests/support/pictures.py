@@ -29,6 +29,10 @@ PICTURES: dict[str, tuple[str, Literal["light", "dark"], ViewportSize]] = {
     "blame": ("skills/code-review/blame", "dark", SIZE),
     "audit": ("audit", "light", SIZE),
     "live": ("live", "light", SIZE),
+    "keys": ("keys", "light", SIZE),
+    "new-key": ("keys/new", "light", SIZE),
+    "webhook": ("webhooks/{webhook}", "light", SIZE),
+    "health": ("health", "dark", SIZE),
     "narrow": ("prompts/ticket-triage", "light", NARROW),
     # They write, and come last.
     "edit": ("skills/code-review/edit", "light", SIZE),
@@ -63,6 +67,7 @@ def _to_conflict(page: Page) -> None:
 WRITTEN = {"preview": _to_preview, "conflict": _to_conflict}
 QUALITY = 55  # of JPEG: a third of the bytes of PNG, and every letter can be read
 READY_WITHIN = 120.0  # seconds
+SENT_WITHIN = 5.0  # seconds until the first attempts of a webhook have failed
 
 
 def main() -> None:
@@ -80,7 +85,7 @@ def main() -> None:
             link = subprocess.run(
                 [*skald, "console"], env=env, cwd=ROOT, check=True, capture_output=True, text=True
             )
-            take(base, link.stdout.strip())
+            take(base, link.stdout.strip(), operate(skald, env, base))
         finally:
             service.stop(timeout=30)
 
@@ -97,7 +102,27 @@ def wait_for(base: str) -> None:
     raise SystemExit("the service did not start")
 
 
-def take(base: str, link: str) -> None:
+def operate(skald: list[str], env: dict[str, str], base: str) -> str:
+    """A person with a key, and a webhook whose receiver is away. Returns the id of that."""
+    for command in (
+        "user create ann@example.com --first-name Ann --last-name Author",
+        "key create --user ann@example.com --project 1 --scope llm_skill:write --scope event:read "
+        "--label web-team --expires 90d",
+    ):
+        subprocess.run([*skald, *command.split()], env=env, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    key = Path(env["SKALD_DATA_DIR"], "first-key").read_text().strip()
+    with httpx.Client(
+        base_url=f"{base}/api/projects/1/webhooks/", headers={"Authorization": f"Bearer {key}"}
+    ) as client:
+        # `.invalid` is a name that nothing ever has.
+        sent = {"url": "https://deploys.invalid/hook", "description": "deploys", "names": "skill/*"}
+        webhook: str = client.post("", json=sent).json()["id"]
+        client.post(f"{webhook}/replay", json={"from": 1, "to": 1000})
+    time.sleep(SENT_WITHIN)
+    return webhook
+
+
+def take(base: str, link: str, webhook: str) -> None:
     FOLDER.mkdir(exist_ok=True)
     with chromium() as browser:
         context = browser.new_context()
@@ -106,7 +131,7 @@ def take(base: str, link: str) -> None:
         for name, (path, scheme, size) in PICTURES.items():
             shown = browser.new_context(storage_state=state, color_scheme=scheme, viewport=size)
             page = shown.new_page()
-            page.goto(f"{base}/console/projects/1/{path}")
+            page.goto(f"{base}/console/projects/1/{path.format(webhook=webhook)}")
             if name in WRITTEN:
                 WRITTEN[name](page)
             page.wait_for_timeout(300)
