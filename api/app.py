@@ -32,6 +32,9 @@ from api.cache.positions import ALL_STREAMS, StreamPositions
 from api.cache.reader import RepresentationCache
 from api.cache.reads import REPLICAS, Reads
 from api.cache.shared_memory import SharedMemoryCache
+from api.clawhub.controller import ClawHubController, report_install, whoami
+from api.clawhub.controller import well_known as clawhub
+from api.clawhub.publishing import ClawHubPublishingController
 from api.commands.execute import Commands
 from api.commands.locks import RunningCommands
 from api.commands.repository import Repository
@@ -124,6 +127,11 @@ def route_handlers() -> list[Any]:
         ReferenceController,
         *DISCOVERY,
         *APM,
+        clawhub,
+        whoami,
+        ClawHubController,
+        ClawHubPublishingController,
+        report_install,
         SharedGitController,
         EventSchemaController,
         mcp_endpoint,

@@ -1,4 +1,5 @@
-"""Removes what is kept for a time only: the answers behind idempotency keys, shares that open nothing any more, hours of usage."""
+"""Removes what is kept for a time only: the answers behind idempotency keys, shares that open nothing any more, hours of usage,
+files that were sent and not published."""
 
 import asyncio
 import logging
@@ -6,7 +7,7 @@ import logging
 import psycopg
 
 from store.postgres.pool import FOLLOWERS, connect
-from store.tables import shares, usage
+from store.tables import shares, uploads, usage
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ class Sweeper:
                     await conn.execute(SWEEP, (KEEP_COMMANDS,))
                     await shares.sweep(conn)
                     await usage.sweep(conn)
+                    await uploads.sweep(conn)
             except psycopg.Error as error:
                 logger.warning("the sweep has to wait: %s", type(error).__name__)
                 pause = RETRY

@@ -6,10 +6,11 @@ GIT = "git"
 DISCOVERY = "discovery"
 ZIP = "zip"
 CLI = "cli"
+CLAWHUB = "clawhub"
 # What only looks, as a page for people does: nothing of it is counted.
 UNCOUNTED = "uncounted"
 
-DOORS = (API, MCP, GIT, DISCOVERY, ZIP, CLI)
+DOORS = (API, MCP, GIT, DISCOVERY, ZIP, CLI, CLAWHUB)
 
 # How the User-Agent of a command line begins: our own, and that of the agent CLI, whose tools are requests to the API.
 COMMAND_LINES = (b"skald-cli", b"posthog-cli/")

@@ -69,6 +69,8 @@ TAGS = {
     "shares": "Secret addresses at which installers read the skills of a project without a key.",
     "discovery": "What installers such as `npx skills` read: at the address of a share, or at the origin for the project "
     "that the operator has made public (404 while there is none). No key is needed.",
+    "clawhub": "What the command line of ClawHub asks for, with `--registry` the address of this service: the skills of the project "
+    "of its key. Version N is `1.0.N`.",
     "webhooks": "Events sent by HTTP: signed, at least once, in the order of each name.",
     "search": "What is in names, descriptions, bodies and files.",
     "history": "What a name went through: events, differences, authors of lines; and the way back.",
@@ -102,6 +104,7 @@ PATH_PARAMETERS: dict[str, tuple[str, dict[str, Any], Any]] = {
         {"type": "string", "pattern": r"^1\.0\.[1-9][0-9]*$"},
         "1.0.1",
     ),
+    "skill_slug": ("The name of a skill.", {"type": "string"}, "pdf-forms"),
     "organization_id": ("The id of the organization, or `@current`.", {"type": "string"}, "@current"),
     "user_uuid": ("The UUID of the user whom the key belongs to, or `@me`.", {"type": "string"}, "@me"),
     "share_id": (

@@ -35,6 +35,7 @@ from api.openapi.parameters import Param, integer, route
 from api.payload import forms
 from api.services import services
 from api.skills.package_schemas import ImportAnswer, ImportForm
+from domain.artifacts.prompts import MAX_VERSION_DESCRIPTION
 from domain.artifacts.skills import Skill, SkillFields, values_of
 from domain.content import Content
 from domain.errors import Invalid, NameChanged, NameTaken, NotFound, PreconditionFailed, Unavailable
@@ -49,6 +50,8 @@ WRITE = "llm_skill:write"
 KIND = Skill.KIND
 
 MODES = ("create", "upsert")
+
+FORM_FIELDS = ("mode", "dry_run", "base_version", "version_description")
 
 # Who creates a name while others archive it loses to one of them each time.
 MAX_ATTEMPTS = 20
@@ -70,6 +73,12 @@ DRY_RUN = Param(
 BASE_VERSION = Param(
     "base_version", integer(1), "With `mode=upsert`: refuse with 409 unless this is the latest version.", 1
 )
+VERSION_DESCRIPTION = Param(
+    "version_description",
+    {"type": "string", "maxLength": MAX_VERSION_DESCRIPTION},
+    "What changed in the version that is made; at most 400 characters. White space around it is cut off.",
+    "Shorter steps",
+)
 
 
 class Upload(msgspec.Struct, frozen=True):
@@ -79,11 +88,14 @@ class Upload(msgspec.Struct, frozen=True):
     mode: str
     dry_run: bool
     base_version: int | None
+    version_description: str = ""
 
     def identity(self) -> bytes:
         """The same for the same import, whatever boundaries and file names its form came with."""
         digest = sha256(self.archive).hexdigest()
-        return msgspec.json.encode([digest, self.mode, self.dry_run, self.base_version])
+        parts = [digest, self.mode, self.dry_run, self.base_version]
+        # A form without one is the same as before there was such a field.
+        return msgspec.json.encode(parts + [self.version_description] * bool(self.version_description))
 
 
 class PackagesController(Controller):
@@ -97,7 +109,7 @@ class PackagesController(Controller):
         "/import",
         operation_id="llm_skills_import_create",
         summary="Import a skill",
-        opt=route(WRITE, query=(MODE, DRY_RUN, BASE_VERSION), form=ImportForm),
+        opt=route(WRITE, query=(MODE, DRY_RUN, BASE_VERSION, VERSION_DESCRIPTION), form=ImportForm),
         responses={
             200: ResponseSpec(
                 ImportAnswer, generate_examples=False, description="Published, unchanged, or a dry run."
@@ -108,7 +120,7 @@ class PackagesController(Controller):
     async def import_(self, request: Request[Any, Any, Any]) -> Response[ImportAnswer]:
         """A skill from a zip or gzipped tar, with SKILL.md at the root or one folder down.
 
-        `mode`, `dry_run` and `base_version` may also be fields of the form, which then count. 201 when the skill is new, 200
+        `mode`, `dry_run`, `base_version` and `version_description` may also be fields of the form, which then count. 201 when the skill is new, 200
         when a version was published, or when nothing would change and so nothing was written. A dry run answers 200 with
         `outcome`, `name` and `problems` alone. What cannot be imported is refused by 400 `invalid_skill`, with everything
         that is wrong with it in `problems`.
@@ -116,7 +128,7 @@ class PackagesController(Controller):
         upload = await _upload(request)
         limits = services(request).archive_limits
         skill = await offload(incoming.read, upload.archive, limits)
-        _check(skill)
+        incoming.check(skill, "file")
         keyed = header_of(request, b"idempotency-key") is not None
         caller = await caller_of(context(request), await offload(upload.identity) if keyed else b"")
         importing = Importing(request, caller, upload, skill)
@@ -163,9 +175,8 @@ class Importing:
         self.reader, self.commands = services(request).reader, services(request).commands
 
     async def run(self) -> Response[Any]:
-        """Import it, or find what an earlier request with the same key did."""
-        async with self.commands.once(self.caller) as before:
-            done = before or await self._execute()
+        """Import it, or find what an earlier request with the same key did, and answer with what it led to."""
+        done = await self.execute()
         headers: list[Header] = [(b"x-event-position", b"%d" % done.position)]
         project_id, version = self.caller.project_id, done.version
         if version is None:
@@ -200,6 +211,11 @@ class Importing:
             self.request, msgspec.json.encode({"outcome": outcome, "name": name, "problems": problems})
         )
 
+    async def execute(self) -> Done:
+        """The same without the answer."""
+        async with self.commands.once(self.caller) as before:
+            return before or await self._execute()
+
     async def _execute(self) -> Done:
         if self.upload.mode == "create":
             return await self._create()
@@ -230,6 +246,7 @@ class Importing:
             fields=SkillFields(*values_of(document)),
             body=document.body,
             files=incoming.files_of(self.skill, {}),
+            version_description=self.upload.version_description,
         )
 
     async def _decide(self, loaded: Loaded[Skill], skill: Skill) -> list[Content]:
@@ -250,7 +267,9 @@ class Importing:
             conditional.check_if_match(context(self.request), current.etag)
         skill.check_base(self.upload.base_version)
         body = await self.reader.content(skill.body.digest)
-        return await offload(incoming.changes_of, self.skill, skill, body)
+        changes = await offload(incoming.changes_of, self.skill, skill, body)
+        described = self.upload.version_description
+        return changes and msgspec.structs.replace(changes, version_description=described)
 
     def _check_absent(self, missing: NotFound) -> None:
         """Raise when the request starts from a version of a skill that is not there, or would upsert one that has another name now."""
@@ -264,22 +283,6 @@ class Importing:
             )
 
 
-def _check(skill: Incoming) -> None:
-    """Raises Invalid with every problem when one of them is an error."""
-    errors = skill.errors
-    if not errors:
-        return
-    first = errors[0]
-    where = f"{first.path}: " if first.path else ""
-    rest = f" And {len(errors) - 1} more; problems lists all of them." if len(errors) > 1 else ""
-    raise Invalid(
-        f"This cannot be imported. {where}{first.message}{rest}",
-        code="invalid_skill",
-        attr="file",
-        problems=skill.problems,
-    )
-
-
 async def _upload(request: Request[Any, Any, Any]) -> Upload:
     """Raises UnsupportedMediaType, ParseError, Invalid."""
     content_type = (header_of(request, b"content-type") or b"").decode("latin-1")
@@ -289,7 +292,7 @@ async def _upload(request: Request[Any, Any, Any]) -> Upload:
         raise UnsupportedMediaType(f"Send the archive as the field 'file' of {forms.MEDIA_TYPE}, {sent}.")
     form = await offload(forms.parse, await request.body(), content_type)
     archive = _archive(form.get("file", []))
-    fields = {name: form[name][-1] for name in ("mode", "dry_run", "base_version") if name in form}
+    fields = {name: form[name][-1] for name in FORM_FIELDS if name in form}
     options = _options(query_of(request), fields)
     mode = options.choice("mode", MODES) or "create"
     base = version_number(options, "base_version")
@@ -299,7 +302,8 @@ async def _upload(request: Request[Any, Any, Any]) -> Upload:
             code="needs_upsert",
             attr="base_version",
         )
-    return Upload(archive, mode, options.choice("dry_run", BOOLEANS) == "true", base)
+    described = options.text("version_description", max_length=MAX_VERSION_DESCRIPTION) or ""
+    return Upload(archive, mode, options.choice("dry_run", BOOLEANS) == "true", base, described)
 
 
 def _archive(found: list[str | bytes]) -> bytes:

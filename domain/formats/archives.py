@@ -244,10 +244,21 @@ class _Problems:
 
 def unpack(data: bytes, limits: Limits = LIMITS) -> Unpacked:
     """A skill from a zip or a gzipped tar, with SKILL.md at the root or one folder down. Never raises over what is sent."""
+    return _unpack(lambda: _entries(data, limits), limits)
+
+
+def gather(files: Iterable[tuple[str, bytes]], limits: Limits = LIMITS) -> Unpacked:
+    """The same from files that come one by one, each with its path: by the rules of an archive."""
+    return _unpack(
+        lambda: (_Entry(name, False, len(data), None, partial(bytes, data)) for name, data in files), limits
+    )
+
+
+def _unpack(entries: Callable[[], Iterator[_Entry]], limits: Limits) -> Unpacked:
     problems = _Problems(limits.problems)
     found: Found = {}
     try:
-        found = _collect(_entries(data, limits), limits, problems)
+        found = _collect(entries(), limits, problems)
     except _Fault as fault:
         problems.error(fault.code, fault.message)
         return Unpacked(None, (), "", problems.listed())

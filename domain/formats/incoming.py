@@ -1,6 +1,6 @@
 """A skill that comes in as an archive: what it says, what is wrong with it, and what it would change."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -8,8 +8,9 @@ from msgspec import UNSET
 
 from domain.artifacts.skills import FIELDS, Changes, File, FileRef, Metadata, Skill, values_of
 from domain.content import Content, text_of
+from domain.errors import Invalid
 from domain.formats import skill_md, spec
-from domain.formats.archives import LIMITS, Limits, unpack
+from domain.formats.archives import LIMITS, Limits, Unpacked, gather, unpack
 from domain.formats.skill_md import WHOLE, Document
 from domain.formats.spec import Problem
 
@@ -20,13 +21,14 @@ BINARY = "application/octet-stream"
 class Incoming(msgspec.Struct, frozen=True):
     """``document`` is None when one of the problems is an error; ``name`` is what SKILL.md says, valid or not.
 
-    Paths of problems are those in the archive.
+    Paths of problems are those in the archive; ``folder`` is the one that held SKILL.md, empty for the root.
     """
 
     document: Document | None
     files: tuple[tuple[str, bytes], ...]
     problems: tuple[Problem, ...]
     name: str = ""
+    folder: str = ""
 
     @property
     def errors(self) -> list[Problem]:
@@ -35,9 +37,17 @@ class Incoming(msgspec.Struct, frozen=True):
 
 def read(archive: bytes, limits: Limits = LIMITS) -> Incoming:
     """The skill in a zip or gzipped tar, with every problem that it has. Never raises over what was sent."""
-    unpacked = unpack(archive, limits)
+    return _understood(unpack(archive, limits))
+
+
+def read_files(files: Sequence[tuple[str, bytes]], limits: Limits = LIMITS) -> Incoming:
+    """The same of files that come one by one, each with its path."""
+    return _understood(gather(files, limits))
+
+
+def _understood(unpacked: Unpacked) -> Incoming:
     if unpacked.skill_md is None:
-        return Incoming(None, (), unpacked.problems)
+        return Incoming(None, (), unpacked.problems, folder=unpacked.folder)
     parsed = skill_md.parse(unpacked.skill_md)
     prefix = f"{unpacked.folder}/" if unpacked.folder else ""
     within = list(parsed.problems)
@@ -58,7 +68,23 @@ def read(archive: bytes, limits: Limits = LIMITS) -> Incoming:
         )
     if any(problem.severity == "error" for problem in found):
         document = None
-    return Incoming(document, unpacked.files, tuple(found), parsed.name)
+    return Incoming(document, unpacked.files, tuple(found), parsed.name, unpacked.folder)
+
+
+def check(incoming: Incoming, attr: str) -> None:
+    """Raises Invalid that blames ``attr``, with every problem, when one of them is an error."""
+    errors = incoming.errors
+    if not errors:
+        return
+    first = errors[0]
+    where = f"{first.path}: " if first.path else ""
+    rest = f" And {len(errors) - 1} more; problems lists all of them." if len(errors) > 1 else ""
+    raise Invalid(
+        f"This cannot be imported. {where}{first.message}{rest}",
+        code="invalid_skill",
+        attr=attr,
+        problems=incoming.problems,
+    )
 
 
 def files_of(incoming: Incoming, known: Mapping[str, FileRef]) -> tuple[File, ...]:

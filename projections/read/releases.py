@@ -6,12 +6,11 @@ from uuid import UUID
 
 import msgspec
 
-from domain.artifacts.skills import Details
 from domain.content import Ref
 from domain.formats import skill_md
 from projections import sizes
 from projections.read.packages import SKILL_MD
-from projections.read.skills import read_manifest, read_package
+from projections.read.skills import VersionDetails, read_manifest, read_package
 from projections.read.versions import KEPT_NOW
 from projections.sizes import fitting, size_of
 from store.postgres.connection import Connection
@@ -36,7 +35,7 @@ RELEASES = f"SELECT number, id, created_at, details, manifest, package FROM ({fi
 class Release(msgspec.Struct, frozen=True):
     """A version as it is installed. ``name`` is the one that its SKILL.md says, ``digest`` that of all its files.
 
-    ``listed`` are SKILL.md and its files, sorted by path.
+    ``note`` is what changed in it; ``listed`` are SKILL.md and its files, sorted by path.
     """
 
     number: int
@@ -44,6 +43,7 @@ class Release(msgspec.Struct, frozen=True):
     created_at: datetime
     name: str
     description: str
+    note: str
     digest: str
     listed: Sequence[tuple[str, Ref]]
 
@@ -65,12 +65,14 @@ def _release(
 ) -> Release:
     summary, head = read_package(package)
     files = read_manifest(manifest or b"[]").values()
+    described = msgspec.json.decode(details, type=VersionDetails)
     return Release(
         number=number,
         version_id=version_id,
         created_at=created_at,
         name=skill_md.name_of(head),
-        description=msgspec.json.decode(details, type=Details).description,
+        description=described.description,
+        note=described.version_description,
         digest=summary.digest,
         listed=sorted([(SKILL_MD, summary.skill_md), *((file.path, file.ref) for file in files)]),
     )

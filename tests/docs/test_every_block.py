@@ -58,6 +58,8 @@ PASTED = {
     ("docs/install-skills.md", 'export PATH="$PWD/.venv/bin:$PATH"\nskald share'): SHARES,
     ("docs/install-skills.md", "npx openskills"): SHARES,
     ("docs/install-skills.md", '"""Lists the shared skills'): "tests/clients/test_agentskills_http.py",
+    ("docs/install-skills.md", "export CLAWHUB_REGISTRY="): "tests/clients/test_clawhub.py",
+    ("docs/install-skills.md", "npx clawhub"): "tests/clients/test_clawhub.py",
     ("docs/install-skills.md", "apm "): "tests/clients/test_apm.py",
     ("docs/install-skills.md", "claude mcp add"): HERE,
     ("docs/install-skills.md", "mkdir -p pdf-forms"): "tests/docs/test_zip_section.py",

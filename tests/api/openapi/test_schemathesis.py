@@ -161,6 +161,7 @@ class Stage:
             "label_name": lambda: "production",
             "share_token": lambda: self.known_share["token"],
             "share_id": lambda: self.share()["id"],
+            "skill_slug": lambda: self.known_skill,
             "release": lambda: "1.0.1",
             "skill_archive": lambda: f"{self.known_skill}.zip",
             "webhook_id": lambda: self.webhook() if case.method == "DELETE" else self.known_webhook,

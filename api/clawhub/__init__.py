@@ -1,0 +1,1 @@
+"""The API that the command line of ClawHub asks for, at the origin."""

@@ -1,0 +1,336 @@
+"""What the command line of ClawHub reads (``clawhub install``, ``search``, ``update``, ``inspect``): the skills of the project of its key.
+
+The owner in its addresses, if it names one, does not count: a project has one name space. Version N is 1.0.N.
+"""
+
+import re
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from litestar import Controller, Request, Response, get, post
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from litestar.params import FromPath, RawBody
+
+from api.access.authenticate import CURRENT
+from api.access.recheck import while_allowed
+from api.clawhub import schemas as claw
+from api.clawhub.fingerprints import fingerprints
+from api.counting.doors import CLAWHUB
+from api.http import conditional, requests, zips
+from api.http.answers import rendered
+from api.http.context import let_in
+from api.http.errors import documented
+from api.http.requests import header_of, project_of, query_of
+from api.http.responses import REVALIDATE, Header, LongAnswer, not_modified, to_response
+from api.openapi.parameters import Param, integer, route
+from api.payload.decode import read
+from api.search.controller import found_by
+from api.services import services
+from domain.artifacts.skills import Skill
+from domain.errors import Invalid, NotFound, VersionNotFound
+from domain.formats.semantic import number_of, semantic
+from projections.read import packages, releases
+from projections.read.releases import Release
+from projections.read.skills import VersionDetails, read_manifest
+from projections.read.versions import MAX_VERSION, Version
+from projections.search import find, terms
+from projections.search.terms import MAX_QUERY
+from store.tables.identity import Principal
+
+KIND = Skill.KIND
+READ = f"{Skill.SCOPE}:read"
+OWNER = "skald"
+PREFIX = "/api/v1"
+INSTALL = "install"
+MAX_LIMIT, DEFAULT_LIMIT = 200, 25
+# About what the manifest of a version takes for each of its files.
+LINE = 100
+
+HASH = re.compile(r"[0-9a-f]{64}")
+# What a client may not put into a path, or takes for something else in a mail address.
+UNSAFE = re.compile(r"[^a-z0-9@._+-]+|\.\.+")
+
+Q = Param(
+    "q",
+    {"type": "string", "minLength": 1, "maxLength": MAX_QUERY},
+    "What to look for.",
+    "forms",
+    required=True,
+)
+LIMIT = Param("limit", integer(1, MAX_LIMIT, DEFAULT_LIMIT), "How many skills at most.", 25)
+SLUG = Param(
+    "slug",
+    {"type": "string", "minLength": 1, "maxLength": 64},
+    "The name of a skill.",
+    "pdf-forms",
+    required=True,
+)
+VERSION = Param(
+    "version",
+    {"type": "string", "pattern": r"^1\.0\.[1-9][0-9]*$"},
+    "Which version; the latest when absent.",
+    "1.0.1",
+)
+FINGERPRINT = Param(
+    "hash",
+    {"type": "string", "pattern": claw.SHA256},
+    "The SHA-256 over the lines `path:sha256` of a folder, sorted by path, with a line end between them.",
+    "5f" * 32,
+    required=True,
+)
+
+ERRORS = documented(400, 401, 403, 404, 429, 503)
+
+
+async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Lets a request into the project of its key."""
+    authorizer = services(connection).authorizer
+    principal, number = await authorizer.enter_project(connection.scope, CURRENT, handler.opt["scope"])
+    let_in(connection, principal, number)
+
+
+@get(
+    "/.well-known/clawhub.json",
+    operation_id="clawhub_retrieve",
+    summary="Where the ClawHub registry is",
+    tags=["clawhub"],
+    opt={**route(""), "conditional": True},
+)
+async def well_known(request: Request[Any, Any, Any]) -> Response[claw.WellKnown]:
+    """`clawhub --site` asks for it. No key is needed."""
+    base = requests.base(request)
+    return conditional.answer(request, msgspec.json.encode(claw.WellKnown(base, base)))
+
+
+@get(
+    f"{PREFIX}/whoami",
+    operation_id="clawhub_whoami_retrieve",
+    summary="Who the key belongs to, for ClawHub",
+    tags=["clawhub"],
+    opt=route(""),
+    responses=documented(401, 429, 503),
+)
+async def whoami(request: Request[Any, Any, Any]) -> Response[claw.WhoAmI]:
+    """Needs a key, no scope."""
+    principal = await services(request).authorizer.authorize(request.scope)
+    return conditional.answer(request, msgspec.json.encode(claw.WhoAmI(_user(principal))))
+
+
+class ClawHubController(Controller):
+    """Needs a key with the scope that a route names."""
+
+    path = PREFIX
+    tags = ("clawhub",)
+    guards = (guard,)
+
+    @get(
+        "/search",
+        operation_id="clawhub_search_list",
+        summary="Find skills, for ClawHub",
+        opt=route(READ, query=(Q, LIMIT)),
+        responses=ERRORS,
+    )
+    async def search(self, request: Request[Any, Any, Any]) -> Response[claw.ClawHits]:
+        """As `llm_skills/search`: skills that have some of the words follow those that have all."""
+        query = query_of(request)
+        text = query.text("q", max_length=MAX_QUERY)
+        if text is None:
+            raise Invalid("Say what to look for.", code="blank" if "q" in query else "required", attr="q")
+        limit = query.integer("limit", minimum=1, maximum=MAX_LIMIT) or DEFAULT_LIMIT
+        wanted = find.Query(
+            project_id=project_of(request), text=text, terms=terms.parse(text), kinds=[KIND], partly=True
+        )
+        shown, _ = await found_by(request, wanted, limit, None)
+        hits = [
+            claw.ClawHit(
+                one.hit.name,
+                OWNER,
+                one.hit.name,
+                one.description,
+                semantic(one.hit.version),
+                one.hit.score / find.SCALE,
+            )
+            for one in shown
+        ]
+        return conditional.answer(request, msgspec.json.encode(claw.ClawHits(hits)))
+
+    @get(
+        "/skills/{skill_slug:str}",
+        operation_id="clawhub_skills_retrieve",
+        summary="Get a skill, for ClawHub",
+        opt=route(READ),
+        responses=ERRORS,
+    )
+    async def skill(
+        self, request: Request[Any, Any, Any], skill_slug: FromPath[str]
+    ) -> Response[claw.ClawSkillAnswer]:
+        """With its latest version. A former name gives the skill, with its name of now as `slug`."""
+        version = await _version(request, skill_slug)
+        details = _details(version)
+        latest = semantic(version.number)
+        shown = claw.ClawSkill(
+            slug=version.name,
+            display_name=version.name,
+            summary=details.description,
+            description=details.description,
+            tags={"latest": latest, **dict.fromkeys(version.labels, latest)},
+            stats={},
+            created_at=_millis(version.first_at),
+            updated_at=_millis(version.created_at),
+        )
+        row = claw.ClawVersionRow(latest, _millis(version.created_at), details.version_description)
+        answer = claw.ClawSkillAnswer(shown, row, None, claw.ClawOwner(OWNER, None, None), None)
+        return conditional.answer(request, msgspec.json.encode(answer))
+
+    @get(
+        "/skills/{skill_slug:str}/versions",
+        operation_id="clawhub_skills_versions_list",
+        summary="List versions of a skill, for ClawHub",
+        opt=route(READ, query=(LIMIT,)),
+        responses=ERRORS,
+    )
+    async def versions(
+        self, request: Request[Any, Any, Any], skill_slug: FromPath[str]
+    ) -> Response[claw.ClawVersions]:
+        """The newest ones."""
+        limit = query_of(request).integer("limit", minimum=1, maximum=MAX_LIMIT) or DEFAULT_LIMIT
+        found = await _releases(request, await _version(request, skill_slug))
+        rows = [claw.ClawVersionRow(semantic(one.number), _millis(one.created_at), one.note) for one in found]
+        return conditional.answer(request, msgspec.json.encode(claw.ClawVersions(rows[:limit], None)))
+
+    @get(
+        "/skills/{skill_slug:str}/versions/{release:str}",
+        operation_id="clawhub_skills_versions_retrieve",
+        summary="Get a version of a skill, for ClawHub",
+        opt=route(READ),
+        responses=ERRORS,
+    )
+    async def version(
+        self, request: Request[Any, Any, Any], skill_slug: FromPath[str], release: FromPath[str]
+    ) -> Response[claw.ClawVersionAnswer]:
+        """With the files that its zip has."""
+        version = await _version(request, skill_slug, release)
+        package = packages.package_of(version)
+        types = {path: file.content_type for path, file in read_manifest(version.manifest or b"[]").items()}
+        files = [
+            claw.ClawFile(path, ref.size, ref.sha256, types.get(path, "text/markdown"))
+            for path, ref in packages.listed(package)
+        ]
+        row = claw.ClawVersion(
+            semantic(version.number),
+            _millis(version.created_at),
+            _details(version).version_description,
+            files,
+        )
+        answer = claw.ClawVersionAnswer(row, claw.ClawSkillRef(version.name, version.name))
+        return conditional.answer(request, msgspec.json.encode(answer))
+
+    @get(
+        "/download",
+        operation_id="clawhub_download_retrieve",
+        summary="Download a skill, for ClawHub",
+        opt=route(READ, query=(SLUG, VERSION), produces=zips.ZIP.decode()),
+        responses=ERRORS,
+    )
+    async def download(self, request: Request[Any, Any, Any]) -> Response[bytes]:
+        """A zip with SKILL.md and the files at its root. What counts as a read is the report of the install."""
+        query = query_of(request)
+        version = await _version(request, _slug(request), query.text("version"))
+        package = packages.package_of(version)
+        headers: list[Header] = [(b"etag", zips.etag(package)), (b"cache-control", REVALIDATE)]
+        if known := not_modified(header_of(request, b"if-none-match"), headers):
+            return to_response(known)
+        headers.append((b"content-disposition", f'attachment; filename="{package.name}.zip"'.encode()))
+        answer = await zips.answer(services(request).reader, package, headers)
+        if isinstance(answer, LongAnswer):
+            answer = answer._replace(pieces=while_allowed(request, answer.pieces))
+        return to_response(answer)
+
+    @get(
+        "/resolve",
+        operation_id="clawhub_resolve_retrieve",
+        summary="Find the version of a folder, for ClawHub",
+        opt=route(READ, query=(SLUG, FINGERPRINT)),
+        responses=ERRORS,
+    )
+    async def resolve(self, request: Request[Any, Any, Any]) -> Response[claw.ClawResolved]:
+        """Among the newest 1000. Files that begin with a dot, or lie in such a folder, may be counted or not."""
+        slug, wanted = _slug(request), query_of(request).text("hash")
+        if wanted is None or not HASH.fullmatch(wanted):
+            raise Invalid("This must be a SHA-256 in lower-case hex.", attr="hash")
+        latest = await _version(request, slug)
+        found = await _releases(request, latest)
+        size = LINE * sum(len(one.listed) for one in found)
+        match = await rendered(
+            size, lambda: next((one for one in found if wanted in fingerprints(one.listed)), None)
+        )
+        answer = claw.ClawResolved(
+            None if match is None else claw.ClawRelease(semantic(match.number)),
+            claw.ClawRelease(semantic(latest.number)),
+        )
+        return conditional.answer(request, msgspec.json.encode(answer))
+
+
+@post(
+    "/api/cli/telemetry/install",
+    guards=[guard],
+    operation_id="clawhub_install_create",
+    summary="Report an install by ClawHub",
+    tags=["clawhub"],
+    opt=route(READ, body=claw.ReportInstall, logged=False),
+    responses=documented(400, 401, 403, 404, 413, 415, 429, 503),
+    status_code=200,
+)
+async def report_install(request: Request[Any, Any, Any], body: RawBody) -> Response[claw.Fine]:
+    """Counts as a read of that version by the door `clawhub`."""
+    sent = await read(claw.ReportInstall, body, header_of(request, b"content-type"))
+    if sent.event == INSTALL:
+        version = await _version(request, sent.slug, sent.version)
+        services(request).read_counter.count(request.scope, KIND, version, door=CLAWHUB)
+    return conditional.answer(request, msgspec.json.encode(claw.Fine(True)))
+
+
+async def _version(request: Request[Any, Any, Any], slug: str, release: str | None = None) -> Version:
+    """The latest version, or that of a release, also by a former name. Raises NotFound."""
+    number = None if release is None else number_of(release)
+    try:
+        found = await services(request).reader.version_led_to(
+            project_of(request), KIND, slug, None if number is None else min(number, MAX_VERSION)
+        )
+    except VersionNotFound:
+        raise
+    except NotFound as missing:
+        # By these words a client knows that it publishes the first version.
+        detail = f"Skill not found: {missing.detail}"
+        raise NotFound(detail, suggestions=missing.extra.get("suggestions")) from None
+    if release is not None and number is None:
+        raise VersionNotFound(KIND, slug, release, [found.number])
+    return found
+
+
+async def _releases(request: Request[Any, Any, Any], version: Version) -> list[Release]:
+    return await services(request).reads.ask(lambda conn: releases.releases(conn, version.stream_id))
+
+
+def _slug(request: Request[Any, Any, Any]) -> str:
+    query = query_of(request)
+    slug = query.text("slug", max_length=64)
+    if slug is None:
+        raise Invalid("Name a skill.", code="blank" if "slug" in query else "required", attr="slug")
+    return slug
+
+
+def _details(version: Version) -> VersionDetails:
+    return msgspec.json.decode(version.details, type=VersionDetails)
+
+
+def _millis(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
+
+
+def _user(principal: Principal) -> claw.ClawUser:
+    user = principal.user
+    name = f"{user.first_name} {user.last_name}".strip()
+    return claw.ClawUser(UNSAFE.sub("-", user.email.lower()) or None, name or None, None, None)
