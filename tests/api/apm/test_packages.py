@@ -215,3 +215,16 @@ async def test_a_download_is_a_read(new_space: NewSpace) -> None:
     await download(space, base, "1.0.1")
     found = await space.ok(200, await space.get("name/pdf-forms/usage", params={"by": "door"}))
     assert [(row["door"], row["reads"]) for row in found["rows"]] == [("discovery", 1)]
+
+
+async def test_a_yanked_version_is_not_listed_and_its_lock_still_holds(space: Space) -> None:
+    await space.create()
+    await space.publish("pdf-forms", 1, body="# Two\n")
+    base = await share(space)
+    before = await versions(space, base)
+    await space.ok(200, await space.post("name/pdf-forms/versions/2/yank", json={"reason": "It leaks."}))
+    assert (await versions(space, base))["versions"] == before["versions"][1:]
+    data = (await download(space, base, "1.0.2")).content
+    assert before["versions"][0]["digest"] == f"sha256:{sha256(data).hexdigest()}"
+    await space.ok(200, await space.post("name/pdf-forms/versions/2/unyank", json={}))
+    assert await versions(space, base) == before

@@ -257,3 +257,12 @@ async def test_writing_needs_its_scope_before_anything_else(space: Space) -> Non
         answer = await reader.at("POST", f"{V1}/{path}", content=b"{")
         assert refusal(answer)[0] == 403
         assert "required scope 'llm_skill:write'" in answer.json()["detail"]
+
+
+async def test_the_number_of_a_yanked_version_is_not_used_again(space: Space) -> None:
+    await space.ok(200, await publish(space, await send(space, "SKILL.md", SKILL_MD)))
+    two = SKILL_MD + b"More.\n"
+    await space.ok(200, await publish(space, await send(space, "SKILL.md", two)))
+    await space.ok(200, await space.post("name/pdf-forms/versions/2/yank", json={"reason": "It leaks."}))
+    made = await space.ok(200, await publish(space, await send(space, "SKILL.md", two)))
+    assert made["version"] == "1.0.3"

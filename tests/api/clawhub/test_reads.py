@@ -247,3 +247,20 @@ async def test_a_key_of_several_projects_takes_the_current_one(space: Space, new
     headers = {"Authorization": f"Bearer {key}"}
     answer = await space.at("GET", f"{V1}/skills/theirs?token={other.project.api_token}", headers=headers)
     assert answer.status_code == 200
+
+
+async def test_a_yanked_version_is_passed_over(space: Space) -> None:
+    await space.create()
+    await space.publish("pdf-forms", 1, body="# Two\n")
+    two = await space.ok(200, await get(space, "skills/pdf-forms/versions/1.0.2"))
+    lines = "\n".join(f"{row['path']}:{row['sha256']}" for row in two["version"]["files"])
+    await space.ok(200, await space.post("name/pdf-forms/versions/2/yank", json={"reason": "It leaks."}))
+    found = await space.ok(200, await get(space, "skills/pdf-forms"))
+    assert found["latestVersion"]["version"] == found["skill"]["tags"]["latest"] == "1.0.1"
+    listed = await space.ok(200, await get(space, "skills/pdf-forms/versions"))
+    assert [row["version"] for row in listed["items"]] == ["1.0.1"]
+    query = {"slug": "pdf-forms", "hash": sha256(lines.encode()).hexdigest()}
+    resolved = await space.ok(200, await get(space, "resolve", **query))
+    assert resolved == {"match": None, "latestVersion": {"version": "1.0.1"}}
+    answer = await get(space, "download", slug="pdf-forms")
+    assert unzipped(answer.content)["SKILL.md"] == await skill_md(space, "pdf-forms", version=1)
