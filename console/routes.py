@@ -26,6 +26,7 @@ from console.views import (
     signin,
     then,
     timeline,
+    usage,
 )
 
 # Views of a kind of artifact: their ``opt`` has the ``kind``, and the ``scope`` that shows it.
@@ -36,6 +37,7 @@ OF_A_KIND: tuple[Any, ...] = (
     *timeline.HANDLERS,
     *compare.HANDLERS,
     *blame.HANDLERS,
+    *usage.HANDLERS,
 )
 # Views of a project.
 OF_A_PROJECT: tuple[Any, ...] = (

@@ -9,7 +9,7 @@ from litestar.params import FromPath
 from api.cache.reader import RepresentationCache
 from api.http.requests import base, project_of, query_of
 from api.services import services
-from console import past
+from console import past, usage
 from console.kinds import SHOWN, Shown
 from console.page import frame_of, page
 from console.picking import pick_of
@@ -37,6 +37,7 @@ async def artifact(request: Request[Any, Any, Any], name: FromPath[str]) -> Resp
         )
         lines, more = await read_model.lines(conn, version.stream_id, before=None, limit=VERSIONS, offset=0)
         labels = await read_model.labels(conn, version.stream_id)
+        chart = None if then else await usage.chart_of(request, conn, version)
     content = kind.content(version)
     frame = frame_of(request, then)
     is_rendered = view == "text" and not content.is_json and len(version.body) <= markdown.MAX_BYTES
@@ -78,6 +79,7 @@ async def artifact(request: Request[Any, Any, Any], name: FromPath[str]) -> Resp
         lines=lines,
         more=more,
         labels=labels,
+        chart=chart,
         owners=_owners.decode(version.owners),
         install=kind.install(base(request), project_of(request), version.name, picked.label),
     )

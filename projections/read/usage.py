@@ -1,7 +1,7 @@
 """What was read, out of the table ``usage``: of one artifact, of a project, and by whom in one hour."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +11,8 @@ from store.postgres.connection import Connection
 from store.tables.usage import NOBODY
 
 MAX_ROWS = 1000  # of an answer; some 200 KB
+MAX_SERIES = 4  # versions that a chart tells apart
+MAX_READERS = 1000  # that are looked through for who has an old version
 
 # Of a row that is the reader's: its id, None for none, as a key or as a share.
 KEY_ID = f"CASE WHEN NOT is_share AND reader <> '{NOBODY}' THEN reader END"
@@ -93,6 +95,38 @@ GROUP BY stream_id, kind, name, reader, is_share, version
 ORDER BY kind, name, reads DESC, reader, version DESC LIMIT %(limit)s OFFSET %(offset)s
 """
 
+# usage_of_artifact. Of the versions that were read most; the others together, as NULL.
+DAYS = f"""
+WITH counted AS (
+    SELECT version, (hour AT TIME ZONE 'UTC')::date AS day, sum(reads)::bigint AS reads
+    FROM usage WHERE stream_id = %s AND hour BETWEEN %s AND %s GROUP BY 1, 2
+), most AS (
+    SELECT version FROM counted GROUP BY version ORDER BY sum(reads) DESC, version DESC LIMIT {MAX_SERIES}
+)
+SELECT day, CASE WHEN version IN (SELECT version FROM most) THEN version END AS series, sum(reads)::bigint
+FROM counted GROUP BY 1, 2 HAVING sum(reads) > 0 ORDER BY 1, 2
+"""
+
+# usage_of_artifact, keys_pkey, users_pkey, shares_pkey. A client that was answered 304 has the version, and uses it.
+LAST_OF_READERS = f"""
+SELECT CASE WHEN is_share THEN 'share' WHEN reader = '{NOBODY}' THEN 'public' ELSE 'key' END,
+       coalesce(keys.label, shares.label, ''), coalesce(keys.prefix, shares.prefix, ''),
+       coalesce(nullif(trim(first_name || ' ' || last_name), ''), email, ''),
+       version, reads, last_at, count(*) OVER ()
+FROM (
+    SELECT DISTINCT ON (reader) reader, is_share, version, max(last_at) OVER (PARTITION BY reader) AS last_at,
+           sum(reads + revalidated) OVER (PARTITION BY reader)::bigint AS reads
+    FROM usage WHERE stream_id = %s AND hour BETWEEN %s AND %s
+    ORDER BY reader, usage.last_at DESC, version DESC
+) AS last
+LEFT JOIN keys ON keys.id = reader AND NOT is_share
+LEFT JOIN users ON users.id = keys.user_id
+LEFT JOIN shares ON shares.id = reader AND is_share
+WHERE keys.revoked_at IS NULL AND (keys.expires_at IS NULL OR keys.expires_at > clock_timestamp())
+  AND shares.revoked_at IS NULL AND (shares.expires_at IS NULL OR shares.expires_at > clock_timestamp())
+ORDER BY last_at DESC, reader LIMIT {MAX_READERS}
+"""
+
 
 class Period(msgspec.Struct, frozen=True):
     """Hours, both included."""
@@ -153,6 +187,29 @@ class Reader(msgspec.Struct, frozen=True):
     revalidated: int
 
 
+class Day(msgspec.Struct, frozen=True):
+    """Reads of a version on a day in UTC; None are all versions that are not told apart."""
+
+    day: date
+    version: int | None
+    reads: int
+
+
+class LastRead(msgspec.Struct, frozen=True):
+    """What a reader got last of those that still open something: a ``key``, a ``share``, or without either the ``public``.
+
+    ``reads`` are all of the period, of any version, those that were answered 304 too.
+    """
+
+    kind: str
+    label: str
+    prefix: str
+    person: str
+    version: int
+    reads: int
+    last_at: datetime
+
+
 class Page(msgspec.Struct, frozen=True):
     """Which artifacts of a project, and which part of the list."""
 
@@ -184,6 +241,17 @@ async def counts(conn: Connection, stream_id: UUID, period: Period, by: str) -> 
     return Counts(total, found, counted)
 
 
+async def days(conn: Connection, stream_id: UUID, period: Period) -> list[Day]:
+    """The reads of an artifact by day and version, at most ``MAX_SERIES`` and the others together."""
+    cursor = await conn.execute(DAYS.encode(), (stream_id, period.since, period.until), binary=True)
+    return [Day(*row) for row in await cursor.fetchall()]
+
+
+async def last_of_readers(conn: Connection, stream_id: UUID, period: Period) -> tuple[int, list[LastRead]]:
+    """How many read an artifact, and the last ``MAX_READERS`` of them with what they got last."""
+    return await _listed(conn, LAST_OF_READERS, LastRead, (stream_id, period.since, period.until))
+
+
 async def read(conn: Connection, page: Page, period: Period) -> tuple[int, list[Read]]:
     """What was read in the period, the most read first, and how many there are."""
     return await _listed(conn, READ, Read, {**page.params, **_bounds(period)})
@@ -211,6 +279,6 @@ def _bounds(period: Period) -> dict[str, datetime]:
     return {"since": period.since, "until": period.until}
 
 
-async def _listed(conn: Connection, sql: str, row: Any, params: dict[str, Any]) -> tuple[int, list[Any]]:
+async def _listed(conn: Connection, sql: str, row: Any, params: Any) -> tuple[int, list[Any]]:
     rows = await (await conn.execute(sql.encode(), params, binary=True)).fetchall()
     return (rows[0][-1] if rows else 0), [row(*found[:-1]) for found in rows]

@@ -14,7 +14,7 @@ from tests.support.service import Service
 
 pytestmark = needs_chromium
 
-SCOPES = ("llm_skill:write", "llm_prompt:write", "event:read")
+SCOPES = ("llm_skill:write", "llm_prompt:write", "event:read", "usage:read")
 SCRIPT = "<script>alert('own')</script><img src=x onerror=alert(1)><svg onload=alert(2)></svg>"
 TURNED = "a\u202egnp.exe"
 BODY = f"""# Forms {SCRIPT}
@@ -74,6 +74,7 @@ class Project:
         ]
         skill = {"name": "pdf-forms", "description": f"Fills {SCRIPT} {TURNED}", "body": BODY, "files": files}
         ok(client.post("llm_skills/", json={**skill, "metadata": {SCRIPT: TURNED}}))
+        ok(client.get("llm_skills/name/pdf-forms"))
         changed = {"base_version": 1, "body": BODY.replace("Read", "Do read") + "\nMore.\n", "license": "MIT"}
         ok(client.patch("llm_skills/name/pdf-forms", json=changed))
         ok(client.post("llm_skills/", json={"name": "one-line", "description": "d", "body": "x" * 900_000}))
@@ -110,6 +111,7 @@ VIEWS = (
     "skills/pdf-forms/compare?from=1&to=2",
     "skills/pdf-forms/compare?from=1&to=2&view=beside",
     "skills/pdf-forms/blame",
+    "skills/pdf-forms/usage",
     "skills/pdf-forms?as_of=2999-01-01T00:00:00Z",
     "skills/none",
     "search",

@@ -1,17 +1,24 @@
 """`make pictures`: the pictures of docs/console.md, of a service of its own that `skald demo` has filled."""
 
+import asyncio
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
+from uuid import uuid4
 
 import httpx
 from playwright.sync_api import Page, ViewportSize
 
 from cli.process.child import Child
+from store.postgres.pool import connect
+from store.tables import identity, usage
+from store.tables.usage import Count
 from tests.support.chromium import NARROW, chromium
 from tests.support.servers import ROOT, free_port
 
@@ -27,6 +34,7 @@ PICTURES: dict[str, tuple[str, Literal["light", "dark"], ViewportSize]] = {
     "past": ("skills/code-review?position=4", "light", SIZE),
     "compare": ("skills/code-review/compare?from=1&to=4&view=beside", "light", SIZE),
     "blame": ("skills/code-review/blame", "dark", SIZE),
+    "usage": ("skills/code-review/usage", "light", SIZE),
     "audit": ("audit", "light", SIZE),
     "live": ("live", "light", SIZE),
     "keys": ("keys", "light", SIZE),
@@ -82,12 +90,43 @@ def main() -> None:
         try:
             wait_for(base)
             subprocess.run([*skald, "demo"], env=env, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+            asyncio.run(
+                read_for_weeks(json.loads(Path(f"{folder}/data/servers.json").read_text())["database_url"])
+            )
             link = subprocess.run(
                 [*skald, "console"], env=env, cwd=ROOT, check=True, capture_output=True, text=True
             )
             take(base, link.stdout.strip(), operate(skald, env, base))
         finally:
             service.stop(timeout=30)
+
+
+# Who reads, how often a day, and the first days ago of each version that is read.
+READERS: dict[str, tuple[int, dict[int, int]]] = {
+    "review-bot": (9, {4: 3, 3: 12, 2: 30}),
+    "ci": (5, {2: 27, 1: 30}),
+    "laptop of Ada": (2, {4: 6, 3: 17}),
+}
+
+
+async def read_for_weeks(database_url: str) -> None:
+    """Counts as three keys leave them that read a skill of the demo day by day, the one sooner and the other later in its new version."""
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    async with await connect(database_url) as conn:
+        [user, *_] = await identity.list_users(conn)
+        found = await conn.execute(
+            "SELECT number, versions.id FROM versions JOIN artifacts USING (stream_id) WHERE name = 'code-review'"
+        )
+        ids = dict(await found.fetchall())
+        for label, (often, since) in READERS.items():
+            key, _ = await identity.create_key(conn, email=user.email, scopes=["llm_skill:read"], label=label)
+            counts = []
+            for ago in range(max(since.values()), -1, -1):
+                version = max(number for number, first in since.items() if ago <= first)
+                hour = (now - timedelta(days=ago)).timestamp()
+                reads = often + ago * often % 4
+                counts.append(Count(ids[version], hour, "api", key.id, False, reads, 0, hour, hour))
+            await usage.add(conn, uuid4(), 1, counts)
 
 
 def wait_for(base: str) -> None:

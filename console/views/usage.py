@@ -1,0 +1,54 @@
+"""The usage of one artifact: reads by day and version, by door, and who read which version last."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from litestar import Request, Response, get
+from litestar.params import FromPath
+
+from api.access.authenticate import require
+from api.cache.reader import RepresentationCache
+from api.http.requests import project_of
+from api.services import services
+from console import access, usage
+from console.kinds import SHOWN, Shown
+from console.page import page
+from console.picking import Picked
+from projections.read import usage as counting
+from projections.read.models import CURRENT
+
+READERS = 50  # lines of a table
+
+
+@get("/{name:str}/usage")
+async def usage_of(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
+    """Counts are no events: no page of the past has them."""
+    require(access.session(request).principal, usage.READ)
+    kind: Shown = SHOWN[request.route_handler.opt["kind"]]
+    period = usage.period(datetime.now(UTC))
+    await services(request).read_counter.add()
+    async with services(request).pool.connection() as conn:
+        version = await RepresentationCache.version_in(
+            conn, project_of(request), kind.kind, name, None, CURRENT
+        )
+        days = await counting.days(conn, version.stream_id, period)
+        versions = await counting.counts(conn, version.stream_id, period, "version")
+        doors = await counting.counts(conn, version.stream_id, period, "door")
+        readers = await usage.readers(conn, version, period)
+    return await page(
+        request,
+        "usage.html",
+        active=kind.plural,
+        kind=kind,
+        name=version.name,
+        version=version,
+        picked=Picked(None, None),
+        chart=usage.chart(days, period),
+        versions=versions,
+        doors=doors,
+        radius=readers,
+        most=READERS,
+    )
+
+
+HANDLERS = (usage_of,)
