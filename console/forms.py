@@ -1,5 +1,6 @@
 """What forms send, and the message that the next page shows for it. Where a form comes from is checked in ``console.access``."""
 
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any, Literal
 from urllib.parse import parse_qsl
@@ -22,6 +23,8 @@ MAX_BYTES = 16_000_000  # of a form: the largest texts and files that a draft ta
 PIECE = 65_536  # is given to the parser of files at once: it copies the rest of that for each field
 
 MALFORMED = "The form is malformed, or has too many fields."
+
+INTEGER = re.compile(r"[0-9]{1,9}")
 
 FLASH = "skald_console_flash"
 FLASH_SECONDS = 60  # within which the next page comes
@@ -50,6 +53,11 @@ class Form(msgspec.Struct, frozen=True):
     def line(self, name: str) -> str:
         """A field without white space around it."""
         return self.text(name).strip()
+
+    def integer(self, name: str) -> int | str:
+        """A field as a number when it is one of at most 9 digits; as it is otherwise, for a rule to refuse it."""
+        text = self.line(name)
+        return int(text) if INTEGER.fullmatch(text) else text
 
     def all(self, name: str) -> list[str]:
         return [value for key, value in self.fields if key == name]

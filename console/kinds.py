@@ -43,6 +43,7 @@ class Shown(msgspec.Struct, frozen=True):
     # Ways to get it, by the address of the service, project, name and label: each a door and a line to paste.
     install: Callable[[str, int, str, str | None], list[tuple[str, str]]]
     has_files: bool
+    has_references: bool
 
     @property
     def kind(self) -> str:
@@ -67,6 +68,10 @@ class Shown(msgspec.Struct, frozen=True):
     @property
     def write_scope(self) -> str:
         return f"{self.aggregate.SCOPE}:write"
+
+    @property
+    def promote_scope(self) -> str:
+        return f"{self.aggregate.SCOPE}:promote"
 
 
 _skill = msgspec.json.Decoder(skills.VersionDetails)
@@ -167,6 +172,20 @@ def _written(value: msgspec.Raw) -> str:
 
 # By kind; the order is that of the navigation.
 SHOWN: Mapping[str, Shown] = {
-    "skill": Shown(domain.KINDS["skill"], _skill_entry, _skill_content, _skill_install, has_files=True),
-    "prompt": Shown(domain.KINDS["prompt"], _prompt_entry, _prompt_content, _prompt_install, has_files=False),
+    "skill": Shown(
+        domain.KINDS["skill"],
+        _skill_entry,
+        _skill_content,
+        _skill_install,
+        has_files=True,
+        has_references=False,
+    ),
+    "prompt": Shown(
+        domain.KINDS["prompt"],
+        _prompt_entry,
+        _prompt_content,
+        _prompt_install,
+        has_files=False,
+        has_references=True,
+    ),
 }

@@ -24,6 +24,7 @@ from console import access, assets, filters, forms, kinds, links
 from console.access import SESSION
 from console.past import Past
 from domain.keys import allows
+from projections.read import promotions
 from store.tables.console_sessions import Session
 
 FOLDER = Path(__file__).parent
@@ -71,14 +72,15 @@ def templates() -> TemplateConfig[JinjaTemplateEngine]:
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
-    """What the layout shows around a view. ``project_id`` is None outside of projects and ``project`` its name there; ``past`` is None for the
-    present."""
+    """What the layout shows around a view. ``project_id`` is None outside of projects, ``project`` its name and ``waiting`` how many promotions
+    are open there, up to 100; ``past`` is None for the present."""
 
     prefix: str
     is_signed_in: bool
     user: str
     project_id: int | None
     project: str
+    waiting: int
     past: Past | None
     flash: forms.Flash | None
     here: str
@@ -115,6 +117,7 @@ def frame_of(request: Request[Any, Any, Any], past: Past | None = None) -> Frame
         user=filters.person(session.principal.user) if session else "",
         project_id=context(request).project_id if CONTEXT in state else None,
         project="",
+        waiting=0,
         past=past,
         flash=forms.flash_of(request),
         here=access.address_of(request),
@@ -135,9 +138,17 @@ async def page(
     frame = frame_of(request, past)
     if frame.project_id is not None:
         named = await services(request).authorizer.authenticator.project(frame.project_id)
-        frame = msgspec.structs.replace(frame, project=named.name)
+        frame = msgspec.structs.replace(frame, project=named.name, waiting=await _waiting(request, frame))
     body = await rendered(size, partial(_text, request, template, frame, values))
     return _whole(request, frame, body, status)
+
+
+async def _waiting(request: Request[Any, Any, Any], frame: Frame) -> int:
+    readable = [kind.kind for kind in kinds.SHOWN.values() if frame.may(kind.read_scope)]
+    if not readable or frame.project_id is None:
+        return 0
+    async with services(request).pool.connection() as conn:
+        return await promotions.count_open(conn, frame.project_id, readable)
 
 
 def page_now(

@@ -10,17 +10,22 @@ from console.issuer import Issuer, Settings
 from console.kinds import SHOWN, Shown
 from console.links import ROOT
 from console.views import (
+    archive,
     artifact,
     audit,
     blame,
     compare,
     edit,
     files,
+    labels,
     listing,
     live,
+    manage,
     openid,
     operator,
+    policies,
     projects,
+    promotions,
     search,
     sessions,
     signin,
@@ -38,6 +43,9 @@ OF_A_KIND: tuple[Any, ...] = (
     *compare.HANDLERS,
     *blame.HANDLERS,
     *usage.HANDLERS,
+    *labels.HANDLERS,
+    *archive.OF_A_KIND,
+    *manage.HANDLERS,
 )
 # Views of a project.
 OF_A_PROJECT: tuple[Any, ...] = (
@@ -46,6 +54,9 @@ OF_A_PROJECT: tuple[Any, ...] = (
     *audit.HANDLERS,
     *live.HANDLERS,
     *operator.HANDLERS,
+    *promotions.HANDLERS,
+    *policies.HANDLERS,
+    *archive.OF_A_PROJECT,
 )
 
 

@@ -6,13 +6,15 @@ Images and links stay within the artifact, or are links that leave without a wor
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from urllib.parse import unquote, urlsplit
 
 import nh3
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from pyromark import Options, events_with_range, html
 
 from console.text.visible import HIDDEN, name_of
+from domain.artifacts.references import BEGIN, MARK
 
 OPTIONS = Options.ENABLE_TABLES | Options.ENABLE_STRIKETHROUGH | Options.ENABLE_TASKLISTS
 # Beyond it a text is shown as it is: rendered, it may be several times as long.
@@ -50,9 +52,16 @@ HEADING = re.compile(r"<h([1-6])>")
 
 # Where a path within the artifact leads: to its page, and to its bytes as an image; None when there is no such file.
 Place = Callable[[str], str | None]
+# Where the mark of a prompt leads: its name, and the version or the label.
+Led = Callable[[str, int | None, str | None], str]
+# Cleaned HTML in pieces: its tags, whose attributes are quoted, and the text between them.
+PIECES = re.compile(r'(<(?:[^>"]|"[^"]*")*>)')
+ALT = re.compile(r' alt="([^"]*)"')
 
 
-def markdown(text: str, *, file: Place, image: Place, headings: int | None = None) -> Markup:
+def markdown(
+    text: str, *, file: Place, image: Place, reference: Led | None = None, headings: int | None = None
+) -> Markup:
     """``headings``: as many as the outline has get the ids ``h-1``, ``h-2`` and so on; others would not match it."""
 
     def kept(tag: str, attribute: str, value: str) -> str | None:
@@ -80,7 +89,35 @@ def markdown(text: str, *, file: Place, image: Place, headings: int | None = Non
     clean = BOX.sub(lambda found: "☑ " if "checked" in found[0] else "☐ ", clean)
     if headings is not None and len(HEADING.findall(clean)) == headings:
         clean = numbered(clean)
-    return Markup(clean)
+    return Markup(_with_places(clean, reference))
+
+
+def _with_places(clean: str, reference: Led | None) -> str:
+    """Cleaned HTML with a word for each image that is not loaded, and a link at each mark of a prompt that stands in no other link."""
+    if "<img" not in clean and (reference is None or BEGIN not in clean):
+        return clean
+    pieces, linked = PIECES.split(clean), False
+    for place, piece in enumerate(pieces):
+        if piece.startswith("<img") and ' src="' not in piece:
+            pieces[place] = _unloaded(piece)
+        elif piece.startswith(("<a ", "<a>", "</a")):
+            linked = piece[1] != "/"
+        elif reference is not None and not linked and not piece.startswith("<"):
+            pieces[place] = MARK.sub(partial(_led, reference), piece)
+    return "".join(pieces)
+
+
+def _unloaded(piece: str) -> str:
+    found = ALT.search(piece)
+    words = f"image: {found[1]}" if found and found[1] else "image"
+    return f'<span class="unloaded" title="Images from elsewhere are not loaded">{words}</span>'
+
+
+def _led(reference: Led, mark: "re.Match[str]") -> str:
+    """A mark as a link; it holds nothing that HTML would take for its own."""
+    name, version, label = mark[1], mark[2], mark[3]
+    address = escape(reference(name, int(version) if version else None, label))
+    return f'<a class="reference" href="{address}">{mark[0]}</a>'
 
 
 def _named(found: "re.Match[str]") -> str:

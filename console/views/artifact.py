@@ -15,7 +15,9 @@ from console.page import frame_of, page
 from console.picking import pick_of
 from console.text import markdown, source
 from console.text.tree import tree_of
+from domain.artifacts.references import found_in
 from projections.encoding import Author
+from projections.read.references import referenced_by
 from projections.read.versions import snapshot
 
 VERSIONS = 12  # that stand beside the text; the timeline has all
@@ -38,6 +40,11 @@ async def artifact(request: Request[Any, Any, Any], name: FromPath[str]) -> Resp
         lines, more = await read_model.lines(conn, version.stream_id, before=None, limit=VERSIONS, offset=0)
         labels = await read_model.labels(conn, version.stream_id)
         chart = None if then else await usage.chart_of(request, conn, version)
+        referenced = (
+            await referenced_by(conn, project_of(request), version.stream_id)
+            if kind.has_references and then is None
+            else []
+        )
     content = kind.content(version)
     frame = frame_of(request, then)
     is_rendered = view == "text" and not content.is_json and len(version.body) <= markdown.MAX_BYTES
@@ -54,9 +61,18 @@ async def artifact(request: Request[Any, Any, Any], name: FromPath[str]) -> Resp
             frame.url(kind.plural, name, "raw", *path.split("/"), **picked.query) if path in paths else None
         )
 
+    def reference(name: str, version: int | None, label: str | None) -> str:
+        return frame.url(kind.plural, name, version=version, label=label)
+
     def text() -> Any:
         if is_rendered:
-            return markdown.markdown(content.text, file=file, image=image, headings=len(headings))
+            return markdown.markdown(
+                content.text,
+                file=file,
+                image=image,
+                reference=reference if kind.has_references else None,
+                headings=len(headings),
+            )
         return source.part(content.text, "a.json" if content.is_json else "a.md")
 
     return await page(
@@ -80,6 +96,8 @@ async def artifact(request: Request[Any, Any, Any], name: FromPath[str]) -> Resp
         more=more,
         labels=labels,
         chart=chart,
+        references=found_in(version.body) if kind.has_references else (),
+        referenced=referenced,
         owners=_owners.decode(version.owners),
         install=kind.install(base(request), project_of(request), version.name, picked.label),
     )

@@ -55,6 +55,14 @@ FROM promotion_approvals {JOIN_AUTHOR} approved_by
 WHERE promotion_id = ANY(%s) AND position <= %s ORDER BY position
 """
 
+# promotions_of_project. What is beyond MANY is not counted.
+MANY = 100
+OPEN = f"""
+SELECT count(*) FROM (
+    SELECT FROM promotions WHERE project_id = %s AND status = 'open' AND kind = ANY(%s) LIMIT {MANY}
+) AS found
+"""
+
 
 class PromotionRow(msgspec.Struct, frozen=True):
     """A promotion at a position of the log, its people encoded; ``approvals`` are ``{by, at, comment}`` as JSON."""
@@ -95,6 +103,12 @@ async def page(
     counted = await (await conn.execute(COUNT, params)).fetchone()
     rows = await (await conn.execute(PAGE, params, binary=True)).fetchall()
     return counted[0] if counted else 0, await _rows(conn, rows, params["at"])
+
+
+async def count_open(conn: Connection, project_id: int, kinds: Sequence[str]) -> int:
+    """How many are open, up to MANY."""
+    row = await (await conn.execute(OPEN, (project_id, list(kinds)))).fetchone()
+    return int(row[0]) if row else 0
 
 
 async def find(

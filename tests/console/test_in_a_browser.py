@@ -14,7 +14,14 @@ from tests.support.service import Service
 
 pytestmark = needs_chromium
 
-SCOPES = ("llm_skill:write", "llm_prompt:write", "event:read", "usage:read")
+SCOPES = (
+    "llm_skill:write",
+    "llm_prompt:write",
+    "llm_skill:promote",
+    "project:admin",
+    "usage:read",
+    "event:read",
+)
 SCRIPT = "<script>alert('own')</script><img src=x onerror=alert(1)><svg onload=alert(2)></svg>"
 TURNED = "a\u202egnp.exe"
 BODY = f"""# Forms {SCRIPT}
@@ -62,6 +69,8 @@ class Project:
         with service.client(self.key, self.id) as client:
             self.fill(client)
 
+    promotion = ""  # an open one
+
     def fill(self, client: httpx.Client) -> None:
         def ok(answer: httpx.Response) -> None:
             assert answer.status_code < 300, answer.text
@@ -81,6 +90,18 @@ class Project:
         prompt = {"name": "Tone", "prompt": f"# Be kind\n\n{SCRIPT}\n", "config": {"temperature": 0.5}}
         ok(client.post("llm_prompts/", json=prompt))
         ok(client.put("llm_prompts/name/Tone/labels/production", json={"version": 1}))
+        mark = "@@@prompt:name=Tone|label=production@@@"
+        nested = "".join(f"{'  ' * level}- level {level}\n" for level in range(40))
+        text = f"{mark} `{mark}`\n\n{'> ' * 60}deep\n\n{nested}"
+        ok(client.post("llm_prompts/", json={"name": "agent", "prompt": text}))
+        ok(client.put("llm_skills/name/pdf-forms/labels/production", json={"version": 1}))
+        ok(client.put("label-policies/production", json={"approvals": 2}))
+        wanted = {"label": "production", "version": 2, "note": f"{SCRIPT} {TURNED}"}
+        requested = client.post("llm_skills/name/pdf-forms/promotions", json=wanted)
+        ok(requested)
+        self.promotion = requested.json()["id"]
+        ok(client.post("llm_skills/", json={"name": "gone", "description": f"d {SCRIPT}", "body": "b"}))
+        ok(client.post("llm_skills/name/gone/archive"))
         ok(
             client.post(
                 "llm_prompts/", json={"name": "chat", "prompt": [{"role": "user", "content": SCRIPT}]}
@@ -119,6 +140,17 @@ VIEWS = (
     "prompts",
     "prompts/Tone",
     "prompts/chat",
+    "prompts/agent",
+    "skills/pdf-forms/labels",
+    "skills/pdf-forms/labels/production",
+    "skills/pdf-forms/move?label=production&version=2",
+    "skills/pdf-forms/manage",
+    "skills/pdf-forms/archive",
+    "skills/pdf-forms/revert?version=1",
+    "promotions",
+    "promotions/PROMOTION",
+    "policies",
+    "archive/skills",
     "audit",
     "live",
     "/console/sessions",
@@ -145,6 +177,7 @@ def state(browser: Browser, project: Project) -> Any:
 
 
 def address(project: Project, view: str) -> str:
+    view = view.replace("PROMOTION", project.promotion)
     return f"{project.base_url}{view}" if view.startswith("/") else project.url(view)
 
 
@@ -165,7 +198,7 @@ def test_every_view_runs_nothing_of_others_and_can_be_read_by_all(
             for one in found
             if one["impact"] in SERIOUS
         ]
-    assert faults == []
+    assert faults == [], "\n".join(faults)
     assert complaints == []
     assert [url for url in foreign if not url.startswith(project.base_url)] == []
     context.close()

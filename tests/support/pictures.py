@@ -35,6 +35,9 @@ PICTURES: dict[str, tuple[str, Literal["light", "dark"], ViewportSize]] = {
     "compare": ("skills/code-review/compare?from=1&to=4&view=beside", "light", SIZE),
     "blame": ("skills/code-review/blame", "dark", SIZE),
     "usage": ("skills/code-review/usage", "light", SIZE),
+    "move": ("skills/code-review/move?label=production&version=4", "light", SIZE),
+    "promotion": ("promotions/{promotion}", "light", SIZE),
+    "manage": ("skills/code-review/manage", "light", SIZE),
     "audit": ("audit", "light", SIZE),
     "live": ("live", "light", SIZE),
     "keys": ("keys", "light", SIZE),
@@ -93,10 +96,12 @@ def main() -> None:
             asyncio.run(
                 read_for_weeks(json.loads(Path(f"{folder}/data/servers.json").read_text())["database_url"])
             )
-            link = subprocess.run(
-                [*skald, "console"], env=env, cwd=ROOT, check=True, capture_output=True, text=True
+            ada, grace, owner = (
+                key_of(skald, env, name)
+                for name in ("ada@demo.skald.local", "grace@demo.skald.local", "owner@skald.local")
             )
-            take(base, link.stdout.strip(), operate(skald, env, base))
+            made = {"webhook": operate(skald, env, base), "promotion": ask(base, ada, grace)}
+            take(base, owner, made)
         finally:
             service.stop(timeout=30)
 
@@ -161,16 +166,44 @@ def operate(skald: list[str], env: dict[str, str], base: str) -> str:
     return webhook
 
 
-def take(base: str, link: str, webhook: str) -> None:
+def key_of(skald: list[str], env: dict[str, str], email: str) -> str:
+    """A key of a person, for everything."""
+    making = [*skald, "key", "create", "--user", email, "--project", "1", "--scope", "*"]
+    made = subprocess.run(making, env=env, cwd=ROOT, check=True, capture_output=True, text=True)
+    return made.stdout.strip()
+
+
+def ask(base: str, author: str, reviewer: str) -> str:
+    """A promotion that one of two people has approved: its id. The label is set before it is protected."""
+    address = f"{base}/api/projects/1/"
+    with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {author}"}) as client:
+        skill = "llm_skills/name/code-review"
+        client.put(f"{skill}/labels/production", json={"version": 2}).raise_for_status()
+        client.put("label-policies/production", json={"approvals": 2}).raise_for_status()
+        wanted = {"label": "production", "version": 4, "note": "Tried on the last twenty pull requests"}
+        asked = client.post(f"{skill}/promotions/", json=wanted).raise_for_status()
+    id = str(asked.json()["id"])
+    with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {reviewer}"}) as client:
+        said = {"comment": "Finds what the old one missed"}
+        client.post(f"promotions/{id}/approve/", json=said).raise_for_status()
+    return id
+
+
+def take(base: str, key: str, made: dict[str, str]) -> None:
+    """``made`` are ids that addresses of pictures have in them."""
     FOLDER.mkdir(exist_ok=True)
     with chromium() as browser:
         context = browser.new_context()
-        context.new_page().goto(link)
+        page = context.new_page()
+        page.goto(f"{base}/console/projects/1/skills")
+        page.get_by_label("API key").fill(key)
+        page.keyboard.press("Enter")
+        page.get_by_role("heading", name="Skills").wait_for()
         state = context.storage_state()
         for name, (path, scheme, size) in PICTURES.items():
             shown = browser.new_context(storage_state=state, color_scheme=scheme, viewport=size)
             page = shown.new_page()
-            page.goto(f"{base}/console/projects/1/{path.format(webhook=webhook)}")
+            page.goto(f"{base}/console/projects/1/{path.format(**made)}")
             if name in WRITTEN:
                 WRITTEN[name](page)
             page.wait_for_timeout(300)

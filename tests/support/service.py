@@ -30,7 +30,7 @@ import pytest
 from cli.process.child import Child
 from store.postgres.connection import Connection
 from store.postgres.pool import connect
-from store.tables import identity
+from store.tables import console_sessions, identity
 from tests.support.servers import ROOT, descendants, free_port
 
 T = TypeVar("T")
@@ -120,6 +120,16 @@ class Service:
             )
         )
         return secret
+
+    def make_link(self, key: str) -> str:
+        """A link that signs one browser in by a key, once, as `skald console` prints it."""
+
+        async def make(conn: Connection) -> str:
+            principal = await identity.find_key(conn, identity.digest_of(key))
+            assert principal is not None
+            return await console_sessions.make_link(conn, principal.key_id)
+
+        return f"{self.base_url}/console/enter/{self._identity(make)}"
 
     def _identity(self, call: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
         async def once() -> T:
