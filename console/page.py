@@ -1,6 +1,7 @@
 """How a view becomes a page: the environment of the templates, addresses, headers, and what every page shows.
 
-Pages hold no script and no style of their own, nothing from elsewhere, and no secret, so that they may be packed.
+Pages hold no script and no style of their own, nothing from elsewhere, and no secret but one that is new with the page
+and on no other, so that they may be packed.
 """
 
 from collections.abc import Mapping, Sequence

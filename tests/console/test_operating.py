@@ -267,6 +267,7 @@ async def test_a_revoked_key_ends_its_sessions_at_once(
     await browser.page("keys")  # with the message of that
     assert "guest" not in await browser.page("keys")
     assert "guest" in await browser.page("keys", show="ended")
+    assert (await browser.get("keys", params={"user": "nobody"})).status_code == 400
     # One's own key signs this browser out.
     own = await principal_of(space, space.key)
     assert own is not None
@@ -564,7 +565,7 @@ async def test_deliveries_are_shown_and_sent_once_more_to_a_real_receiver(
             assert (await browser.post(f"{path}/deliveries/{failed.id}/redeliver")).status_code == 303
             await receiver.got(3)
             await until(browser, path, DELIVERED, times=2)
-            for first, last in (("0", "1"), ("2", "1"), ("x", "1"), ("9" * 30, "1")):
+            for first, last in (("0", "1"), ("2", "1"), ("x", "1"), ("9" * 30, "1"), ("9" * 15, "9" * 16)):
                 await browser.post(f"{path}/replay", {"first": first, "last": last})
                 assert 'class="flash refused"' in await browser.page(path)
             position = str(await space.head())

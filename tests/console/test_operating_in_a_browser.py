@@ -107,6 +107,13 @@ def test_an_operator_at_work(browser: Browser, running_service: Service) -> None
     expect(page.get_by_role("alert")).to_contain_text("Leave user and password out")
     faults += check(page, "a form that was refused")
 
+    # A choice in a form that acts is not sent by itself.
+    page.goto(url(f"webhooks/{hook['id']}"))
+    page.get_by_label("The one before signs").select_option("for a week")
+    expect(page.get_by_label("The one before signs")).to_have_value("604800")
+    page.get_by_role("button", name="Make another").click()
+    expect(page.get_by_text("signs as well until")).to_be_visible()
+
     state = context.storage_state()
     context.close()
     for scheme in ("light", "dark"):

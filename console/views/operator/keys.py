@@ -57,13 +57,16 @@ async def keys(request: Request[Any, Any, Any]) -> Response[Any]:
     query, project_id = query_of(request), project_of(request)
     ended = query.choice("show", SHOW) is not None
     offset = query.integer("offset", minimum=0, maximum=MAX_OFFSET, cut=True) or 0
+    user = as_uuid(query.values.get("user", ""))
+    if user is None and "user" in query:
+        raise Invalid("This must be the UUID of a person.", attr="user")
     principal = context(request).principal
     async with services(request).pool.connection() as conn:
         count, found = await project_access.keys(
             conn,
             project_id,
             live=not ended,
-            user=as_uuid(query.text("user") or ""),
+            user=user,
             limit=PAGE,
             offset=offset,
         )
@@ -82,7 +85,7 @@ async def keys(request: Request[Any, Any, Any]) -> Response[Any]:
         may_revoke={one.id for one in found if _may_revoke(principal, one)},
         project_id=project_id,
         ended=ended,
-        user=query.text("user"),
+        user=None if user is None else str(user),
         count=count,
         offset=offset,
         end=offset + len(found),

@@ -232,8 +232,9 @@ async def replay(request: Request[Any, Any, Any], webhook_id: FromPath[str]) -> 
             raise Invalid("The range ends before it begins.", attr="last")
         async with services(request).pool.connection() as conn:
             last = min(last, await head(conn))
-            if first <= last:
-                await store.replay(conn, found.id, first=first, last=last)
+            if last < first:
+                raise Invalid(f"The log ends at position {last}.", attr="first")
+            await store.replay(conn, found.id, first=first, last=last)
     except (Invalid, Conflict) as refused:
         place = frame_of(request).now("webhooks", found.id)
         return redirect(request, place, flash(request, "refused", refused.detail))
