@@ -45,6 +45,7 @@ OWNER = "skald"
 PREFIX = "/api/v1"
 INSTALL = "install"
 MAX_LIMIT, DEFAULT_LIMIT = 200, 25
+MAX_RELEASE = len(semantic(MAX_VERSION))
 # About what the manifest of a version takes for each of its files.
 LINE = 100
 
@@ -69,13 +70,13 @@ SLUG = Param(
 )
 VERSION = Param(
     "version",
-    {"type": "string", "pattern": r"^1\.0\.[1-9][0-9]*$"},
+    {"type": "string", "maxLength": MAX_RELEASE, "pattern": r"^1\.0\.[1-9][0-9]*$"},
     "Which version; the latest when absent.",
     "1.0.1",
 )
 FINGERPRINT = Param(
     "hash",
-    {"type": "string", "pattern": claw.SHA256},
+    {"type": "string", "maxLength": 64, "pattern": claw.SHA256},
     "The SHA-256 over the lines `path:sha256` of a folder, sorted by path, with a line end between them.",
     "5f" * 32,
     required=True,
