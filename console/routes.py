@@ -15,6 +15,7 @@ from console.views import (
     audit,
     blame,
     compare,
+    drafts,
     edit,
     files,
     labels,
@@ -23,6 +24,7 @@ from console.views import (
     manage,
     openid,
     operator,
+    owners,
     policies,
     projects,
     promotions,
@@ -57,6 +59,7 @@ OF_A_PROJECT: tuple[Any, ...] = (
     *promotions.HANDLERS,
     *policies.HANDLERS,
     *archive.OF_A_PROJECT,
+    *drafts.HANDLERS,
 )
 
 
@@ -75,7 +78,7 @@ def handlers(issuer: Settings | None = None) -> list[Any]:
         for kind in SHOWN.values()
     ]
     written = [
-        Router(path=f"/{kind.plural}", route_handlers=edit.HANDLERS, opt=_written(kind))
+        Router(path=f"/{kind.plural}", route_handlers=[*edit.HANDLERS, *owners.HANDLERS], opt=_written(kind))
         for kind in SHOWN.values()
     ]
     project = Router(

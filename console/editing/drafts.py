@@ -88,7 +88,7 @@ def _shown(draft: Draft) -> tuple[Any, ...]:
     fields = {name: plain(text) for name, text in draft.fields.items()}
     files = [(file.path, file.content_type, file.kept, file.data) for file in draft.standing]
     name = "" if draft.base else draft.name
-    return name, plain(draft.text), draft.is_json, plain(draft.note), fields, files
+    return name, draft.frontmatter, plain(draft.text), draft.is_json, plain(draft.note), fields, files
 
 
 _decoder = msgspec.msgpack.Decoder(Draft)

@@ -153,13 +153,16 @@ class SkillEditing:
         files = self._files(draft)
         are_same = sorted(map(_identity, files)) == sorted(map(_identity, self._files(before)))
         note = draft.note.strip()
-        if not names and are_same and not note:
+        if not names and are_same and not note and draft.frontmatter == before.frontmatter:
             return marking(context, Skill, name, marks, draft.base)
         values = self._values(draft)
+        fields = {name: getattr(values, name) for name in names if name != "text"}
+        if draft.frontmatter != before.frontmatter:
+            fields["frontmatter"] = draft.frontmatter
         changes = Changes(
             body=draft.text if "text" in names else UNSET,
             files=UNSET if are_same else tuple(files),
-            fields={name: getattr(values, name) for name in names if name != "text"},
+            fields=fields,
             version_description=note,
         )
         size = len(draft.text) + sum(len(file.data or b"") for file in draft.standing)

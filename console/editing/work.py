@@ -261,6 +261,17 @@ async def rest_on(request: Request[Any, Any, Any], work: Work) -> Draft:
     return draft
 
 
+def reverted(work: Work, old: Version) -> Draft:
+    """What an earlier version was, on the latest one; tags are not of a version, and stay."""
+    now, draft = work.draft, work.editing.opened(old)
+    paths = {file.path for file in now.files}
+    for file in draft.files:
+        file.origin = file.path if file.path in paths else None
+    draft.base, draft.note = now.base, f"Back to version {old.number}"
+    draft.fields["tags"], draft.tags_before = now.fields["tags"], now.tags_before
+    return draft
+
+
 def _moved(origin: str | None, moved: Mapping[str, str] | None, paths: set[str]) -> str | None:
     target = origin if moved is None or origin is None else moved.get(origin)
     return target if target in paths else None

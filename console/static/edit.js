@@ -1,6 +1,7 @@
 // What is written is kept as a draft while it is written, and what is wrong with it is shown. The buttons do the same without this.
 
 const DELAY = 1200; // milliseconds of rest before it is kept
+const BUSY = 10000; // before it is tried again when the service has too much to do
 const LEAVING = 60000; // characters that a browser still sends when its tab is closed
 
 const form = document.querySelector("form[data-edit]");
@@ -33,6 +34,11 @@ async function keep(options = {}) {
     said.textContent = "Not kept: sign in in another tab, then go on here. Nothing is lost meanwhile.";
     return;
   }
+  if (answer.status === 429 || answer.status === 503) {
+    said.textContent = "Not kept yet: the service is busy.";
+    schedule(BUSY);
+    return;
+  }
   const state = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("state");
   if (!state) {
     said.textContent = "Not kept: use the button to see why.";
@@ -57,9 +63,9 @@ function start(options) {
   return running;
 }
 
-function schedule() {
+function schedule(delay = DELAY) {
   clearTimeout(waiting);
-  waiting = setTimeout(start, DELAY);
+  waiting = setTimeout(start, delay);
 }
 
 form.addEventListener("input", (event) => {

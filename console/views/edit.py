@@ -7,11 +7,11 @@ from typing import Any
 
 from litestar import Request, Response, get, post
 
-from api.http.requests import project_of, query_of
+from api.http.requests import as_uuid, project_of, query_of
 from api.offload import offload
 from api.services import services
-from console.editing import carrying, work
-from console.editing.drafts import apply, with_ends_of
+from console.editing import carrying, drafts, work
+from console.editing.drafts import Draft, apply, with_ends_of
 from console.editing.work import Work
 from console.forms import Form, flash
 from console.page import frame_of, page, redirect
@@ -20,7 +20,7 @@ from domain.content import MAX_FILES, text_of
 from domain.errors import NameChanged, NotFound, Refused, VersionConflict
 from projections.read.versions import Version
 from store.tables import console_drafts
-from store.tables.console_drafts import NoRoom
+from store.tables.console_drafts import DraftLine, NoRoom
 
 VIEWS = ("unified", "beside")
 NEW = "new"
@@ -137,6 +137,8 @@ async def send(request: Request[Any, Any, Any]) -> Response[Any]:
     if do == "publish" and kept is not None and not is_gone:
         return await _publish(request, found, form, kept.content)
     await _apply(request, found, form)
+    if do == "copy" and version is None:
+        found.draft = await _copied(request, detail)
     if kept is not None and kept.revision != _number(form, "revision"):
         # Another tab has changed it since: this is a draft of its own.
         found.id, found.revision = None, 0
@@ -194,7 +196,11 @@ async def _at_base(request: Request[Any, Any, Any], version: Version | None, for
 
 
 def _number(form: Form, name: str) -> int:
-    text = form.line(name)
+    return _whole(form.line(name))
+
+
+def _whole(text: str) -> int:
+    """A whole number, 0 for what is none."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
 
 
@@ -211,6 +217,19 @@ async def _apply(request: Request[Any, Any, Any], found: Work, form: Form) -> No
         file.write(after.encode())
 
 
+async def _copied(request: Request[Any, Any, Any], id: str) -> Draft:
+    """A draft as one of something new: what it changes may be archived. Raises NotFound."""
+    number = as_uuid(id)
+    place = work.place_of(request, None)
+    async with services(request).pool.connection() as conn:
+        kept = number and await console_drafts.find(conn, number, place.user_id, place.project_id, place.kind)
+    if not kept or kept.published is not None:
+        raise work.missing()
+    draft = drafts.decode(kept.content)
+    draft.base = 0
+    return draft
+
+
 def _orphan(found: Work, request: Request[Any, Any, Any]) -> None:
     """What it changes is archived: it is a draft of a new one by that name."""
     found.version, found.id, found.revision = None, None, 0
@@ -223,6 +242,9 @@ async def _keep(
     added = None
     if do == "add":
         added = found.draft.add(f"new-{found.draft.next_file}.md", "text/markdown", b"")
+    elif do == "revert" and found.version is not None:
+        old = await work.version_of(request, found.version.name, _whole(detail))
+        found.draft = work.reverted(found, old)
     elif do in ("merge", "mine") and found.is_stale:
         found.draft = await (work.rebase if do == "merge" else work.rest_on)(request, found)
     try:
@@ -302,6 +324,18 @@ def _shared(request: Request[Any, Any, Any], found: Work) -> dict[str, Any]:
     }
 
 
+async def _others(request: Request[Any, Any, Any], found: Work) -> list[DraftLine]:
+    """Other drafts of the user of the same skill or prompt, or of new ones."""
+    place = work.place_of(request, found.version)
+    async with services(request).pool.connection() as conn:
+        kept = await console_drafts.list_of(conn, place.user_id, place.project_id)
+    return [
+        one
+        for one in kept
+        if (one.kind, one.stream_id) == (place.kind, place.stream_id) and one.id != found.id
+    ]
+
+
 def _words(found: Work) -> dict[str, str]:
     """What a problem is said of, by its field."""
     words = {"": "", "text": "Text", "name": "Name", "note": "Note", "files": "Files"}
@@ -319,10 +353,7 @@ async def _form(
     fields: dict[str, list[Any]] = {}
     for problem in problems:
         fields.setdefault(problem.field, []).append(problem)
-    drafts = []
-    if found.version is None and found.id is None:
-        async with services(request).pool.connection() as conn:
-            drafts = await console_drafts.list_of(conn, found.user_id, project_of(request))
+    others = [] if is_part else await _others(request, found)
     return await page(
         request,
         "edit-state.html" if is_part else "edit.html",
@@ -334,7 +365,7 @@ async def _form(
         fields=fields,
         words=_words(found),
         error=error,
-        others=[one for one in drafts if one.kind == found.kind.kind and one.stream_id is None],
+        others=others,
         max_files=MAX_FILES,
     )
 

@@ -136,6 +136,17 @@ WHERE erased_at IS NULL
 ORDER BY id LIMIT 10
 """
 
+# The same with a live key: they may be made owners.
+SELECT_MEMBERS_CALLED = """
+SELECT id FROM users
+WHERE erased_at IS NULL
+  AND lower(%(called)s) IN (lower(email), lower(first_name), lower(last_name), lower(first_name || ' ' || last_name))
+  AND EXISTS (SELECT FROM keys WHERE keys.user_id = users.id AND revoked_at IS NULL
+              AND (expires_at IS NULL OR expires_at > now())
+              AND (keys.project_ids IS NULL OR %(project)s = ANY(keys.project_ids)))
+ORDER BY id LIMIT 10
+"""
+
 # users_uuid, keys_user
 SELECT_MEMBERS = """
 SELECT uuid, id FROM users
@@ -428,6 +439,12 @@ async def users_called(conn: Connection, project_id: int, called: str) -> list[i
     """The ids of the people, at most ten, with this mail address or name who have or had a key that may enter the project."""
     cursor = await conn.execute(SELECT_USERS_CALLED, {"called": called, "project": project_id})
     return [row[0] for row in await cursor.fetchall()]
+
+
+async def members_called(conn: Connection, project_id: int, called: str) -> list[int]:
+    """The ids of those who have a live key that may enter the project, by name or mail address."""
+    values = {"called": called, "project": project_id}
+    return [row[0] for row in await (await conn.execute(SELECT_MEMBERS_CALLED, values)).fetchall()]
 
 
 async def members(conn: Connection, project_id: int, uuids: Sequence[UUID]) -> dict[UUID, int]:

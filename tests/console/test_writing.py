@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from uuid import uuid4
 
 import pytest
 
@@ -381,6 +382,97 @@ async def test_drafts_are_bounded_and_end(
     assert "It is kept" in await follow(browser, await send(browser, form, "keep", text="typed"))
     left = await console_drafts.list_of(owner.conn, owner.user.id, owner.id)
     assert len(left) == 1
+
+
+async def test_an_earlier_version_is_written_on(owner: Space, browser: Browser) -> None:
+    await owner.create("one", body="first", license="MIT", files=[file("a.md", "A")], tags=["t"])
+    await owner.publish("one", 1, body="second", license="", files=[file("b.md", "B")])
+    assert "revert:" not in await browser.page("skills/one")
+    old = await browser.page("skills/one", version=1)
+    page = await follow(browser, await send(browser, old, "revert:1"))
+    assert Fields(page).values["note"] == "Back to version 1"
+    preview = await follow(browser, await send(browser, page, "preview", text="first, and more"))
+    await follow(browser, await send(browser, preview, "publish"))
+    skill = await owner.show("one")
+    assert (skill["version"], skill["body"], skill["license"]) == (3, "first, and more", "MIT")
+    assert ([one["path"] for one in skill["files"]], skill["tags"]) == (["a.md"], ["t"])
+    assert (await browser.post("skills/one/edit", {"do": "revert:9"})).status_code == 404
+
+
+async def test_drafts_are_listed_discarded_and_used_for_new_ones(
+    owner: Space, browser: Browser, new_space: NewSpace, open_browser: OpenBrowser
+) -> None:
+    assert "There are none" in await browser.page("drafts")
+    await owner.create("one", files=[file("a.md", "A")])
+    form = await browser.page("skills/one/edit")
+    for text in ("mine", "mine, too"):
+        await send(browser, form, "keep", text=text)
+    assert "You have other drafts of it" in await browser.page("skills/one/edit")
+    await send(browser, await browser.page("prompts/new"), "keep", name="p", text="new")
+    page = await browser.page("drafts")
+    assert page.count("Discard</button>") == 3
+    left = await console_drafts.list_of(owner.conn, owner.user.id, owner.id)
+    ids = [str(one.id) for one in left if one.stream_id is not None]
+    await owner.post("name/one/archive")
+    copied = await follow(browser, await browser.post("skills/new", {"do": f"copy:{ids[0]}"}))
+    values = Fields(copied).values
+    assert (values["name"], values["text"], values["path.1"]) == ("one", "mine, too", "a.md")
+    assert (await browser.post("skills/new", {"do": "copy:x"})).status_code == 404
+    stranger = await open_browser(await new_space(scopes=EVERYTHING))
+    assert (await stranger.post("skills/new", {"do": f"copy:{ids[0]}"})).status_code == 404
+    assert (await stranger.post("drafts", {"id": ids[0]})).status_code == 404
+    assert "is discarded" in await follow(browser, await browser.post("drafts", {"id": ids[0]}))
+    assert (await browser.post("drafts", {"id": ids[0]})).status_code == 404
+
+
+async def test_a_prompt_is_merged_key_by_key_and_refers_to_what_is_there(
+    owner: Space, browser: Browser
+) -> None:
+    chat = [{"role": "user", "content": "Hi"}, {"role": "system", "content": "Be kind"}]
+    made = await owner.at(
+        "POST", "llm_prompts/", json={"name": "one", "prompt": chat, "config": {"a": 1, "b": 1, "c": 1}}
+    )
+    assert made.status_code == 201
+    form = await browser.page("prompts/one/edit")
+    mine = '{"a": 2, "b": 1, "c": 10.0000000000000000001}'
+    await send(browser, form, "keep", field__config=mine)
+    theirs = {"base_version": 1, "config": {"a": 1, "b": 5, "c": 3}, "prompt": chat[:1]}
+    assert (await owner.at("PATCH", "llm_prompts/name/one", json=theirs)).status_code == 200
+    conflict = await browser.page("prompts/one/edit/conflict")
+    assert "both have changed &#39;c&#39;" in conflict
+    page = await follow(browser, await send(browser, conflict, "merge"))
+    await follow(browser, await send(browser, page, "publish"))
+    raw = (await owner.at("GET", "llm_prompts/name/one")).text
+    assert '"config":{"a":2,"b":5,"c":10.0000000000000000001}' in raw
+    assert '"prompt":[{"role":"user","content":"Hi"}]' in raw
+    wrong = await follow(
+        browser,
+        await send(browser, await browser.page("prompts/one/edit"), "preview", text="[{", is_json="true"),
+    )
+    assert "no valid JSON" in wrong
+    gone = await send(browser, wrong, "keep", text="@@@prompt:name=none|version=1@@@", is_json="false")
+    assert "refers to nothing" in await follow(browser, gone)
+
+
+async def test_owners_are_set_by_name_or_mail(
+    owner: Space, browser: Browser, new_space: NewSpace, open_browser: OpenBrowser
+) -> None:
+    await owner.create("one")
+    other = await identity.create_user(owner.conn, email=f"{uuid4().hex}@example.com", first_name="Bob")
+    gone = await identity.create_user(owner.conn, email=f"{uuid4().hex}@example.com")
+    await identity.create_key(owner.conn, email=other.email, scopes=EVERYTHING, project_ids=[owner.id])
+    assert "owners" in await browser.page("skills/one")
+    await browser.page("skills/one/owners")
+    assert "Bob" in await follow(browser, await browser.post("skills/one/owners", {"add": other.email}))
+    assert [one["id"] for one in (await owner.show("one"))["owners"]] == sorted([owner.user.id, other.id])
+    said = await follow(browser, await browser.post("skills/one/owners", {"add": gone.email}))
+    assert "No user with a live key" in said
+    await browser.post("skills/one/owners", {"remove": str(owner.user.id)})
+    assert [one["id"] for one in (await owner.show("one"))["owners"]] == [other.id]
+    assert (await owner.show("one"))["version"] == 1
+    reading = await open_browser(await new_space(scopes=("llm_skill:read",)))
+    assert (await reading.post("skills/one/owners", {"add": "x"})).status_code == 403
+    assert (await browser.post("skills/one/owners", {"add": "x"}, headers={})).status_code == 403
 
 
 async def test_drafts_end_with_their_user(owner: Space, browser: Browser) -> None:

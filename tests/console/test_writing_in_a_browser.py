@@ -95,8 +95,12 @@ def test_a_draft_outlives_its_tab_and_is_published_by_the_keyboard(
     # Before it rests: what is closed now is kept on its way out.
     page.close(run_before_unload=True)
     page, more = watched(context)
-    page.goto(project.url("skills/edited/edit"))
-    expect(text_of(page)).to_have_value(re.compile(r"^One line\.\n"))
+    for _ in range(50):
+        page.goto(project.url("skills/edited/edit"))
+        if text_of(page).input_value().endswith("At the end."):
+            break
+        page.wait_for_timeout(100)
+    expect(text_of(page)).to_have_value("One line.\n[gone](gone.md)\nAt the end.")
     page.get_by_label("License").fill("MIT")
     # A click while it is being kept waits for that.
     page.get_by_label("License").press("Enter")
@@ -178,6 +182,11 @@ def test_every_page_of_a_draft_can_be_read_by_all(
     expect(page.locator("#state").get_by_text("at most 255")).to_be_visible()
     seen = [page.url, project.url("skills/hostile/edit"), project.url("skills/hostile/edit/file?file=1")]
     seen += [project.url("skills/new"), project.url("prompts/new")]
+    seen += [
+        project.url("drafts"),
+        project.url("skills/hostile/owners"),
+        project.url("skills/edited?version=1"),
+    ]
     page.get_by_label("License").fill("MIT " + HOSTILE)
     page.get_by_role("button", name="Preview and publish").click()
     expect(page.get_by_role("button", name=re.compile("Publish version"))).to_be_visible()
