@@ -145,6 +145,15 @@ async def before_of(request: Request[Any, Any, Any], work: Work) -> Draft | None
     return found
 
 
+async def next_number(request: Request[Any, Any, Any], work: Work) -> int:
+    """Of the version that it would become now. Numbers of yanked versions are not given again."""
+    if work.version is None:
+        return 1
+    commands, project_id = services(request).commands, project_of(request)
+    loaded = await commands.find(project_id, work.kind.aggregate, work.version.name, cached=False)
+    return loaded.aggregate.highest + 1
+
+
 async def keep(request: Request[Any, Any, Any], work: Work) -> bool:
     """Keep the draft when it changes something; what does not is none. Returns whether it is kept. Raises NoRoom."""
     before = await before_of(request, work) or work.editing.empty()

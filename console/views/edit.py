@@ -80,6 +80,7 @@ async def preview(request: Request[Any, Any, Any]) -> Response[Any]:
         problems=problems,
         difference=difference,
         view=view,
+        next_number=await work.next_number(request, found),
     )
 
 

@@ -399,6 +399,22 @@ async def test_an_earlier_version_is_written_on(owner: Space, browser: Browser) 
     assert (await browser.post("skills/one/edit", {"do": "revert:9"})).status_code == 404
 
 
+async def test_a_draft_of_a_yanked_version_goes_on_from_the_latest(owner: Space, browser: Browser) -> None:
+    await owner.create("one", body="a\nb\nc\n")
+    await owner.publish("one", 1, body="a\nb\nwrong\n")
+    form = await browser.page("skills/one/edit")
+    await send(browser, form, "keep", text="mine\r\nb\r\nwrong\r\n")
+    assert (await owner.post("name/one/versions/2/yank", {"reason": "It is wrong"})).status_code == 200
+    assert "is not used any more" in await browser.page("skills/one/edit")
+    conflict = await browser.page("skills/one/edit/conflict")
+    assert "Both fit together" in conflict
+    preview = await follow(browser, await send(browser, conflict, "merge"))
+    assert "Publish version 3" in preview
+    await follow(browser, await send(browser, preview, "publish"))
+    skill = await owner.show("one")
+    assert (skill["version"], skill["body"]) == (3, "mine\nb\nc\n")
+
+
 async def test_drafts_are_listed_discarded_and_used_for_new_ones(
     owner: Space, browser: Browser, new_space: NewSpace, open_browser: OpenBrowser
 ) -> None:
