@@ -16,6 +16,9 @@ SKILLS = {
     "logout": Lazy("cli.client.login", "logout", "Forget a key."),
     "push": Lazy("cli.client.push", "push", "Publish the skills of folders, as far as they changed."),
     "pull": Lazy("cli.client.pull", "pull", "Write skills of the service into a folder."),
+    "import-from": Lazy(
+        "cli.importing.command", "import_from", "Bring skills and prompts with their versions from elsewhere."
+    ),
     "list": Lazy("cli.client.browse", "list_skills", "List skills or prompts."),
     "search": Lazy("cli.client.search", "search", "Find skills and prompts by what is in them."),
     "show": Lazy("cli.client.browse", "show", "Show a skill, one of its files, or a prompt."),

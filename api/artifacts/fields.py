@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from api.openapi.parameters import NO_NUL, WITHOUT
 from domain import content
-from domain.artifacts import owners, prompts, skills, tags
+from domain.artifacts import owners, skills, tags, versioned
 from domain.errors import Invalid, TooBig
 from domain.json_text import depth
 from projections.encoding import Author
@@ -120,14 +120,14 @@ Edits = Annotated[
 VersionDescription = Annotated[
     str,
     Meta(
-        max_length=prompts.MAX_VERSION_DESCRIPTION,
+        max_length=versioned.MAX_VERSION_DESCRIPTION,
         description="What changed in this version; at most 400 characters; not carried forward. White space around it "
         "is cut off.",
         examples=["Shorter greeting"],
         extra={"trim": True, "blank": True},
         extra_json_schema={
             WITHOUT: ["maxLength"],
-            "pattern": trimmed(f"(?:{one_line(prompts.MAX_VERSION_DESCRIPTION)})?"),
+            "pattern": trimmed(f"(?:{one_line(versioned.MAX_VERSION_DESCRIPTION)})?"),
         },
     ),
 ]

@@ -36,6 +36,7 @@ from api.payload import forms
 from api.services import services
 from api.skills.package_schemas import ImportAnswer, ImportForm
 from domain.artifacts.skills import Skill, SkillFields, values_of
+from domain.artifacts.versioned import MAX_VERSION_DESCRIPTION
 from domain.content import Content
 from domain.errors import Invalid, NameChanged, NameTaken, NotFound, PreconditionFailed, Unavailable
 from domain.formats import incoming
@@ -49,6 +50,8 @@ WRITE = "llm_skill:write"
 KIND = Skill.KIND
 
 MODES = ("create", "upsert")
+
+FORM_FIELDS = ("mode", "dry_run", "base_version", "version_description")
 
 # Who creates a name while others archive it loses to one of them each time.
 MAX_ATTEMPTS = 20
@@ -69,6 +72,12 @@ DRY_RUN = Param(
 )
 BASE_VERSION = Param(
     "base_version", integer(1), "With `mode=upsert`: refuse with 409 unless this is the latest version.", 1
+)
+VERSION_DESCRIPTION = Param(
+    "version_description",
+    {"type": "string", "maxLength": MAX_VERSION_DESCRIPTION},
+    "What changed in the version that is made; at most 400 characters. White space around it is cut off.",
+    "Shorter steps",
 )
 
 
@@ -100,7 +109,7 @@ class PackagesController(Controller):
         "/import",
         operation_id="llm_skills_import_create",
         summary="Import a skill",
-        opt=route(WRITE, query=(MODE, DRY_RUN, BASE_VERSION), form=ImportForm),
+        opt=route(WRITE, query=(MODE, DRY_RUN, BASE_VERSION, VERSION_DESCRIPTION), form=ImportForm),
         responses={
             200: ResponseSpec(
                 ImportAnswer, generate_examples=False, description="Published, unchanged, or a dry run."
@@ -111,7 +120,7 @@ class PackagesController(Controller):
     async def import_(self, request: Request[Any, Any, Any]) -> Response[ImportAnswer]:
         """A skill from a zip or gzipped tar, with SKILL.md at the root or one folder down.
 
-        `mode`, `dry_run` and `base_version` may also be fields of the form, which then count. 201 when the skill is new, 200
+        `mode`, `dry_run`, `base_version` and `version_description` may also be fields of the form, which then count. 201 when the skill is new, 200
         when a version was published, or when nothing would change and so nothing was written. A dry run answers 200 with
         `outcome`, `name` and `problems` alone. What cannot be imported is refused by 400 `invalid_skill`, with everything
         that is wrong with it in `problems`.
@@ -283,7 +292,7 @@ async def _upload(request: Request[Any, Any, Any]) -> Upload:
         raise UnsupportedMediaType(f"Send the archive as the field 'file' of {forms.MEDIA_TYPE}, {sent}.")
     form = await offload(forms.parse, await request.body(), content_type)
     archive = _archive(form.get("file", []))
-    fields = {name: form[name][-1] for name in ("mode", "dry_run", "base_version") if name in form}
+    fields = {name: form[name][-1] for name in FORM_FIELDS if name in form}
     options = _options(query_of(request), fields)
     mode = options.choice("mode", MODES) or "create"
     base = version_number(options, "base_version")
@@ -293,7 +302,8 @@ async def _upload(request: Request[Any, Any, Any]) -> Upload:
             code="needs_upsert",
             attr="base_version",
         )
-    return Upload(archive, mode, options.choice("dry_run", BOOLEANS) == "true", base)
+    described = options.text("version_description", max_length=MAX_VERSION_DESCRIPTION) or ""
+    return Upload(archive, mode, options.choice("dry_run", BOOLEANS) == "true", base, described)
 
 
 def _archive(found: list[str | bytes]) -> bytes:

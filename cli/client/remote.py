@@ -10,7 +10,7 @@ import time
 import uuid
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -36,6 +36,9 @@ MAX_LIST = 512 * 2**20  # bytes of all pages of a list
 # The service's pages are shorter than PAGE only by their bytes, and all of MAX_LIST are a hundred of such.
 MAX_PAGES = 2000
 READ = 64 * 1024  # bytes that are unpacked at a time
+# Seconds that one answer may take from its first byte to its last: the largest one over a slow line.
+MAX_SECONDS = 900.0
+MIN_SECRET = 8  # characters; what is shorter is a word
 GZIP = 16 + zlib.MAX_WBITS
 
 Notice = Callable[[str], None]
@@ -67,15 +70,24 @@ class Unreachable(Failure):
 class Remote:
     """Requests to one project of one service; may be used by several threads. Close it, or use it in ``with``."""
 
-    def __init__(self, target: Target, *, notice: Notice = lambda _: None) -> None:
+    # What a person does about a key that is not valid, and about an address where something else answers.
+    KEY_ADVICE: ClassVar[str] = "run `skald login` with a key that is valid"
+    ADDRESS_ADVICE: ClassVar[str] = "is no Skald service there; check the address (`skald login --url …`)"
+
+    def __init__(
+        self, target: Target, *, notice: Notice = lambda _: None, authorization: str | None = None
+    ) -> None:
         self.target = target
         self.notice = notice
         self._by = _proxy_of(target.url)
+        # What may be in no output: the key, its parts, and what is sent of it.
+        parts = [part for part in target.key.split(":") if len(part) >= MIN_SECRET]
+        self._secrets = [one for one in (target.key, (authorization or "").rpartition(" ")[2], *parts) if one]
         try:
             self._http = httpx.Client(
                 base_url=target.url,
                 headers={
-                    "Authorization": f"Bearer {target.key}",
+                    **({"Authorization": authorization or f"Bearer {target.key}"} if target.key else {}),
                     "User-Agent": "skald-cli",
                     "Accept-Encoding": "gzip",
                 },
@@ -119,10 +131,10 @@ class Remote:
         """The path of a skill or prompt, or of something below it; ``name`` may be any text."""
         return self.path(f"{KINDS[kind].RESOURCE}/name/{quote_part(name)}/{rest}")
 
-    def named_now(self, name: str) -> str | None:
-        """The name of the skill that has, or had, this one; None when there is none."""
+    def named_now(self, name: str, *, kind: str = "skill") -> str | None:
+        """The name of what has, or had, this one; None when there is none."""
         try:
-            return self.get(self.named(name), shape=answers.Version)["name"]
+            return self.get(self.named(name, kind=kind), shape=answers.Version)["name"]
         except RemoteFailure as failure:
             if failure.status != 404:
                 raise
@@ -234,7 +246,7 @@ class Remote:
         if encoding not in ("identity", "gzip"):
             raise self._not_skald(streamed, f"packs its answer as {encoding[:50]!r}, unasked,")
         unpacker = zlib.decompressobj(GZIP) if encoding == "gzip" else None
-        body = bytearray()
+        body, deadline = bytearray(), time.monotonic() + MAX_SECONDS
         for data in streamed.iter_raw(READ):
             if unpacker is None:
                 body += data
@@ -245,6 +257,8 @@ class Remote:
                     raise self._not_skald(streamed, "sends gzip that is none") from None
             if len(body) > max_bytes:
                 raise self._too_large(streamed, max_bytes)
+            if time.monotonic() > deadline:
+                raise self._not_skald(streamed, f"takes more than {MAX_SECONDS:.0f} s for one answer")
         headers = [pair for pair in streamed.headers.multi_items() if pair[0] != "content-encoding"]
         return httpx.Response(streamed.status_code, headers=headers, content=bytes(body))
 
@@ -290,7 +304,7 @@ class Remote:
         attr = error.pop("attr", None)
         error.pop("type", None)
         return RemoteFailure(
-            printable(f"{detail}{self._advice(answer.status_code, code, error)}"),
+            self._shown(f"{detail}{self._advice(answer.status_code, code, error)}"),
             status=answer.status_code,
             code=code,
             attr=attr if isinstance(attr, str) else None,
@@ -299,7 +313,7 @@ class Remote:
 
     def _advice(self, status: int, code: str, error: dict[str, Any]) -> str:
         if status == 401:
-            return f" ({self.target.url}; run `skald login` with a key that is valid)"
+            return f" ({self.target.url}; {self.KEY_ADVICE})"
         suggestions = None if "renamed_to" in error else error.get("suggestions")
         if status == 404 and isinstance(suggestions, list) and suggestions:
             return f" Did you mean {' or '.join(map(str, suggestions))}?"
@@ -315,15 +329,18 @@ class Remote:
         kind = answer.headers.get("content-type", "no content type").split(";")[0]
         what = what or f"answers {answer.status_code} with {kind}"
         return RemoteFailure(
-            printable(
-                f"{self.target.url}{self._by} {what} and is no Skald service there; check the address "
-                "(`skald login --url …`)"
-            ),
+            self._shown(f"{self.target.url}{self._by} {what} and {self.ADDRESS_ADVICE}"),
             status=answer.status_code,
             code="not_skald",
             attr=None,
             extra={},
         )
+
+    def _shown(self, text: str) -> str:
+        """What the service says, as it may be printed: it knows the key, and may send it back."""
+        for secret in self._secrets:
+            text = text.replace(secret, "[key]")
+        return printable(text)
 
 
 def quote_part(text: str) -> str:

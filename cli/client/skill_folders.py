@@ -176,7 +176,7 @@ def read(
     own: dict[str, bytes] = {}
     kept = frozenset(keep)
     for path, place in _files_of(folder, root, problems):
-        if path not in kept and (reason := _why_not(path, exclude, include)):
+        if path not in kept and (reason := why_left_out(path, exclude, include)):
             if reason != "junk":
                 left_out[path] = reason
             continue
@@ -331,7 +331,8 @@ def _files_of(folder: Path, root: Path, problems: list[Problem]) -> Iterator[tup
                 problems.append(_error("not_a_file", "It is a device, pipe or socket; remove it.", path))
 
 
-def _why_not(path: str, exclude: tuple[str, ...], include: tuple[str, ...]) -> str | None:
+def why_left_out(path: str, exclude: tuple[str, ...], include: tuple[str, ...]) -> str | None:
+    """Why a file does not belong to its skill, by its path alone; None when it does."""
     name = path.rpartition("/")[2]
     if is_excluded(path, exclude):
         return "excluded"

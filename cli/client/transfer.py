@@ -65,7 +65,7 @@ def upload(remote: Remote, skill: LocalSkill, *, base_version: int | None, dry_r
     answer = remote.request(
         "POST",
         remote.path("llm_skills/import/"),
-        content=_form(boundary, fields, archive),
+        content=form(boundary, fields, archive),
         headers={
             "Content-Type": f"multipart/form-data; boundary={boundary}",
             # The same for every attempt: the skill is published once.
@@ -75,7 +75,8 @@ def upload(remote: Remote, skill: LocalSkill, *, base_version: int | None, dry_r
     return remote.decoded(answer, answers.Imported)
 
 
-def _form(boundary: str, fields: dict[str, str], archive: bytes) -> bytes:
+def form(boundary: str, fields: dict[str, str], archive: bytes) -> bytes:
+    """The body of an import."""
     parts = [
         f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
         for name, value in fields.items()

@@ -26,7 +26,6 @@ from domain.json_text import depth, indented, parse_edited
 
 MAX_PROMPT_DEPTH = 256
 MAX_CONFIG_BYTES = 100_000
-MAX_VERSION_DESCRIPTION = 400
 
 
 @event

@@ -25,6 +25,7 @@ from domain.errors import Invalid, VersionConflict, VersionNotFound
 from domain.events import Event
 
 MAX_AVAILABLE = 20  # versions that a refusal lists
+MAX_VERSION_DESCRIPTION = 400  # characters
 
 
 class Source(msgspec.Struct, frozen=True):

@@ -47,6 +47,7 @@ PASTED = {
     ("docs/generate-client.md", ""): "tests/clients/generators/test_generators.py",
     ("docs/govern.md", ""): "tests/docs/test_govern_page.py",
     ("docs/history.md", "export SKALD_KEY="): HERE,
+    ("docs/import.md", 'export PATH="$PWD/.venv/bin:$PATH"'): "tests/docs/test_import_page.py",
     ("docs/history.md", "curl "): "tests/docs/test_history_page.py",
     ("docs/install-skills.md", "export SKALD_KEY="): HERE,
     ("docs/install-skills.md", "git config --global"): GIT,

@@ -130,6 +130,22 @@ async def test_what_the_archive_cannot_tell_stays(space: Space) -> None:
     assert made["files"][0]["content_type"] == "text/x-python"
 
 
+async def test_a_version_can_be_described(space: Space) -> None:
+    first = await imported(space, packed("one"), version_description="  the first ")
+    assert first["version_description"] == "the first"
+    second = {"mode": "upsert", "version_description": "second"}
+    made = await imported(space, packed("one", body="# Two\n"), 200, **second)
+    assert (made["version"], made["version_description"]) == (2, "second")
+    same = await imported(
+        space, packed("one", body="# Two\n"), 200, **{**second, "version_description": "third"}
+    )
+    assert (same["outcome"], same["version_description"]) == ("unchanged", "second")
+    long = await send(space, packed("two"), version_description="x" * 401)
+    assert refusal(long)[:2] == (400, "max_length")
+    query = await send(space, packed("two"), query={"version_description": "by query"})
+    assert query.json()["version_description"] == "by query"
+
+
 async def test_a_dry_run_tells_the_outcome_and_does_nothing(space: Space) -> None:
     async def dry(archive: bytes, **fields: str) -> dict[str, Any]:
         return await imported(space, archive, 200, dry_run="true", **fields)
