@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from projections.compare.lines import Effort, opcodes, split
 
-EFFORT = 8_000_000  # steps for one text; what is beyond comes out as a larger conflict
+EFFORT = (
+    8_000_000  # steps for all texts of a draft, about a second; what is beyond comes out as a larger conflict
+)
 MARK = re.compile(r"^(?:<<<<<<< yours|>>>>>>> version \d+)\r?$", re.MULTILINE)
 
 
@@ -27,8 +29,8 @@ class _Group(NamedTuple):
     theirs: list[str] | None
 
 
-def merge(base: str, mine: str, theirs: str, number: int) -> Merged:
-    """``number`` is the version of theirs."""
+def merge(base: str, mine: str, theirs: str, number: int, effort: Effort | None = None) -> Merged:
+    """``number`` is the version of theirs; ``effort`` is that of all texts that are merged together."""
     if mine == theirs or theirs == base:
         return Merged(mine, 0)
     if mine == base:
@@ -36,7 +38,7 @@ def merge(base: str, mine: str, theirs: str, number: int) -> Merged:
     lines = split(base)
     found: list[str] = []
     conflicts = done = 0
-    for group in _groups(lines, split(mine), split(theirs)):
+    for group in _groups(lines, split(mine), split(theirs), effort or Effort(EFFORT)):
         found += lines[done : group.start]
         done = group.end
         if group.theirs is None or group.mine is None or group.mine == group.theirs:
@@ -47,11 +49,10 @@ def merge(base: str, mine: str, theirs: str, number: int) -> Merged:
     return Merged("".join([*found, *lines[done:]]), conflicts)
 
 
-def _groups(base: Sequence[str], mine: Sequence[str], theirs: Sequence[str]) -> Iterator[_Group]:
-    sides = [
-        [code for code in opcodes(base, side, Effort(EFFORT)) if code[0] != "equal"]
-        for side in (mine, theirs)
-    ]
+def _groups(
+    base: Sequence[str], mine: Sequence[str], theirs: Sequence[str], effort: Effort
+) -> Iterator[_Group]:
+    sides = [[code for code in opcodes(base, side, effort) if code[0] != "equal"] for side in (mine, theirs)]
     texts = (mine, theirs)
     while sides[0] or sides[1]:
         first = min((side[0] for side in sides if side), key=lambda code: (code[1], code[2]))

@@ -10,11 +10,13 @@ import msgspec
 
 from console.editing.drafts import Draft, DraftFile, plain
 from console.editing.kind import Field
-from console.editing.merging import merge
+from console.editing.merging import EFFORT, merge
 from domain.content import Content, Ref, text_of
 from domain.errors import Invalid
 from domain.json_text import indented, parse
+from projections.compare.lines import Effort
 
+MAX_READ = 16_000_000  # bytes of files that both have changed; they are all in memory
 MAX_QUOTED = 300  # characters of a value that a remark shows
 
 
@@ -59,14 +61,17 @@ def trios(base: Draft, mine: Draft, theirs: Draft, moved: Mapping[str, str] | No
 
 
 def needed(files: Sequence[Trio]) -> list[Ref]:
-    """The contents that ``rebased`` has to look into."""
-    return [
-        file.kept.ref
-        for trio in files
-        if trio.both_changed
-        for file in trio
-        if file is not None and file.kept is not None
-    ]
+    """The contents that ``rebased`` has to look into, as many as there is room for."""
+    found: list[Ref] = []
+    total = 0
+    for trio in files:
+        if trio.both_changed:
+            refs = [file.kept.ref for file in trio if file is not None and file.kept is not None]
+            total += sum(ref.size for ref in refs)
+            if total > MAX_READ:
+                break
+            found += refs
+    return found
 
 
 def rebased(
@@ -86,6 +91,7 @@ class _Rebase:
         self.base, self.mine, self.theirs, self.contents = base, mine, theirs, contents
         self.remarks: list[str] = []
         self.is_marked = mine.is_marked
+        self.effort = Effort(EFFORT)
 
     def run(self, fields: Sequence[Field], files: Sequence[Trio]) -> Draft:
         is_json, text = self._text()
@@ -122,7 +128,7 @@ class _Rebase:
         return mine.is_json, self._merged("The text", base.text, mine.text, theirs.text)
 
     def _merged(self, what: str, base: str, mine: str, theirs: str) -> str:
-        found = merge(base, mine, theirs, self.theirs.base)
+        found = merge(base, mine, theirs, self.theirs.base, self.effort)
         if found.conflicts:
             self.is_marked = True
             places = "place" if found.conflicts == 1 else "places"
@@ -207,16 +213,19 @@ class _Rebase:
         return found
 
     def _join(self, base: DraftFile | None, mine: DraftFile, theirs: DraftFile, found: DraftFile) -> None:
-        texts = [text_of(self._content(file)) if file is not None else "" for file in (base, mine, theirs)]
+        contents = [b"" if file is None else self._content(file) for file in (base, mine, theirs)]
+        texts = [None if data is None else text_of(data) for data in contents]
         old, my_text, their_text = texts
         if old is None or my_text is None or their_text is None:
-            self.remarks.append(f"Both have changed '{found.path}', which is no text. Yours stands here.")
+            why = "are too many to be put together here" if None in contents else "are no text"
+            self.remarks.append(f"Both have changed '{found.path}', and they {why}. Yours stands here.")
             found.kept, found.data, found.content_type = mine.kept, mine.data, mine.content_type
             return
         found.write(self._merged(f"'{found.path}'", old, my_text, their_text).encode())
 
-    def _content(self, file: DraftFile) -> bytes:
-        return file.data or b"" if file.kept is None else self.contents[file.kept.ref.digest]
+    def _content(self, file: DraftFile) -> bytes | None:
+        """None for what there was no room to read."""
+        return file.data or b"" if file.kept is None else self.contents.get(file.kept.ref.digest)
 
 
 def _object(text: str) -> dict[str, bytes]:

@@ -27,6 +27,7 @@ from console.editing.merging import MARK
 from console.kinds import SHOWN, Shown
 from domain.content import text_of
 from domain.errors import NotFound
+from domain.names import MAX_PROMPT_NAME
 from projections.compare import diff
 from projections.compare.diff import Comparison, Hunks
 from projections.read.kinds import KINDS
@@ -154,6 +155,11 @@ async def next_number(request: Request[Any, Any, Any], work: Work) -> int:
     return loaded.aggregate.highest + 1
 
 
+def shown_name(draft: Draft) -> str:
+    """The name of a new one as lists show it: what was typed may be anything."""
+    return "".join(char for char in draft.name[:MAX_PROMPT_NAME] if char.isprintable())
+
+
 async def keep(request: Request[Any, Any, Any], work: Work) -> bool:
     """Keep the draft when it changes something; what does not is none. Returns whether it is kept. Raises NoRoom."""
     before = await before_of(request, work) or work.editing.empty()
@@ -162,7 +168,7 @@ async def keep(request: Request[Any, Any, Any], work: Work) -> bool:
     content = await heavy(work.size, lambda: drafts.encode(work.draft)) if has_changed else b""
     async with services(request).pool.connection() as conn:
         if has_changed:
-            name = work.name or work.draft.name
+            name = work.name or shown_name(work.draft)
             work.id, work.revision = await console_drafts.keep(
                 conn, place, name, content, id=work.id, revision=work.revision
             )
@@ -174,10 +180,15 @@ async def keep(request: Request[Any, Any, Any], work: Work) -> bool:
 
 async def problems_of(request: Request[Any, Any, Any], work: Work) -> list[Problem]:
     """By the same rules as a request to the API. Errors keep it from being published."""
-    found = await offload(lambda: [*marks(work.draft), *work.editing.check(work.draft)])
+    found = await own_problems_of(work)
     if not has_errors(found):
         found += await work.editing.check_around(context(request), work.draft)
     return sorted(found, key=lambda one: one.severity)
+
+
+async def own_problems_of(work: Work) -> list[Problem]:
+    """Those that depend on nothing but the draft."""
+    return await offload(lambda: [*marks(work.draft), *work.editing.check(work.draft)])
 
 
 def has_errors(found: list[Problem]) -> bool:

@@ -272,7 +272,7 @@ async def _publish(request: Request[Any, Any, Any], found: Work, form: Form, con
         return redirect(request, _address(request, found, "preview"), flash(request, "refused", said))
     if "note" in {name for name, _ in form.fields}:
         found.draft.note = form.text("note")
-    if work.marks(found.draft):
+    if work.has_errors(await work.own_problems_of(found)):
         return redirect(request, _address(request, found))
     try:
         # Whether it still fits is for the command to say: of two clicks the second one finds what the first has done.

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -489,6 +490,80 @@ async def test_owners_are_set_by_name_or_mail(
     reading = await open_browser(await new_space(scopes=("llm_skill:read",)))
     assert (await reading.post("skills/one/owners", {"add": "x"})).status_code == 403
     assert (await browser.post("skills/one/owners", {"add": "x"}, headers={})).status_code == 403
+
+
+async def test_what_is_wrong_is_not_published_by_a_form_of_its_own(owner: Space, browser: Browser) -> None:
+    await owner.create("one")
+    form = await browser.page("skills/one/edit")
+    wrong: list[dict[str, Any]] = [
+        {"text": " \n"},
+        {"text": "a\0b"},
+        {"note": "n" * 401},
+        {"field__description": ""},
+    ]
+    for changed in wrong:
+        kept = await send(browser, form, "keep", **changed)
+        page = await follow(browser, kept)
+        assert "To be mended" in await follow(browser, await send(browser, page, "publish"))
+    for name in ("a\0b", "x" * 10_000, "\u202e", "new", "one"):
+        page = await follow(
+            browser,
+            await send(
+                browser, await browser.page("skills/new"), "keep", name=name, text="t", field__description="d"
+            ),
+        )
+        assert Fields(page).values["name"] == name
+        assert "skills" in await follow(browser, await send(browser, page, "publish"))
+    assert await owner.names() == ["one"]
+    assert (await owner.show("one"))["version"] == 1
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("multipart/form-data", b"x"),
+        ("multipart/form-data; boundary=", b"x"),
+        ("multipart/form-data; boundary=a", b"--a\r\n\r\n"),
+        (
+            "multipart/form-data; boundary=a",
+            b'--a\r\nContent-Disposition: form-data; name="text"\r\n\r\n\xff\r\n--a--\r\n',
+        ),
+        (
+            "multipart/form-data; boundary=a",
+            b"--a\r\nContent-Disposition: form-data; name=x\r\n\r\n\r\n" * 501 + b"--a--\r\n",
+        ),
+        ("application/x-www-form-urlencoded", b"text=%ff"),
+        ("application/x-www-form-urlencoded", b"carried=%%%"),
+        ("application/x-www-form-urlencoded", b"carried=AAAA"),
+        ("application/json", b"{}"),
+    ],
+)
+async def test_a_broken_form_is_refused(
+    owner: Space, browser: Browser, content_type: str, body: bytes
+) -> None:
+    await owner.create("one")
+    headers = {"Origin": ORIGIN, "Content-Type": content_type}
+    for path in ("skills/one/edit", "skills/new"):
+        answer = await browser.client.post(browser.address(path), content=body, headers=headers)
+        assert answer.status_code in (400, 415), (answer.status_code, answer.text[:300])
+        check_page(answer)
+
+
+async def test_odd_fields_do_nothing(owner: Space, browser: Browser) -> None:
+    await owner.create("one", files=[file("a.md")])
+    form = await browser.page("skills/one/edit")
+    odd: list[dict[str, Any]] = [
+        {"draft": "x", "revision": "x", "base": "x"},
+        {"draft": "00000000-0000-0000-0000-000000000000", "revision": "9" * 30, "base": "-1"},
+        {"file": "99", "content": "x"},
+        {"path__99": "x", "remove__99": "1", "tags_before": "x" * 1000},
+    ]
+    for fields in odd:
+        answer = await send(browser, form, "nothing-known", **fields)
+        assert answer.status_code == 303, (fields, answer.text[:500])
+    assert (await send(browser, form, "file:x")).status_code == 303
+    assert (await browser.get("skills/one/edit/file", params={"file": 99})).status_code == 404
+    assert (await send(browser, form, "keep", base="99")).status_code == 404
 
 
 async def test_drafts_end_with_their_user(owner: Space, browser: Browser) -> None:

@@ -95,7 +95,7 @@ def test_what_both_have_changed_is_said_and_mine_stands() -> None:
     for words in (
         "You have removed 'a'",
         "has no 'b' any more",
-        "'c', which is no text",
+        "'c', and they are no text",
         "renamed 'd'",
         "'new' has both versions in 1 place",
         "version 2 has: theirs",
