@@ -148,11 +148,7 @@ async def _files(request: Request[Any, Any, Any], listed: Sequence[claw.SentFile
         paths.add(file.path)
         upload = sent.get(upload_id)
         if upload is None or upload.ticket != digest_of(file.upload_ticket):
-            raise Invalid(
-                "There is no such file of this key with this ticket; it may have expired. Send it again.",
-                code="does_not_exist",
-                attr=f"files__{index}__storageId",
-            )
+            raise _gone(index)
         if (file.size, file.sha256) != (upload.size, upload.sha256.hex()):
             raise Invalid(
                 "Another file was sent under this storageId.",
@@ -164,7 +160,19 @@ async def _files(request: Request[Any, Any, Any], listed: Sequence[claw.SentFile
             raise TooBig(f"The files of a skill have at most {most:,} bytes together.", attr="files")
     async with services(request).pool.connection() as conn:
         data = await uploads.contents(conn, ids)
+    for index, upload_id in enumerate(ids):
+        if upload_id not in data:
+            # It has expired in between.
+            raise _gone(index)
     return [(file.path, data[upload_id]) for file, upload_id in zip(listed, ids, strict=True)]
+
+
+def _gone(index: int) -> Invalid:
+    return Invalid(
+        "There is no such file of this key with this ticket; it may have expired. Send it again.",
+        code="does_not_exist",
+        attr=f"files__{index}__storageId",
+    )
 
 
 def _skill_of(sent: claw.PublishClaw, files: Sequence[tuple[str, bytes]], limits: Limits) -> Incoming:

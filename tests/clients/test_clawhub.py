@@ -75,8 +75,8 @@ class ClawHub:
 def test_the_lines_of_the_page_install_update_and_publish(
     packages: Path, tmp_path: Path, make_service: MakeService
 ) -> None:
-    # A search needs a follower.
-    home = home_on(make_service(followers=True))
+    # A search needs a follower; a file may reach another process than its ticket came from.
+    home = home_on(make_service(workers=2, followers=True))
     fill(home)
     home = home._replace(key=home.other_key("llm_skill:write", "usage:read"))
     client = ClawHub(packages, tmp_path, home)

@@ -1,5 +1,6 @@
 """Publishing as clients of ClawHub do it: tickets, bytes, the skill; and tickets of others, spent, wrong or too many."""
 
+from collections.abc import AsyncIterator
 from hashlib import sha256
 from typing import Any
 
@@ -181,6 +182,33 @@ async def test_a_key_holds_so_many_at_a_time(space: Space, monkeypatch: pytest.M
     monkeypatch.setattr(uploads, "MAX_BYTES", 1000)
     assert refusal(await announce(space, "c.txt", b"c" * 999))[:2] == (400, "too_many_uploads")
     await space.ok(200, await announce(space, "c.txt", b"c" * 900))
+
+
+async def test_a_body_of_unknown_length_ends_at_the_largest_file(space: Space) -> None:
+    ticket = await space.ok(200, await announce(space, "a.txt", b"abc"))
+    address = f"{V1}/skills/-/uploads/{ticket['uploadTicket']}"
+    read = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal read
+        while read < 20 * schemas.MAX_FILE:
+            read += 100_000
+            yield b"a" * 100_000
+
+    assert refusal(await space.at("POST", address, content=endless()))[0] == 413
+
+
+async def test_a_file_may_be_empty(space: Space) -> None:
+    files = [await send(space, "SKILL.md", SKILL_MD), await send(space, "empty.txt", b"")]
+    await space.ok(200, await publish(space, *files))
+    assert [(row["path"], row["size"]) for row in (await space.show())["files"]] == [("empty.txt", 0)]
+
+
+async def test_a_former_name_takes_no_version(space: Space) -> None:
+    await space.ok(200, await publish(space, await send(space, "SKILL.md", SKILL_MD)))
+    await space.ok(200, await space.post("name/pdf-forms/rename", json={"new_name": "forms"}))
+    answer = await publish(space, await send(space, "SKILL.md", SKILL_MD + b"More.\n"))
+    assert (answer.status_code, answer.json()["renamed_to"]) == (404, "forms")
 
 
 @pytest.mark.parametrize(
