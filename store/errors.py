@@ -7,6 +7,7 @@ import re
 from typing import NamedTuple
 
 import psycopg
+from eventsourcing.persistence import MapperDeserialisationError
 
 
 class AppendError(Exception):
@@ -34,6 +35,10 @@ class StorageFull(AppendError):
 
 class AppenderBusy(AppendError):
     """The queue is full or the appender cannot reach the database; try again in a second."""
+
+
+class LaterRelease(MapperDeserialisationError):
+    """The log has an event that this release does not know: a host of a later one has written it."""
 
 
 class Trouble(NamedTuple):
@@ -64,6 +69,10 @@ TROUBLES = {
     "57014": Trouble("The database ended this because it took too long; try again shortly.", SOON),
     "57P03": STARTING,
 }
+OUTDATED = Trouble(
+    "A later release has written here, which this host does not understand; its operator must upgrade it.",
+    LATER,
+)
 # A connection that is refused comes without a code, with the server's sentence alone.
 SENTENCES = (
     (re.compile("too many clients|too many connections|remaining connection slots"), NO_CONNECTION),
@@ -77,6 +86,8 @@ SENTENCES = (
 
 def trouble(error: BaseException) -> Trouble | None:
     """The trouble of the database that an error tells of; None for every other error."""
+    if isinstance(error, LaterRelease):
+        return OUTDATED
     if isinstance(error, AppenderBusy):
         return (error.__cause__ and trouble(error.__cause__)) or AWAY
     if not isinstance(error, psycopg.Error):

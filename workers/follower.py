@@ -11,14 +11,13 @@ from zlib import crc32
 
 import psycopg
 from redis.exceptions import DataError as RedisDataError
-from redis.exceptions import RedisError
 
 from projections.events.feed import Named, read_named
 from store.log.log import Recorded, check_gapless
 from store.postgres.connection import Connection
 from store.postgres.pool import FOLLOWERS
 from workers.event_buffer import BATCH, EventBuffer
-from workers.task import POLL, Task, first_line, sleep
+from workers.task import PASSING, POLL, Task, first_line, sleep
 
 logger = logging.getLogger(__name__)
 
@@ -49,10 +48,8 @@ async def park(conn: Connection, follower: str, event: Recorded, reason: str) ->
 
 
 def is_outage(error: Exception) -> bool:
-    """Whether what failed is a server, so that the same events are worth another try; else it is an event itself."""
-    return isinstance(error, (psycopg.Error, RedisError, OSError)) and not isinstance(
-        error, (psycopg.DataError, RedisDataError)
-    )
+    """Whether what failed is a server, or this release, so that the same events are worth another try; else it is an event itself."""
+    return isinstance(error, PASSING) and not isinstance(error, (psycopg.DataError, RedisDataError))
 
 
 class Leader(Task):
@@ -71,7 +68,7 @@ class Leader(Task):
             with self.news.needed():
                 try:
                     await self._follow(conn, stop)
-                except (psycopg.Error, RedisError, OSError) as error:
+                except PASSING as error:
                     await self._report_failure(conn, error)
                     raise
 

@@ -8,6 +8,7 @@ from time import monotonic
 import psycopg
 from redis.exceptions import RedisError
 
+from store.errors import LaterRelease
 from store.postgres.connection import Connection
 from store.postgres.pool import REQUESTS, connect
 
@@ -15,6 +16,9 @@ logger = logging.getLogger(__name__)
 
 POLL = 0.5  # seconds; a notification is a hint, the poll is the promise
 MAX_PAUSE = 5.0
+
+# What passes, or is for a process of a later release to do: the same events are worth another try.
+PASSING = (psycopg.Error, RedisError, OSError, LaterRelease)
 
 
 class Task(ABC):
@@ -34,7 +38,7 @@ class Task(ABC):
                     await self._work(conn, stop)
                 finally:
                     await conn.close()
-            except (psycopg.Error, RedisError, OSError) as error:
+            except PASSING as error:
                 if monotonic() - started > MAX_PAUSE:
                     pause = 0.1
                 logger.warning("follower %s: %s, trying again in %.1f s", self.name, first_line(error), pause)

@@ -6,6 +6,7 @@ import msgspec
 from eventsourcing.persistence import MapperDeserialisationError, StoredEvent
 
 from domain.events import EVENT_TYPES, Event
+from store.errors import LaterRelease
 
 
 class Shape(msgspec.Struct):
@@ -13,6 +14,8 @@ class Shape(msgspec.Struct):
 
     schema: int = 1
 
+
+SHAPED = b'{"schema":'  # how a state begins that has not the first shape
 
 _encoder = msgspec.json.Encoder()
 _shapes = msgspec.json.Decoder(Shape)
@@ -22,17 +25,19 @@ _decoders: dict[type[Event], msgspec.json.Decoder[Event]] = {}
 def encode(event: Event) -> bytes:
     state = _encoder.encode(event)
     if event.SCHEMA > 1:
-        state = b'{"schema":%d,' % event.SCHEMA + state[1:]
+        state = SHAPED + b"%d," % event.SCHEMA + state[1:]
     return state
 
 
 def decode(topic: str, state: bytes) -> Event:
-    """Raises MapperDeserialisationError on an unknown topic or a state of no known shape."""
+    """Raises LaterRelease on a topic or shape of a later release, MapperDeserialisationError on a state of no known shape."""
     cls = EVENT_TYPES.get(topic)
     if cls is None:
-        raise MapperDeserialisationError(f"no event type has the topic {topic!r}")
+        raise LaterRelease(f"no event type has the topic {topic!r}: a later release has written it")
     try:
-        if cls.SCHEMA > 1 and (shape := _shapes.decode(state).schema) != cls.SCHEMA:
+        if (cls.SCHEMA > 1 or state.startswith(SHAPED)) and (
+            shape := _shapes.decode(state).schema
+        ) != cls.SCHEMA:
             return _upcast(cls, state, shape)
         decoder = _decoders.get(cls)
         if decoder is None:
@@ -44,7 +49,7 @@ def decode(topic: str, state: bytes) -> Event:
 
 def _upcast(cls: type[Event], state: bytes, shape: int) -> Event:
     if shape > cls.SCHEMA:
-        raise MapperDeserialisationError(f"{cls.TOPIC}: shape {shape} is of a newer release")
+        raise LaterRelease(f"{cls.TOPIC}: shape {shape} is of a later release")
     fields: dict[str, Any] = msgspec.json.decode(state)
     while shape < cls.SCHEMA:
         try:

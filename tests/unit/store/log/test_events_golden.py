@@ -425,7 +425,7 @@ def test_a_state_that_no_upcaster_can_read_is_told(three_shapes: Any) -> None:
 
 def test_a_shape_of_a_newer_release_is_not_taken_for_an_older_one(three_shapes: Any) -> None:
     state = b'{"schema":4,"originator_id":"%s","originator_version":4,"names":["x"]}' % str(STREAM).encode()
-    with pytest.raises(MapperDeserialisationError, match="newer release"):
+    with pytest.raises(MapperDeserialisationError, match="later release"):
         decode("test.renamed", state)
 
 
