@@ -8,6 +8,7 @@ import psycopg
 from benchmarks import (
     beside_writer,
     cold,
+    console,
     feed,
     get,
     mlflow_peer,
@@ -44,6 +45,7 @@ TABLES: dict[str, Callable[[Stage, Plan], Table | list[Table]]] = {
     "replay": replay.run,
     "scale": scale.run,
     "search": search.run,
+    "console": console.run,
     "years": years.run,
     "processes": processes.run,
     "replicas": replicas.run,
@@ -76,7 +78,7 @@ def main() -> None:
         workers=given.workers,
         minutes=given.minutes or (0.25 if given.quick else 2.0),
     )
-    console = wide_console()
+    screen = wide_console()
     tables: list[Table] = []
     with stage() as on:
         with psycopg.connect(on.database_url) as connection:
@@ -89,7 +91,7 @@ def main() -> None:
             tables += made
             if not given.markdown:
                 for table in made:
-                    show(table, console)
+                    show(table, screen)
     under = circumstances(postgres)
     under += f"; medians (spread) of {plan.rounds} rounds of {plan.seconds:g} s"
     print(f"{markdown(tables)}\n\n{under}" if given.markdown else under)

@@ -129,7 +129,7 @@ async def _fill(on: Stage, words: Words, each: int) -> tuple[float, str, int, fl
                     batch = []
         filled = perf_counter() - started
         started = perf_counter()
-        await _follow(on, conn)
+        await follow(on, conn)
         followed = perf_counter() - started
         # What autovacuum does within a minute of such a load.
         await conn.execute("VACUUM (ANALYZE)")
@@ -156,7 +156,7 @@ def _created(
     )
 
 
-async def _follow(on: Stage, conn: Connection) -> None:
+async def follow(on: Stage, conn: Connection) -> None:
     """Run the follower until it is at the end of the log."""
     news, stop = EventBuffer(), asyncio.Event()
     running = [
@@ -213,7 +213,7 @@ async def _fill_real(on: Stage) -> tuple[int, str, int]:
         project_id, key = await fill.project(conn, "Real")
         batch = [_created(project_id, name, fields, body) for name, fields, body in _real()]
         await append(conn, batch)
-        await _follow(on, conn)
+        await follow(on, conn)
         await conn.execute("VACUUM (ANALYZE)")
     return len(batch), key, project_id
 

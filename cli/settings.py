@@ -160,7 +160,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 MEANINGS: dict[str, str] = {
     "database_url": "PostgreSQL 14 or newer. Unset: an embedded server under the data folder.",
-    "read_database_url": "Replicas of that PostgreSQL: lists, searches, history and cold reads go there while they are not behind. "
+    "read_database_url": "Replicas of that PostgreSQL: lists, searches, history, cold reads and pages of the console go there while they are not behind. "
     "Unset: none.",
     "stale_reads": "Seconds that an answer may be old, and says so, while no primary can be reached; it comes from replicas and caches. 0: "
     "reads end with the primary.",

@@ -8,17 +8,18 @@ from litestar.params import FromPath
 
 from api.cache.reader import RepresentationCache
 from api.http.requests import base, project_of, query_of
-from api.services import services
 from console import past, usage
 from console.kinds import SHOWN, Shown
 from console.page import frame_of, page
+from console.past import Past
 from console.picking import pick_of
 from console.text import markdown, source
 from console.text.tree import tree_of
 from domain.artifacts.references import found_in
 from projections.encoding import Author
+from projections.read.models import ReadModel
 from projections.read.references import referenced_by
-from projections.read.versions import snapshot
+from store.postgres.connection import Connection
 
 VERSIONS = 12  # that stand beside the text; the timeline has all
 
@@ -32,12 +33,12 @@ async def artifact(request: Request[Any, Any, Any], name: FromPath[str]) -> Resp
     kind: Shown = SHOWN[request.route_handler.opt["kind"]]
     picked = pick_of(query)
     view = query.choice("view", ("text", "source")) or "text"
-    async with services(request).pool.connection() as conn, snapshot(conn):
-        read_model, then = await past.shown(conn, query)
+
+    async def read(conn: Connection, read_model: ReadModel, then: Past | None) -> tuple[Any, ...]:
         version = await RepresentationCache.version_in(
             conn, project_of(request), kind.kind, name, picked.pick, read_model
         )
-        lines, more = await read_model.lines(conn, version.stream_id, before=None, limit=VERSIONS, offset=0)
+        lines = await read_model.lines(conn, version.stream_id, before=None, limit=VERSIONS, offset=0)
         labels = await read_model.labels(conn, version.stream_id)
         chart = None if then else await usage.chart_of(request, conn, version)
         referenced = (
@@ -45,6 +46,11 @@ async def artifact(request: Request[Any, Any, Any], name: FromPath[str]) -> Resp
             if kind.has_references and then is None
             else []
         )
+        return version, lines, labels, chart, referenced
+
+    (version, (lines, more), labels, chart, referenced), then = await past.read(
+        request, query, read, whole=True
+    )
     content = kind.content(version)
     frame = frame_of(request, then)
     is_rendered = view == "text" and not content.is_json and len(version.body) <= markdown.MAX_BYTES

@@ -12,12 +12,12 @@ from api.http.requests import project_of, query_of
 from api.services import services
 from console import past
 from console.page import page
-from console.past import instant_of
+from console.past import Past, instant_of
 from projections.events import audit as reading
 from projections.events import history
 from projections.events.audit import AuditEntry, AuditFilter
 from projections.events.cloudevents import type_of
-from projections.read.versions import snapshot
+from projections.read.models import ReadModel
 from store.postgres.connection import Connection
 
 PAGE = 50  # entries
@@ -39,13 +39,16 @@ class Line(msgspec.Struct, frozen=True):
 async def audit(request: Request[Any, Any, Any]) -> Response[Any]:
     query, project_id = with_instants(query_of(request)), project_of(request)
     before = query.integer("before", minimum=1)
-    async with services(request).pool.connection() as conn, snapshot(conn):
-        _, then = await past.shown(conn, query)
+
+    async def read(conn: Connection, _: ReadModel, then: Past | None) -> tuple[Any, ...]:
         wanted, after, upto = await _wanted(conn, query, project_id)
         upto = min(upto, then.position if then else upto, before - 1 if before else upto)
         found, complete = await reading.newest(conn, project_id, wanted, after=after, upto=upto, limit=PAGE)
         actors = {one.recorded.actor_id for one in found if one.recorded.actor_id is not None}
-        people = await history.people_of(conn, actors)
+        older = complete + 1 if complete > after else None
+        return found, older, await history.people_of(conn, actors)
+
+    (found, older, people), then = await past.read(request, query, read, whole=True)
     return await page(
         request,
         "audit.html",
@@ -56,7 +59,7 @@ async def audit(request: Request[Any, Any, Any]) -> Response[Any]:
         people=people,
         filters={name: query.values.get(name) for name in FILTERS},
         types=[type_of(topic) for topic in reading.topics()],
-        older=complete + 1 if complete > after else None,
+        older=older,
         before=before,
     )
 

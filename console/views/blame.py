@@ -13,9 +13,13 @@ from api.services import services
 from console import past
 from console.kinds import SHOWN, Shown
 from console.page import page
+from console.past import Past
 from console.picking import pick_of
 from projections.read.kinds import KINDS
+from projections.read.models import ReadModel
 from projections.read.sides import BODY
+from projections.read.versions import Version
+from store.postgres.connection import Connection
 
 
 @get("/{name:str}/blame")
@@ -26,11 +30,13 @@ async def blame(request: Request[Any, Any, Any], name: FromPath[str]) -> Respons
     path = path_of(query) if kind.has_files else None
     if path == BODY:
         path = None
-    async with served.pool.connection() as conn:
-        read_model, then = await past.shown(conn, query)
-        version = await RepresentationCache.version_in(
+
+    async def read(conn: Connection, read_model: ReadModel, _: Past | None) -> Version:
+        return await RepresentationCache.version_in(
             conn, project_of(request), kind.kind, name, picked.pick, read_model
         )
+
+    version, then = await past.read(request, query, read)
     found = await blamed(served.reader, served.reads, KINDS[kind.kind], version, path)
     numbered = list(enumerate(found.lines, 1))
     return await page(

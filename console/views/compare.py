@@ -17,12 +17,13 @@ from console import past
 from console.changes import changes_of, values_of
 from console.kinds import SHOWN, Shown
 from console.page import page
+from console.past import Past
 from console.picking import Picked
 from domain.names import MAX_LABEL
 from projections.read.kinds import KINDS
 from projections.read.models import ReadModel
 from projections.read.past import AsOfReadModel, position_at
-from projections.read.versions import Version, snapshot
+from projections.read.versions import Version
 from store.postgres.connection import Connection
 
 # Of versions and labels that the form offers; any other is found by its address.
@@ -38,8 +39,8 @@ async def compare(request: Request[Any, Any, Any], name: FromPath[str]) -> Respo
     query, project_id = query_of(request), project_of(request)
     kind: Shown = SHOWN[request.route_handler.opt["kind"]]
     view = query.choice("view", VIEWS) or VIEWS[0]
-    async with services(request).pool.connection() as conn, snapshot(conn):
-        read_model, then = await past.shown(conn, query)
+
+    async def read(conn: Connection, read_model: ReadModel, _: Past | None) -> tuple[Any, ...]:
         # A page of one version leads here by that alone: to what it changed.
         to = query.text("to") or query.text("version") or query.text("label") or LATEST
         newer = await _side(conn, query, project_id, kind, name, to, "to", read_model)
@@ -50,8 +51,10 @@ async def compare(request: Request[Any, Any, Any], name: FromPath[str]) -> Respo
             else await _side(conn, query, project_id, kind, name, start, "from", read_model)
         )
         moved = await moves(conn, older, newer)
-        lines, _ = await read_model.lines(conn, newer.stream_id, before=None, limit=OFFERED, offset=0)
-        labels = await read_model.labels(conn, newer.stream_id)
+        lines, _more = await read_model.lines(conn, newer.stream_id, before=None, limit=OFFERED, offset=0)
+        return older, newer, moved, lines, await read_model.labels(conn, newer.stream_id), start, to
+
+    (older, newer, moved, lines, labels, start, to), then = await past.read(request, query, read, whole=True)
     model = KINDS[kind.kind]
     both = await compared(services(request).reader, model, older, newer, moved)
     found = await offload(lambda: changes_of(both.comparison, both.hunks(model), view))

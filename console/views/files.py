@@ -20,8 +20,10 @@ from domain.artifacts.skills import FileRef, find_file
 from domain.content import text_of
 from projections.encoding import etag_of
 from projections.read import skills
+from projections.read.models import ReadModel
 from projections.read.sides import BODY
 from projections.read.versions import Version
+from store.postgres.connection import Connection
 
 # What a browser shows as an image and runs nothing of. SVG is a document, and is not among them.
 IMAGES = {
@@ -93,11 +95,13 @@ async def _version(request: Request[Any, Any, Any], name: str) -> tuple[Shown, P
     query = query_of(request)
     kind: Shown = SHOWN[request.route_handler.opt["kind"]]
     picked = pick_of(query)
-    async with services(request).pool.connection() as conn:
-        read_model, then = await past.shown(conn, query)
-        version = await RepresentationCache.version_in(
+
+    async def read(conn: Connection, read_model: ReadModel, _: Past | None) -> Version:
+        return await RepresentationCache.version_in(
             conn, project_of(request), kind.kind, name, picked.pick, read_model
         )
+
+    version, then = await past.read(request, query, read)
     return kind, picked, version, then
 
 

@@ -1,22 +1,29 @@
 """The list of one kind: search, filters, order, pages."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 from litestar import Request, Response, get
 
+from api.access.authenticate import require
+from api.artifacts.common import is_past
 from api.artifacts.filters import tags_of
 from api.http.pages import MAX_OFFSET
+from api.http.query import BOOLEANS
 from api.http.requests import project_of, query_of
-from api.services import services
-from console import past
+from console import access, past, usage
 from console.filters import author, person
 from console.kinds import SHOWN, Entry, Shown
 from console.page import page
+from console.past import Past
+from domain.errors import Invalid
 from domain.names import MAX_LABEL
 from projections.encoding import Author
 from projections.read import versions
+from projections.read.models import ReadModel
 from projections.read.versions import PageQuery, Row
+from store.postgres.connection import Connection
 
 PAGE = 50  # rows of a page: some 30 KB
 ORDERS = {
@@ -25,6 +32,9 @@ ORDERS = {
     "name": "name",
     "-version_count": "most versions",
 }
+
+UNUSED_DAYS = (7, 30, 90, 365)  # that are offered
+MAX_UNUSED = 3650
 
 _labels = msgspec.json.Decoder(list[dict[str, Any]])
 _owners = msgspec.json.Decoder(list[Author])
@@ -46,6 +56,12 @@ async def listing(request: Request[Any, Any, Any]) -> Response[Any]:
     label = query.text("label", max_length=MAX_LABEL)
     order = query.choice("order_by", versions.ORDERS) or versions.DEFAULT_ORDER
     offset = query.integer("offset", minimum=0, maximum=MAX_OFFSET, cut=True) or 0
+    unused = query.integer("unused", minimum=1, maximum=MAX_UNUSED, cut=True)
+    problems = query.choice("problems", BOOLEANS) == "true"
+    if unused is not None:
+        require(access.session(request).principal, usage.READ)
+    if is_past(query) and (problems or unused is not None):
+        raise Invalid("What is unused or has problems is known of the present alone; leave the past first.")
     wanted = PageQuery(
         search=query.text("search"),
         author_id=query.integer("created_by_id", cut=True),
@@ -55,10 +71,14 @@ async def listing(request: Request[Any, Any, Any]) -> Response[Any]:
         label=label,
         owner_id=query.integer("owner_id", cut=True),
         tags=tags_of(query),
+        unused_since=None if unused is None else datetime.now(UTC) - timedelta(days=unused),
+        with_problems=problems,
     )
-    async with services(request).pool.connection() as conn:
-        read_model, then = await past.shown(conn, query)
-        count, rows = await read_model.page(conn, project_of(request), kind.kind, wanted)
+
+    async def read(conn: Connection, read_model: ReadModel, _: Past | None) -> tuple[int, list[Row]]:
+        return await read_model.page(conn, project_of(request), kind.kind, wanted)
+
+    (count, rows), then = await past.read(request, query, read)
     lines = [
         Line(row, kind.entry(row), _labels.decode(row.labels or b"[]"), _owners.decode(row.owners))
         for row in rows
@@ -77,7 +97,10 @@ async def listing(request: Request[Any, Any, Any]) -> Response[Any]:
         labels=sorted({label["name"] for line in lines for label in line.labels}),
         author=_author_name(wanted, rows),
         owner=_owner_name(wanted, lines),
-        filters=_filters(wanted),
+        filters={**_filters(wanted), "unused": unused, "problems": "true" if problems else None},
+        unused=unused,
+        unused_days=UNUSED_DAYS,
+        may_see_usage=access.may(request, usage.READ),
         end=offset + len(rows),
     )
 

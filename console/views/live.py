@@ -17,6 +17,7 @@ from projections.events import history
 from projections.events.audit import AuditFilter
 from projections.events.cloudevents import feed_topics, type_of
 from projections.read.versions import snapshot
+from store.postgres.connection import Connection
 
 SHOWN = 30  # events
 
@@ -25,11 +26,15 @@ SHOWN = 30  # events
 async def live(request: Request[Any, Any, Any]) -> Response[Any]:
     project_id = project_of(request)
     wanted = AuditFilter(topics=[topic for topic in reading.topics() if topic in feed_topics()])
-    async with services(request).pool.connection() as conn, snapshot(conn):
-        _, head = await reading.bounds(conn, wanted)
-        found, _ = await reading.newest(conn, project_id, wanted, after=0, upto=head, limit=SHOWN)
-        actors = {one.recorded.actor_id for one in found if one.recorded.actor_id is not None}
-        people = await history.people_of(conn, actors)
+
+    async def read(conn: Connection) -> tuple[Any, ...]:
+        async with snapshot(conn):
+            _, head = await reading.bounds(conn, wanted)
+            found, _ = await reading.newest(conn, project_id, wanted, after=0, upto=head, limit=SHOWN)
+            actors = {one.recorded.actor_id for one in found if one.recorded.actor_id is not None}
+            return head, found, await history.people_of(conn, actors)
+
+    head, found, people = await services(request).reads.ask(read)
     return await page(
         request,
         "live.html",

@@ -9,15 +9,16 @@ from litestar.params import FromPath
 from api.cache.reader import missing
 from api.http.pages import MAX_OFFSET
 from api.http.requests import project_of, query_of
-from api.services import services
 from console import past
 from console.kinds import SHOWN, Shown
 from console.page import page
+from console.past import Past
 from console.picking import Picked
 from domain.errors import NameChanged
 from projections.events import history
 from projections.events.history import MAX_POSITION
-from projections.read.versions import snapshot
+from projections.read.models import ReadModel
+from store.postgres.connection import Connection
 
 PAGE = 50  # events
 
@@ -29,19 +30,22 @@ async def timeline(request: Request[Any, Any, Any], name: FromPath[str]) -> Resp
     query, project_id = query_of(request), project_of(request)
     kind: Shown = SHOWN[request.route_handler.opt["kind"]]
     offset = query.integer("offset", minimum=0, maximum=MAX_OFFSET, cut=True) or 0
-    async with services(request).pool.connection() as conn, snapshot(conn):
-        read_model, then = await past.shown(conn, query)
+
+    async def read(conn: Connection, read_model: ReadModel, then: Past | None) -> tuple[Any, ...]:
         upto = then.position if then else MAX_POSITION
         streams = await history.streams_of(conn, project_id, kind.kind, name, archived=True)
-        count, rows = await history.page(
+        counted = await history.page(
             conn, project_id, kind.kind, streams, limit=PAGE, offset=offset, upto=upto
         )
         found = await read_model.find(conn, project_id, kind.kind, name)
         if found is None:
             refusal = await missing(conn, project_id, kind.kind, name, read_model)
             # What is archived has a timeline; an earlier name of something leads to that.
-            if not count or isinstance(refusal, NameChanged):
+            if not counted[0] or isinstance(refusal, NameChanged):
                 raise refusal
+        return *counted, found
+
+    (count, rows, found), then = await past.read(request, query, read, whole=True)
     return await page(
         request,
         "timeline.html",

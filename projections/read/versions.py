@@ -128,6 +128,9 @@ class PageQuery(msgspec.Struct, frozen=True):
     texts_only: bool = False
     owner_id: int | None = None
     tags: tuple[str, ...] = ()
+    # Of the present alone: not read since then, and with problems of its package.
+    unused_since: datetime | None = None
+    with_problems: bool = False
 
 
 class VersionLine(msgspec.Struct, frozen=True):
@@ -357,6 +360,14 @@ TAGGED = """artifacts.stream_id IN (
     SELECT stream_id FROM tags
     WHERE tags.project_id = %(project)s AND tags.kind = %(kind)s AND tags.name = ANY(%(tags)s::text[]) AND until_position IS NULL
     GROUP BY stream_id HAVING count(*) = cardinality(%(tags)s::text[]))"""
+# usage_of_artifact. A client that was answered 304 has the version, and uses it.
+UNUSED = """NOT EXISTS (
+    SELECT FROM usage WHERE usage.stream_id = artifacts.stream_id AND usage.hour >= %(unused_since)s)"""
+# contents_pkey. The first line of a package is its summary, where texts of others have no quotes that are not escaped.
+HAS_PROBLEMS = """EXISTS (
+    SELECT FROM contents
+    WHERE contents.digest = {table}.package
+      AND position('"spec_problems":[]'::bytea IN substring(bytes FROM 1 FOR position('\\x0a'::bytea IN bytes))) = 0)"""
 # The body is JSON and a text, by its first byte. contents_pkey; no more than that byte is unpacked.
 IS_TEXT = (
     "(SELECT substring(bytes FROM 1 FOR 1) FROM contents WHERE contents.digest = {table}.body) = '\\x22'"
@@ -398,14 +409,29 @@ class Filter(msgspec.Struct, frozen=True):
     texts_only: bool = False
     owned: bool = False
     tagged: bool = False
+    unused: bool = False
+    with_problems: bool = False
 
     @property
     def tables(self) -> str:
         return LABELED_TABLES if self.labeled else LATEST_TABLES
 
     @property
+    def is_narrowed(self) -> bool:
+        """Whether there is more to look at than a search, of which the number of rows is known."""
+        return (
+            self.authored
+            or self.labeled
+            or self.texts_only
+            or self.owned
+            or self.tagged
+            or self.unused
+            or self.with_problems
+        )
+
+    @property
     def count(self) -> str:
-        if self.authored or self.labeled or self.texts_only or self.owned or self.tagged:
+        if self.is_narrowed:
             return COUNT.format(tables=self.tables, where=self.narrowed(FOUND if self.found else ACTIVE))
         return COUNT_FOUND if self.found else COUNT_ALL
 
@@ -425,7 +451,7 @@ class Filter(msgspec.Struct, frozen=True):
         )
 
     def narrowed(self, where: str) -> str:
-        """A condition, and those on author, text, owner and tags as far as there are any."""
+        """A condition, and those on the rest as far as there are any."""
         if self.authored:
             where += f" AND {LABELED_AUTHORED if self.labeled else AUTHORED}"
         if self.texts_only:
@@ -434,6 +460,10 @@ class Filter(msgspec.Struct, frozen=True):
             where += f" AND {OWNED}"
         if self.tagged:
             where += f" AND {TAGGED}"
+        if self.unused:
+            where += f" AND {UNUSED}"
+        if self.with_problems:
+            where += f" AND {HAS_PROBLEMS.format(table='versions' if self.labeled else 'artifacts')}"
         return where
 
     def sql(self, order: str) -> str:
@@ -575,6 +605,7 @@ async def page(
         "label": wanted.label,
         "body": wanted.with_body,
         "max_bytes": sizes.MAX_ANSWER,
+        "unused_since": wanted.unused_since,
     }
     key = Filter(
         wanted.author_id is not None,
@@ -583,6 +614,8 @@ async def page(
         wanted.texts_only,
         wanted.owner_id is not None,
         bool(wanted.tags),
+        wanted.unused_since is not None,
+        wanted.with_problems,
     )
     if wanted.search is not None:
         params |= await search.sought(conn, project_id, kind, wanted.search)

@@ -15,14 +15,16 @@ from psycopg.conninfo import make_conninfo
 
 from api.config import ApiConfig
 from cli.schema import migrate
+from console.access import COOKIE
 from store.log.log import append
 from store.postgres.pool import connect
+from store.tables import console_sessions, identity
 from tests.support.cluster import Pair
 from tests.support.histories import created
 from tests.support.space import Asgi, Space, file, open_space, running
 
 WITHIN = 20.0  # seconds for what happens by itself, on a busy machine
-SCOPES = ("llm_skill:write", "llm_prompt:write")
+SCOPES = ("llm_skill:write", "llm_prompt:write", "event:read")
 READS = (
     "",
     "?search=pdf",
@@ -30,6 +32,18 @@ READS = (
     "name/pdf-forms",
     "name/pdf-forms/history",
     "name/pdf-forms/diff",
+)
+# Below the project in the console.
+PAGES = (
+    "skills",
+    "skills?search=pdf",
+    "skills/pdf-forms",
+    "skills/pdf-forms/files/a.txt",
+    "skills/pdf-forms/timeline",
+    "skills/pdf-forms/compare",
+    "skills/pdf-forms/blame",
+    "audit",
+    "live",
 )
 
 Open = Callable[..., Awaitable[Space]]
@@ -70,7 +84,7 @@ async def looked(space: Space) -> dict[str, int]:
 
 
 async def see(space: Space, path: str) -> httpx.Response:
-    answer = await space.at("GET", f"llm_skills/{path}")
+    answer = await space.at("GET", path if path.startswith("/") else f"llm_skills/{path}")
     assert answer.status_code == 200, (path, answer.text)
     return answer
 
@@ -124,8 +138,15 @@ async def pause(standby: "psycopg.Connection[tuple[object, ...]]") -> None:
 
 async def all_from_the_replica(space: Space) -> None:
     """For a role that may only select."""
-    for path in READS:
+    found = await identity.find_key(space.conn, identity.digest_of(space.key))
+    assert found is not None
+    space.client.cookies.set(COOKIE, await console_sessions.begin(space.conn, found.key_id, "a test"))
+    for path in (*READS, *(page_of(space, page) for page in PAGES)):
         await until(space, path, "hit")
+
+
+def page_of(space: Space, path: str) -> str:
+    return f"/console/projects/{space.id}/{path}"
 
 
 async def nothing_older(space: Space) -> None:
@@ -135,6 +156,9 @@ async def nothing_older(space: Space) -> None:
     assert (await see(space, "name/pdf-forms")).json()["version"] == 3
     assert len((await see(space, "resolve/name/pdf-forms")).json()["versions"]) == 3
     assert (await see(space, "name/pdf-forms/history")).json()["count"] == 3
+    if COOKIE in space.client.cookies:
+        assert "pdf-lines" in (await see(space, page_of(space, "skills"))).text
+        assert "version 3" in (await see(space, page_of(space, "skills/pdf-forms"))).text
     assert (await looked(space)).get("hit", 0) == hits
 
 

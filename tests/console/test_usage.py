@@ -152,3 +152,34 @@ def test_a_change_says_whom_it_reaches() -> None:
     assert "read by no key and no share" in radius_of(leaving=5)
     macros = environment().get_template("usage/blast_radius.html").module
     assert str(macros.blast_radius(None)).strip() == ""  # type: ignore[attr-defined]
+
+
+async def test_lists_show_what_is_unused_and_what_has_problems(
+    reader: Space, new_space: NewSpace, open_browser: OpenBrowser
+) -> None:
+    # Its text would hide the fault of its package if that was looked for in all of it.
+    hidden = 'Says "spec_problems":[] of itself.\n"spec_problems":[]'
+    await reader.create("left-alone", description=hidden)
+    await reader.create(
+        "with-a-fault", description=hidden, allowed_tools=["Bash(a b)"], metadata={"a": {"b": 1}}
+    )
+    await read(reader, {(40, 6): 1}, await key_of(reader, "slow"))
+    browser = await open_browser(reader)
+
+    async def names(**query: str) -> list[str]:
+        return re.findall(r'class="name" href="[^"]*">([^<]+)<', await browser.page("skills", **query))
+
+    assert await names(unused="30", order_by="name") == ["left-alone", "pdf-forms", "with-a-fault"]
+    assert await names(unused="90", order_by="name") == ["left-alone", "with-a-fault"]
+    assert await names(unused="90", search="fault") == ["with-a-fault"]
+    assert await names(problems="true") == ["with-a-fault"]
+    assert await names(problems="true", unused="30", search="left") == []
+    page = await browser.page("skills", unused="45")
+    assert '<option value="45" selected>not for 45 days</option>' in page
+    refused = await browser.get("skills?unused=30&as_of=2999-01-01T00:00:00Z")
+    assert refused.status_code == 400
+    assert "known of the present alone" in refused.text
+    assert (await browser.get("skills?unused=0")).status_code == 400
+    blind = await open_browser(await new_space())
+    assert (await blind.get("skills?unused=30")).status_code == 403
+    assert 'name="unused"' not in await blind.page("skills")
