@@ -368,6 +368,9 @@ HAS_PROBLEMS = """EXISTS (
     SELECT FROM contents
     WHERE contents.digest = {table}.package
       AND position('"spec_problems":[]'::bytea IN substring(bytes FROM 1 FOR position('\\x0a'::bytea IN bytes))) = 0)"""
+# Each package has to be looked at, so it is once, for the count and for the page; few have problems.
+FAULTY = "faulty AS MATERIALIZED (SELECT artifacts.stream_id FROM {tables} WHERE {where})"
+IS_FAULTY = "artifacts.stream_id IN (SELECT stream_id FROM faulty)"
 # The body is JSON and a text, by its first byte. contents_pkey; no more than that byte is unpacked.
 IS_TEXT = (
     "(SELECT substring(bytes FROM 1 FOR 1) FROM contents WHERE contents.digest = {table}.body) = '\\x22'"
@@ -463,12 +466,22 @@ class Filter(msgspec.Struct, frozen=True):
         if self.unused:
             where += f" AND {UNUSED}"
         if self.with_problems:
-            where += f" AND {HAS_PROBLEMS.format(table='versions' if self.labeled else 'artifacts')}"
+            where += f" AND {IS_FAULTY}"
         return where
+
+    @property
+    def begin(self) -> str:
+        """What is looked up first."""
+        parts = [SEARCHED] if self.found else []
+        if self.with_problems:
+            problems = HAS_PROBLEMS.format(table="versions" if self.labeled else "artifacts")
+            where = f"{FOUND if self.found else ACTIVE} AND {problems}"
+            parts.append(("" if parts else "WITH ") + FAULTY.format(tables=self.tables, where=where))
+        return ", ".join(parts)
 
     def sql(self, order: str) -> str:
         return LIST.format(
-            found=SEARCHED if self.found else "",
+            found=self.begin,
             count=self.count,
             page=fitting(TEXTS.format(page=self.page(order)), f"{order}, id DESC"),
             author=AUTHOR,

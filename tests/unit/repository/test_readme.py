@@ -118,6 +118,7 @@ def test_the_results_have_every_table_of_the_benchmarks() -> None:
         "scale": "Size of a project: ",
         "years": "Years of use: ",
         "search": "Search: ",
+        "console": "Console: ",
         "mlflow": "Prompts: ",
         "start": "Start of ",
         "processes": "API processes and hosts: ",
