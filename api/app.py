@@ -52,6 +52,7 @@ from api.kinds import KINDS
 from api.mcp.endpoint import McpEndpoint, mcp_endpoint
 from api.openapi.home import HomeController
 from api.openapi.reference import ReferenceController
+from api.sdk.controller import SdkSkillsController
 from api.search.controller import SearchController, SkillSearchController
 from api.server import metrics as measuring
 from api.server.admission import Admission
@@ -104,6 +105,7 @@ RESOURCES: tuple[Any, ...] = (
     UsageController,
     *(usage_controller(kind.aggregate) for kind in KINDS.values()),
     WebhooksController,
+    SdkSkillsController,
     mcp_endpoint,
 )
 

@@ -22,10 +22,15 @@ class Authorizer:
         self.limiter = limiter
         self._attempts = attempts
 
-    async def authorize(self, scope: Any, required: str | tuple[str, ...] | None = None) -> Principal:
-        """The caller. Raises NotAuthenticated, RateLimited, or PermissionDenied when the ``required`` scope is missing."""
+    async def authorize(
+        self, scope: Any, required: str | tuple[str, ...] | None = None, credential: bytes | None = None
+    ) -> Principal:
+        """The caller. Raises NotAuthenticated, RateLimited, or PermissionDenied when the ``required`` scope is missing.
+
+        ``credential`` counts for the header ``Authorization`` where that is another one.
+        """
         found = record(scope)
-        principal = found.admitted or await self._admit(scope)
+        principal = found.admitted or await self._admit(scope, credential)
         found.key_id = principal.key_id
         if required is not None:
             require(principal, required)
@@ -49,8 +54,8 @@ class Authorizer:
         found.project_id = number
         return principal, number
 
-    async def _admit(self, scope: Any) -> Principal:
-        principal = await self.authenticate(scope, header(scope["headers"], b"authorization"))
+    async def _admit(self, scope: Any, credential: bytes | None) -> Principal:
+        principal = await self.authenticate(scope, credential or header(scope["headers"], b"authorization"))
         record(scope).key_id = principal.key_id
         if not self.limiter.admit_now(principal.key_id):
             await self.limiter.admit(principal.key_id)
@@ -71,10 +76,14 @@ class Authorizer:
         return self._attempts.guard(scope, NotAuthenticated, known_good=False)
 
     async def enter_project(
-        self, scope: Any, project_id: str, required: str | tuple[str, ...] | None = None
+        self,
+        scope: Any,
+        project_id: str,
+        required: str | tuple[str, ...] | None = None,
+        credential: bytes | None = None,
     ) -> tuple[Principal, int]:
         """The caller, and the number of the project that the address means. Raises NotFound too."""
-        principal = await self.authorize(scope, required)
+        principal = await self.authorize(scope, required, credential)
         token = Query(scope["query_string"]).text("token") if project_id == "@current" else None
         number = await self.authenticator.resolve_project(principal, project_id, token)
         record(scope).project_id = number

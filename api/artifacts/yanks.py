@@ -4,6 +4,7 @@
 """
 
 from typing import Any
+from uuid import UUID
 
 from litestar import Request, Response
 
@@ -19,20 +20,32 @@ from api.payload.decode import read
 from domain.artifacts.versioned import Versioned
 from domain.artifacts.yanks import Latest
 from domain.content import Content
-from domain.errors import VersionNotFound
+from domain.errors import NotFound, VersionNotFound
 from projections.events.states import as_last_shown
 from projections.read.versions import MAX_VERSION
 
 DIGITS = len(str(MAX_VERSION))
 
 
-def yank(context: RequestContext, cls: type[Versioned], name: str, number: int, reason: str) -> Command:
+def yank(
+    context: RequestContext,
+    cls: type[Versioned],
+    name: str,
+    number: int,
+    reason: str,
+    *,
+    id: UUID | None = None,
+) -> Command:
     """Let a version be passed over; done already, it changes nothing. Answers with the version.
+
+    With the ``id`` of a stream it is one of that, or not found.
 
     Raises NotFound, VersionNotFound, LastVersion, Referenced, PermissionDenied, PreconditionFailed, Invalid.
     """
 
     async def decide(loaded: Loaded[Any], current: Any, caller: Caller, commands: Commands) -> Guards:
+        if id is not None and current.id != id:
+            raise NotFound(f"The name '{name}' has another {cls.KIND} now.")
         current.check_number(number)
         if number in current.yanked:
             return {}

@@ -125,14 +125,18 @@ class Commands:
         attr: str = "name",
         guards: Guards | None = None,
     ) -> Done:
-        """Append a new stream. Raises NameTaken that blames ``attr``."""
+        """Append a new stream. Raises NameTaken that blames ``attr``, and PermissionDenied when it begins with a protected label."""
         async with self._pool.connection() as conn:
             taken = await names.holder(conn, caller.project_id, artifact.KIND, artifact.name)
         if taken is not None:
             raise NameTaken(artifact.KIND, artifact.name, attr=attr)
         artifact.made_by = caller.actor_id
         try:
-            return await self._append(caller, artifact, contents, 201, None, guards)
+            relies: Writes = guards or {}
+            if artifact.labels:
+                before = type(artifact)(id=artifact.id)
+                relies = {**relies, **await self._check_labels(caller, before, artifact)}
+            return await self._append(caller, artifact, contents, 201, None, relies)
         except NameConflict:
             raise NameTaken(artifact.KIND, artifact.name, attr=attr) from None
         except StreamConflict:
@@ -542,7 +546,7 @@ def _version(
         outline=None if view.outline is None else parts[view.outline],
         manifest=None if view.manifest is None else view.manifest.data,
         package=None if view.package is None else view.package.data,
-        labels=[],
+        labels=sorted(label for label, number in artifact.labels.items() if number == artifact.number),
         owners=owners,
         tags=list(artifact.tags),
         hidden=artifact.highest - artifact.number,

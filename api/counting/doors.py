@@ -7,10 +7,11 @@ DISCOVERY = "discovery"
 ZIP = "zip"
 CLI = "cli"
 CLAWHUB = "clawhub"
+SDK = "sdk"
 # What only looks, as a page for people does: nothing of it is counted.
 UNCOUNTED = "uncounted"
 
-DOORS = (API, MCP, GIT, DISCOVERY, ZIP, CLI, CLAWHUB)
+DOORS = (API, MCP, GIT, DISCOVERY, ZIP, CLI, CLAWHUB, SDK)
 
 # How the User-Agent of a command line begins: our own, and that of the agent CLI, whose tools are requests to the API.
 COMMAND_LINES = (b"skald-cli", b"posthog-cli/")

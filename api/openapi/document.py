@@ -67,6 +67,8 @@ TAGS = {
     **{tag: text for kind in KINDS.values() for tag, text in kind.TAGS.items()},
     "events": "What happened, in the order of the log.",
     "shares": "Secret addresses at which installers read the skills of a project without a key.",
+    "sdk": "Skills for the SDKs of Anthropic and OpenAI, which have the address of the project as their base: each in its own shapes, "
+    "errors included. `x-api-key` may stand in place of `Authorization`.",
     "discovery": "What installers such as `npx skills` read: at the address of a share, or at the origin for the project "
     "that the operator has made public (404 while there is none). No key is needed.",
     "clawhub": "What the command line of ClawHub asks for, with `--registry` the address of this service: the skills of the project "
@@ -107,6 +109,12 @@ PATH_PARAMETERS: dict[str, tuple[str, dict[str, Any], Any]] = {
     "skill_slug": ("The name of a skill.", {"type": "string"}, "pdf-forms"),
     "organization_id": ("The id of the organization, or `@current`.", {"type": "string"}, "@current"),
     "user_uuid": ("The UUID of the user whom the key belongs to, or `@me`.", {"type": "string"}, "@me"),
+    "skill_id": (
+        "The id of an active skill, as the list has it.",
+        {"type": "string", "pattern": "^skill_[0-9a-f]{32}$"},
+        "skill_01890a5dac96774bbcceb302099a8057",
+    ),
+    "skill_version": ("The number or the id of a version, or `latest`.", {"type": "string"}, "1"),
     "share_id": (
         "The id of a share.",
         {"type": "string", "format": "uuid"},
@@ -391,10 +399,10 @@ def _responses(operation: Operation, schemas: "Schemas") -> dict[int, dict[str, 
             "headers": {**docs.LOCATION, **docs.REQUEST_ID},
         }
     for status, spec in operation.errors.items():
-        if isinstance(spec.data_container, type) and spec.data_container is not ErrorBody:
+        if status < 400:
             answers[status] = {**_success(operation, schemas), "description": spec.description}
         else:
-            answers[status] = _error(status, spec)
+            answers[status] = _error(status, spec, schemas)
     return answers
 
 
@@ -439,7 +447,7 @@ def _success(operation: Operation, schemas: "Schemas") -> dict[str, Any]:
     return shown
 
 
-def _error(status: int, spec: ResponseSpec) -> dict[str, Any]:
+def _error(status: int, spec: ResponseSpec, schemas: "Schemas") -> dict[str, Any]:
     headers = dict(docs.REQUEST_ID)
     if status == 401:
         headers.update(docs.AUTHENTICATE)
@@ -447,16 +455,16 @@ def _error(status: int, spec: ResponseSpec) -> dict[str, Any]:
         headers.update(docs.RETRY_AFTER)
     if status == 429:
         headers.update(docs.BUDGET)
-    name = ERRORS[status][0]
-    examples = {title: {"value": value} for title, value in ERROR_EXAMPLES[name].items()}
-    return {
-        "description": spec.description,
-        "headers": headers,
-        "content": {JSON: {"schema": {"$ref": REF.format(name=name)}, "examples": examples}},
-    }
+    if spec.data_container is not ErrorBody:
+        content = _content(spec.data_container, schemas)
+    else:
+        name = ERRORS[status][0]
+        examples = {title: {"value": value} for title, value in ERROR_EXAMPLES[name].items()}
+        content = {"schema": {"$ref": REF.format(name=name)}, "examples": examples}
+    return {"description": spec.description, "headers": headers, "content": {JSON: content}}
 
 
-def _content(struct: type[Any], schemas: "Schemas") -> dict[str, Any]:
+def _content(struct: Any, schemas: "Schemas") -> dict[str, Any]:
     shown: dict[str, Any] = {"schema": schemas.reference(struct)}
     if examples := getattr(struct, "EXAMPLES", None):
         shown["examples"] = {title: {"value": value} for title, value in examples.items()}

@@ -5,6 +5,7 @@ keeps that for minutes. Here a text is short and UTF-8, and all of it runs where
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
@@ -20,23 +21,38 @@ PIECE = 65_536
 Form = dict[str, list[str | bytes]]
 
 
+class Part(NamedTuple):
+    """A part of a form; ``filename`` is empty for a text."""
+
+    name: str
+    filename: str
+    value: str | bytes
+
+
 def parse(body: bytes, content_type: str) -> Form:
     """Raises ParseError."""
-    if not body:
-        return {}
-    _, options = parse_options_header(content_type)
     form: Form = {}
-    try:
-        for segment, data in _parts(body, options.get("boundary", "")):
-            value = data if segment.filename else _text(data)
-            form.setdefault(segment.name or "", []).append(value)
-    except (MultipartError, UnicodeEncodeError):
-        raise ParseError("The body is no valid multipart/form-data.") from None
+    for part in parts(body, content_type):
+        form.setdefault(part.name, []).append(part.value)
     return form
 
 
-def _parts(body: bytes, boundary: str) -> Iterator[tuple[MultipartSegment, bytes]]:
-    with PushMultipartParser(boundary, max_segment_count=MAX_PARTS) as parser:
+def parts(body: bytes, content_type: str, most: int = MAX_PARTS) -> list[Part]:
+    """At most ``most`` parts in their order. Raises ParseError."""
+    if not body:
+        return []
+    _, options = parse_options_header(content_type)
+    try:
+        return [
+            Part(segment.name or "", segment.filename or "", data if segment.filename else _text(data))
+            for segment, data in _parts(body, options.get("boundary", ""), most)
+        ]
+    except (MultipartError, UnicodeEncodeError):
+        raise ParseError(f"The body is no valid multipart/form-data of at most {most} parts.") from None
+
+
+def _parts(body: bytes, boundary: str, most: int) -> Iterator[tuple[MultipartSegment, bytes]]:
+    with PushMultipartParser(boundary, max_segment_count=most) as parser:
         segment: MultipartSegment | None = None
         pieces: list[bytes] = []
         for start in range(0, len(body), PIECE):

@@ -126,7 +126,9 @@ def counts_of(data: bytes) -> tuple[int | None, int | None]:
 
 @event
 class SkillCreated(VersionEvent, frozen=True, kw_only=True):
-    """Without ``owners`` it belongs to the user who made it."""
+    """Without ``owners`` it belongs to the user who made it. ``display_name`` is that of ``/v1/skills``, empty where it is the name;
+    nothing is decided by it, so the folded state has none.
+    """
 
     TOPIC: ClassVar[str] = "skill.created"
 
@@ -144,6 +146,7 @@ class SkillCreated(VersionEvent, frozen=True, kw_only=True):
     version_description: str = ""
     owners: tuple[int, ...] | None = None
     tags: tuple[str, ...] = ()
+    display_name: str = ""
 
 
 @event
@@ -351,6 +354,7 @@ class Skill(Versioned, kw_only=True):
         version_description: str = "",
         owners: tuple[int, ...] | None = None,
         tags: tuple[str, ...] = (),
+        display_name: str = "",
     ) -> tuple[Self, list[Content]]:
         """Version 1 of a new skill, which belongs to its maker without ``owners``.
 
@@ -372,6 +376,7 @@ class Skill(Versioned, kw_only=True):
                 version_description=version_description,
                 owners=None if owners is None else checked_owners(owners),
                 tags=tags,
+                display_name=display_name,
                 **asdict(fields),
             )
         )

@@ -63,6 +63,8 @@ PASTED = {
     ("docs/install-skills.md", "npx clawhub"): "tests/clients/test_clawhub.py",
     ("docs/install-skills.md", "apm "): "tests/clients/test_apm.py",
     ("docs/install-skills.md", "claude mcp add"): HERE,
+    ("docs/install-skills.md", '"""Creates a skill with the SDK'): "tests/clients/test_sdk_skills.py",
+    ("docs/install-skills.md", '"""The same with the SDK of OpenAI'): "tests/clients/test_sdk_skills.py",
     ("docs/install-skills.md", "mkdir -p pdf-forms"): "tests/docs/test_zip_section.py",
     ("docs/install-skills.md", "curl "): "tests/docs/test_zip_section.py",
     ("docs/install-skills.md", 'export PATH="$PWD/.venv/bin:$PATH"\nmkdir'): COMMANDS,

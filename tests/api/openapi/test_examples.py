@@ -39,7 +39,9 @@ class Stage:
         self.send("PUT", "label-policies/production", {"protected": True})
         share = self.send("POST", "llm_skills/shares/", {}).json()
         webhook = self.send("POST", "webhooks/", {"url": "https://example.com/hooks/skald"}).json()
+        [skill] = self.client.get("v1/skills/").raise_for_status().json()["data"]
         self.values |= {"share_token": share["token"], "share_id": share["id"], "webhook_id": webhook["id"]}
+        self.values["skill_id"] = skill["id"]
 
     def send(self, method: str, path: str, body: Any) -> httpx.Response:
         return self.client.request(method, path, json=body).raise_for_status()
@@ -50,9 +52,13 @@ class Stage:
             ("llm_skills/name/pdf-forms", "PublishSkill"),
             ("llm_prompts/name/support-agent", "PublishPrompt"),
         ):
-            if operation_id.endswith(("llm_skills_create", "llm_prompts_create", "restore_create")):
+            if operation_id.endswith(
+                ("llm_skills_create", "llm_prompts_create", "restore_create", "sdk_skills_create")
+            ):
                 self.send("POST", f"{address}/archive", {})
-            elif operation_id.endswith(("revert_create", "promotions_create", "yank_create")):
+            elif operation_id.endswith(
+                ("revert_create", "promotions_create", "yank_create", "sdk_skills_versions_destroy")
+            ):
                 for body in examples_of(schema)[:2]:
                     self.send("PATCH", address, body)
 
@@ -85,7 +91,7 @@ def request_of(stage: Stage, operation_id: str) -> httpx.Request:
         json=next(iter(content["application/json"]["examples"].values()))["value"]
         if "application/json" in content
         else None,
-        files={"file": packed()} if "multipart/form-data" in content else None,
+        files=[(name, packed()) for name in ("file", "files")] if "multipart/form-data" in content else None,
     )
 
 

@@ -122,6 +122,15 @@ EXPECTED: dict[str, Event] = {
         owners=(1, 7),
         tags=("docs", "forms"),
     ),
+    "skill.created.1.shown": SkillCreated(
+        **first(),
+        version_id=VERSION,
+        name="a",
+        description="b",
+        body=BODY,
+        outline=OUTLINE,
+        display_name="Förms & more",
+    ),
     "skill.published.1.described": SkillPublished(
         **first(2), number=2, version_id=VERSION, edited=(COUNTED,), version_description="Second"
     ),

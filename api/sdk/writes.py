@@ -1,0 +1,171 @@
+"""What the SDKs change, by the commands of every other door."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response
+
+from api.artifacts.yanks import yank
+from api.commands.caller import caller_of
+from api.commands.execute import Caller, Commands, Done
+from api.commands.repository import Loaded
+from api.http.context import context
+from api.http.requests import header_of
+from api.http.responses import Header, json_answer, to_response
+from api.offload import offload
+from api.sdk.reads import KIND, missing_skill
+from api.sdk.sides import headers_for
+from api.sdk.uploads import Upload
+from api.services import services
+from domain.artifacts.skills import Changes, Skill, SkillFields, values_of
+from domain.artifacts.yanks import LastVersion
+from domain.content import Content
+from domain.errors import Invalid
+from domain.formats import incoming
+from projections.read.by_id import DEFAULT, FoundSkill, FoundVersion, description_of
+from projections.read.versions import Version
+from store.ids import new_id
+
+REASON = "Deleted over /v1/skills."
+
+Command = Callable[[Caller, Commands], Awaitable[Done]]
+
+
+async def run(
+    request: Request[Any, Any, Any], command: Command, identity: Callable[[], bytes] = lambda: b""
+) -> Done:
+    """Execute the command, or find what an earlier request with the same key did. ``identity``: of the body, of a request with a key."""
+    keyed = header_of(request, b"idempotency-key") is not None
+    caller = await caller_of(context(request), await offload(identity) if keyed else b"")
+    commands = services(request).commands
+    async with commands.once(caller) as before:
+        return before or await command(caller, commands)
+
+
+def written(request: Request[Any, Any, Any], done: Done, shown: msgspec.Struct) -> Response[Any]:
+    """The answer to a change."""
+    headers: list[Header] = [(b"x-event-position", b"%d" % done.position), *headers_for(request)]
+    if done.replayed:
+        headers.append((b"idempotent-replayed", b"true"))
+    return to_response(json_answer(msgspec.json.encode(shown), extra=headers))
+
+
+async def create(request: Request[Any, Any, Any], upload: Upload) -> tuple[Done, FoundSkill]:
+    """Version 1 of a new skill, to which the label points. Raises NameTaken, PermissionDenied where the label is protected."""
+
+    async def command(caller: Caller, commands: Commands) -> Done:
+        skill, contents = await offload(_new, upload)
+        return await commands.create(caller, skill, contents, attr="files")
+
+    done = await run(request, command, upload.identity)
+    version = _version_of(done)
+    return done, FoundSkill(
+        id=done.stream_id,
+        name=version.name,
+        display_name=upload.display_name or version.name,
+        description=description_of(version.details),
+        position=version.position,
+        created_at=version.first_at,
+        default=1,
+        latest=version.number,
+        latest_id=version.id,
+        latest_at=version.created_at,
+    )
+
+
+def _new(upload: Upload) -> tuple[Skill, list[Content]]:
+    document = upload.document
+    skill, contents = Skill.create(
+        id=new_id(),
+        version_id=new_id(),
+        name=document.name,
+        fields=SkillFields(*values_of(document)),
+        body=document.body,
+        files=incoming.files_of(upload.skill, {}),
+        display_name=upload.display_name,
+    )
+    skill.set_label(DEFAULT, skill.number)
+    return skill, contents
+
+
+async def publish(
+    request: Request[Any, Any, Any], of: FoundSkill, upload: Upload
+) -> tuple[Done, FoundVersion]:
+    """The next version, also where nothing would change. Raises Invalid when it has another name, NotFound, PermissionDenied."""
+    reader = services(request).reader
+
+    async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
+        _check_same(skill, of.id)
+        if upload.document.name != skill.name:
+            raise Invalid(
+                f"SKILL.md says '{upload.document.name}', but this skill is named '{skill.name}': every version has its name.",
+                code="other_name",
+                attr="files",
+            )
+        stored = {file.sha256 for file in skill.files.values()}
+        body = await reader.content(skill.body.digest)
+        changes = await offload(incoming.changes_of, upload.skill, skill, body) or Changes()
+        contents = await offload(
+            lambda: skill.publish(changes, version_id=new_id(), base_version=skill.number, texts={})
+        )
+        if upload.default:
+            skill.set_label(DEFAULT, skill.number)
+        return [content for content in contents if content.ref.sha256 not in stored]
+
+    done = await run(
+        request,
+        lambda caller, commands: commands.change(caller, Skill, of.name, decide),
+        upload.identity,
+    )
+    version = _version_of(done)
+    description = description_of(version.details)
+    return done, FoundVersion(version.number, version.id, version.created_at, version.name, description)
+
+
+async def set_default(request: Request[Any, Any, Any], of: FoundSkill, number: int, body: bytes) -> Done:
+    """Raises NotFound, VersionNotFound, PermissionDenied."""
+
+    async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
+        _check_same(skill, of.id)
+        skill.set_label(DEFAULT, number)
+        return []
+
+    async def command(caller: Caller, commands: Commands) -> Done:
+        # What is asked of a protected label is asked where it would not move, too.
+        await commands.check_direct(caller, Skill, DEFAULT)
+        return await commands.change(caller, Skill, of.name, decide)
+
+    return await run(request, command, lambda: body)
+
+
+async def delete(request: Request[Any, Any, Any], of: FoundSkill) -> Done:
+    """Archive it. Raises NotFound, PermissionDenied where one of its labels is protected."""
+
+    async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
+        _check_same(skill, of.id)
+        skill.archive()
+        return []
+
+    return await run(request, lambda caller, commands: commands.change(caller, Skill, of.name, decide))
+
+
+async def withdraw(request: Request[Any, Any, Any], of: FoundSkill, number: int) -> Done:
+    """Yank a version. Raises Invalid where no other would be left, NotFound, PermissionDenied where a protected label points to it."""
+    command = yank(context(request), Skill, of.name, number, REASON, id=of.id)
+    try:
+        return await run(request, command)
+    except LastVersion as error:
+        raise Invalid(error.detail, code=error.code) from None
+
+
+def _check_same(skill: Skill, id: UUID) -> None:
+    """Raises NotFound when the name is held by another skill since the id was looked up."""
+    if skill.id != id:
+        raise missing_skill(id)
+
+
+def _version_of(done: Done) -> Version:
+    assert done.version is not None, KIND
+    return done.version
