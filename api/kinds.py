@@ -20,6 +20,7 @@ from api.skills.bundles import BundlesController
 from api.skills.commands import publish as publish_skill
 from api.skills.controller import SkillsController
 from api.skills.packages import PackagesController
+from api.skills.pins import PinsController
 from api.skills.schemas import RenameSkill
 from domain.artifacts.prompts import Prompt
 from domain.artifacts.skills import Skill
@@ -59,6 +60,7 @@ KINDS: Mapping[str, Kind] = {
                 SkillArtifactController,
                 PackagesController,
                 BundlesController,
+                PinsController,
                 GitController,
                 promotions_controller(Skill),
             ),

@@ -19,6 +19,7 @@ SKILLS = {
     "import-from": Lazy(
         "cli.importing.command", "import_from", "Bring skills and prompts with their versions from elsewhere."
     ),
+    "check": Lazy("cli.client.check", "check", "Say what has become of the skills of a lock file."),
     "list": Lazy("cli.client.browse", "list_skills", "List skills or prompts."),
     "search": Lazy("cli.client.search", "search", "Find skills and prompts by what is in them."),
     "show": Lazy("cli.client.browse", "show", "Show a skill, one of its files, or a prompt."),
@@ -27,6 +28,8 @@ SKILLS = {
     "blame": Lazy("cli.client.past", "blame", "Show who wrote each line, and in which version."),
     "revert": Lazy("cli.client.past", "revert", "Publish an earlier version again."),
     "rename": Lazy("cli.client.past", "rename", "Give a skill or prompt another name."),
+    "yank": Lazy("cli.client.past", "yank", "Say that a version should not be used any more."),
+    "unyank": Lazy("cli.client.past", "unyank", "Take that back."),
     "archive": Lazy(
         "cli.client.past", "archive", "Take a skill or prompt out of the lists; its name is free then."
     ),

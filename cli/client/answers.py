@@ -4,7 +4,7 @@ Whatever answers at the address need not be the service: `Remote.get` compares a
 a command looks into it. Fields that are not named here are left as they came, and are for ``--json``.
 """
 
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from msgspec import Meta
 
@@ -98,6 +98,39 @@ class Hint(TypedDict):
     message: str
 
 
+class Yanked(TypedDict):
+    """Why a version should not be used any more."""
+
+    reason: str
+
+
+class Pin(TypedDict):
+    """What has become of a version of a lock file; ``version`` is None where none has the hash that is held."""
+
+    name: str
+    version: Number | None
+    states: list[Literal["newer", "yanked", "drifted", "renamed", "missing"]]
+    latest_version: NotRequired[Number | None]
+    digest: NotRequired[str | None]
+    position: NotRequired[Number | None]
+    renamed_to: NotRequired[str | None]
+    yanked: NotRequired[Yanked | None]
+
+
+class Pins(TypedDict):
+    results: list[Pin]
+
+
+class Line(TypedDict):
+    version: Number
+
+
+class Versions(TypedDict):
+    """The newest versions of a skill."""
+
+    versions: list[Line]
+
+
 class Version(TypedDict):
     """A version of a skill (``body``) or prompt (``prompt``)."""
 
@@ -115,6 +148,7 @@ class Version(TypedDict):
     labels: NotRequired[list[str]]
     owners: NotRequired[list[Owner]]
     tags: NotRequired[list[str]]
+    yanked: NotRequired[Yanked | None]
     digest: NotRequired[str]
     files: NotRequired[list[FileRow]]
     spec_problems: NotRequired[list[Hint]]

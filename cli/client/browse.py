@@ -122,6 +122,8 @@ def show(
     lines += [(key, str(text)) for key, text in described.items() if text]
     if found.get("allowed_tools"):
         lines.append(("allowed tools", " ".join(found["allowed_tools"])))
+    if why := found.get("yanked"):
+        lines.append(("yanked", printable(why["reason"])))
     if found.get("labels"):
         lines.append(("labels", ", ".join(found["labels"])))
     if found.get("owners"):

@@ -148,6 +148,47 @@ def rename(
 
 @click.command()
 @click.argument("name")
+@click.argument("version", type=click.IntRange(min=1))
+@click.option("--reason", required=True, help="Why; at most 400 characters. Reads of that version show it.")
+@kind_option
+@remote_options
+def yank(
+    name: str,
+    version: int,
+    reason: str,
+    kind: str,
+    profile: str | None,
+    project: str | None,
+    as_json: bool,
+) -> None:
+    """Say that VERSION of NAME should not be used any more.
+
+    It is still read by its number; latest, lists, labels and installers pass over it.
+    """
+    with service(profile, project) as remote:
+        path = remote.named(name, f"versions/{version}/yank/", kind=kind)
+        made = remote.send("POST", path, {"reason": reason}, shape=answers.Version)
+    latest = made["latest_version"]
+    _done(made, f"{name}: version {version} is yanked, the latest is {latest}", as_json)
+
+
+@click.command()
+@click.argument("name")
+@click.argument("version", type=click.IntRange(min=1))
+@kind_option
+@remote_options
+def unyank(
+    name: str, version: int, kind: str, profile: str | None, project: str | None, as_json: bool
+) -> None:
+    """Take the yank of VERSION of NAME back."""
+    with service(profile, project) as remote:
+        path = remote.named(name, f"versions/{version}/unyank/", kind=kind)
+        made = remote.send("POST", path, shape=answers.Version)
+    _done(made, f"{name}: version {version} is not yanked, the latest is {made['latest_version']}", as_json)
+
+
+@click.command()
+@click.argument("name")
 @kind_option
 @remote_options
 def archive(name: str, kind: str, profile: str | None, project: str | None, as_json: bool) -> None:

@@ -1,17 +1,19 @@
 """`skald pull`: write skills of the service into a folder."""
 
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
-from cli.client import answers
+from cli.client import answers, lock
+from cli.client.check import AT_ONCE, ask
 from cli.client.checkout import Checkout, Plan
+from cli.client.lock import Locked
 from cli.client.remote import Remote, RemoteFailure
-from cli.client.remote_options import remote_options, service, warn
+from cli.client.remote_options import one_line, remote_options, service, warn
 from cli.client.skill_folders import digest_of
 from cli.client.transfer import concurrently, progress, rows_by_name, tree_of
 from cli.errors import Failure
@@ -20,6 +22,8 @@ from cli.output import say, show_json
 # Skills after which the memory of the folder is written, so that a kill leaves little to guess.
 SAVE_EVERY = 50
 BAD = ("changed_here", "failed", "not_found")
+HERE = ("written", "updated", "unchanged")  # what is as the service has it
+MAX_FROZEN = 512 * 2**20  # bytes that a frozen pull holds in memory until all of them have come
 
 
 class Result(msgspec.Struct, kw_only=True):
@@ -46,6 +50,7 @@ class Result(msgspec.Struct, kw_only=True):
 @click.option("--all", "every", is_flag=True, help="Every skill of the project.")
 @click.option("--version", type=click.IntRange(min=1), help="That version of the one NAME.")
 @click.option("--force", is_flag=True, help="Overwrite what was changed here.")
+@click.option("--frozen", is_flag=True, help="Exactly what skald.lock there says, or nothing.")
 @click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
 @remote_options
 def pull(
@@ -54,6 +59,7 @@ def pull(
     every: bool,
     version: int | None,
     force: bool,
+    frozen: bool,
     dry_run: bool,
     profile: str | None,
     project: str | None,
@@ -64,7 +70,8 @@ def pull(
     NAME@LABEL is the version that the label points to, which later pulls without a NAME follow.
     Without a NAME: what an earlier pull wrote there, or every skill of the project when there was none. Files that were
     changed here are not overwritten, and only files that a pull wrote are removed; the file .skald.json in the folder
-    remembers them. Exit code 1 when a skill was left alone for that, or could not be read.
+    remembers them, and skald.lock says which versions there are, with their digests. With --frozen it is those, in all their bytes, or none.
+    Exit code 1 when a skill was left alone for that, or could not be read.
     """
     if version is not None and len(names) != 1:
         raise Failure("--version goes with one NAME", code="usage")
@@ -72,6 +79,10 @@ def pull(
         raise Failure("name a label or --version, not both", code="usage")
     if names and every:
         raise Failure("name skills, or say --all", code="usage")
+    if frozen and (every or version is not None or any("@" in name for name in names)):
+        raise Failure(
+            "--frozen takes versions from skald.lock: leave --all, --version and labels out", code="usage"
+        )
     with service(profile, project) as remote:
         remote.settle_project()
         run = Pull(remote, Checkout(folder, remote.target), force=force, dry_run=dry_run)
@@ -82,7 +93,10 @@ def pull(
                 code="other_service",
             )
         try:
-            run.run(names, every=every, version=version)
+            if frozen:
+                run.run_frozen(names)
+            else:
+                run.run(names, every=every, version=version)
         except KeyboardInterrupt:
             run.interrupted = True
         run.report(as_json)
@@ -117,10 +131,110 @@ class Pull:
             self._run(names, every=every, version=version)
             return
         with self.checkout.held():
+            locked = lock.read_lock(self.checkout.path) or {}
             try:
                 self._run(names, every=every, version=version)
             finally:
                 self.checkout.save()
+                self._lock(locked)
+
+    def _lock(self, locked: dict[str, Locked]) -> None:
+        """Write down what is here now, beside what was."""
+        source = lock.source_of(self.remote.target.url, self.remote.target.project)
+        new = {}
+        for result in self.results:
+            if result.outcome not in HERE or result.version is None or result.digest is None:
+                continue
+            before = locked.get(result.name)
+            made = Locked(result.version, result.digest, before.position if before else None, source)
+            if made != before:
+                new[result.name] = made
+        positions = self._positions(list(new.items()))
+        for name, made in new.items():
+            locked[name] = msgspec.structs.replace(made, position=positions.get(name))
+        lock.write_lock(self.checkout.path, locked)
+
+    def _positions(self, new: list[tuple[str, Locked]]) -> dict[str, int | None]:
+        """Those of the events that published the versions, by name; nothing of a service that does not tell them."""
+        found: dict[str, int | None] = {}
+        with suppress(Failure, KeyboardInterrupt):
+            for first in range(0, len(new), AT_ONCE):
+                part = [
+                    {"name": name, "version": one.version, "digest": one.digest}
+                    for name, one in new[first : first + AT_ONCE]
+                ]
+                found |= {pin["name"]: pin.get("position") for pin in ask(self.remote, part)}
+        return found
+
+    def run_frozen(self, names: tuple[str, ...]) -> None:
+        """What the lock says, whole and in all its bytes, before the first file is written. Raises Failure."""
+        locked = lock.read_lock(self.checkout.path)
+        if locked is None:
+            raise Failure(
+                f"there is no {lock.LOCK_FILE} in {self.checkout.path}; a pull without --frozen writes it",
+                code="no_lock",
+            )
+        if unknown := [name for name in names if name not in locked]:
+            raise Failure(f"{lock.LOCK_FILE} has no skill '{unknown[0]}'", code="not_found")
+        known = self.checkout.state.skills
+        wanted = [
+            PullTarget(name, one.version, one.digest, known[name].label if name in known else None)
+            for name, one in sorted(locked.items())
+            if not names or name in names
+        ]
+        if self.dry_run:
+            self._frozen(wanted)
+            return
+        with self.checkout.held():
+            self._frozen(wanted)
+
+    def _frozen(self, wanted: list[PullTarget]) -> None:
+        news = [each for each in wanted if not self._is_there(each)]
+        for result in self.results:
+            if result.outcome == "edited":
+                result.outcome = "changed_here"
+        trees: dict[str, dict[str, bytes]] = {}
+        size = 0
+        with closing(concurrently(self.remote, self._fetch, news)) as done:
+            for each, tree in done:
+                if isinstance(tree, Failure):
+                    self._failed(each.name, tree)
+                    continue
+                trees[each.name] = tree
+                size += sum(map(len, tree.values()))
+                if size > MAX_FROZEN:
+                    raise Failure(
+                        f"the skills of {lock.LOCK_FILE} are more than {MAX_FROZEN:,} bytes; name some of them",
+                        code="too_large",
+                    )
+        self._warn_yanked(wanted)
+        ahead = Pull(self.remote, self.checkout, force=self.force, dry_run=True)
+        for each in news:
+            if each.name in trees:
+                ahead._write(each, trees[each.name])
+        if any(result.outcome in BAD for result in (*self.results, *ahead.results)) or self.dry_run:
+            # Nothing is written: what would have been is not said to be.
+            self.results += [one for one in ahead.results if self.dry_run or one.outcome in BAD]
+        else:
+            try:
+                for each in news:
+                    self._write(each, trees[each.name])
+            finally:
+                self.checkout.save()
+        self.results.sort(key=lambda result: result.name)
+
+    def _warn_yanked(self, wanted: list[PullTarget]) -> None:
+        with suppress(Failure):
+            for first in range(0, len(wanted), AT_ONCE):
+                part = [
+                    {"name": one.name, "version": one.version, "digest": one.digest}
+                    for one in wanted[first : first + AT_ONCE]
+                ]
+                for pin in ask(self.remote, part):
+                    if why := pin.get("yanked"):
+                        warn(
+                            f"{pin['name']}: version {pin['version']} is yanked: {one_line(why['reason'], 200)}"
+                        )
 
     def _run(self, names: tuple[str, ...], *, every: bool, version: int | None) -> None:
         wanted = self._wanted(names, every=every, version=version)
@@ -218,7 +332,7 @@ class Pull:
             return failure
         if each.digest is not None and digest_of(tree) != each.digest:
             return Failure(
-                f"what came for '{each.name}' does not have the digest that the service gives; nothing was written",
+                f"version {each.version} of '{each.name}' does not have the digest {each.digest}; nothing was written",
                 code="bad_digest",
             )
         return tree

@@ -6,6 +6,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from projections.rebuild.rebuild import rebuild
 from tests.support import invariants
 from tests.support.governing import with_scopes
 from tests.support.marks import Kept
@@ -298,5 +299,21 @@ async def test_files_follow_the_line_of_what_is_not_yanked(space: Space) -> None
     ] == [3, 1]
 
 
-async def test_the_tables_are_the_fold_of_the_log(postgres_url: str) -> None:
+async def test_the_tables_are_the_fold_of_the_log(space: Space, postgres_url: str) -> None:
+    await space.create("one", files=[file("a.txt", "1")])
+    for base in (1, 2):
+        await space.publish("one", base, description=f"Version {base + 1}", files=[file("b.txt", str(base))])
+    for number, word in ((3, "yank"), (2, "yank"), (3, "unyank"), (2, "unyank"), (3, "yank")):
+        await space.ok(200, await space.post(f"name/one/versions/{number}/{word}", {"reason": "x"}))
+    await space.ok(200, await space.post("name/one/rename", {"new_name": "two"}))
+    await space.ok(200, await space.post("name/two/versions/3/unyank"))
+    await space.ok(200, await space.post("name/two/versions/3/yank", {"reason": "y"}))
+    await space.publish("two", 2, license="MIT")
+    await space.ok(200, await space.post("name/two/versions/4/yank", {"reason": "z"}))
+    await space.post("name/two/archive")
+    await space.ok(200, await space.post("name/two/restore"))
+    assert (await space.show("two"))["version"] == 2
     invariants.check(postgres_url)
+    # And of whole batches, as a rebuild writes them.
+    report = await rebuild(postgres_url)
+    assert not report.differences

@@ -51,6 +51,10 @@ def takes(struct: type[Any], value: Any) -> bool:
     return True
 
 
+# What it asks is longer than an address; it writes nothing.
+ASKS = "llm_skills_check_create"
+
+
 @pytest.mark.parametrize("operation_id", OPERATIONS)
 def test_every_operation_says_what_a_client_must_know(operation_id: str) -> None:
     path, method, operation = OPERATIONS[operation_id]
@@ -76,10 +80,10 @@ def test_every_operation_says_what_a_client_must_know(operation_id: str) -> None
         assert answers["304"]
         assert ("header", "If-None-Match") in named
         assert answers["200"]["headers"]["ETag"]
-    else:
+    elif operation_id != ASKS:
         success = next(answer for status, answer in answers.items() if status.startswith("2"))
         assert success["headers"]["X-Event-Position"]
-    if method in ("post", "patch"):
+    if method in ("post", "patch") and operation_id != ASKS:
         assert ("header", "Idempotency-Key") in named
     if "requestBody" in operation:
         [content] = operation["requestBody"]["content"].values()

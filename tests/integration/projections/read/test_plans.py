@@ -58,6 +58,8 @@ WITH numbers AS MATERIALIZED (
 ), tagged AS (
     INSERT INTO tags SELECT stream_id, tag, %(project)s, 'skill', before + 1
     FROM skills, LATERAL (VALUES ('skill'), ('tag ' || n / 20)) AS given (tag)
+), yanked AS (
+    INSERT INTO yanks SELECT stream_id, 1, before + 2, NULL, at, n / 20, 'wrong' FROM skills
 ), counts AS (
     INSERT INTO artifact_counts SELECT %(project)s, 'skill', count(*) FROM skills
     ON CONFLICT (project_id, kind) DO UPDATE SET active = artifact_counts.active + excluded.active
@@ -158,7 +160,7 @@ def reads(conn: psycopg.Connection[Any]) -> dict[str, Read]:
         "get a version, among others": Read(
             versions.FIND_ALL, ([PROJECT], ["skill"], [name], [1], [None], 1)
         ),
-        "get as of a position": Read(past.BY_STREAM, {"stream": stream, "at": 1}),
+        "get as of a position": Read(past.BY_STREAM, {"stream": stream, "at": 1, "number": None}),
         "name of an id": Read(versions.NAME_OF_ID, (version_id, PROJECT, "skill")),
         "number of an id": Read(versions.NUMBER_OF_ID, (version_id, stream)),
         "newest numbers": Read(versions.NEWEST_NUMBERS, (stream,)),
