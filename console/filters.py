@@ -87,6 +87,23 @@ def by(data: bytes | msgspec.Raw) -> Markup:
     )
 
 
+class Yanked(msgspec.Struct, frozen=True):
+    """Why a version should not be used any more, and who said so when."""
+
+    reason: str
+    by: msgspec.Raw
+    at: str
+
+
+_yanked = msgspec.json.Decoder(Yanked | None)
+
+
+def said(data: bytes) -> Yanked | None:
+    """The ``yanked`` of a version that a read model has encoded."""
+    found: Yanked | None = _yanked.decode(data)
+    return found
+
+
 def number(count: int) -> str:
     return f"{count:,}"
 
@@ -102,6 +119,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "by": by,
     "author": author,
     "person": person,
+    "said": said,
     "visible": visible,
     "number": number,
     "plural": plural,

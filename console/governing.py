@@ -1,36 +1,32 @@
 """What the views that change labels, names and archives share: how a change is run, refused and looked at before."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from urllib.parse import quote, urlencode
 
 import msgspec
-from litestar import Request
+from litestar import Request, Response
 
 from api.access.authenticate import require
-from api.artifacts.common import Command
+from api.artifacts.common import Command, is_past
 from api.artifacts.comparing import compared, moves
 from api.commands.caller import caller_of
 from api.commands.execute import Done
 from api.http.context import context
 from api.http.errors import answer_for
+from api.http.requests import public, query_of
 from api.offload import offload
 from api.services import services
-from api.usage.controller import READ as USAGE
 from console import access
 from console.changes import Change, Value, changes_of, values_of
+from console.forms import flash
+from console.page import redirect
 from domain.artifacts.policies import LabelPolicies, Policy
 from domain.errors import Refused
 from projections.events import policies
 from projections.events.policies import PolicyRow
-from projections.read import usage
 from projections.read.kinds import KINDS
-from projections.read.usage import Period
 from projections.read.versions import Version
 from store.postgres.connection import Connection
-
-# Whose reads stand beside a move: those of the last while, as answers about usage count them.
-RECENT = timedelta(days=30)
 
 # Sentences that blame a field without naming it begin so.
 NAMELESS = ("This ", "Use ", "Say ")
@@ -98,23 +94,17 @@ async def difference(
     return Difference(values_of(both.comparison), changes, sum(map(len, both.texts.values())))
 
 
-class Reads(msgspec.Struct, frozen=True):
-    """How often a version was read lately, when last, and whether others were, too."""
-
-    count: int
-    last_at: datetime | None
-
-
-async def reads_of(
-    request: Request[Any, Any, Any], conn: Connection, stream_id: UUID, number: int | None
-) -> Reads | None:
-    """The reads of a version; None for those who may not see usage, and for no version."""
-    if number is None or not access.may(request, USAGE):
+def present(request: Request[Any, Any, Any]) -> Response[Any] | None:
+    """From an instant of the past, the way to the same page now: what changes something has no other."""
+    query = query_of(request)
+    if not is_past(query):
         return None
-    now = datetime.now(UTC)
-    found = await usage.counts(conn, stream_id, Period(now - RECENT, now), "version")
-    one = next((row for row in found.rows if row.key == (number,)), None)
-    return Reads(one.reads, one.last_at) if one else Reads(0, None)
+    values = {name: value for name, value in query.values.items() if name not in ("as_of", "position")}
+    address = public(request).prefix(request.scope) + quote(request.scope["path"], safe="/@")
+    words = "You are back in the present: what changes something is of now."
+    return redirect(
+        request, f"{address}?{urlencode(values)}" if values else address, flash(request, "done", words)
+    )
 
 
 async def policies_of(conn: Connection, project_id: int, position: int | None) -> dict[str, PolicyRow]:

@@ -34,6 +34,7 @@ from console.views import (
     then,
     timeline,
     usage,
+    yank,
 )
 
 # Views of a kind of artifact: their ``opt`` has the ``kind``, and the ``scope`` that shows it.
@@ -48,6 +49,7 @@ OF_A_KIND: tuple[Any, ...] = (
     *labels.HANDLERS,
     *archive.OF_A_KIND,
     *manage.HANDLERS,
+    *yank.HANDLERS,
 )
 # Views of a project.
 OF_A_PROJECT: tuple[Any, ...] = (

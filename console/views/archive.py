@@ -17,31 +17,30 @@ from api.http.requests import as_uuid, project_of, query_of
 from api.payload.decode import checked
 from api.services import services
 from api.sharing.controller import READ as SHARES
-from api.usage.controller import READ as USAGE
 from console import access
 from console.forms import flash, form_of
 from console.governing import (
-    RECENT,
     Refusal,
     check_scope,
     difference,
     execute,
     is_direct,
     policies_of,
+    present,
     refusal_of,
 )
 from console.kinds import SHOWN, Entry, Shown
 from console.page import frame_of, page, redirect
 from console.picking import Picked
+from console.usage import blast_radius
 from domain.errors import Invalid, NameChanged, NotFound, Refused
 from projections.events import history
 from projections.events.history import ArchivedRow
-from projections.read import promotions, usage
+from projections.read import promotions
 from projections.read.models import CURRENT
 from projections.read.promotions import PromotionQuery
 from projections.read.references import referenced_by
-from projections.read.usage import Period
-from projections.read.versions import Version, snapshot
+from projections.read.versions import snapshot
 from store.postgres.connection import Connection
 from store.tables import shares
 from store.tables.shares import Share
@@ -58,7 +57,7 @@ class Line(msgspec.Struct, frozen=True):
 
 @get("/archive/{plural:str}")
 async def archived(request: Request[Any, Any, Any], plural: FromPath[str]) -> Response[Any]:
-    return await _archived(request, _kind_of(plural))
+    return present(request) or await _archived(request, _kind_of(plural))
 
 
 @post("/archive/{plural:str}")
@@ -114,7 +113,7 @@ async def _archived(
 
 @get("/{name:str}/archive")
 async def archive(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
-    return await _archive(request, name)
+    return present(request) or await _archive(request, name)
 
 
 @post("/{name:str}/archive")
@@ -146,7 +145,6 @@ async def _archive(
         wanted = PromotionQuery(kinds=[kind.kind], limit=1, offset=0, status="open", name=version.name)
         waiting, _ = await promotions.page(conn, project_id, wanted)
         serving = await _serving(request, conn, kind, {label.name for label in labels})
-        reads = await _reads(request, conn, version)
     may_promote = access.may(request, kind.promote_scope)
     return await page(
         request,
@@ -163,7 +161,7 @@ async def _archive(
         referenced=referenced,
         waiting=waiting,
         serving=serving,
-        reads=reads,
+        radius=await blast_radius(request, version),
         refusal=refusal,
     )
 
@@ -184,16 +182,10 @@ async def _serving(
     ]
 
 
-async def _reads(request: Request[Any, Any, Any], conn: Connection, version: Version) -> int | None:
-    """How often it was read lately; None for those who may not see usage."""
-    if not access.may(request, USAGE):
-        return None
-    now = datetime.now(UTC)
-    return (await usage.counts(conn, version.stream_id, Period(now - RECENT, now), "version")).total
-
-
 @get("/{name:str}/revert")
 async def revert(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
+    if (there := present(request)) is not None:
+        return there
     number = version_number(query_of(request))
     if number is None:
         raise Invalid("Say which version to go back to.", code="required", attr="version")

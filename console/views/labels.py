@@ -23,19 +23,19 @@ from console import access, past
 from console.forms import flash, form_of
 from console.governing import (
     Difference,
-    Reads,
     Refusal,
     check_scope,
     difference,
     execute,
     is_direct,
     policies_of,
-    reads_of,
+    present,
     refusal_of,
 )
 from console.kinds import SHOWN, Shown
 from console.page import frame_of, page, redirect
 from console.picking import Picked
+from console.usage import BlastRadius, blast_radius
 from domain.artifacts.labels import no_label
 from domain.artifacts.promotions import MAX_NOTE
 from domain.artifacts.references import ReferencedBy
@@ -71,7 +71,7 @@ class Preview(msgspec.Struct, frozen=True):
     newer: Version
     policy: PolicyRow | None
     is_direct: bool
-    reads: Reads | None
+    radius: BlastRadius | None
     referenced: list[ReferencedBy]
     found: Difference
 
@@ -179,6 +179,8 @@ def _before(now: Label | None, moves: list[Move]) -> int | None:
 
 @get("/{name:str}/move")
 async def move(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
+    if (there := present(request)) is not None:
+        return there
     query = query_of(request)
     return await _preview(
         request,
@@ -243,23 +245,22 @@ async def _preview(
                 now = next((one.number for one in known if one.name == check_label(label)), None)
                 older = None if now is None else await version_of(now)
                 policy = (await policies_of(conn, project_id, None)).get(label)
-                reads = await reads_of(request, conn, version.stream_id, now)
                 referenced = (
                     list(await referenced_by(conn, project_id, version.stream_id, label))
                     if kind.has_references
                     else []
                 )
-                parts = older, newer, policy, reads, referenced
+                parts = older, newer, policy, referenced
             except Refused as error:
                 refusal = refusal or refusal_of(error)
     if parts is not None:
-        older, newer, policy, reads, referenced = parts
+        older, newer, policy, referenced = parts
         preview = Preview(
             older=older,
             newer=newer,
             policy=policy,
             is_direct=is_direct(policy, may_promote=access.may(request, kind.promote_scope)),
-            reads=reads,
+            radius=await blast_radius(request, version),
             referenced=referenced,
             found=await difference(request, kind.kind, older, newer),
         )

@@ -17,7 +17,7 @@ from api.kinds import KINDS
 from api.payload.decode import checked
 from api.services import services
 from console.forms import Form, flash, form_of
-from console.governing import Refusal, check_scope, execute, refusal_of
+from console.governing import Refusal, check_scope, execute, present, refusal_of
 from console.kinds import SHOWN, Shown
 from console.page import frame_of, page, redirect
 from console.picking import Picked
@@ -44,7 +44,7 @@ class Marks(msgspec.Struct, frozen=True):
 
 @get("/{name:str}/manage")
 async def manage(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
-    return await _manage(request, name)
+    return present(request) or await _manage(request, name)
 
 
 @post("/{name:str}/manage")
@@ -71,7 +71,7 @@ async def _set_marks(request: Request[Any, Any, Any], kind: Shown, name: str, fo
     """What the form leaves as it was stays: an owner without a key any more, who cannot be named again, too."""
     async with services(request).pool.connection() as conn, snapshot(conn):
         version = await _version(conn, request, kind, name)
-        people = await _members(conn, request)
+        _, people = await _members(conn, request)
     chosen = list(dict.fromkeys(form.all("owner")))
     offered = {str(user.uuid) for user in people}
     stay = {str(owner.uuid) for owner in _owners.decode(version.owners)} & offered
@@ -89,7 +89,7 @@ async def _manage(
     kind: Shown = SHOWN[request.route_handler.opt["kind"]]
     async with services(request).pool.connection() as conn, snapshot(conn):
         version = await _version(conn, request, kind, name)
-        people = await _members(conn, request)
+        count, people = await _members(conn, request)
     owners = _owners.decode(version.owners)
     offered = {user.uuid for user in people}
     is_marks = form is not None and form.line("do") != "rename"
@@ -103,6 +103,7 @@ async def _manage(
         version=version,
         picked=Picked(None, None),
         people=people,
+        more=max(count - OFFERED, 0),
         chosen=set(form.all("owner")) if form and is_marks else {str(owner.uuid) for owner in owners},
         gone=[owner for owner in owners if owner.uuid not in offered],
         tags=form.text("tags") if form and is_marks else ", ".join(version.tags),
@@ -116,10 +117,10 @@ async def _version(conn: Connection, request: Request[Any, Any, Any], kind: Show
     return await RepresentationCache.version_in(conn, project_of(request), kind.kind, name, None, CURRENT)
 
 
-async def _members(conn: Connection, request: Request[Any, Any, Any]) -> list[User]:
-    """The people who may own something here: those with a live key for the project."""
-    _, found = await organizations.members(conn, [project_of(request)], limit=OFFERED, offset=0)
-    return sorted((member.user for member in found), key=lambda user: (user.first_name, user.email))
+async def _members(conn: Connection, request: Request[Any, Any, Any]) -> tuple[int, list[User]]:
+    """The people who may own something here, those with a live key for the project: how many, and the first of them."""
+    count, found = await organizations.members(conn, [project_of(request)], limit=OFFERED, offset=0)
+    return count, sorted((member.user for member in found), key=lambda user: (user.first_name, user.email))
 
 
 HANDLERS = (manage, change)

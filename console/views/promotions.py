@@ -20,16 +20,15 @@ from api.services import services
 from console import access, past
 from console.forms import flash, form_of
 from console.governing import (
-    Reads,
     Refusal,
     check_scope,
     difference,
     execute,
-    reads_of,
     refusal_of,
 )
 from console.kinds import SHOWN, Shown
 from console.page import frame_of, page, redirect
+from console.usage import blast_radius
 from domain.artifacts.promotions import MAX_NOTE
 from domain.artifacts.references import ReferencedBy
 from domain.errors import Invalid, NotFound, Refused
@@ -150,7 +149,6 @@ async def _review(
     request: Request[Any, Any, Any], promotion_id: str, comment: str = "", refusal: Refusal | None = None
 ) -> Response[Any]:
     query, project_id, id = query_of(request), project_of(request), as_uuid(promotion_id)
-    reads: Reads | None = None
     referenced: list[ReferencedBy] = []
     async with services(request).pool.connection() as conn, snapshot(conn):
         read_model, then = await past.shown(conn, query)
@@ -167,7 +165,6 @@ async def _review(
         if newer is not None:
             held = await read_model.labels(conn, row.stream_id)
             now = next((one.number for one in held if one.name == row.label), None)
-            reads = await reads_of(request, conn, row.stream_id, now)
             if kind.has_references and then is None:
                 referenced = list(await referenced_by(conn, project_id, row.stream_id, row.label))
         decision = await _decision(conn, project_id, row)
@@ -187,7 +184,7 @@ async def _review(
         newer=newer,
         older=older,
         now=now,
-        reads=reads,
+        radius=await blast_radius(request, newer) if newer and row.status == "open" and not then else None,
         referenced=referenced,
         approvals=approvals,
         decision=decision,

@@ -343,3 +343,48 @@ async def test_an_empty_project_and_the_past_have_these_pages(
         answer = await browser.get(f"{place}{'&' if '?' in place else '?'}{end}")
         assert answer.status_code == (404 if "none" in place else 200), answer.text
         check_page(answer)
+
+
+async def test_a_version_is_yanked_with_a_reason_and_taken_back(ada: Space, browser: Browser) -> None:
+    await ada.set_label("production", 3)
+    page = await browser.page("skills/pdf-forms/yank", version=3)
+    assert "A label that points to it" in page
+    await refused(browser, "skills/pdf-forms/yank", 400, version=3, do="yank", reason=" ")
+    page = await refused(browser, "skills/pdf-forms/yank", 400, version=3, do="yank", reason="x" * 401)
+    assert "x" * 401 in page
+    page = await sent(
+        browser, "skills/pdf-forms/yank", version=3, do="yank", reason=f"Loses {SCRIPT} {TURNED}"
+    )
+    assert "This version should not be used any more, says" in page
+    assert "Loses &lt;script&gt;" in page
+    assert (await ada.show())["version"] == 2
+    assert "Publish version 4" in await browser.page("skills/pdf-forms/revert", version=1)
+    assert "production" in await browser.page("skills/pdf-forms/labels")
+    assert "Take the yank of version 3 back?" in await browser.page("skills/pdf-forms/yank", version=3)
+    page = await sent(browser, "skills/pdf-forms/yank", version=3, do="unyank")
+    assert "is one like any other again" in page
+    assert (await ada.show())["version"] == 3
+    for wrong in ({}, {"version": "0"}, {"version": "x"}):
+        assert (await browser.post("skills/pdf-forms/yank", {"do": "yank", **wrong})).status_code == 400
+    assert (await browser.get("skills/pdf-forms/yank", params={"version": 9})).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "place", ["move?label=production", "manage?x=1", "archive?x=1", "revert?version=1", "yank?version=1"]
+)
+async def test_what_changes_something_leads_from_the_past_to_the_present(
+    ada: Space, browser: Browser, place: str
+) -> None:
+    answer = await browser.get(f"skills/pdf-forms/{place}&as_of=2999-01-01T00:00:00Z")
+    assert answer.status_code == 303
+    assert answer.headers["location"] == browser.address(f"skills/pdf-forms/{place}")
+    page = (await browser.get(answer.headers["location"])).text
+    assert "You are back in the present" in page
+
+
+async def test_whom_a_move_or_an_archive_reaches_stands_before_it(ada: Space, browser: Browser) -> None:
+    await ada.set_label("production", 1)
+    assert (await ada.show(label="production"))["version"] == 1
+    page = await browser.page("skills/pdf-forms/move", label="production", version=3)
+    assert "of them got version 1 last" in page
+    assert "Who reads it" in await browser.page("skills/pdf-forms/archive")

@@ -147,6 +147,7 @@ VIEWS = (
     "skills/pdf-forms/manage",
     "skills/pdf-forms/archive",
     "skills/pdf-forms/revert?version=1",
+    "skills/pdf-forms/yank?version=1",
     "promotions",
     "promotions/PROMOTION",
     "policies",
