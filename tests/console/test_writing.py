@@ -478,7 +478,7 @@ async def test_owners_are_set_by_name_or_mail(
     other = await identity.create_user(owner.conn, email=f"{uuid4().hex}@example.com", first_name="Bob")
     gone = await identity.create_user(owner.conn, email=f"{uuid4().hex}@example.com")
     await identity.create_key(owner.conn, email=other.email, scopes=EVERYTHING, project_ids=[owner.id])
-    assert "owners" in await browser.page("skills/one")
+    assert "skills/one/owners" in await browser.page("skills/one/manage")
     await browser.page("skills/one/owners")
     assert "Bob" in await follow(browser, await browser.post("skills/one/owners", {"add": other.email}))
     assert [one["id"] for one in (await owner.show("one"))["owners"]] == sorted([owner.user.id, other.id])
