@@ -10,6 +10,7 @@ from litestar import Request, Response, get, post
 from api.http.requests import as_uuid, project_of, query_of
 from api.offload import offload
 from api.services import services
+from console import usage
 from console.editing import carrying, drafts, work
 from console.editing.drafts import Draft, apply, with_ends_of
 from console.editing.work import Work
@@ -81,6 +82,7 @@ async def preview(request: Request[Any, Any, Any]) -> Response[Any]:
         difference=difference,
         view=view,
         next_number=await work.next_number(request, found),
+        radius=await usage.blast_radius(request, found.version) if found.version else None,
     )
 
 

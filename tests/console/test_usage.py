@@ -13,6 +13,7 @@ from store.tables import identity, usage
 from store.tables.usage import Count
 from tests.console.conftest import OpenBrowser
 from tests.support.browsing import Browser
+from tests.support.forms import follow, send
 from tests.support.space import NewSpace, Space, skill
 
 SCOPES = ("llm_skill:write", "usage:read")
@@ -183,3 +184,14 @@ async def test_lists_show_what_is_unused_and_what_has_problems(
     blind = await open_browser(await new_space())
     assert (await blind.get("skills?unused=30")).status_code == 403
     assert 'name="unused"' not in await blind.page("skills")
+
+
+async def test_before_a_publish_stands_whom_it_reaches(reader: Space, open_browser: OpenBrowser) -> None:
+    await read(reader, {(1, 6): 2}, await key_of(reader, "the newest"))
+    await read(reader, {(1, 2): 2}, await key_of(reader, "an old one"))
+    browser = await open_browser(reader)
+    form = await browser.page("skills/pdf-forms/edit")
+    preview = await follow(browser, await send(browser, form, "preview", text="# Another\n"))
+    assert "Publish version 7" in preview
+    assert "<strong>1</strong> of them got version 6 last, and gets another one with this" in preview
+    assert preview.index("the newest") < preview.index("an old one")
