@@ -85,12 +85,17 @@ ONE = SKILL.format(
     where=f"artifacts.stream_id = %s AND artifacts.project_id = %s AND artifacts.kind = '{KIND}'",
 )
 
-# name_spans_of_project: the span of the first name of each skill begins with the skill.
+# name_spans_of_project, artifacts_pkey: the span of the first name of each skill begins with the skill. The inner limit is true and
+# keeps the planner to a walk along the spans, which ends with the page.
 CREATED = f"""(
     SELECT artifacts.* FROM name_spans AS begun
-    JOIN artifacts ON artifacts.stream_id = begun.stream_id AND artifacts.created_position = begun.since_position
+    CROSS JOIN LATERAL (
+        SELECT * FROM artifacts
+        WHERE artifacts.stream_id = begun.stream_id AND artifacts.created_position = begun.since_position
+          AND artifacts.archived_position IS NULL
+        LIMIT 1
+    ) AS artifacts
     WHERE begun.project_id = %(project)s AND begun.kind = '{KIND}' AND begun.since_position {{behind}} %(after)s
-      AND artifacts.archived_position IS NULL
     ORDER BY begun.since_position {{order}} LIMIT %(limit)s + 1
 ) AS artifacts"""
 

@@ -9,7 +9,7 @@ import pytest
 
 from api.commands import repository
 from projections.events import feed
-from projections.read import past, renames, search, suggestions, tags, versions
+from projections.read import by_id, past, renames, search, suggestions, tags, versions
 from projections.read.versions import ORDERS, Filter, list_sql
 from projections.sizes import MAX_ANSWER
 from projections.write import names
@@ -22,7 +22,7 @@ PROJECT = 1
 OTHERS = range(2, 22)  # with a thousand skills each
 
 # Tables that may be read as a whole: they hold a handful of rows here, and are looked up by key where they hold many.
-TINY = {"users", "organizations", "snapshots", "labels", "artifact_counts", "earlier_packages"}
+TINY = {"users", "organizations", "snapshots", "labels", "artifact_counts", "earlier_packages", "yanks"}
 
 # Skills number %(first)s to %(last)s of a project, each with two versions, as appends would have left them.
 FILL = """
@@ -167,6 +167,14 @@ def reads(conn: psycopg.Connection[Any]) -> dict[str, Read]:
         "resolve": Read(versions.LINES, (stream, versions.MAX_VERSION, 51, 0)),
         "holder of a name": Read(names.HOLDER, (PROJECT, "skill", name)),
         "where an earlier name leads": Read(renames.RENAMED_TO, {**bare, "name": name, "at": renames.NOW}),
+        "skill by its id": Read(by_id.ONE, (stream, PROJECT)),
+        "skills from the first": Read(by_id.SKILLS[True], {**page, "after": 0, "limit": 20}),
+        "skills from the last": Read(by_id.SKILLS[False], {**page, "after": by_id.MAX_POSITION, "limit": 20}),
+        "version by its number": Read(by_id.NUMBERED, {"stream": stream, "number": 1}),
+        "version by its id": Read(by_id.WITH_ID, {"stream": stream, "id": version_id}),
+        "versions from the last": Read(
+            by_id.VERSIONS[False], {**page, "stream": stream, "after": versions.MAX_VERSION, "limit": 20}
+        ),
         "close names": Read(suggestions.CLOSE_AMONG_MANY, unknown),
         "close names of then": Read(suggestions.CLOSE_AMONG_MANY_THEN, {**unknown, "at": 1_000}),
         "whether names are many": Read(suggestions.IS_LARGE, bare),
