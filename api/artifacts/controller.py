@@ -200,7 +200,7 @@ def artifact_controller(api: ArtifactApi) -> type[Controller]:
         description=api.texts["resolve"],
         tags=(tag,),
         opt=route(reading, query=artifacts.RESOLVE),
-        responses=documented(*READS),
+        responses=documented(*READS, 410),
     )
     @answers(api.resolved)
     async def resolve(self: Controller, request: Request[Any, Any, Any]) -> Response[Any]:

@@ -109,7 +109,7 @@ class PromptsController(Controller):
         operation_id="llm_prompts_name_retrieve",
         summary="Get a prompt",
         opt=route(READ, query=(*PICK, CONTENT, RESOLVE, *artifacts.PAST)),
-        responses=documented(400, 401, 403, 404, 429, 503),
+        responses=documented(400, 401, 403, 404, 410, 429, 503),
     )
     async def retrieve(
         self, request: Request[Any, Any, Any], prompt_name: FromPath[str]

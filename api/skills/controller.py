@@ -116,7 +116,7 @@ class SkillsController(Controller):
         operation_id="llm_skills_name_retrieve",
         summary="Get a skill",
         opt=route(READ, query=(*PICK, BODY_OFFSET, BODY_LENGTH, *artifacts.PAST)),
-        responses=documented(400, 401, 403, 404, 429, 503),
+        responses=documented(400, 401, 403, 404, 410, 429, 503),
     )
     async def retrieve(
         self, request: Request[Any, Any, Any], skill_name: FromPath[str]
@@ -214,7 +214,7 @@ class SkillsController(Controller):
         operation_id="llm_skills_name_files_retrieve",
         summary="Get a file",
         opt=route(READ, query=(*PICK, *artifacts.PAST)),
-        responses=documented(400, 401, 403, 404, 429, 503),
+        responses=documented(400, 401, 403, 404, 410, 429, 503),
     )
     async def retrieve_file(
         self, request: Request[Any, Any, Any], skill_name: FromPath[str], file_path: FromPath[str]
@@ -255,7 +255,7 @@ class SkillsController(Controller):
         operation_id="llm_skills_name_skill_md_retrieve",
         summary="Get SKILL.md",
         opt=route(READ, query=(*PICK, *artifacts.PAST), produces=f"{MARKDOWN}; charset=utf-8"),
-        responses=documented(400, 401, 403, 404, 429, 503),
+        responses=documented(400, 401, 403, 404, 410, 429, 503),
     )
     async def retrieve_skill_md(
         self, request: Request[Any, Any, Any], skill_name: FromPath[str]

@@ -139,7 +139,7 @@ class PackagesController(Controller):
         operation_id="llm_skills_name_export_retrieve",
         summary="Export a skill",
         opt=route(READ, query=(*PICK, *artifacts.PAST), produces=zips.ZIP.decode()),
-        responses=documented(400, 401, 403, 404, 429, 503),
+        responses=documented(400, 401, 403, 404, 410, 429, 503),
     )
     async def export(self, request: Request[Any, Any, Any], skill_name: FromPath[str]) -> Response[bytes]:
         """A zip of the latest version, or of the one that `version` or `label` names: SKILL.md and all files in a folder of the skill's name.

@@ -42,9 +42,13 @@ OPERATIONS = (
         "label",
         "label",
         "unlabel",
+        "yank",
+        "yank",
+        "yank",
+        "unyank",
     ),
 )
-LENGTH = 26  # commands of a history; those that are refused change nothing
+LENGTH = 30  # commands of a history; those that are refused change nothing
 
 Command = tuple[str, str, str, int]
 Read = tuple[str, dict[str, str]]
@@ -166,6 +170,10 @@ class History:
                 {"version": self.rng.randint(1, base)},
             ),
             "unlabel": ("DELETE", f"{at}/labels/{LABELS[number % 2]}", None),
+            **{
+                word: ("POST", f"{at}/versions/{self.rng.randint(1, base + 1)}/{word}", {"reason": text})
+                for word in ("yank", "unyank")
+            },
         }
         method, path, body = calls[operation]
         answer = await space.at(method, path, **({} if body is None else {"json": body}))

@@ -56,19 +56,43 @@ class Model:
 
     def __init__(self) -> None:
         self.skills: dict[str, list[dict[str, Any]]] = {}
-        self.order: list[str] = []  # names by their latest version, newest last
+        self.yanked: dict[str, set[int]] = {}
+        self.made = 0
+
+    @property
+    def order(self) -> list[str]:
+        """Names by their latest version, newest last."""
+        return sorted(self.skills, key=lambda name: int(self.latest(name)["made"]))
+
+    def kept(self, name: str) -> list[int]:
+        """Versions that are not yanked, newest first."""
+        every = range(len(self.skills[name]), 0, -1)
+        return [number for number in every if number not in self.yanked[name]]
+
+    def current(self, name: str) -> int:
+        return self.kept(name)[0]
+
+    def yank(self, name: str, number: int) -> None:
+        """Or take it back."""
+        self.latest(name)
+        if number > len(self.skills[name]):
+            raise No(404, "version_not_found", available_versions=self.kept(name)[:20])
+        if self.kept(name) == [number]:
+            raise No(409, "last_version")
+        self.yanked[name] ^= {number}
 
     def latest(self, name: str) -> dict[str, Any]:
         if name not in self.skills:
             raise No(404, "not_found")
-        return self.skills[name][-1]
+        return self.skills[name][self.current(name) - 1]
 
     def add(self, name: str, version: dict[str, Any]) -> None:
-        self.skills.setdefault(name, []).append(version)
-        self.order = [other for other in self.order if other != name] + [name]
+        self.made += 1
+        self.skills.setdefault(name, []).append({**version, "made": self.made})
+        self.yanked.setdefault(name, set())
 
     def check_base(self, name: str, base: int | None) -> None:
-        current = len(self.skills[name])
+        current = self.current(name)
         if base is not None and base != current:
             raise No(409, "version_conflict", "base_version", current_version=current)
 
@@ -128,8 +152,7 @@ class Model:
 
     def archive(self, name: str) -> None:
         self.latest(name)
-        del self.skills[name]
-        self.order.remove(name)
+        del self.skills[name], self.yanked[name]
 
     @staticmethod
     def check_free(files: dict[str, str], path: str, attr: str) -> None:
@@ -241,7 +264,7 @@ class SkillsMachine(RuleBasedStateMachine):
             assert (shown.status_code, shown.json()["content"]) == (200, content)
 
     def base(self, name: str, choice: str) -> int | None:
-        current = len(self.model.skills.get(name, [])) or 3
+        current = self.model.current(name) if name in self.model.skills else 3
         return {"none": None, "right": current, "low": max(current - 1, 1), "high": current + 1}[choice]
 
     @rule(name=NAMES, body=BODIES, fields=st.fixed_dictionaries({}, optional=FIELDS), files=FILES)
@@ -266,7 +289,7 @@ class SkillsMachine(RuleBasedStateMachine):
         number = self.base(name, base)
         assert number is not None
         absent: dict[str, Any] = {"body": "a", "files": {}}
-        old = self.model.skills[name][-1] if name in self.model.skills else absent
+        old = self.model.latest(name) if name in self.model.skills else absent
         sent, changes = dict(fields), dict(fields)
         match data.draw(st.sampled_from(["", "body", "edits"])):
             case "body":
@@ -313,7 +336,7 @@ class SkillsMachine(RuleBasedStateMachine):
 
     def some_path(self, data: st.DataObject, name: str) -> str:
         """A path that the skill mostly has."""
-        known = sorted(self.model.skills[name][-1]["files"]) if name in self.model.skills else []
+        known = sorted(self.model.latest(name)["files"]) if name in self.model.skills else []
         return data.draw(st.one_of(st.sampled_from(known or ["a"]), st.sampled_from(known or ["b"]), PATHS))
 
     @rule(data=st.data(), name=NAMES, base=BASES, new=PATHS)
@@ -355,6 +378,22 @@ class SkillsMachine(RuleBasedStateMachine):
         if answer is not None:
             self.done(new, answer)
 
+    @rule(data=st.data(), name=NAMES)
+    def yank(self, data: st.DataObject, name: str) -> None:
+        versions = self.model.skills.get(name, [])
+        number = data.draw(st.integers(max(len(versions) - 2, 1), len(versions) + 1))
+        word = "unyank" if number in self.model.yanked.get(name, ()) else "yank"
+        answer = self.command(
+            "POST",
+            f"name/{name}/versions/{number}/{word}",
+            {"reason": "wrong"},
+            200,
+            lambda: self.model.yank(name, number),
+        )
+        if answer is not None:
+            self.same(name, number, answer.json())
+            self.compare(name)
+
     # Reads
 
     def read(self, path: str) -> httpx.Response:
@@ -363,16 +402,17 @@ class SkillsMachine(RuleBasedStateMachine):
     def compare(self, name: str, number: int | None = None) -> None:
         answer = self.read(f"name/{name}" + (f"?version={number}" if number else ""))
         assert answer.status_code == 200, answer.text
-        self.same(name, number or len(self.model.skills[name]), answer.json())
+        self.same(name, number or self.model.current(name), answer.json())
 
     def same(self, name: str, number: int, shown: dict[str, Any]) -> None:
         versions = self.model.skills[name]
-        version, latest = versions[number - 1], len(versions)
-        expected = {key: value for key, value in version.items() if key != "files"} | {
+        version, latest = versions[number - 1], self.model.current(name)
+        assert (shown["yanked"] is not None) == (number in self.model.yanked[name])
+        expected = {key: value for key, value in version.items() if key not in ("files", "made")} | {
             "name": name,
             "version": number,
             "latest_version": latest,
-            "version_count": latest,
+            "version_count": len(versions),
             "is_latest": number == latest,
             "deleted": False,
             "outline": [{"level": head.level, "text": head.text} for head in outline(version["body"])],
@@ -396,7 +436,7 @@ class SkillsMachine(RuleBasedStateMachine):
         number = data.draw(st.integers(1, len(versions) + 1))
         path = data.draw(PATHS)
         if number > len(versions):
-            newest = {"available_versions": list(range(len(versions), 0, -1))[:20]}
+            newest = {"available_versions": self.model.kept(name)[:20]}
             for address in (f"name/{name}", f"resolve/name/{name}", f"name/{name}/files/{path}"):
                 found = refusal(self.read(f"{address}?version={number}"))
                 assert found == (404, "version_not_found", None, newest)
@@ -423,7 +463,7 @@ class SkillsMachine(RuleBasedStateMachine):
         )
         assert answer.status_code == 200, answer.text
         self.same(name, number, answer.json()["skill"])
-        older = list(range(before - 1, 0, -1))
+        older = [old for old in self.model.kept(name) if old < before]
         lines = answer.json()["versions"]
         assert [line["version"] for line in lines] == older[:limit]
         assert [line["id"] for line in lines] == [versions[old - 1]["id"] for old in older[:limit]]
@@ -449,7 +489,7 @@ class SkillsMachine(RuleBasedStateMachine):
         for row in page["results"]:
             latest = self.model.latest(row["name"])
             assert (row["id"], row["description"]) == (latest["id"], latest["description"])
-            assert row["version"] == len(self.model.skills[row["name"]])
+            assert row["version"] == self.model.current(row["name"])
 
 
 def listed(files: list[tuple[str, str]]) -> list[dict[str, str]]:
