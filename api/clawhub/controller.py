@@ -18,23 +18,29 @@ from api.access.recheck import while_allowed
 from api.clawhub import schemas as claw
 from api.clawhub.fingerprints import fingerprints
 from api.counting.doors import CLAWHUB
+from api.counting.reads import counted
 from api.http import conditional, requests, zips
 from api.http.answers import rendered
 from api.http.context import let_in
 from api.http.errors import documented
+from api.http.pages import MAX_OFFSET
 from api.http.requests import header_of, project_of, query_of
-from api.http.responses import REVALIDATE, Header, LongAnswer, not_modified, to_response
+from api.http.responses import REVALIDATE, Header, LongAnswer, not_modified, to_response, typed_answer
 from api.openapi.parameters import Param, integer, route
 from api.payload.decode import read
 from api.search.controller import found_by
 from api.services import services
 from domain.artifacts.skills import Skill
+from domain.content import MAX_PATH_LENGTH, normal_path
 from domain.errors import Invalid, NotFound, VersionNotFound
 from domain.formats.semantic import number_of, semantic
-from projections.read import packages, releases
+from domain.names import MAX_SKILL_NAME
+from projections.encoding import etag_of
+from projections.read import packages, releases, versions
+from projections.read.packages import SKILL_MD
 from projections.read.releases import Release
 from projections.read.skills import VersionDetails, read_manifest
-from projections.read.versions import MAX_VERSION, Version
+from projections.read.versions import MAX_VERSION, PageQuery, Row, Version
 from projections.search import find, terms
 from projections.search.terms import MAX_QUERY
 from store.tables.identity import Principal
@@ -44,6 +50,7 @@ READ = f"{Skill.SCOPE}:read"
 OWNER = "skald"
 PREFIX = "/api/v1"
 INSTALL = "install"
+BYTES = b"application/octet-stream"
 MAX_LIMIT, DEFAULT_LIMIT = 200, 25
 MAX_RELEASE = len(semantic(MAX_VERSION))
 # About what the manifest of a version takes for each of its files.
@@ -68,6 +75,15 @@ SLUG = Param(
     "pdf-forms",
     required=True,
 )
+FILE = Param(
+    "path",
+    {"type": "string", "minLength": 1, "maxLength": MAX_PATH_LENGTH},
+    "`SKILL.md`, or the path of a file.",
+    "scripts/fill.py",
+    required=True,
+)
+PREFIX_OF = Param("prefix", {"type": "string", "maxLength": MAX_SKILL_NAME}, "How their names begin.", "pdf")
+CURSOR = Param("cursor", integer(0, MAX_OFFSET), "`nextCursor` of the page before.", 0)
 VERSION = Param(
     "version",
     {"type": "string", "maxLength": MAX_RELEASE, "pattern": r"^1\.0\.[1-9][0-9]*$"},
@@ -117,6 +133,13 @@ async def whoami(request: Request[Any, Any, Any]) -> Response[claw.WhoAmI]:
     """Needs a key, no scope."""
     principal = await services(request).authorizer.authorize(request.scope)
     return conditional.answer(request, msgspec.json.encode(claw.WhoAmI(_user(principal))))
+
+
+class Label(msgspec.Struct):
+    """A label of a skill, as lists have it."""
+
+    name: str
+    version: int
 
 
 class ClawHubController(Controller):
@@ -229,6 +252,33 @@ class ClawHubController(Controller):
         return conditional.answer(request, msgspec.json.encode(answer))
 
     @get(
+        "/skills/{skill_slug:str}/file",
+        operation_id="clawhub_skills_file_retrieve",
+        summary="Get a file of a skill, for ClawHub",
+        opt=route(READ, query=(FILE, VERSION), produces=BYTES.decode()),
+        responses=ERRORS,
+    )
+    async def file(self, request: Request[Any, Any, Any], skill_slug: FromPath[str]) -> Response[bytes]:
+        """SKILL.md or one of the files, byte for byte. It counts as a read by the door `clawhub`."""
+        query = query_of(request)
+        path = query.text("path", max_length=MAX_PATH_LENGTH, trim=False)
+        if path is None:
+            raise Invalid("Name a file.", code="required", attr="path")
+        version = await _version(request, skill_slug, query.text("version"))
+        try:
+            path = path if path == SKILL_MD else normal_path(path)
+        except Invalid as error:
+            raise error.within("path") from None
+        data = await services(request).discovery.content(packages.package_of(version), path)
+        headers = [
+            (b"etag", etag_of(data)),
+            (b"cache-control", REVALIDATE),
+            (b"x-content-type-options", b"nosniff"),
+        ]
+        answer = typed_answer(BYTES, data, header_of(request, b"if-none-match"), headers)
+        return counted(request, KIND, version, to_response(answer), door=CLAWHUB)
+
+    @get(
         "/download",
         operation_id="clawhub_download_retrieve",
         summary="Download a skill, for ClawHub",
@@ -293,6 +343,39 @@ async def report_install(request: Request[Any, Any, Any], body: RawBody) -> Resp
     return conditional.answer(request, msgspec.json.encode(claw.Fine(True)))
 
 
+async def listed(request: Request[Any, Any, Any]) -> claw.ClawSkills:
+    """A page of skills. Raises Invalid."""
+    query = query_of(request)
+    limit = query.integer("limit", minimum=1, maximum=MAX_LIMIT) or DEFAULT_LIMIT
+    offset = query.integer("cursor", minimum=0, maximum=MAX_OFFSET) or 0
+    prefix = query.text("prefix", max_length=MAX_SKILL_NAME)
+    wanted = PageQuery(
+        search=prefix, author_id=None, order=versions.DEFAULT_ORDER, limit=limit, offset=offset
+    )
+    async with services(request).pool.connection() as conn:
+        count, rows = await versions.page(conn, project_of(request), KIND, wanted)
+    following = offset + len(rows)
+    shown = [_item(row) for row in rows if prefix is None or row.name.startswith(prefix)]
+    return claw.ClawSkills(shown, str(following) if rows and following < count else None)
+
+
+def _item(row: Row) -> claw.ClawItem:
+    details = _details(row)
+    labels = msgspec.json.decode(row.labels or b"[]", type=list[Label])
+    latest = claw.ClawVersionRow(semantic(row.number), _millis(row.created_at), details.version_description)
+    return claw.ClawItem(
+        slug=row.name,
+        display_name=row.name,
+        summary=details.description,
+        description=details.description,
+        tags={"latest": latest.version, **{one.name: semantic(one.version) for one in labels}},
+        stats={},
+        created_at=_millis(row.first_at),
+        updated_at=latest.created_at,
+        latest_version=latest,
+    )
+
+
 async def _version(request: Request[Any, Any, Any], slug: str, release: str | None = None) -> Version:
     """The latest version, or that of a release, also by a former name. Raises NotFound."""
     number = None if release is None else number_of(release)
@@ -317,13 +400,13 @@ async def _releases(request: Request[Any, Any, Any], version: Version) -> list[R
 
 def _slug(request: Request[Any, Any, Any]) -> str:
     query = query_of(request)
-    slug = query.text("slug", max_length=64)
+    slug = query.text("slug", max_length=MAX_SKILL_NAME)
     if slug is None:
         raise Invalid("Name a skill.", code="blank" if "slug" in query else "required", attr="slug")
     return slug
 
 
-def _details(version: Version) -> VersionDetails:
+def _details(version: Version | Row) -> VersionDetails:
     return msgspec.json.decode(version.details, type=VersionDetails)
 
 

@@ -7,13 +7,13 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from litestar import Controller, Request, Response, post
+from litestar import Controller, Request, Response, get, post
 from litestar.params import FromPath, RawBody
 
 from api.clawhub import schemas as claw
-from api.clawhub.controller import KIND, PREFIX, guard
+from api.clawhub.controller import CURSOR, ERRORS, KIND, LIMIT, PREFIX, PREFIX_OF, READ, guard, listed
 from api.commands.caller import caller_of
-from api.http import requests
+from api.http import conditional, requests
 from api.http.context import context
 from api.http.errors import RequestTooLarge, documented
 from api.http.requests import header_of, project_of
@@ -101,6 +101,19 @@ class ClawHubPublishingController(Controller):
         async with services(request).pool.connection() as conn:
             await uploads.put(conn, upload.id, data)
         return _answer(claw.Stored(str(upload.id)))
+
+    # The framework wants all methods of an address in one place.
+    @get(
+        "/skills",
+        operation_id="clawhub_skills_list",
+        summary="List skills, for ClawHub",
+        opt=route(READ, query=(LIMIT, PREFIX_OF, CURSOR)),
+        responses=ERRORS,
+    )
+    async def list(self, request: Request[Any, Any, Any]) -> Response[claw.ClawSkills]:
+        """Those with the newest latest versions first. `clawhub explore` asks for it, and `search --prefix`: a page of that may have fewer
+        skills than its limit, or none, and lead to the next."""
+        return conditional.answer(request, msgspec.json.encode(await listed(request)))
 
     @post(
         "/skills",

@@ -110,7 +110,7 @@ class ClawOwner(msgspec.Struct, rename="camel"):
     image: None
 
 
-class ClawSkill(msgspec.Struct, rename="camel"):
+class ClawSkill(msgspec.Struct, rename="camel", kw_only=True):
     """`tags` are `latest` and the labels of the latest version."""
 
     slug: str
@@ -121,6 +121,21 @@ class ClawSkill(msgspec.Struct, rename="camel"):
     stats: dict[str, int]
     created_at: Millis
     updated_at: Millis
+
+
+class ClawItem(ClawSkill, rename="camel", kw_only=True):
+    """A skill of a list; `tags` are `latest` and all labels."""
+
+    latest_version: ClawVersionRow
+
+
+class ClawSkills(msgspec.Struct, rename="camel"):
+    """A page of skills."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["ClawSkills"]
+
+    items: Annotated[list[ClawItem], Meta(max_length=200)]
+    next_cursor: str | None
 
 
 class ClawSkillAnswer(msgspec.Struct, rename="camel"):

@@ -122,8 +122,11 @@ def test_the_lines_of_the_page_install_update_and_publish(
     assert client.installed("pdf-forms") == served(home)["pdf-forms"]
     client.call("npx clawhub install pdf-forms --version 1.0.1 --force")
     assert "# pdf-forms" in client.installed("pdf-forms")["SKILL.md"].decode()
-    printed = client.call("npx clawhub inspect pdf-forms --versions --files")
-    assert all(text in printed for text in ("1.0.1", "1.0.2", "1.0.3", "Another script", "scripts/run.sh"))
+    printed = client.call(
+        "npx clawhub inspect pdf-forms --versions --files --file assets/logo.bin --json; npx clawhub explore"
+    )
+    assert all(text in printed for text in ("1.0.1", "1.0.2", "1.0.3", "Another script", "AP/+Cg=="))
+    assert "greeting  v1.0.1" in printed
 
 
 def test_what_it_may_not_and_what_is_not_there(packages: Path, tmp_path: Path, home: Home) -> None:

@@ -15,8 +15,8 @@ from tests.support.space import NewSpace, Space, file, refusal
 V1 = "/api/v1"
 
 
-async def get(space: Space, path: str, **query: Any) -> httpx.Response:
-    return await space.at("GET", f"{V1}/{path}", params=query)
+async def get(space: Space, place: str, **query: Any) -> httpx.Response:
+    return await space.at("GET", f"{V1}/{place}", params=query)
 
 
 async def keyed(space: Space, *scopes: str) -> Space:
@@ -80,6 +80,39 @@ async def test_a_skill_and_its_versions(space: Space) -> None:
     assert [row["version"] for row in listed["items"]] == ["1.0.2"]
     assert listed["nextCursor"] is None
     assert second["version"] == 2
+
+
+async def test_skills_are_listed_by_pages_and_by_the_beginning_of_their_names(space: Space) -> None:
+    for name in ("pdf-forms", "pdf-more", "other-pdf"):
+        await space.create(name)
+    await space.publish("pdf-forms", 1, body="# Two\n", version_description="Shorter")
+    await space.ok(201, await space.set_label("live", 1))
+    first = await space.ok(200, await get(space, "skills", limit=2))
+    assert [row["slug"] for row in first["items"]] == ["pdf-forms", "other-pdf"]
+    assert first["items"][0]["tags"] == {"latest": "1.0.2", "live": "1.0.1"}
+    assert first["items"][0]["latestVersion"]["changelog"] == "Shorter"
+    rest = await space.ok(200, await get(space, "skills", limit=2, cursor=first["nextCursor"]))
+    assert ([row["slug"] for row in rest["items"]], rest["nextCursor"]) == (["pdf-more"], None)
+    begun = await space.ok(200, await get(space, "skills", prefix="pdf-"))
+    assert [row["slug"] for row in begun["items"]] == ["pdf-forms", "pdf-more"]
+
+
+async def test_a_file_is_its_bytes_and_a_read(new_space: NewSpace) -> None:
+    space = await new_space(scopes=("llm_skill:write", "usage:read"))
+    await space.create(files=[file("a b.txt", "one")])
+    await space.publish("pdf-forms", 1, files=[file("a b.txt", "<html>")])
+    for query, data in (
+        ({"path": "a b.txt"}, b"<html>"),
+        ({"path": "a b.txt", "version": "1.0.1"}, b"one"),
+        ({"path": "SKILL.md"}, await skill_md(space, "pdf-forms")),
+    ):
+        answer = await get(space, "skills/pdf-forms/file", **query)
+        assert (answer.status_code, answer.content) == (200, data)
+        assert answer.headers["content-type"] == "application/octet-stream"
+    used = await space.ok(200, await space.get("name/pdf-forms/usage", params={"by": "door"}))
+    assert {row["door"]: row["reads"] for row in used["rows"]}["clawhub"] == 3
+    for path, status in (("absent.txt", 404), ("../SKILL.md", 400), ("", 400), ("x" * 501, 400)):
+        assert refusal(await get(space, "skills/pdf-forms/file", path=path))[0] == status
 
 
 async def test_a_download_is_the_version_and_no_read(new_space: NewSpace) -> None:
@@ -211,6 +244,9 @@ async def test_an_unknown_version(space: Space, version: str) -> None:
         ("resolve?slug=a&hash=xyz", "invalid_input", "hash"),
         (f"resolve?slug=a&hash={'A' * 64}", "invalid_input", "hash"),
         ("skills/pdf-forms/versions?limit=x", "invalid_input", "limit"),
+        ("skills?limit=201", "max_value", "limit"),
+        ("skills?cursor=-1", "min_value", "cursor"),
+        (f"skills?prefix={'x' * 65}", "max_length", "prefix"),
     ],
 )
 async def test_what_is_wrong_is_named(space: Space, path: str, code: str, attr: str) -> None:
@@ -222,7 +258,13 @@ async def test_scopes_and_projects(space: Space, new_space: NewSpace) -> None:
     other = await new_space()
     paths = ["skills/pdf-forms", "skills/pdf-forms/versions/1.0.1", "download?slug=pdf-forms"]
     prompts, reader = await keyed(space, "llm_prompt:write"), await keyed(space, "llm_skill:read")
-    for path in [*paths, "search?q=pdf", f"resolve?slug=pdf-forms&hash={'0' * 64}"]:
+    for path in [
+        *paths,
+        "skills",
+        "skills/pdf-forms/file?path=SKILL.md",
+        "search?q=pdf",
+        f"resolve?slug=pdf-forms&hash={'0' * 64}",
+    ]:
         answer = await prompts.at("GET", f"{V1}/{path}")
         assert refusal(answer)[0] == 403
         assert "required scope 'llm_skill:read'" in answer.json()["detail"]
@@ -236,6 +278,8 @@ async def test_scopes_and_projects(space: Space, new_space: NewSpace) -> None:
     assert (await other.at("POST", "/api/cli/telemetry/install", json=report)).status_code == 404
     assert (await prompts.at("POST", "/api/cli/telemetry/install", json=report)).status_code == 403
     assert (await other.at("GET", f"{V1}/search?q=pdf")).json() == {"results": []}
+    assert (await other.at("GET", f"{V1}/skills")).json() == {"items": [], "nextCursor": None}
+    assert (await other.at("GET", f"{V1}/skills/pdf-forms/file?path=SKILL.md")).status_code == 404
 
 
 async def test_a_key_of_several_projects_takes_the_current_one(space: Space, new_space: NewSpace) -> None:
