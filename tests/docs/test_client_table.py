@@ -36,6 +36,6 @@ def test_each_row_has_the_version_that_is_run() -> None:
 def test_each_client_has_a_row() -> None:
     listed = {(registry, known_as or name) for registry, name, known_as, *_ in ROW.findall(TABLE)}
     assert {("npm", name) for name, _ in of_npm()} == {row for row in listed if row[0] == "npm"}
-    assert {"agentskills-http", "apm-cli", "posthog", "mcp"} <= {
+    assert {"agentskills-http", "apm-cli", "anthropic", "openai", "posthog", "mcp"} <= {
         name for registry, name in listed if registry == "PyPI"
     }
