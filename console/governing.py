@@ -16,10 +16,9 @@ from api.http.errors import answer_for
 from api.http.requests import public, query_of
 from api.offload import offload
 from api.services import services
-from console import access
+from console import access, past
 from console.changes import Change, Value, changes_of, values_of
-from console.forms import flash
-from console.page import redirect
+from console.page import page
 from domain.artifacts.policies import LabelPolicies, Policy
 from domain.errors import Refused
 from projections.events import policies
@@ -94,16 +93,17 @@ async def difference(
     return Difference(values_of(both.comparison), changes, sum(map(len, both.texts.values())))
 
 
-def present(request: Request[Any, Any, Any]) -> Response[Any] | None:
-    """From an instant of the past, the way to the same page now: what changes something has no other."""
+async def present(request: Request[Any, Any, Any]) -> Response[Any] | None:
+    """At an instant of the past, a page that leads to the same one now: what changes something has no other."""
     query = query_of(request)
     if not is_past(query):
         return None
+    async with services(request).pool.connection() as conn:
+        _, then = await past.shown(conn, query)
     values = {name: value for name, value in query.values.items() if name not in ("as_of", "position")}
     address = public(request).prefix(request.scope) + quote(request.scope["path"], safe="/@")
-    words = "You are back in the present: what changes something is of now."
-    return redirect(
-        request, f"{address}?{urlencode(values)}" if values else address, flash(request, "done", words)
+    return await page(
+        request, "present.html", past=then, address=f"{address}?{urlencode(values)}" if values else address
     )
 
 

@@ -57,7 +57,7 @@ class Line(msgspec.Struct, frozen=True):
 
 @get("/archive/{plural:str}")
 async def archived(request: Request[Any, Any, Any], plural: FromPath[str]) -> Response[Any]:
-    return present(request) or await _archived(request, _kind_of(plural))
+    return await present(request) or await _archived(request, _kind_of(plural))
 
 
 @post("/archive/{plural:str}")
@@ -113,7 +113,7 @@ async def _archived(
 
 @get("/{name:str}/archive")
 async def archive(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
-    return present(request) or await _archive(request, name)
+    return await present(request) or await _archive(request, name)
 
 
 @post("/{name:str}/archive")
@@ -184,7 +184,7 @@ async def _serving(
 
 @get("/{name:str}/revert")
 async def revert(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
-    if (there := present(request)) is not None:
+    if (there := await present(request)) is not None:
         return there
     number = version_number(query_of(request))
     if number is None:

@@ -179,7 +179,7 @@ def _before(now: Label | None, moves: list[Move]) -> int | None:
 
 @get("/{name:str}/move")
 async def move(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
-    if (there := present(request)) is not None:
+    if (there := await present(request)) is not None:
         return there
     query = query_of(request)
     return await _preview(

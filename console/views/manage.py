@@ -44,7 +44,7 @@ class Marks(msgspec.Struct, frozen=True):
 
 @get("/{name:str}/manage")
 async def manage(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
-    return present(request) or await _manage(request, name)
+    return await present(request) or await _manage(request, name)
 
 
 @post("/{name:str}/manage")

@@ -27,7 +27,7 @@ from projections.read.models import CURRENT
 
 @get("/{name:str}/yank")
 async def yank(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
-    return present(request) or await _yank(request, name, _number(query_of(request)))
+    return await present(request) or await _yank(request, name, _number(query_of(request)))
 
 
 @post("/{name:str}/yank")
