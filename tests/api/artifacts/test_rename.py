@@ -471,8 +471,8 @@ async def test_events_have_the_name_of_their_time(new_space: NewSpace) -> None:
     assert renaming["type"] == "skald.skill.renamed.v1"
     assert {key: renaming["data"][key] for key in ("name", "old_name")} == {"name": "b", "old_name": "a"}
     assert renaming["data"]["links"]["self"].endswith("/llm_skills/name/b/")
-    # The first entry of an audit is the key.
-    assert seen(await feed("audit/"))[1:] == expected
+    # An audit has the keys, too, those of other tests that open every project among them.
+    assert [one for one in seen(await feed("audit/")) if one[1].startswith("skill/")] == expected
     whole = [one for one in await read_named(space.conn, 0, limit=100_000) if one.project_id == space.id]
     assert [f"{one.kind}/{one.name}" for one in whole] == [subject for _, subject in expected]
     first = await one_event(space.conn, space.id, everything[0]["position"])

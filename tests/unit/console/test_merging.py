@@ -1,7 +1,7 @@
 """Two changes of one text, put together by lines."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from console.editing.merging import MARK, merge
@@ -35,6 +35,7 @@ def test_the_same_lines_are_marked_with_what_differs_alone() -> None:
     assert merge("", "mine", "theirs", 2).text == "<<<<<<< yours\nmine\n=======\ntheirs\n>>>>>>> version 2\n"
 
 
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(TEXTS, TEXTS, TEXTS)
 def test_nothing_of_either_is_lost(base: str, mine: str, theirs: str) -> None:
     merged = merge(base, mine, theirs, 2)
