@@ -44,6 +44,7 @@ from api.events.audit import AuditController
 from api.events.controller import EventSchemaController, FeedController
 from api.fast.hot import FastPathMiddleware, On
 from api.git.shared import SharedGitController
+from api.governance.mirror import MirrorController
 from api.governance.policies import LabelPoliciesController
 from api.governance.promotions import PromotionsController
 from api.http.errors import EXCEPTION_HANDLERS
@@ -99,6 +100,7 @@ RESOURCES: tuple[Any, ...] = (
     AuditController,
     ActivityController,
     LabelPoliciesController,
+    MirrorController,
     PromotionsController,
     SearchController,
     SkillSearchController,
@@ -305,7 +307,7 @@ async def wire(
         shared=shared,
     )
     commands = Commands(
-        pool, appender, Repository(pool, positions), reader, kinds.KINDS, config.run_dir / COMMANDS
+        pool, appender, Repository(pool, positions), reader, kinds.KINDS, config.run_dir / COMMANDS, positions
     )
     stack.callback(commands.close)
     histories = Histories(pool, left_out=metrics.git_left_out.inc, max_skills=config.git_max_skills)

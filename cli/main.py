@@ -43,6 +43,7 @@ SKILLS = {
     "approve": Lazy("cli.client.govern", "approve", "Approve one; the last approval moves the label."),
     "reject": Lazy("cli.client.govern", "reject", "Reject one."),
     "withdraw": Lazy("cli.client.govern", "withdraw", "Take one back."),
+    "mirror": Lazy("cli.client.mirror", "mirror", "Show whether the project is a mirror, or end that."),
     "usage": Lazy("cli.client.usage", "usage", "Show which versions are read, by whom and how often."),
     "audit": Lazy("cli.client.past", "audit", "Show who did what in the project."),
 }

@@ -9,11 +9,15 @@ from uuid import UUID
 
 import msgspec
 
+from api.cache.positions import StreamPositions
 from api.cache.reader import RepresentationCache, missing
 from api.commands.locks import KeyedLocks, RunningCommands
+from api.commands.mirrors import Mirrors
 from api.commands.policies import Policies
 from api.commands.repository import NO_OWNERS, Loaded, Owners, Repository, is_long
 from api.http.errors import IdempotencyKeyReused
+from domain.artifacts.mirrors import KIND as MIRROR
+from domain.artifacts.mirrors import Mirror
 from domain.artifacts.owners import OwnersSet
 from domain.artifacts.policies import KIND as LABEL_POLICY
 from domain.artifacts.policies import LabelPolicies
@@ -49,6 +53,7 @@ WHERE commands.key_id = %s AND idempotency_key = %s
 """
 
 A = TypeVar("A", bound=Versioned)
+P = TypeVar("P", LabelPolicies, Mirror)
 
 # What brings no version and is answered with the artifact.
 ANSWERED = (Archived, Restored, Renamed, OwnersSet, TagsSet, VersionYanked, VersionUnyanked)
@@ -103,6 +108,7 @@ class Commands:
         reader: RepresentationCache,
         kinds: Mapping[str, Kind],
         running: Path,
+        positions: StreamPositions,
     ) -> None:
         self._pool = pool
         self._appender = appender
@@ -110,6 +116,7 @@ class Commands:
         self._reader = reader
         self._kinds = kinds
         self._policies = Policies(pool)
+        self._mirrors = Mirrors(pool, positions)
         self._names = KeyedLocks()
         self._running = RunningCommands(running)
 
@@ -125,7 +132,9 @@ class Commands:
         attr: str = "name",
         guards: Guards | None = None,
     ) -> Done:
-        """Append a new stream. Raises NameTaken that blames ``attr``, and PermissionDenied when it begins with a protected label."""
+        """Append a new stream. Raises NameTaken that blames ``attr``, and PermissionDenied in a mirror, or when it begins with a
+        protected label."""
+        await self._check_writer(caller)
         async with self._pool.connection() as conn:
             taken = await names.holder(conn, caller.project_id, artifact.KIND, artifact.name)
         if taken is not None:
@@ -156,8 +165,10 @@ class Commands:
 
         ``decide`` gets what was loaded and the fork, returns the contents to store, and may be called again: when
         another writer was first, or when it refused by a state that was not read from the log just now. It may fill ``guards``.
-        Raises NotFound, NameTaken that blames ``new_name``, whatever ``decide`` raises, and Unavailable after too many lost races.
+        Raises PermissionDenied in a mirror, NotFound, NameTaken that blames ``new_name``, whatever ``decide`` raises, and Unavailable
+        after too many lost races.
         """
+        await self._check_writer(caller)
         async with self._names.hold((caller.project_id, cls.KIND, name)):
             cached = True
             for attempt in range(MAX_ATTEMPTS):
@@ -242,12 +253,34 @@ class Commands:
     async def change_policies(self, caller: Caller, decide: Callable[[LabelPolicies], None]) -> int:
         """Let ``decide`` change the label policies of the project; the position of their last event.
 
-        ``decide`` may be called again when another writer was first. Raises whatever it raises, and Unavailable.
+        ``decide`` may be called again when another writer was first. Raises PermissionDenied in a mirror, whatever it raises, and Unavailable.
         """
-        async with self._names.hold((caller.project_id, LABEL_POLICY)):
+        await self._check_writer(caller)
+        return await self._change_own(caller, LABEL_POLICY, self._policies.load, decide)
+
+    async def change_mirror(self, caller: Caller, decide: Callable[[Mirror], None]) -> int:
+        """Let ``decide`` say whether the project is a mirror; the position of the last event of that. Raises as ``change_policies``."""
+        return await self._change_own(caller, MIRROR, self._mirrors.load, decide)
+
+    async def _check_writer(self, caller: Caller) -> None:
+        """Every door comes by here, so none has to know of mirrors. Raises PermissionDenied in one that another key writes to."""
+        mirror = self._mirrors.known(caller.project_id)
+        if mirror is None:
+            mirror, _ = await self._mirrors.load(caller.project_id)
+        mirror.check_writer(caller.key_id)
+
+    async def _change_own(
+        self,
+        caller: Caller,
+        kind: str,
+        load: Callable[[int], Awaitable[tuple[P, int]]],
+        decide: Callable[[P], None],
+    ) -> int:
+        """Change the one stream of the project that ``load`` reads; the position of its last event."""
+        async with self._names.hold((caller.project_id, kind)):
             for attempt in range(MAX_ATTEMPTS):
-                policies, position = await self._policies.load(caller.project_id)
-                fork = policies.fork()
+                before, position = await load(caller.project_id)
+                fork = before.fork()
                 decide(fork)
                 if not fork.pending:
                     return position
@@ -319,8 +352,10 @@ class Commands:
 
         ``check`` may refuse it, and returns the guards of what it saw.
 
-        Raises NameTaken when the name is held, also by a faster request, and NotFound when there is no such stream.
+        Raises PermissionDenied in a mirror, NameTaken when the name is held, also by a faster request, and NotFound when there is no
+        such stream.
         """
+        await self._check_writer(caller)
         async with self._names.hold((caller.project_id, cls.KIND, name)):
             for attempt in range(MAX_ATTEMPTS):
                 loaded = await self._archived(caller.project_id, cls, name, id)

@@ -18,6 +18,7 @@ from api.http.context import RequestContext
 from api.http.requests import as_uuid
 from domain.artifacts import promoting
 from domain.artifacts.kinds import KINDS
+from domain.artifacts.mirrors import Mirror
 from domain.artifacts.policies import LabelPolicies
 from domain.artifacts.promoting import Decided
 from domain.artifacts.versioned import Versioned
@@ -168,6 +169,23 @@ async def set_policy(context: RequestContext, label: str, data: SetPolicy) -> tu
 
     position = await context.services.commands.change_policies(await caller_of(context), decide)
     return position, known
+
+
+async def begin_mirror(context: RequestContext, source: str) -> tuple[int, bool]:
+    """Make the project a mirror that the key of the request writes to: the position of the last event, and whether it was one."""
+    caller, known = await caller_of(context), False
+
+    def decide(current: Mirror) -> None:
+        nonlocal known
+        known = current.begin(source, caller.key_id)
+
+    position = await context.services.commands.change_mirror(caller, decide)
+    return position, known
+
+
+async def end_mirror(context: RequestContext) -> int:
+    """The position of the event. Raises NotFound."""
+    return await context.services.commands.change_mirror(await caller_of(context), Mirror.end)
 
 
 async def remove_policy(context: RequestContext, label: str) -> int:

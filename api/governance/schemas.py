@@ -1,4 +1,4 @@
-"""Bodies of requests and answers about label policies and promotions; rules and schemas as in ``api.artifacts.fields``."""
+"""Bodies of requests and answers about label policies, promotions and mirrors; rules and schemas as in ``api.artifacts.fields``."""
 
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
@@ -10,6 +10,7 @@ from api.artifacts.fields import CreatedBy, Timestamp, given, one_line, trimmed
 from api.openapi.examples import examples_of
 from api.openapi.parameters import WITHOUT
 from domain.artifacts.kinds import KINDS
+from domain.artifacts.mirrors import MAX_SOURCE
 from domain.artifacts.policies import MAX_APPROVALS, MAX_POLICIES
 from domain.artifacts.promotions import MAX_NOTE
 from domain.names import MAX_LABEL, check_label
@@ -53,6 +54,35 @@ class SetPolicy(msgspec.Struct, frozen=True):
             examples=[1],
         ),
     ] = 0
+
+
+class BeginMirror(msgspec.Struct, frozen=True):
+    """What the project follows."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["BeginMirror"]
+
+    source: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=MAX_SOURCE,
+            description="What people call it, such as its address; 1 to 500 characters. White space around it is cut off.",
+            examples=["Skald at https://skald.example.com, project 1"],
+            extra={"trim": True},
+            extra_json_schema={WITHOUT: ["maxLength"], "pattern": trimmed(one_line(MAX_SOURCE))},
+        ),
+    ]
+
+
+class MirrorAnswer(msgspec.Struct):
+    """What the project follows, which key alone writes to it, and by whom and since when."""
+
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["MirrorAnswer"]
+
+    source: str
+    key_id: UUID
+    begun_by: Person | None
+    begun_at: Timestamp
 
 
 class PolicyAnswer(msgspec.Struct):

@@ -4,7 +4,7 @@ import sys
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
@@ -13,6 +13,7 @@ from cli.client.remote import Remote
 from cli.client.remote_options import remote_options, service, warn
 from cli.errors import Failure
 from cli.importing.elsewhere import Foreign, SourceService, key_of, target_of
+from cli.importing.follow import Follow
 from cli.importing.from_git import GitSource
 from cli.importing.from_langfuse import LangfuseSource
 from cli.importing.from_mlflow import MlflowSource
@@ -62,11 +63,18 @@ def _of_service(command: F) -> F:
 @import_from.command()
 @click.argument("url")
 @click.option("--source-project", metavar="ID", default=CURRENT, help="[default: the project of the key]")
+@click.option(
+    "--follow",
+    is_flag=True,
+    help="Keep the project a mirror, which only this changes, until `skald mirror end`. The key of the source needs event:read "
+    "too, that of the project project:admin.",
+)
 @_of_service
 @_into
 def skald(
     url: str,
     source_project: str,
+    follow: bool,
     key_file: Path,
     kinds: tuple[str, ...],
     dry_run: bool,
@@ -78,6 +86,10 @@ def skald(
     """From another Skald at URL, or another project of the same one; the key needs llm_skill:read and llm_prompt:read there."""
     with service(profile, project) as remote:
         source = _skald_source(url, source_project, key_file, kinds, "Skald")
+        if follow:
+            if dry_run or force or as_json:
+                raise Failure("--follow goes with neither --dry-run nor --force nor --json", code="usage")
+            _follow(source, remote)
         _run(source, remote, dry_run=dry_run, force=force, as_json=as_json)
 
 
@@ -209,6 +221,16 @@ def _run(source: Source, remote: Remote, *, dry_run: bool, force: bool, as_json:
         sys.exit(130)
     if run.is_bad:
         sys.exit(1)
+
+
+def _follow(source: SkaldSource, remote: Remote) -> NoReturn:
+    try:
+        remote.settle_project()
+        _check_apart(source, remote)
+        Follow(source, remote).run()
+    finally:
+        source.close()
+    raise AssertionError
 
 
 def _check_apart(source: Source, remote: Remote) -> None:

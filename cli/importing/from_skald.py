@@ -27,6 +27,7 @@ from domain.artifacts.skills import SkillFields
 from domain.content import MAX_FILES
 
 NULL = msgspec.Raw(b"null")
+MAX_YANKED = 1000  # of one artifact: each costs a request
 PAGE = 100  # versions; the most that a resolve gives at once
 
 
@@ -39,8 +40,25 @@ class Row(TypedDict):
     name: str
     latest_version: answers.Number
     created_at: str
+    version_count: NotRequired[answers.Number]
     tags: NotRequired[list[str]]
     all_labels: NotRequired[list[LabelAt]]
+
+
+class Yanked(TypedDict):
+    reason: str
+
+
+class Shown(Row):
+    version: answers.Number
+    created_by: NotRequired[answers.Person | None]
+    yanked: NotRequired[Yanked | None]
+
+
+class Resolved(TypedDict):
+    skill: NotRequired[Shown]
+    prompt: NotRequired[Shown]
+    labels: NotRequired[list[LabelAt]]
 
 
 class Line(TypedDict):
@@ -117,22 +135,45 @@ class SkaldSource:
             kind=kind,
             name=name,
             called=called,
-            versions=lambda: self._versions(kind, called, name),
-            count=row["latest_version"],
+            versions=lambda: self._versions(
+                kind, called, name, row.get("version_count", row["latest_version"])
+            ),
+            # With a yanked one above it, there is more to look at than the list tells.
+            count=row["latest_version"] if row.get("version_count") == row["latest_version"] else 0,
             newest=notes.instant(row["created_at"], str(row["latest_version"])),
             labels={label["name"]: str(label["version"]) for label in row.get("all_labels", ())},
             tags=naming.taken_tags(row.get("tags", ())),
         )
 
+    def find(self, kind: str, name: str) -> SourceArtifact | None:
+        """What has this name there now, or had it; None when there is none."""
+        try:
+            shown, labels = self._resolved(kind, name)
+        except RemoteFailure as failure:
+            if failure.status != 404:
+                raise
+            return None
+        shown["all_labels"] = labels
+        return self.artifact(kind, shown)
+
+    def _resolved(self, kind: str, name: str, number: int | None = None) -> tuple[Shown, list[LabelAt]]:
+        path = self.remote.path(f"{KINDS[kind].RESOURCE}/resolve/name/{quote_part(name)}/")
+        found: Resolved = self.remote.get(path, {"limit": 1, "version": number}, shape=Resolved)
+        shown = found.get("skill") or found.get("prompt")
+        if shown is None:
+            raise Failure(f"{self.title} answers for '{name}' with no {kind}", code="bad_answer")
+        return shown, found.get("labels", [])
+
     def now_called(self, kind: str, name: str) -> str | None:
         """What has this name there now, or had it, by its present name."""
         return self.remote.named_now(name, kind=kind)
 
-    def _versions(self, kind: str, called: str, name: str) -> list[SourceVersion]:
+    def _versions(self, kind: str, called: str, name: str, top: int) -> list[SourceVersion]:
         path = self.remote.path(f"{KINDS[kind].RESOURCE}/resolve/name/{quote_part(called)}/")
         known: dict[str, bytes] = {}
         found: list[SourceVersion] = []
         before: int | None = None
+        above = min(top, MAX_VERSIONS) + 1
         while True:
             page = self.remote.get(path, {"limit": PAGE, "before_version": before}, shape=Lines)
             for line in page["versions"]:
@@ -141,11 +182,39 @@ class SkaldSource:
                         f"{self.title} lists the versions of '{called}' in no order", code="bad_answer"
                     )
                 before = line["version"]
+                # The list passes over yanked versions, which are read by their numbers.
+                found += self._yanked(kind, called, name, range(above - 1, before, -1), known)
+                above = before
                 found.append(self._version(kind, called, name, line, known))
             if len(found) > MAX_VERSIONS:
                 raise Unusable(f"it has more than {MAX_VERSIONS:,} versions")
             if not page["has_more"] or not page["versions"]:
+                found += self._yanked(kind, called, name, range(above - 1, 0, -1), known)
                 return found[::-1]
+
+    def _yanked(
+        self, kind: str, called: str, name: str, numbers: range, known: dict[str, bytes]
+    ) -> list[SourceVersion]:
+        """Versions that the list passes over; one that is not there by its number either is none."""
+        if len(numbers) > MAX_YANKED:
+            raise Unusable(f"more than {MAX_YANKED} of its versions are in no list")
+        found = []
+        for number in numbers:
+            try:
+                shown, _ = self._resolved(kind, called, number)
+            except RemoteFailure as failure:
+                if failure.status not in (404, 410):
+                    raise
+                continue
+            line: Line = {
+                "version": number,
+                "created_at": shown["created_at"],
+                "created_by": shown.get("created_by"),
+            }
+            reason = (shown.get("yanked") or {"reason": ""})["reason"]
+            version = self._version(kind, called, name, line, known)
+            found.append(msgspec.structs.replace(version, yanked=reason))
+        return found
 
     def _version(
         self, kind: str, called: str, name: str, line: Line, known: dict[str, bytes]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
+from functools import partial
 
 import msgspec
 
@@ -49,21 +50,38 @@ def _result(artifact: SourceArtifact) -> Result:
 
 
 class Run:
-    """``bring_all`` does it, ``report`` says what came of it. ``force``: publish over what others published here since."""
+    """``bring_all`` does it, ``report`` says what came of it. ``force``: publish over what others published here since.
 
-    def __init__(self, source: Source, remote: Remote, *, dry_run: bool = False, force: bool = False) -> None:
+    ``mirror``: nothing else is here, so marks become exactly those of the source, and what is another artifact there by now is archived here.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        remote: Remote,
+        *,
+        dry_run: bool = False,
+        force: bool = False,
+        mirror: bool = False,
+        project: Project | None = None,
+    ) -> None:
         self.source = source
-        self.project = Project(remote)
+        self.project = project or Project(remote)
         self.remote = remote
         self.dry_run = dry_run
         self.force = force
+        self.mirror = mirror
         self.results: dict[tuple[str, str], Result] = {}
         self.interrupted = False
         self.ended_by: Failure | None = None
 
     def bring_all(self) -> None:
-        """Everything of the source. What refers to others that are not there yet is tried again after them."""
-        todo, patient = self._named(self.source.artifacts()), True
+        """Everything of the source."""
+        self.bring(self.source.artifacts())
+
+    def bring(self, artifacts: Iterable[SourceArtifact]) -> None:
+        """What refers to others that are not there yet is tried again after them."""
+        todo, patient = self._named(artifacts), True
         for kind in {one.kind for one in todo}:
             self.project.rows(kind)  # before threads ask for them
         while todo:
@@ -147,18 +165,29 @@ class Run:
 
     def _versions(self, artifact: SourceArtifact, result: Result, patient: bool) -> None:
         here = self.project.rows(artifact.kind).get(artifact.name)
-        if here and notes.time_of(here.note) == artifact.newest and here.number == here.top == artifact.count:
+        newest = here is not None and notes.time_of(here.note) == artifact.newest
+        if here and newest and not self.mirror and here.number == here.top == artifact.count:
             result.there = artifact.count
-            self._marks(artifact, None, here, Place(artifact.count - 1, here.number, 0), result)
+            self._marks(artifact, None, here, Place(artifact.count - 1, here.number, 0, 0), result)
             return
         versions = artifact.versions()
         found = self._found(artifact, [version.time for version in versions])
+        if found is None and here is not None and self.mirror and notes.time_of(here.note) is not None:
+            # It was archived there, and its name is that of another one now.
+            self.project.archive(artifact.kind, here.name)
+            here = None
         if found is None and here is not None:
             raise Unusable(
                 f"the project has a {artifact.kind} '{artifact.name}' that is not from this source; rename or archive it first",
                 code="name_taken",
             )
-        here, place = found or (None, Place(-1, 0, 0))
+        here, place = found or (None, Place(-1, 0, 0, 0))
+        if self.mirror and place.beyond:
+            raise Unusable(
+                f"{self._counted(place.beyond)} of '{here and here.name}' here {'is' if place.beyond == 1 else 'are'} no more in the "
+                "source, whose log went back; archive it here, and it is brought anew",
+                code="ahead",
+            )
         result.there = min(place.index + 1, place.number)
         if result.there <= place.index:
             result.refused.append(
@@ -176,7 +205,7 @@ class Run:
         for index, version in enumerate(new, start=place.index + 1):
             made = self._one(artifact, here, version, result)
             if made is not None:
-                here, place = made, Place(index, made.number, 0)
+                here, place = made, Place(index, made.number, 0, 0)
             elif patient and result.waits:
                 return
         if here is not None:
@@ -229,14 +258,36 @@ class Run:
         result: Result,
     ) -> None:
         """Labels as in the source, and its tags beside those that are here. ``versions`` None: all are here under the same numbers."""
-        tags = sorted({*here.tags, *artifact.tags})
+        tags = sorted(artifact.tags if self.mirror else {*here.tags, *artifact.tags})
+        for label in sorted(here.labels.keys() - artifact.labels.keys()) if self.mirror else ():
+            self._mark(result, None, partial(self.project.remove_label, artifact.kind, here, label))
         if tags != sorted(here.tags):
             self._mark(result, None, lambda: self.project.set_tags(artifact.kind, here, tags))
+        yanked = {} if versions is None or self.dry_run else self._yanked(artifact, versions, here, place)
+        now = self.project.yanked(artifact.kind, here) if yanked or (self.mirror and versions) else set()
+        if self.mirror:
+            for at in sorted(now - yanked.keys()):
+                self._mark(result, None, partial(self.project.set_yanked, artifact.kind, here, at, ""))
         for label, number in sorted(artifact.labels.items()):
             if naming.is_label(label):
                 self._label(artifact, versions, here, place, label, number, result)
             elif label != "latest":
                 result.refused.append(Refusal("invalid_label", f"'{label[:80]}' can be no label here"))
+        # After the labels, which cannot be pointed to what is yanked.
+        for at in sorted(yanked.keys() - now):
+            self._mark(result, None, partial(self.project.set_yanked, artifact.kind, here, at, yanked[at]))
+
+    def _yanked(
+        self, artifact: SourceArtifact, versions: Sequence[SourceVersion], here: Here, place: Place
+    ) -> dict[int, str]:
+        """Why versions here should not be used any more, by their numbers."""
+        times = [version.time for version in versions]
+        found: dict[int, str] = {}
+        for index, version in enumerate(versions):
+            if version.yanked:
+                at = self.project.number_of(artifact.kind, here, place, times, index)
+                found |= {at: version.yanked} if at is not None else {}
+        return found
 
     def _label(
         self,

@@ -49,7 +49,8 @@ Text = SkillText | PromptText
 
 
 class SourceVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """``number`` is what the source calls it, ``name`` what the artifact was ``called`` then, as the registry can have it."""
+    """``number`` is what the source calls it, ``name`` what the artifact was ``called`` then, as the registry can have it; ``yanked``
+    is why it should not be used any more."""
 
     number: str
     name: str
@@ -57,6 +58,7 @@ class SourceVersion(msgspec.Struct, frozen=True, kw_only=True):
     author: str
     mail: str
     time: str
+    yanked: str = ""
     load: Callable[[], Text]
 
 

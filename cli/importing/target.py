@@ -17,6 +17,7 @@ from cli.errors import Failure
 from cli.importing import notes
 from cli.importing.source import MAX_ARTIFACTS, PromptText, SkillText, SourceVersion, Text
 from domain.artifacts.kinds import KINDS
+from domain.artifacts.yanks import MAX_REASON
 from domain.content import text_of
 from domain.formats import skill_md
 from domain.formats.archives import zip_of
@@ -45,6 +46,21 @@ class Noted(TypedDict):
     version_description: str
 
 
+class Latest(TypedDict):
+    version: answers.Number
+    version_description: str
+    frontmatter: NotRequired[str]
+
+
+class Line(TypedDict):
+    version: answers.Number
+
+
+class Lines(TypedDict):
+    versions: list[Line]
+    has_more: bool
+
+
 class Made(TypedDict):
     version: answers.Number
     version_description: NotRequired[str]
@@ -64,11 +80,13 @@ class Here(msgspec.Struct, kw_only=True):
 
 
 class Place(msgspec.Struct, frozen=True):
-    """How far an import came: the version ``number`` here is the one at ``index`` of the source; ``over`` were made here on top."""
+    """How far an import came: the version ``number`` here is the one at ``index`` of the source; ``over`` were made here on top, ``beyond`` were
+    brought from a source that does not have them."""
 
     index: int
     number: int
     over: int
+    beyond: int
 
 
 class Project:
@@ -101,7 +119,7 @@ class Project:
 
         Versions that were refused are in between, so it is the newest one here that counts, and of those of one second how many are here.
         """
-        known, over = set(times), 0
+        known, over, beyond = set(times), 0, 0
         for number, time in self._times(kind, here):
             if time in known:
                 same = [index for index, one in enumerate(times) if one == time]
@@ -109,8 +127,9 @@ class Project:
                 if len(same) > 1:
                     while run < number and self.time(kind, here.name, number - run) == time:
                         run += 1
-                return Place(same[min(run, len(same)) - 1], number, over)
+                return Place(same[min(run, len(same)) - 1], number, over, beyond)
             over += time is None
+            beyond += time is not None
         return None
 
     def number_of(self, kind: str, here: Here, place: Place, times: Sequence[str], index: int) -> int | None:
@@ -193,12 +212,34 @@ class Project:
         self.remote.send("DELETE", self.remote.named(here.name, f"labels/{quote_part(label)}/", kind=kind))
         here.labels.pop(label, None)
 
+    def yanked(self, kind: str, here: Here) -> set[int]:
+        """Numbers of versions that should not be used any more."""
+        path = self.remote.path(f"{KINDS[kind].RESOURCE}/resolve/name/{quote_part(here.name)}/")
+        missing, before = set(range(1, here.top + 1)), None
+        while True:
+            page = self.remote.get(path, {"limit": 100, "before_version": before}, shape=Lines)
+            numbers = [line["version"] for line in page["versions"]]
+            missing.difference_update(numbers)
+            if not page["has_more"] or not numbers or (before is not None and numbers[-1] >= before):
+                return missing
+            before = numbers[-1]
+
+    def set_yanked(self, kind: str, here: Here, number: int, reason: str) -> None:
+        """Yank a version, or take that back without a reason."""
+        rest = f"versions/{number}/{'yank' if reason else 'unyank'}/"
+        body = {"reason": reason[:MAX_REASON]} if reason else {}
+        self.remote.send("POST", self.remote.named(here.name, rest, kind=kind), body)
+        now = self.remote.get(self.remote.named(here.name, kind=kind), shape=Latest)
+        here.number, here.note = now["version"], now["version_description"]
+        here.beside = bool(now.get("frontmatter"))
+
     def set_tags(self, kind: str, here: Here, tags: Sequence[str]) -> None:
         self.remote.send("PATCH", self.remote.named(here.name, kind=kind), {"tags": list(tags)})
         here.tags = list(tags)
 
     def archive(self, kind: str, name: str) -> None:
         self.remote.send("POST", self.remote.named(name, "archive/", kind=kind))
+        self._rows[kind].pop(name, None)
 
     def _made(self, method: str, path: str, body: dict[str, Any]) -> int:
         made: Made = self.remote.send(method, path, body, shape=Made)

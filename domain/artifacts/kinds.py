@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from domain.artifacts import policies
+from domain.artifacts import mirrors, policies
 from domain.artifacts.prompts import Prompt
 from domain.artifacts.skills import Skill
 from domain.artifacts.versioned import Versioned
@@ -10,8 +10,8 @@ from domain.artifacts.versioned import Versioned
 # By what topics, subjects and tables call them.
 KINDS: Mapping[str, type[Versioned]] = {kind.KIND: kind for kind in (Skill, Prompt)}
 
-# What the events of a project's feed are about: artifacts, and the policies of their labels.
-SUBJECT_KINDS = (*KINDS, policies.KIND)
+# What the events of a project's feed are about: artifacts, the policies of their labels, and what the project is a mirror of.
+SUBJECT_KINDS = (*KINDS, policies.KIND, mirrors.KIND)
 
 # How the subject of such an event begins, in a sentence.
 SUBJECTS = " or ".join(f"'{kind}/'" for kind in SUBJECT_KINDS)

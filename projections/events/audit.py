@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.artifacts import policies
+from domain.artifacts import mirrors, policies
 from domain.artifacts.kinds import kind_of
 from domain.events import EVENT_TYPES
 from projections import sizes
@@ -51,7 +51,8 @@ SELECT *, {size_of("state")} AS size FROM (
            SELECT stream_id FROM name_spans
            WHERE project_id = %(project)s AND kind = %(kind)s AND name = %(name)s) AND named.name = %(name)s
          OR %(kind)s = 'label_policy' AND events.stream_id = %(policies)s
-             AND convert_from(state, 'UTF8')::jsonb ->> 'label' = %(name)s)
+             AND convert_from(state, 'UTF8')::jsonb ->> 'label' = %(name)s
+         OR %(kind)s = 'mirror' AND events.stream_id = %(mirror)s AND events.project_id::text = %(name)s)
      ORDER BY position LIMIT %(limit)s)
     UNION ALL
     (SELECT {ENVELOPE_COLUMNS}, NULL, NULL
@@ -140,7 +141,9 @@ def topics() -> list[str]:
 
 
 def _audited(topic: str) -> bool:
-    return topic in (*KEY_TOPICS, *SHARE_TOPICS, *policies.TOPICS) or kind_of(topic) is not None
+    return (
+        topic in (*KEY_TOPICS, *SHARE_TOPICS, *policies.TOPICS, *mirrors.TOPICS) or kind_of(topic) is not None
+    )
 
 
 async def bounds(conn: Connection, wanted: AuditFilter) -> tuple[int, int]:
@@ -186,6 +189,7 @@ def _params(
         "key_topics": list(KEY_TOPICS),
         "share_topics": list(SHARE_TOPICS),
         "policies": policies.stream_of(project_id),
+        "mirror": mirrors.stream_of(project_id),
         "actor": wanted.actor,
         "key": wanted.key,
         "kind": kind,

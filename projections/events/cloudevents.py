@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.artifacts import policies
+from domain.artifacts import mirrors, policies
 from domain.artifacts.kinds import KINDS, kind_of
 from domain.artifacts.labels import LabelSet
 from domain.artifacts.promotions import PromotionRequested
@@ -30,7 +30,8 @@ ENVELOPE = ("originator_id", "originator_version")
 # Their number comes first in their state, and is that of the version which they are about.
 NUMBERED = (VersionEvent, VersionYanked, VersionUnyanked)
 
-POLICIES = "label-policies/"  # where the policies of a project are read
+# Where the policies of a project are read, and what it is a mirror of.
+OF_THE_PROJECT = {policies.KIND: "label-policies/", mirrors.KIND: "mirror/"}
 
 # How the state of an event begins: its shape, stream and, of a version, number; what is behind it are its other fields.
 BEGINNING = re.compile(
@@ -113,7 +114,7 @@ def subject_of(kind: str, name: str) -> str:
 
 
 def cloudevent_json(recorded: Recorded, kind: str, name: str, base: str = "", history: int = 0) -> bytes:
-    """The CloudEvent of a recorded event of a skill or prompt that has (or had) the name, or of the policy of a label. The fields are copied as they stand in the log: a feed decodes nothing.
+    """The CloudEvent of a recorded event of a skill or prompt that has (or had) the name, of the policy of a label, or of a mirror. The fields are copied as they stand in the log: a feed decodes nothing.
 
     ``base`` is the address of this service (``https://host/skald``): links have its path before them. Without it ``dataschema``,
     which must be absolute, is left out. ``source`` is a name and no address: it is the same by every way. ``history`` is where
@@ -151,7 +152,7 @@ def cloudevent_json(recorded: Recorded, kind: str, name: str, base: str = "", hi
     parts.append(f',"data":{{"stream_id":"{stream}","stream_version":{recorded.stream_version}')
     if not shape.named:
         parts.append(f',"name":"{name}"')
-    path = POLICIES if kind == policies.KIND else f"{KINDS[kind].RESOURCE}/name/{name}/"
+    path = OF_THE_PROJECT.get(kind) or f"{KINDS[kind].RESOURCE}/name/{name}/"
     here = f"{_path_of(base)}{source}/{path}"
     links = f',"links":{{"self":"{here}"'
     if shape.versioned:
@@ -229,7 +230,7 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 def feed_topics() -> list[str]:
     """The topics of a project's feed."""
-    others = (*policies.TOPICS, LogRewound.TOPIC)
+    others = (*policies.TOPICS, *mirrors.TOPICS, LogRewound.TOPIC)
     return [topic for topic in EVENT_TYPES if kind_of(topic) or topic in others]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from domain.artifacts import policies
+from domain.artifacts import mirrors, policies
 from domain.errors import LogWentBack
 from domain.maintenance import LogRewound
 from projections import sizes
@@ -51,6 +51,11 @@ FOUND_OF_POLICY = f"""
     WHERE stream_id = %(policies)s AND convert_from(state, 'UTF8')::jsonb ->> 'label' = %(name)s AND {WANTED}
     ORDER BY position LIMIT %(limit)s
 """
+# events_stream, likewise: what the project is a mirror of, by the number of the project.
+FOUND_OF_MIRROR = f"""
+    SELECT {COLUMNS}, {size_of("state")} AS size FROM events
+    WHERE stream_id = %(mirror)s AND project_id::text = %(name)s AND {WANTED} ORDER BY position LIMIT %(limit)s
+"""
 HEAD = "SELECT coalesce(max(position), 0) AS position FROM events"
 # events_of_project: the end of what a page looks through, when there is more.
 LOOKED = f"""
@@ -72,6 +77,7 @@ WHOLE = PAGE.format(end=HEAD, found=fitting(FOUND, "position"), named=OF_PAGE)
 BOUNDED = PAGE.format(end=END, found=fitting(FOUND, "position"), named=OF_PAGE)
 OF_SUBJECT = PAGE.format(end=HEAD, found=fitting(FOUND_OF_SUBJECT, "position"), named=OF_PAGE)
 OF_POLICY = PAGE.format(end=HEAD, found=fitting(FOUND_OF_POLICY, "position"), named=OF_PAGE)
+OF_MIRROR = PAGE.format(end=HEAD, found=fitting(FOUND_OF_MIRROR, "position"), named=OF_PAGE)
 
 # events_pkey, name_spans_pkey
 AFTER = f"""
@@ -151,10 +157,13 @@ async def page(
         "kind": kind,
         "name": name,
         "policies": policies.stream_of(project_id),
+        "mirror": mirrors.stream_of(project_id),
         "max_bytes": max_bytes or sizes.MAX_ANSWER,
     }
     if kind == policies.KIND:
         sql = OF_POLICY
+    elif kind == mirrors.KIND:
+        sql = OF_MIRROR
     else:
         sql = OF_SUBJECT if subject else BOUNDED if bounded and topics is not None else WHOLE
     rows = await (await conn.execute(sql, params, binary=True)).fetchall()

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from domain.artifacts import policies
+from domain.artifacts import mirrors, policies
 from domain.artifacts.policies import (
     MAX_APPROVALS,
     LabelPolicies,
@@ -35,11 +35,13 @@ class PolicyRow(msgspec.Struct, frozen=True):
 
 
 def subject_of(recorded: Recorded, kind: str | None, name: str | None) -> tuple[str | None, str | None]:
-    """What an event is about: ``kind`` and ``name`` of its artifact, or the label of a policy."""
+    """What an event is about: ``kind`` and ``name`` of its artifact, the label of a policy, or the number of the project that is a mirror."""
     if kind is None and recorded.topic in policies.TOPICS:
         event = decode(recorded.topic, recorded.state)
         assert isinstance(event, LabelPolicyEvent)
         return policies.KIND, event.label
+    if kind is None and recorded.topic in mirrors.TOPICS:
+        return mirrors.KIND, str(recorded.project_id)
     return kind, name
 
 

@@ -26,7 +26,7 @@ ABSENT = {
 
 
 class Stage:
-    """A project with skills, prompts, a label policy, a share and a webhook, named as in the examples."""
+    """A project with skills, prompts, a label policy, a mirror of its own key, a share and a webhook, named as in the examples."""
 
     def __init__(self, service: Service) -> None:
         project = service.make_project()
@@ -37,6 +37,7 @@ class Stage:
         for artifact in ("llm_skills/name/pdf-forms", "llm_prompts/name/support-agent"):
             self.send("PUT", f"{artifact}/labels/production", {"version": 1})
         self.send("PUT", "label-policies/production", {"protected": True})
+        self.send("PUT", "mirror/", examples_of("BeginMirror")[0])
         share = self.send("POST", "llm_skills/shares/", {}).json()
         webhook = self.send("POST", "webhooks/", {"url": "https://example.com/hooks/skald"}).json()
         [skill] = self.client.get("v1/skills/").raise_for_status().json()["data"]

@@ -13,6 +13,7 @@ import pytest
 
 from domain.artifacts import promoting
 from domain.artifacts.kinds import SUBJECT_KINDS
+from domain.artifacts.mirrors import Mirror
 from domain.artifacts.policies import LabelPolicies
 from domain.artifacts.prompts import Prompt, PromptChanges
 from domain.artifacts.skills import Changes, File, FileEdits, Skill, SkillFields
@@ -117,6 +118,9 @@ def happened() -> list[tuple[str, Event]]:
     policies = LabelPolicies.of_project(5)
     policies.set("release.1", protected=False, approvals=0)
     policies.remove("release.1")
+    mirror = Mirror.of_project(5)
+    mirror.begin("Skald at https://skald.example.com, project 1", uuid4())
+    mirror.end()
     return [
         *(
             (state.name, event)
@@ -124,6 +128,7 @@ def happened() -> list[tuple[str, Event]]:
             for state, event in states_after(artifact, artifact.collect_events())
         ),
         *(("release.1", event) for event in policies.pending),
+        *(("5", event) for event in mirror.pending),
     ]
 
 
@@ -196,7 +201,8 @@ def test_links_have_the_path_of_the_public_address_and_the_source_has_not() -> N
 
 
 def test_every_type_is_described_and_was_tried() -> None:
-    topics = {topic for topic in EVENT_TYPES if topic.startswith(("skill.", "prompt.", "label_policy."))}
+    begins = ("skill.", "prompt.", "label_policy.", "mirror.")
+    topics = {topic for topic in EVENT_TYPES if topic.startswith(begins)}
     assert {event.TOPIC for _, event in HAPPENED} == topics
     # That the log went back is about no name, and in every project's feed.
     topics.add("log.rewound")

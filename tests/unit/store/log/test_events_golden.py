@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from eventsourcing.persistence import JSONTranscoder, MapperDeserialisationError, StoredEvent
 
+from domain.artifacts.mirrors import MirrorBegun, MirrorEnded
 from domain.artifacts.policies import LabelPolicyRemoved, LabelPolicySet
 from domain.artifacts.prompts import (
     PromptArchived,
@@ -289,6 +290,10 @@ EXPECTED: dict[str, Event] = {
     "prompt.promotion_withdrawn.1": PromptPromotionWithdrawn(**first(9), promotion_id=VERSION),
     "label_policy.set.1": LabelPolicySet(**first(), label="production", protected=True, approvals=2),
     "label_policy.removed.1": LabelPolicyRemoved(**first(2), label="production"),
+    "mirror.begun.1": MirrorBegun(
+        **first(), source="Skald at https://skald.example.com, project 1", writer_id=VERSION
+    ),
+    "mirror.ended.1": MirrorEnded(**first(2)),
     "prompt.renamed.1": PromptRenamed(**first(7), name="Greeting_2", old_name="Greeting_1"),
     "prompt.created.1.owned": PromptCreated(
         **first(), version_id=VERSION, name="g", prompt=BODY, owners=(), tags=("support",)
