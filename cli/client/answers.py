@@ -160,6 +160,7 @@ class Digested(TypedDict):
     name: str
     version: Number
     digest: str
+    yanked: NotRequired[Yanked | None]
 
 
 class File(TypedDict):

@@ -23,6 +23,7 @@ from cli.output import say, show_json
 SAVE_EVERY = 50
 BAD = ("changed_here", "failed", "not_found")
 HERE = ("written", "updated", "unchanged")  # what is as the service has it
+REASON = 200  # characters of why a version is yanked
 MAX_FROZEN = 512 * 2**20  # bytes that a frozen pull holds in memory until all of them have come
 
 
@@ -233,7 +234,7 @@ class Pull:
                 for pin in ask(self.remote, part):
                     if why := pin.get("yanked"):
                         warn(
-                            f"{pin['name']}: version {pin['version']} is yanked: {one_line(why['reason'], 200)}"
+                            f"{pin['name']}: version {pin['version']} is yanked: {one_line(why['reason'], REASON)}"
                         )
 
     def _run(self, names: tuple[str, ...], *, every: bool, version: int | None) -> None:
@@ -266,6 +267,8 @@ class Pull:
                     raise
                 self._failed(name, failure)
                 return []
+            if why := found.get("yanked"):
+                warn(f"{name}: version {found['version']} is yanked: {one_line(why['reason'], REASON)}")
             return [PullTarget(found["name"], found["version"], found["digest"], label)]
         known = self.checkout.state.skills
         rows: dict[str | None, dict[str, answers.Row]] = {None: rows_by_name(self.remote)}

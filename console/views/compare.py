@@ -34,6 +34,12 @@ VIEWS = ("unified", "beside")
 BEFORE = "before"  # nothing: what was before the first version
 
 
+async def _start(conn: Connection, newer: Version, read_model: ReadModel) -> str:
+    """The version before, passing over yanked ones."""
+    before, _ = await read_model.lines(conn, newer.stream_id, before=newer.number, limit=1, offset=0)
+    return str(before[0].number) if before else BEFORE
+
+
 @get("/{name:str}/compare")
 async def compare(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
     query, project_id = query_of(request), project_of(request)
@@ -44,7 +50,7 @@ async def compare(request: Request[Any, Any, Any], name: FromPath[str]) -> Respo
         # A page of one version leads here by that alone: to what it changed.
         to = query.text("to") or query.text("version") or query.text("label") or LATEST
         newer = await _side(conn, query, project_id, kind, name, to, "to", read_model)
-        start = query.text("from") or (str(newer.number - 1) if newer.number > 1 else BEFORE)
+        start = query.text("from") or await _start(conn, newer, read_model)
         older = (
             None
             if start == BEFORE

@@ -102,6 +102,7 @@ def test_a_check_says_what_has_become_of_each(ada: Person) -> None:
     ]
     send(ada, "name/three/archive")
     assert "is yanked: leaks" in ada.skald("pull", "one", "--frozen", "--dir=out").stderr
+    assert "is yanked: leaks" in ada.skald("pull", "one", "--version=1", "--dir=old").stderr
     assert ada.skald("unyank", "one", "1").returncode == 0
     found = ada.json("check", "out", code=1)
     assert [(one["name"], one["states"]) for one in found["results"]] == [
