@@ -22,6 +22,8 @@ MAX_FILE = 2 * MAX_CONTENT_BYTES
 Release = Annotated[
     str, Meta(pattern=r"^1\.0\.[1-9][0-9]*$", description="`1.0.` and the number of the version.")
 ]
+# What the client knows and this service has not. Generators of clients know no field that is null alone.
+Absent = Annotated[str, Meta(max_length=0, description="Always null.")] | None
 Millis = Annotated[int, Meta(ge=0, description="Milliseconds since 1970.")]
 # With their lengths, because `$` also stands before a line end.
 Sha256 = Annotated[
@@ -63,8 +65,8 @@ class ClawUser(msgspec.Struct, rename="camel"):
 
     handle: str | None
     display_name: str | None
-    image: None
-    role: None
+    image: Absent
+    role: Absent
 
 
 class WhoAmI(msgspec.Struct, rename="camel"):
@@ -107,7 +109,7 @@ class ClawOwner(msgspec.Struct, rename="camel"):
 
     handle: str
     display_name: str | None
-    image: None
+    image: Absent
 
 
 class ClawSkill(msgspec.Struct, rename="camel", kw_only=True):
@@ -145,9 +147,9 @@ class ClawSkillAnswer(msgspec.Struct, rename="camel"):
 
     skill: ClawSkill
     latest_version: ClawVersionRow
-    metadata: None
+    metadata: Absent
     owner: ClawOwner
-    moderation: None
+    moderation: Absent
 
 
 class ClawFile(msgspec.Struct, rename="camel"):
@@ -183,7 +185,7 @@ class ClawVersions(msgspec.Struct, rename="camel"):
     EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["ClawVersions"]
 
     items: Annotated[list[ClawVersionRow], Meta(max_length=200)]
-    next_cursor: None
+    next_cursor: Absent
 
 
 class ClawRelease(msgspec.Struct):
@@ -274,6 +276,6 @@ class ReportInstall(msgspec.Struct, rename="camel"):
 class Fine(msgspec.Struct):
     """It was taken."""
 
-    EXAMPLES: ClassVar[dict[str, Any]] = {"taken": {"ok": True}}
+    EXAMPLES: ClassVar[dict[str, Any]] = _EXAMPLES["Fine"]
 
     ok: Literal[True]

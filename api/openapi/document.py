@@ -177,18 +177,6 @@ ERRORS: dict[int, tuple[str, tuple[str, ...], dict[str, Any]]] = {
             },
         },
     ),
-    410: (
-        "Gone",
-        ("invalid_request",),
-        {
-            "version": {**_POSITIVE, "description": "The version that the label points to."},
-            "yanked": {
-                "type": "object",
-                "additionalProperties": True,
-                "description": "Why, by whom and when it was yanked.",
-            },
-        },
-    ),
     409: (
         "Conflict",
         ("validation_error",),
@@ -210,6 +198,18 @@ ERRORS: dict[int, tuple[str, tuple[str, ...], dict[str, Any]]] = {
                     },
                 },
                 "description": "Latest or labelled versions of prompts that refer to it, with code `referenced`.",
+            },
+        },
+    ),
+    410: (
+        "Gone",
+        ("invalid_request",),
+        {
+            "version": {**_POSITIVE, "description": "The version that the label points to."},
+            "yanked": {
+                "type": "object",
+                "additionalProperties": True,
+                "description": "Why, by whom and when it was yanked.",
             },
         },
     ),
