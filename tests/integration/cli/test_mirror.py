@@ -4,12 +4,13 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.cli.test_import_from import Registry, from_there, here, there
-from tests.support.service import Service
+from tests.support.service import MakeService, Service
 
 __all__ = ["here", "there"]
 
@@ -103,6 +104,21 @@ def test_a_mirror_follows_through_kills_and_is_read_only(
     with running_service.client(other, here.person.project_id) as http:
         assert http.patch("llm_skills/name/one", json=body).status_code == 200
     assert here.person.skald("mirror", "status").stdout == "no mirror\n"
+
+
+def test_it_waits_for_another_service_that_is_away(
+    here: Registry, make_service: MakeService, fresh_database_url: str, tmp_path: Path
+) -> None:
+    source = make_service(database_url=fresh_database_url, redis_url=None, workers=1)
+    there = Registry(source, tmp_path / "elsewhere")
+    there.send("POST", "llm_skills/", json={"name": "one", "description": "D.", "body": "# 1\n"})
+    with following(here, there):
+        until(lambda: shown(here) == shown(there))
+        source.kill()
+        source.start()
+        there.send("PATCH", "llm_skills/name/one", json={"body": "# 2\n", "base_version": 1})
+        until(lambda: shown(here) == shown(there))
+    there.http.close()
 
 
 def test_it_takes_a_project_of_its_own(here: Registry, there: Registry) -> None:
