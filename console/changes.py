@@ -37,6 +37,8 @@ def values_of(comparison: Comparison) -> list[Value]:
     found = [
         Value(one.field.replace("_", " "), _text(one.before), _text(one.after)) for one in comparison.fields
     ]
+    # What is new has every field: those with nothing in them say nothing.
+    found = [one for one in found if one.before != one.after]
     found += [Value(f"metadata · {key}", None, _text(value)) for key, value in metadata.added.items()]
     found += [Value(f"metadata · {key}", _text(value), None) for key, value in metadata.removed.items()]
     found += [
@@ -79,6 +81,6 @@ def _change(document: Document, hunks: Hunks, effort: Effort, view: str) -> Chan
 
 def _text(value: Any) -> Any:
     """A value as it is read: a text as it is, nothing as None, the rest as JSON."""
-    if value is None or isinstance(value, str):
+    if value in (None, "", [], {}) or isinstance(value, str):
         return value or None
     return msgspec.json.encode(value).decode()

@@ -256,8 +256,12 @@ async def _keep(
         return await _form(request, found, error=error.detail, is_part=is_part)
     if is_part:
         return await _form(request, found, is_part=True)
+    if do == "preview" and is_kept:
+        return redirect(request, _address(request, found, "preview"))
     if do == "preview":
-        return redirect(request, _address(request, found, "preview") if is_kept else _address(request, found))
+        nothing = "Nothing is written yet." if found.version is None else "Nothing has changed."
+        said = f"{nothing} There is nothing to publish."
+        return redirect(request, _address(request, found), flash(request, "refused", said))
     if do == "merge" and not found.draft.is_marked:
         return redirect(request, _address(request, found, "preview"))
     if added is not None:

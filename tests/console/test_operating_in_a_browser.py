@@ -28,6 +28,13 @@ VIEWS = (
     "health",
     "people/new",  # refused
 )
+# Boxes that something else lies on, so that a click does not reach them.
+COVERED = """[...document.querySelectorAll("main input[type=checkbox]")].filter(box => {
+  if (!box.checkVisibility()) return false;
+  box.scrollIntoView({block: "center"});
+  const at = box.getBoundingClientRect();
+  return document.elementFromPoint(at.x + at.width / 2, at.y + at.height / 2) !== box;
+}).map(box => box.value)"""
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +44,7 @@ def browser() -> Iterator[Browser]:
 
 
 def check(page: Page, view: str) -> list[str]:
-    """What axe finds on a page, and whether it sticks out of a narrow screen."""
+    """What axe finds on a page, whether it sticks out of a narrow screen, and boxes that cannot be clicked."""
     violations = Axe().run(page).response["violations"]
     faults = [
         f"{view}: {one['id']} {[node['html'][:150] for node in one['nodes'][:2]]}"
@@ -49,6 +56,7 @@ def check(page: Page, view: str) -> list[str]:
         and page.evaluate("document.documentElement.scrollWidth") > NARROW["width"]
     ):
         faults.append(f"{view} is too wide")
+    faults += [f"{view}: the box of {box} is covered" for box in page.evaluate(COVERED)]
     return faults
 
 

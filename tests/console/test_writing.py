@@ -72,6 +72,8 @@ async def test_a_new_skill_and_a_new_prompt_are_written(owner: Space, browser: B
         await send(browser, refused, "preview", name="right", text="Do.\n", field__description="D"),
     )
     assert "All of it is new" in preview
+    assert "<dt><bdi>description</bdi></dt>" in preview
+    assert "<dt><bdi>license</bdi></dt>" not in preview
     assert "published as version 1" in await follow(browser, await send(browser, preview, "publish"))
     assert (await owner.show("right"))["body"] == "Do.\n"
 
@@ -167,6 +169,10 @@ async def test_what_has_not_changed_is_no_draft_and_no_version(owner: Space, bro
     form = await browser.page("skills/one/edit")
     page = await follow(browser, await send(browser, form, "keep"))
     assert "Nothing has changed" in page
+    said = await follow(browser, await send(browser, form, "preview"))
+    assert "Nothing has changed. There is nothing to publish." in said
+    form_of_new = await browser.page("skills/new")
+    assert "Nothing is written yet." in await follow(browser, await send(browser, form_of_new, "preview"))
     page = await follow(browser, await send(browser, form, "keep", note="x"))
     assert "It is kept as a draft." in page
     assert "Nothing differs" in await follow(browser, await send(browser, page, "preview"))
