@@ -19,6 +19,7 @@ from store.tables import console_sessions
 WRONG_LINK = (
     "This link has been used, or has expired. Sign in by a key, or print another link by `skald console`."
 )
+ENDED = "The session of this browser has ended, or its key was revoked. Sign in again."
 
 
 @get("/sign-in")
@@ -27,7 +28,8 @@ async def sign_in_page(request: Request[Any, Any, Any]) -> Response[Any]:
     back = query.values.get("next", "")
     if await access.session_of(request) is not None:
         return onwards(request, back)
-    return await page(request, "sign-in.html", issuer=issuer_of(request), back=back, error=None)
+    ended = ENDED if access.cookie_name(request) in request.cookies else None
+    return await page(request, "sign-in.html", issuer=issuer_of(request), back=back, error=ended)
 
 
 @post("/sign-in")

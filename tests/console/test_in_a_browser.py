@@ -306,6 +306,9 @@ def test_the_slider_and_the_clock_lead_to_the_past(browser: Browser, project: Pr
     expect(page.get_by_text("The past", exact=True)).to_be_visible()
     expect(page.get_by_text("version 1", exact=True)).to_be_visible()
     page.get_by_text("Another time").click()
+    instant = page.locator(".clock input[type=datetime-local]").bounding_box()
+    assert instant is not None
+    assert instant["width"] > 150
     page.get_by_label("Show the project as of (UTC)").fill("2020-01-01T00:00:00")
     page.locator(".clock button").click()
     expect(page.get_by_text("Not Found").first).to_be_visible()

@@ -120,6 +120,7 @@ async def test_a_revoked_key_ends_its_sessions_at_once(
     await identity.revoke_key(owner.conn, key_id)
     ended = await browser.get("skills")
     assert (ended.status_code, ended.headers["location"].partition("?")[0]) == (303, "/console/sign-in")
+    assert "has ended, or its key was revoked" in (await browser.get("/console/sign-in")).text
     assert (
         await (await open_browser(owner, signed_in=False)).get(f"/console/enter/{token}")
     ).status_code == 401
