@@ -24,6 +24,7 @@ from benchmarks.stage import cpu_seconds, measured, service, stage
 
 HERE = Path(__file__).resolve().parents[1]
 CLIENTS = (1, 8, 32)
+REQUESTS = ("publish", "skill", "prompt", "304")
 WARMUP = 0.05  # seconds; the services stay up between turns
 
 
@@ -55,7 +56,7 @@ def main() -> None:
         notes=["µs: CPU time a request. ratio: the median (and quartiles) of this one's over the other's in turns next to each other."],
     )  # fmt: skip
     with contestant(given.checkout.resolve()) as other, contestant(HERE) as this:
-        for request in ("publish", "skill", "prompt", "304"):
+        for request in REQUESTS:
             for clients in CLIENTS:
                 turn = Turn(request, clients, given.seconds)
                 pairs = []
