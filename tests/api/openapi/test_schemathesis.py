@@ -152,6 +152,9 @@ class Stage:
             body.pop("set_current_organization", None)
             if isinstance(body.get("files"), list):
                 body["files"] = [_encoded(file) for file in body["files"]]
+            if isinstance(body.get("pins"), list):
+                # A whole number may be drawn as 1.0, which is none here.
+                body["pins"] = [{**pin, "version": 1} if "version" in pin else pin for pin in body["pins"]]
             case.body = body
         if case.operation.path.startswith(SDK) and case.method != "GET":
             # Its errors have no code, by which a refusal would be known that no schema can say.
@@ -170,6 +173,7 @@ class Stage:
             "prompt_name": lambda: self.known_prompt if case.method == "GET" else self.prompt(),
             "file_path": lambda: FILE,
             "label_name": lambda: "production",
+            "version_number": lambda: "1",
             "share_token": lambda: self.known_share["token"],
             "share_id": lambda: self.share()["id"],
             "skill_slug": lambda: self.known_skill,
