@@ -13,6 +13,7 @@ from litestar.params import FromPath, RawBody
 from api.clawhub import schemas as claw
 from api.clawhub.controller import CURSOR, ERRORS, KIND, LIMIT, PREFIX, PREFIX_OF, READ, guard, listed
 from api.commands.caller import caller_of
+from api.commands.execute import Caller, Done
 from api.http import conditional, requests
 from api.http.context import context
 from api.http.errors import RequestTooLarge, documented
@@ -129,14 +130,10 @@ class ClawHubPublishingController(Controller):
         `slug` is the name, whatever SKILL.md says. Other problems with the files are those of an import, by 400 `invalid_skill`.
         """
         sent = await read(claw.PublishClaw, body, header_of(request, b"content-type"))
-        skill = await offload(
-            _skill_of, sent, await _files(request, sent.files), services(request).archive_limits
-        )
         caller = await caller_of(context(request), body)
-        importing = Importing(request, caller, Upload(b"", "upsert", False, None, sent.changelog), skill)
-        done = await importing.execute()
-        async with services(request).pool.connection() as conn:
-            await uploads.use(conn, [UUID(file.storage_id) for file in sent.files])
+        async with services(request).commands.once(caller) as before:
+            # The files of an earlier request with the same key have gone by then.
+            done = before or await _publish(request, caller, sent)
         version = done.version or await services(request).reader.version(project_of(request), KIND, sent.slug)
         answer = claw.Published(
             True, str(version.stream_id), str(version.id), "published", sent.slug, semantic(version.number)
@@ -145,6 +142,16 @@ class ClawHubPublishingController(Controller):
         if done.replayed:
             headers.append((b"idempotent-replayed", b"true"))
         return _answer(answer, *headers)
+
+
+async def _publish(request: Request[Any, Any, Any], caller: Caller, sent: claw.PublishClaw) -> Done:
+    """Raises what an import does, and what ``_files`` does."""
+    limits = services(request).archive_limits
+    skill = await offload(_skill_of, sent, await _files(request, sent.files), limits)
+    done = await Importing(request, caller, Upload(b"", "upsert", False, None, sent.changelog), skill).bring()
+    async with services(request).pool.connection() as conn:
+        await uploads.use(conn, [UUID(file.storage_id) for file in sent.files])
+    return done
 
 
 async def _files(request: Request[Any, Any, Any], listed: Sequence[claw.SentFile]) -> list[tuple[str, bytes]]:

@@ -176,7 +176,8 @@ class Importing:
 
     async def run(self) -> Response[Any]:
         """Import it, or find what an earlier request with the same key did, and answer with what it led to."""
-        done = await self.execute()
+        async with self.commands.once(self.caller) as before:
+            done = before or await self.bring()
         headers: list[Header] = [(b"x-event-position", b"%d" % done.position)]
         project_id, version = self.caller.project_id, done.version
         if version is None:
@@ -211,12 +212,8 @@ class Importing:
             self.request, msgspec.json.encode({"outcome": outcome, "name": name, "problems": problems})
         )
 
-    async def execute(self) -> Done:
-        """The same without the answer."""
-        async with self.commands.once(self.caller) as before:
-            return before or await self._execute()
-
-    async def _execute(self) -> Done:
+    async def bring(self) -> Done:
+        """Import it, whatever an earlier request did. Raises NameTaken, Unavailable, and what a publish does."""
         if self.upload.mode == "create":
             return await self._create()
         for _ in range(MAX_ATTEMPTS):
