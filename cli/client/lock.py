@@ -22,6 +22,7 @@ LOCK_FILE = "skald.lock"
 FORMAT = 1
 MAX_BYTES = 16 * 2**20  # of a lock file: 10,000 skills with long names and sources are 4 MB
 MAX_LOCKED = 10_000  # skills
+MAX_DEPTH = 32  # levels of YAML; a lock of APM has about 5
 
 # The packages of APM are ``skald/NAME``, their versions ``1.0.N``.
 APM_PACKAGE = re.compile(r"skald/([a-z0-9-]{1,64})")
@@ -32,7 +33,9 @@ class Locked(msgspec.Struct, frozen=True):
     """A version that was installed. ``position`` is that of the event which published it, ``source`` the project that it came from."""
 
     version: Annotated[int, Meta(ge=1, lt=2**31)]
-    digest: Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
+    digest: Annotated[
+        str, Meta(pattern="^sha256:[0-9a-f]{64}$", max_length=71)
+    ]  # `$` also stands before a line end
     position: Annotated[int, Meta(ge=1, lt=10**18)] | None
     source: Annotated[str, Meta(max_length=2048)]
 
@@ -132,12 +135,7 @@ def _npm(file: Path, found: dict[str, Any], host: str) -> tuple[list[Pinned], in
 
 def _apm(file: Path, data: bytes) -> tuple[list[Pinned], int]:
     """``apm.lock.yaml``: packages with their versions."""
-    import yaml
-
-    try:
-        found = yaml.load(data, Loader=yaml.CSafeLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise _bad(file, f"it is no YAML ({printable(str(error).partition(chr(10))[0])})") from None
+    found = _yaml(file, data)
     listed = found.get("dependencies") if isinstance(found, dict) else None
     if not isinstance(listed, list):
         raise _bad(file, "it has no list of 'dependencies'")
@@ -147,12 +145,37 @@ def _apm(file: Path, data: bytes) -> tuple[list[Pinned], int]:
         named = APM_PACKAGE.fullmatch(package) if isinstance(package, str) else None
         if named is None:
             continue
-        version = APM_VERSION.fullmatch(str(entry.get("version")))
+        text = entry.get("version")
+        version = APM_VERSION.fullmatch(text) if isinstance(text, str) else None
         if version is None:
             raise _bad(file, f"the version of skald/{named[1]} is not 1.0.N")
         pinned[named[1]] = Pinned(named[1], int(version[1]))
     _check_names(file, pinned)
     return list(pinned.values()), len(listed) - len(pinned)
+
+
+def _yaml(file: Path, data: bytes) -> Any:
+    """Mappings, lists and texts, whatever their tags say: a tag may ask for what its text is not. Raises Failure.
+
+    Aliases would let a small file stand for a tree of any size, and the loader takes the stack of the process for each level.
+    """
+    import yaml
+
+    loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+    depth = 0
+    try:
+        for event in yaml.parse(data, Loader=loader):
+            if isinstance(event, yaml.AliasEvent):
+                raise _bad(file, f"it has the alias '*{printable(str(event.anchor)[:100])}'")
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > MAX_DEPTH:
+                    raise _bad(file, f"it is nested deeper than {MAX_DEPTH} levels")
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+        return yaml.load(data, Loader=loader)  # noqa: S506 - it makes lists, mappings and texts alone
+    except (yaml.YAMLError, ValueError) as error:
+        raise _bad(file, f"it is no YAML ({printable(str(error).partition(chr(10))[0])})") from None
 
 
 def _check_names(file: Path, skills: Mapping[str, object]) -> None:
