@@ -26,6 +26,7 @@ TEXT, TYPE = "mlflow.prompt.text", "_mlflow_prompt_type"
 MODEL, FORMAT = "_mlflow_prompt_model_config", "_mlflow_prompt_response_format"
 OWN = ("mlflow.", "_mlflow")  # tags of its own begin so
 PAGE = 100
+MAX_PAGES = 10_000  # of one list: ten times what as many prompts or versions take that may be there
 NULL = msgspec.Raw(b"null")
 
 Millis = Annotated[int, msgspec.Meta(ge=0, lt=10**15)]
@@ -125,7 +126,7 @@ class MlflowSource:
 
     def _pages(self, path: str, query: dict[str, Any], shape: Any) -> Iterator[Any]:
         token, seen = "", set[str]()
-        while True:
+        for _ in range(MAX_PAGES):
             params = {**query, "max_results": PAGE, "page_token": token or None}
             page = self.remote.json(f"{API}/{path}", params, shape)
             yield page
@@ -135,6 +136,7 @@ class MlflowSource:
             if token in seen:
                 raise Failure(f"{self.title} gives the same page again and again", code="bad_answer")
             seen.add(token)
+        raise Failure(f"{self.title} has a list of more than {MAX_PAGES:,} pages", code="too_many")
 
 
 def _text(tags: dict[str, str], note: str) -> PromptText:
