@@ -9,6 +9,9 @@ from console.text.differences import Line, Row
 from projections.compare.diff import Comparison, Document, Hunks
 from projections.compare.lines import Effort
 
+# What pages call a field by another name than the API.
+WORDS = {"version_description": "note"}
+
 
 class Change(msgspec.Struct, frozen=True):
     """One text that differs, as rows of a table; without any it says why."""
@@ -35,7 +38,8 @@ def values_of(comparison: Comparison) -> list[Value]:
     """Fields, then keys of the metadata."""
     metadata = comparison.metadata
     found = [
-        Value(one.field.replace("_", " "), _text(one.before), _text(one.after)) for one in comparison.fields
+        Value(WORDS.get(one.field) or one.field.replace("_", " "), _text(one.before), _text(one.after))
+        for one in comparison.fields
     ]
     # What is new has every field: those with nothing in them say nothing.
     found = [one for one in found if one.before != one.after]

@@ -289,6 +289,7 @@ async def test_owners_tags_and_the_name_are_set_from_the_page(ada: Space, browse
     shown = await ada.show()
     assert {owner["first_name"] for owner in shown["owners"]} == {"Ada", "Grace"}
     assert shown["tags"] == sorted(["docs", "support", SCRIPT])
+    assert "no tags → " in await browser.page("skills/pdf-forms/timeline")
     head = await ada.head()
     await sent(
         browser,

@@ -487,6 +487,7 @@ async def test_owners_are_set_by_name_or_mail(
     assert "skills/one/owners" in await browser.page("skills/one/manage")
     await browser.page("skills/one/owners")
     assert "Bob" in await follow(browser, await browser.post("skills/one/owners", {"add": other.email}))
+    assert "1 owner → 2 owners" in await browser.page("skills/one/timeline")
     assert [one["id"] for one in (await owner.show("one"))["owners"]] == sorted([owner.user.id, other.id])
     said = await follow(browser, await browser.post("skills/one/owners", {"add": gone.email}))
     assert "No user with a live key" in said
