@@ -176,7 +176,9 @@ class Project:
         """Lines of the frontmatter that no field has come by SKILL.md alone."""
         document = skill_md.Document(name=name, body=text.body, **msgspec.structs.asdict(text.fields))
         tree = {path: data for path, data, _ in text.files}
-        tree["SKILL.md"] = (skill_md.head(document, here.number + 1 if here else 1) + text.body).encode()
+        tree["SKILL.md"] = (
+            skill_md.head(document, max(here.number, here.top) + 1 if here else 1) + text.body
+        ).encode()
         fields = {"mode": "upsert" if here else "create", "version_description": note}
         if here is not None:
             fields["base_version"] = str(here.number)

@@ -513,7 +513,7 @@ def test_the_service_does_what_the_model_does(make_service: MakeService, fresh_d
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=35,
+            max_examples=24,
             stateful_step_count=40,
             deadline=None,
             database=None,
