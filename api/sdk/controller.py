@@ -16,14 +16,12 @@ from api.payload.decode import ignore
 from api.payload.decode import read as read_body
 from api.sdk import reads, schemas, uploads, writes
 from api.sdk.errors import EXCEPTION_HANDLERS, documented
-from api.sdk.ids import LATEST
 from api.sdk.reads import (
     AFTER_SKILL,
     AFTER_VERSION,
     LIMIT,
     ORDER,
     SOURCE,
-    missing_version,
     skill_of,
     version_of,
 )
@@ -134,9 +132,8 @@ class SdkSkillsController(Controller):
     ) -> Response[schemas.SdkDeletedSkill]:
         """Archives it: it leaves all reads with all its versions, and can be restored by its name."""
         await ignore(body, header_of(request, b"content-type"))
-        found = await skill_of(request, skill_id)
-        done = await writes.delete(request, found)
-        return writes.written(request, done, side_of(request).deleted_skill(found.id))
+        done = await writes.delete(request, skill_id)
+        return writes.written(request, done, side_of(request).deleted_skill(done.stream_id))
 
     @get(
         "/{skill_id:str}/content",
@@ -163,9 +160,8 @@ class SdkSkillsController(Controller):
     ) -> Response[schemas.SdkSkillVersion]:
         """The files are all files of the version. SKILL.md has the name of the skill. The label `default` moves with `default=true` alone."""
         upload = await uploads.upload_of(request)
-        found = await skill_of(request, skill_id)
-        done, version = await writes.publish(request, found, upload)
-        return writes.written(request, done, side_of(request).version(found.id, version))
+        done, version = await writes.publish(request, skill_id, upload)
+        return writes.written(request, done, side_of(request).version(done.stream_id, version))
 
     @get(
         "/{skill_id:str}/versions",
@@ -228,10 +224,5 @@ class SdkSkillsController(Controller):
     ) -> Response[schemas.SdkDeletedVersion]:
         """By its number or id. It is yanked: out of what is listed and used, its number never used again; 400 for the last one that is not."""
         await ignore(body, header_of(request, b"content-type"))
-        found = await skill_of(request, skill_id)
-        if skill_version == LATEST:
-            # Which one that is may change before the request is here.
-            raise missing_version(found, skill_version)
-        version = await version_of(request, found, skill_version)
-        done = await writes.withdraw(request, found, version.number)
+        done, version = await writes.withdraw(request, skill_id, skill_version)
         return writes.written(request, done, side_of(request).deleted_version(version))

@@ -15,7 +15,8 @@ from api.http.context import context
 from api.http.requests import header_of
 from api.http.responses import Header, json_answer, to_response
 from api.offload import offload
-from api.sdk.reads import KIND, missing_skill
+from api.sdk.ids import LATEST
+from api.sdk.reads import KIND, missing_skill, missing_version, skill_of, version_of
 from api.sdk.sides import headers_for
 from api.sdk.uploads import Upload
 from api.services import services
@@ -91,37 +92,37 @@ def _new(upload: Upload) -> tuple[Skill, list[Content]]:
 
 
 async def publish(
-    request: Request[Any, Any, Any], of: FoundSkill, upload: Upload
+    request: Request[Any, Any, Any], skill_id: str, upload: Upload
 ) -> tuple[Done, FoundVersion]:
     """The next version, also where nothing would change. Raises Invalid when it has another name, NotFound, PermissionDenied."""
     reader = services(request).reader
 
-    async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
-        _check_same(skill, of.id)
-        if upload.document.name != skill.name:
-            raise Invalid(
-                f"SKILL.md says '{upload.document.name}', but this skill is named '{skill.name}': every version has its name.",
-                code="other_name",
-                attr="files",
-            )
-        stored = {file.sha256 for file in skill.files.values()}
-        body = await reader.content(skill.body.digest)
-        changes = await offload(incoming.changes_of, upload.skill, skill, body) or Changes()
-        contents = await offload(
-            lambda: skill.publish(changes, version_id=new_id(), base_version=skill.number, texts={})
-        )
-        if upload.default:
-            skill.set_label(DEFAULT, skill.number)
-        return [content for content in contents if content.ref.sha256 not in stored]
+    async def command(caller: Caller, commands: Commands) -> Done:
+        # Looked up here: a request that was done already gets its answer again, whatever has become of the skill.
+        of = await skill_of(request, skill_id)
 
-    done = await run(
-        request,
-        lambda caller, commands: commands.change(caller, Skill, of.name, decide),
-        upload.identity,
-    )
-    version = _version_of(done)
-    description = description_of(version.details)
-    return done, FoundVersion(version.number, version.id, version.created_at, version.name, description)
+        async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
+            _check_same(skill, of.id)
+            if upload.document.name != skill.name:
+                raise Invalid(
+                    f"SKILL.md says '{upload.document.name}', but this skill is named '{skill.name}': every version has its name.",
+                    code="other_name",
+                    attr="files",
+                )
+            stored = {file.sha256 for file in skill.files.values()}
+            body = await reader.content(skill.body.digest)
+            changes = await offload(incoming.changes_of, upload.skill, skill, body) or Changes()
+            contents = await offload(
+                lambda: skill.publish(changes, version_id=new_id(), base_version=skill.number, texts={})
+            )
+            if upload.default:
+                skill.set_label(DEFAULT, skill.number)
+            return [content for content in contents if content.ref.sha256 not in stored]
+
+        return await commands.change(caller, Skill, of.name, decide)
+
+    done = await run(request, command, upload.identity)
+    return done, _found(done)
 
 
 async def set_default(request: Request[Any, Any, Any], of: FoundSkill, number: int, body: bytes) -> Done:
@@ -140,30 +141,50 @@ async def set_default(request: Request[Any, Any, Any], of: FoundSkill, number: i
     return await run(request, command, lambda: body)
 
 
-async def delete(request: Request[Any, Any, Any], of: FoundSkill) -> Done:
+async def delete(request: Request[Any, Any, Any], skill_id: str) -> Done:
     """Archive it. Raises NotFound, PermissionDenied where one of its labels is protected."""
 
-    async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
-        _check_same(skill, of.id)
-        skill.archive()
-        return []
+    async def command(caller: Caller, commands: Commands) -> Done:
+        of = await skill_of(request, skill_id)
 
-    return await run(request, lambda caller, commands: commands.change(caller, Skill, of.name, decide))
+        async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
+            _check_same(skill, of.id)
+            skill.archive()
+            return []
+
+        return await commands.change(caller, Skill, of.name, decide)
+
+    return await run(request, command)
 
 
-async def withdraw(request: Request[Any, Any, Any], of: FoundSkill, number: int) -> Done:
+async def withdraw(request: Request[Any, Any, Any], skill_id: str, version: str) -> tuple[Done, FoundVersion]:
     """Yank a version. Raises Invalid where no other would be left, NotFound, PermissionDenied where a protected label points to it."""
-    command = yank(context(request), Skill, of.name, number, REASON, id=of.id)
+
+    async def command(caller: Caller, commands: Commands) -> Done:
+        of = await skill_of(request, skill_id)
+        if version == LATEST:
+            # Which one that is may change before the request is here.
+            raise missing_version(of, version)
+        number = (await version_of(request, of, version)).number
+        return await yank(context(request), Skill, of.name, number, REASON, id=of.id)(caller, commands)
+
     try:
-        return await run(request, command)
+        done = await run(request, command)
     except LastVersion as error:
         raise Invalid(error.detail, code=error.code) from None
+    return done, _found(done)
 
 
 def _check_same(skill: Skill, id: UUID) -> None:
     """Raises NotFound when the name is held by another skill since the id was looked up."""
     if skill.id != id:
         raise missing_skill(id)
+
+
+def _found(done: Done) -> FoundVersion:
+    version = _version_of(done)
+    description = description_of(version.details)
+    return FoundVersion(version.number, version.id, version.created_at, version.name, description)
 
 
 def _version_of(done: Done) -> Version:
