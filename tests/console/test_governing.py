@@ -362,6 +362,7 @@ async def test_a_version_is_yanked_with_a_reason_and_taken_back(ada: Space, brow
     assert "Publish version 4" in await browser.page("skills/pdf-forms/revert", version=1)
     assert "production" in await browser.page("skills/pdf-forms/labels")
     assert "Take the yank of version 3 back?" in await browser.page("skills/pdf-forms/yank", version=3)
+    assert "version 3: <bdi>Loses" in await browser.page("skills/pdf-forms/timeline")
     page = await sent(browser, "skills/pdf-forms/yank", version=3, do="unyank")
     assert "is one like any other again" in page
     assert (await ada.show())["version"] == 3
