@@ -1,6 +1,6 @@
 """Lock files: ``skald.lock``, which a pull writes, and those of other installers, of which names and versions are taken.
 
-A lock file comes with a repository, so whoever changes that changes it: names, numbers and digests are believed in their forms alone,
+A lock file comes with a repository, and is no more to be trusted than that: names, numbers and digests are believed in their forms alone,
 and no address in it is requested.
 """
 

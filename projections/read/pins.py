@@ -1,4 +1,4 @@
-"""What has become of versions that somebody holds on to, many in one statement."""
+"""What has become of versions that lock files hold on to, many in one statement."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

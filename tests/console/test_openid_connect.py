@@ -382,7 +382,7 @@ async def test_a_mail_address_of_another_user_is_taken_only_when_it_is_verified(
         assert refused.status_code in (400, 403)
         check_refused(refused, refused.status_code, "address")
     issuer.person |= {"email": owner.user.email, "email_verified": False}
-    # Whoever is at this issuer may read prompts.
+    # All people of this issuer may read prompts.
     trusting = msgspec.structs.replace(settings, trust_email=True, groups={"*": ("llm_prompt:read",)})
     async with running(api_config, issuer=trusting) as app:
         assert (await Visitor(app, owner.id, issuer).come()).status_code == 303

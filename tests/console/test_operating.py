@@ -204,7 +204,7 @@ async def test_a_key_gives_no_more_than_it_has(new_space: NewSpace, open_browser
     ):
         fields = {"once": hidden(form), "label": "x", "scopes": "llm_skill:read", "lasts": "7", **wrong}
         assert (await browser.post("keys/new", fields)).status_code == 400, wrong
-    # Nor a key of somebody else.
+    # Nor a key of another user.
     other = await new_space(scopes=("llm_skill:read",))
     answer = await browser.post(
         "keys/new",
