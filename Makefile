@@ -22,10 +22,13 @@ run: install
 FAST_PATH_TESTS = tests/api/skills/test_publish.py tests/api/skills/test_endpoints.py tests/api/skills/test_refusals.py \
 	tests/api/prompts/test_endpoints.py tests/api/prompts/test_refusals.py tests/api/prompts/test_conditional.py tests/api/http
 
+# Many tests wait for servers, so there is one worker more than cores.
+TEST_WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+
 # The checks that need no server come first; pytest's closing line comes last. Tests that kill servers and wait for them
 # share the cores with each other: what fails then has to fail once more, alone, to count.
 test: lint
-	@$(BIN)/python -m pytest -n auto --dist worksteal || { \
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal || { \
 		echo "once more, alone:"; \
 		$(BIN)/python -m pytest --last-failed --last-failed-no-failures none; \
 	}
