@@ -51,6 +51,7 @@ AUDIT: dict[str, Any] = {
     "project": 1, "after": 30_000, "upto": 40_000, "limit": 100, "max_bytes": MAX_ANSWER, "topics": None, "key_topics": list(audit.KEY_TOPICS),
     "share_topics": list(audit.SHARE_TOPICS),
     "actor": None, "key": None, "kind": None, "name": None, "policies": "00000000-0000-0000-0000-000000000001",
+    "mirror": "00000000-0000-0000-0000-000000000002",
 }  # fmt: skip
 PART: dict[str, Any] = {"streams": [STREAM], "first": [1], "last": [2**31 - 1], "upto": 40_000}
 READS: dict[str, tuple[str, Any]] = {
@@ -64,7 +65,7 @@ READS: dict[str, tuple[str, Any]] = {
     "lines of a blame": (history.LINES, (STREAM, [1, 50, 900])),
     "archived": (history.ARCHIVED, PAGE),
     "count of archived": (history.COUNT_ARCHIVED, PAGE),
-    "what an event left": (past.BY_STREAM, {"stream": STREAM, "at": 2500}),
+    "what an event left": (past.BY_STREAM, {"stream": STREAM, "at": 2500, "number": None}),
     "what can be restored": (
         repository.FIND_ARCHIVED,
         ("s", 1, "skill", "name-0", "name-0", None, None, None),
@@ -79,6 +80,7 @@ READS: dict[str, tuple[str, Any]] = {
             "topics": None,
             "kind": "skill",
             "name": "name-0",
+            "mirror": "00000000-0000-0000-0000-000000000002",
             "limit": 100,
             "max_bytes": MAX_ANSWER,
         },
