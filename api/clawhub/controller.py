@@ -15,6 +15,7 @@ from litestar.params import FromPath, RawBody
 
 from api.access.authenticate import CURRENT
 from api.access.recheck import while_allowed
+from api.artifacts.fields import PATH_PATTERN
 from api.clawhub import schemas as claw
 from api.clawhub.fingerprints import fingerprints
 from api.counting.doors import CLAWHUB
@@ -77,7 +78,7 @@ SLUG = Param(
 )
 FILE = Param(
     "path",
-    {"type": "string", "minLength": 1, "maxLength": MAX_PATH_LENGTH},
+    {"type": "string", "minLength": 1, "maxLength": MAX_PATH_LENGTH, "pattern": PATH_PATTERN},
     "`SKILL.md`, or the path of a file.",
     "scripts/fill.py",
     required=True,

@@ -72,9 +72,9 @@ class UsersController(Controller):
         principal = await _own(request, user_uuid, WRITE)
         data = await read(ChangeUser, body, header_of(request, b"content-type"))
         wanted = await _change_of(request, principal, data)
+        caller = await caller_of(RequestContext.of(request.scope, services(request), principal, 0), body)
         headers: list[Header] = []
         if wanted != identity.UserChange():
-            caller = await caller_of(RequestContext.of(request.scope, services(request), principal, 0), body)
             commands = services(request).commands
             async with commands.once(caller) as before:
                 done = before or await commands.record(

@@ -61,6 +61,6 @@ async def test_a_large_one_is_made_beside_the_event_loop(
     await fill(space)
     base = await share(space)
     await index(space, base)
-    assert len(made) == 2
+    assert len(made) == 3, "by artifact, by files, and the catalog"
     await index(space, base, OLD)
-    assert len(made) == 2, "both are kept"
+    assert len(made) == 3, "all are kept"

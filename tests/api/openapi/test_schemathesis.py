@@ -145,16 +145,17 @@ class Stage:
             case.query.update({name: value for name, value in FITTING_QUERY.items() if name in case.query})
         if not _negative(case, "body") and isinstance(case.body, dict) and "file" not in case.body:
             fitting = {**FITTING_BODY, "set_current_team": str(self.project_id), "email": "ada@example.com"}
-            known = {name: value for name, value in fitting.items() if name in case.body}
+            known = {
+                name: value
+                for name, value in fitting.items()
+                if name in case.body and not (isinstance(case.body[name], str) and isinstance(value, int))
+            }
             # A new object: the one of an example belongs to the document.
-            body: dict[str, Any] = _encoded({**case.body, **known})
+            body: dict[str, Any] = _encoded(_whole({**case.body, **known}))
             # There is one, whose id no schema knows.
             body.pop("set_current_organization", None)
             if isinstance(body.get("files"), list):
                 body["files"] = [_encoded(file) for file in body["files"]]
-            if isinstance(body.get("pins"), list):
-                # A whole number may be drawn as 1.0, which is none here.
-                body["pins"] = [{**pin, "version": 1} if "version" in pin else pin for pin in body["pins"]]
             case.body = body
         if case.operation.path.startswith(SDK) and case.method != "GET":
             # Its errors have no code, by which a refusal would be known that no schema can say.
@@ -219,6 +220,17 @@ class Stage:
         self.client.post("llm_prompts/", json={"name": name, "prompt": "Text"}).raise_for_status()
         self.client.put(f"llm_prompts/name/{name}/labels/production", json={"version": 1}).raise_for_status()
         return name
+
+
+def _whole(value: Any) -> Any:
+    """A whole number may be drawn as 1.0, which is none here."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _whole(item) for name, item in value.items()}
+    return value
 
 
 def _encoded(file: Any) -> Any:

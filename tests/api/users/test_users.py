@@ -66,6 +66,13 @@ async def test_a_repeated_change_is_done_once(own: Space) -> None:
     assert (again.status_code, await own.head()) == (200, before)
 
 
+@pytest.mark.parametrize("sent", [{}, {"role_at_organization": "engineering"}])
+async def test_a_malformed_idempotency_key_is_refused(own: Space, sent: dict[str, str]) -> None:
+    before = await own.head()
+    answer = await own.at("PATCH", ME, json=sent, headers={"Idempotency-Key": "a key"})
+    assert (answer.status_code, await own.head()) == (400, before)
+
+
 async def test_the_current_project(own: Space) -> None:
     other = await identity.create_project(own.conn, "Other")
     _, secret = await identity.create_key(
