@@ -25,6 +25,7 @@ from mcp.shared.exceptions import MCPError
 from api.counting.doors import MCP, UNCOUNTED
 from api.http.answers import rendered
 from api.http.context import record
+from api.http.query import Query
 from api.http.responses import JSON, VARY_ACCEPT, VARY_ENCODING, Answer
 from api.http.state import MCP_REQUEST
 from api.mcp import prompts as mcp_prompts
@@ -169,7 +170,9 @@ class McpServer:
     ) -> types.ListToolsResult:
         """Those that the key may use."""
         scopes = mcp_request_of(ctx).inside.principal.scopes
-        usable = [name for name, bound in self._tools.items() if allows(scopes, bound.scope)]
+        usable = [
+            name for name, bound in self._tools.items() if any(allows(scopes, one) for one in bound.scopes)
+        ]
         return types.ListToolsResult(tools=[self._listed[name] for name in usable])
 
     async def _call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
@@ -217,7 +220,10 @@ async def call(inside: InternalClient, bound: BoundTool, arguments: Mapping[str,
         if name not in bound.arguments:
             known = ", ".join(bound.arguments)
             raise Invalid(f"There is no argument '{name}'; this tool takes {known}.", attr=name)
-    places = {place: _place(arguments, argument) for place, argument in bound.places.items()}
+    places = {
+        place: _number(arguments, argument) if bound.is_number(argument) else _place(arguments, argument)
+        for place, argument in bound.places.items()
+    }
     path = PLACEHOLDER.sub(lambda found: segment(places[found.group(1)]), bound.path)
     query = {**bound.tool.fixed, **{name: str(value) for name, value in bound.tool.defaults.items()}}
     for name in bound.query:
@@ -244,6 +250,15 @@ def _place(arguments: Mapping[str, bytes], name: str) -> str:
     if re.search("[\ud800-\udfff]", value) or (name != "path" and "/" in value):
         raise NotFound(f"There is nothing named {value.encode('utf-8', 'replace').decode()!r}.")
     return value
+
+
+def _number(arguments: Mapping[str, bytes], name: str) -> str:
+    """An argument that is a number in the address."""
+    sent = Query(b"")
+    sent.values[name] = _text(arguments.get(name)) or ""
+    if not sent.values[name]:
+        raise Invalid("This argument is required.", code="required", attr=name)
+    return str(sent.integer(name, minimum=1, cut=True))
 
 
 def _text(raw: bytes | None) -> str | None:

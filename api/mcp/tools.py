@@ -14,11 +14,19 @@ from litestar import Litestar
 from api.openapi import parameters as docs
 from api.openapi.document import PATH_PARAMETERS, Operation, operations_of
 from domain.artifacts.kinds import KINDS
+from domain.artifacts.versioned import Versioned
 
 PREFIX = "/api/environments/{project_id}/"
 PLACEHOLDER = re.compile(r"{(\w+)}")
 # What a parameter of a path is called as an argument, and in errors that blame it.
-ARGUMENTS = {"skill_name": "name", "prompt_name": "name", "file_path": "path", "label_name": "label"}
+ARGUMENTS = {
+    "skill_name": "name",
+    "prompt_name": "name",
+    "file_path": "path",
+    "label_name": "label",
+    "version_number": "version",
+    "promotion_id": "id",
+}
 # Rules that patterns, conditions and examples state are left to the answer: some model providers take no such schema.
 PORTABLE = frozenset(
     {
@@ -75,6 +83,46 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
 
 def _reading(**fields: Any) -> Tool:
     return Tool(read_only=True, idempotent=True, **fields)
+
+
+def _governing(kind: type[Versioned]) -> tuple[Tool, ...]:
+    """What is done with versions and labels of one kind beside moving a label."""
+    one = kind.KIND
+    return (
+        Tool(
+            name=f"remove_{one}_label",
+            title=f"Remove a label of a {one}",
+            description=f"The version stays. Reads of the {one} by this label find nothing from now on.",
+            operation=f"{kind.RESOURCE}_name_labels_destroy",
+            destructive=True,
+        ),
+        Tool(
+            name=f"yank_{one}_version",
+            title=f"Yank a version of a {one}",
+            description="Withdraws a version that should not be used any more, and says why to those who have it. It stays readable by "
+            "its number; the latest is then the newest that is not yanked, and a label that points to this one finds nothing "
+            f"until it moves. unyank_{one}_version takes it back.",
+            operation=f"{kind.RESOURCE}_name_versions_yank_create",
+            omit=NOT_AFTER_WRITES,
+            destructive=True,
+            idempotent=True,
+        ),
+        Tool(
+            name=f"unyank_{one}_version",
+            title=f"Take the yank of a version of a {one} back",
+            description="It is a version like any other again; the newest one is the latest.",
+            operation=f"{kind.RESOURCE}_name_versions_unyank_create",
+            omit=NOT_AFTER_WRITES,
+            idempotent=True,
+        ),
+        Tool(
+            name=f"request_{one}_promotion",
+            title=f"Ask for a move of a label of a {one}",
+            description="Proposes a version for a label that is protected; the label moves when others have approved it. "
+            f"set_{one}_label moves labels that are not.",
+            operation=f"{kind.RESOURCE}_name_promotions_create",
+        ),
+    )
 
 
 TOOLS = (
@@ -277,6 +325,37 @@ TOOLS = (
         operation="llm_prompts_name_restore_create",
         omit=NOT_AFTER_WRITES,
     ),
+    *(tool for kind in KINDS.values() for tool in _governing(kind)),
+    _reading(
+        name="list_promotions",
+        title="List promotions",
+        description="Requests to move a label, the newest first, with who asked for them and who approved them; of skills and prompts.",
+        operation="promotions_list",
+        query=("status", "name", "label", "limit", "offset"),
+        defaults={"limit": 20},
+    ),
+    Tool(
+        name="approve_promotion",
+        title="Approve a promotion",
+        description="One approval more; with the last one that the policy of the label asks for, the label moves. Read what it is about "
+        "first. The requester is refused.",
+        operation="promotions_approve_create",
+        destructive=True,
+    ),
+    Tool(
+        name="reject_promotion",
+        title="Reject a promotion",
+        description="Ends a promotion; the label stays where it is. `comment` says why.",
+        operation="promotions_reject_create",
+        destructive=True,
+    ),
+    Tool(
+        name="withdraw_promotion",
+        title="Withdraw a promotion",
+        description="Ends a promotion that was requested with a key of the same user; the label stays where it is.",
+        operation="promotions_withdraw_create",
+        destructive=True,
+    ),
     _reading(
         name="list_usage",
         title="List what is read, and what is not",
@@ -300,12 +379,15 @@ TOOLS = (
 
 
 class BoundTool(msgspec.Struct, frozen=True):
-    """A tool with what its route says. ``places`` are the arguments of the path, by their names in it."""
+    """A tool with what its route says. ``places`` are the arguments of the path, by their names in it.
+
+    A key needs one of ``scopes``.
+    """
 
     tool: Tool
     method: str
     path: str
-    scope: str
+    scopes: tuple[str, ...]
     places: Mapping[str, str]
     query: Mapping[str, docs.Param]
     input_schema: dict[str, Any]
@@ -314,6 +396,9 @@ class BoundTool(msgspec.Struct, frozen=True):
     @property
     def arguments(self) -> list[str]:
         return list(self.input_schema["properties"])
+
+    def is_number(self, argument: str) -> bool:
+        return bool(self.input_schema["properties"][argument]["type"] == "integer")
 
 
 def bind(app: Litestar, tools: Sequence[Tool] = TOOLS) -> dict[str, BoundTool]:
@@ -324,6 +409,7 @@ def bind(app: Litestar, tools: Sequence[Tool] = TOOLS) -> dict[str, BoundTool]:
 
 def _bind(tool: Tool, operation: Operation) -> BoundTool:
     path = operation.path.removeprefix(PREFIX)
+    scope: str | tuple[str, ...] = operation.opt["scope"]
     places = {name: ARGUMENTS[name] for name in PLACEHOLDER.findall(path)}
     query = {param.name: param for param in operation.opt["query"] if param.name in tool.query}
     if missing := set(tool.query) - query.keys():
@@ -332,7 +418,7 @@ def _bind(tool: Tool, operation: Operation) -> BoundTool:
         tool,
         operation.method,
         path,
-        operation.opt["scope"],
+        (scope,) if isinstance(scope, str) else scope,
         places,
         {name: query[name] for name in tool.query},
         _input_schema(tool, places, query, operation.opt["body"]),

@@ -16,6 +16,7 @@ from mcp.shared.exceptions import MCPError
 
 from api.app import route_handlers
 from api.artifacts import schemas as artifact_schemas
+from api.governance import schemas as governance_schemas
 from api.mcp.tools import TOOLS, BoundTool, bind
 from api.openapi.document import operations_of
 from api.prompts import schemas as prompt_schemas
@@ -149,6 +150,72 @@ async def test_a_skill_is_read_by_its_label(agent: Agent) -> None:
     assert (await agent.fail("get_skill", name="pdf-forms", label="beta"))["code"] == "not_found"
 
 
+@pytest.mark.parametrize("kind", ["skill", "prompt"])
+async def test_a_version_is_yanked_and_the_yank_taken_back(agent: Agent, kind: str) -> None:
+    content: dict[str, Any] = SKILL if kind == "skill" else {"name": "pdf-forms", "prompt": "One"}
+    change = {"body": "Two\n"} if kind == "skill" else {"prompt": "Two"}
+    await agent.call(f"create_{kind}", **content)
+    await agent.call(f"edit_{kind}", name="pdf-forms", base_version=1, **change)
+    yank, unyank = f"yank_{kind}_version", f"unyank_{kind}_version"
+    yanked = await agent.call(yank, name="pdf-forms", version=2, reason="wrong")
+    assert (yanked["version"], yanked["yanked"]["reason"], yanked["latest_version"]) == (2, "wrong", 1)
+    assert not yanked.keys() & {"body", "prompt", "skill_md"}
+    assert await agent.call(yank, name="pdf-forms", version=2, reason="again") == yanked
+    read = await agent.call(f"get_{kind}", name="pdf-forms", version=2)
+    assert read["yanked"]["reason"] == "wrong"
+    last = await agent.fail(yank, name="pdf-forms", version=1, reason="wrong")
+    assert last["code"] == "last_version"
+    unknown = await agent.fail(yank, name="pdf-forms", version=10**30, reason="wrong")
+    assert (unknown["code"], unknown["available_versions"]) == ("version_not_found", [1])
+    blank = await agent.fail(yank, name="pdf-forms", version=2, reason=" ")
+    assert (blank["code"], blank["attr"]) == ("blank", "reason")
+    assert (await agent.call(unyank, name="pdf-forms", version=2))["yanked"] is None
+    assert (await agent.call(f"get_{kind}", name="pdf-forms"))["version"] == 2
+    await agent.call(f"set_{kind}_label", name="pdf-forms", label="live", version=2)
+    await agent.call(f"remove_{kind}_label", name="pdf-forms", label="live")
+    assert (await agent.fail(f"get_{kind}", name="pdf-forms", label="live"))["code"] == "not_found"
+
+
+@pytest.mark.parametrize("kind", ["skill", "prompt"])
+async def test_a_label_moves_when_others_approve(running_service: Service, agent: Agent, kind: str) -> None:
+    content: dict[str, Any] = SKILL if kind == "skill" else {"name": "pdf-forms", "prompt": "One"}
+    await agent.call(f"create_{kind}", **content)
+    admin = running_service.make_key(("project:admin",), [agent.project_id])
+    with running_service.client(admin, agent.project_id) as http:
+        policy = http.put("label-policies/live", json={"approvals": 1})
+        assert policy.status_code == 201, policy.text
+    refused = await agent.fail(f"set_{kind}_label", name="pdf-forms", label="live", version=1)
+    assert refused["code"] == "label_protected"
+
+    async def asked(note: str) -> Any:
+        return await agent.call(
+            f"request_{kind}_promotion", name="pdf-forms", label="live", version=1, note=note
+        )
+
+    first, second, third = [await asked(note) for note in ("one", "two", "three")]
+    assert (first["kind"], first["status"], first["note"]) == (kind, "open", "one")
+    refused = await agent.fail("approve_promotion", id=first["id"])
+    assert f"'llm_{kind}:promote'" in refused["detail"]
+    assert (await agent.call("withdraw_promotion", id=second["id"]))["status"] == "withdrawn"
+
+    scopes = (f"llm_{kind}:read", f"llm_{kind}:promote")
+    key = running_service.make_key(scopes, [agent.project_id])
+    async with connected(f"{running_service.base_url}/mcp", key) as client:
+        reviewer = Agent(running_service, client, agent.project_id, key)
+        names = {tool.name for tool in (await client.list_tools()).tools}
+        assert {"approve_promotion", "reject_promotion", "list_promotions"} <= names
+        assert not names & {"withdraw_promotion", f"request_{kind}_promotion", f"yank_{kind}_version"}
+        opened = await reviewer.call("list_promotions", status="open", label="live")
+        assert [row["id"] for row in opened["results"]] == [third["id"], first["id"]]
+        rejected = await reviewer.call("reject_promotion", id=third["id"], comment="no")
+        assert rejected["status"] == "rejected"
+        approved = await reviewer.call("approve_promotion", id=first["id"], comment="yes")
+        assert (approved["status"], approved["approvals"][0]["comment"]) == ("promoted", "yes")
+        assert (await reviewer.fail("approve_promotion", id=first["id"]))["code"] == "promoted"
+        assert "llm_" in (await reviewer.fail("withdraw_promotion", id=first["id"]))["detail"]
+    assert (await agent.call(f"get_{kind}", name="pdf-forms", label="live"))["version"] == 1
+
+
 async def test_skills_are_found_by_a_question(
     running_service: Service, agent: Agent, postgres_url: str
 ) -> None:
@@ -258,6 +325,16 @@ BAD: list[tuple[str, dict[str, Any], str, str | None]] = [
     ("create_skill", {**SKILL, "name": "New"}, "reserved_name", "name"),
     ("create_skill", {**SKILL, "body": "a\0b"}, "null_characters_not_allowed", "body"),
     ("set_prompt_label", {"name": "a", "label": "Latest", "version": 1}, "invalid_name", "label"),
+    ("yank_skill_version", {"name": "a", "reason": "r"}, "required", "version"),
+    ("yank_skill_version", {"name": "a", "reason": "r", "version": None}, "required", "version"),
+    ("yank_skill_version", {"name": "a", "reason": "r", "version": [1]}, "invalid_input", "version"),
+    ("yank_prompt_version", {"name": "a", "reason": "r", "version": 1.5}, "invalid_input", "version"),
+    ("unyank_skill_version", {"name": "a", "version": 0}, "min_value", "version"),
+    ("unyank_skill_version", {"name": "a", "version": 1}, "not_found", None),
+    ("approve_promotion", {}, "required", "id"),
+    ("withdraw_promotion", {"id": "x"}, "not_found", None),
+    ("withdraw_promotion", {"id": "x", "comment": "c" * 401}, "max_length", "comment"),
+    ("list_promotions", {"status": "done"}, "invalid_input", "status"),
 ]
 
 
@@ -282,7 +359,14 @@ async def test_a_version_is_found_by_its_id_too(agent: Agent) -> None:
 async def test_a_key_sees_and_may_call_what_its_scopes_allow(running_service: Service, era: str) -> None:
     async with agent_on(running_service, era, scopes=("llm_skill:read",)) as agent:
         names = {tool.name for tool in (await agent.client.list_tools()).tools}
-        assert names == {"list_skills", "search_skills", "get_skill", "get_skill_file", "list_skill_versions"}
+        assert names == {
+            "list_skills",
+            "search_skills",
+            "get_skill",
+            "get_skill_file",
+            "list_skill_versions",
+            "list_promotions",
+        }
         refused = await agent.fail("create_skill", **SKILL)
         assert refused["code"] == "permission_denied"
         assert "required scope 'llm_skill:write'" in refused["detail"]
@@ -345,7 +429,8 @@ async def test_every_process_sees_what_another_one_wrote(running_service: Servic
 def test_the_hints_agree_with_what_the_operations_do(bound: dict[str, BoundTool]) -> None:
     for tool in bound.values():
         assert tool.tool.read_only == (tool.method == "GET"), tool.tool.name
-        assert tool.scope.endswith(":read" if tool.tool.read_only else ":write")
+        allowed = (":read",) if tool.tool.read_only else (":write", ":promote")
+        assert all(scope.endswith(allowed) for scope in tool.scopes), tool.tool.name
         assert not (tool.tool.read_only and tool.tool.destructive)
 
 
@@ -356,7 +441,7 @@ def test_every_operation_that_changes_skills_and_prompts_is_a_tool_or_known_not_
     writes = {
         operation.operation_id
         for operation in operations_of(app)
-        if operation.writes and operation.operation_id.startswith(("llm_skills", "llm_prompts"))
+        if operation.writes and operation.operation_id.startswith(("llm_skills", "llm_prompts", "promotions"))
     }
     left_out = {
         "llm_skills_import_create",
@@ -366,14 +451,12 @@ def test_every_operation_that_changes_skills_and_prompts_is_a_tool_or_known_not_
         "llm_skills_name_revert_create",
         "llm_prompts_name_revert_create",
         "llm_prompts_name_duplicate_create",
-        "llm_skills_name_labels_destroy",
-        "llm_prompts_name_labels_destroy",
         "llm_skills_check_create",
     }
-    # What others have pinned is withdrawn by a person.
-    left_out |= {one for one in writes if one.endswith(("_yank_create", "_unyank_create"))}
-    # Who decides on a promotion reads what it is about first.
-    left_out |= {one for one in writes if "_name_promotions_" in one}
+    # One tool a decision, by the id alone, is enough for both kinds.
+    left_out |= {
+        one for one in writes if "_name_promotions_" in one and not one.endswith("_promotions_create")
+    }
     assert writes - left_out == {tool.operation for tool in TOOLS if not tool.read_only}
 
 
@@ -389,6 +472,10 @@ def test_every_operation_that_changes_skills_and_prompts_is_a_tool_or_known_not_
         ("edit_prompt", prompt_schemas.PublishPrompt),
         ("set_prompt_label", artifact_schemas.SetLabel),
         ("set_skill_label", artifact_schemas.SetLabel),
+        ("yank_skill_version", artifact_schemas.Yank),
+        ("unyank_prompt_version", artifact_schemas.Unyank),
+        ("request_prompt_promotion", governance_schemas.RequestPromotion),
+        ("reject_promotion", governance_schemas.Decide),
     ],
 )
 def test_what_a_tool_takes_is_what_its_body_has(
@@ -401,7 +488,8 @@ def test_what_a_tool_takes_is_what_its_body_has(
     required = {name for name, field in fields.items() if field.required} | set(found.places.values())
     assert set(found.input_schema["required"]) == required | set(found.tool.required)
     for title, example in body.EXAMPLES.items():  # type: ignore[attr-defined]
-        sent = {**dict.fromkeys(found.places.values(), "x"), **example}
+        places = {place: 1 if found.is_number(place) else "x" for place in found.places.values()}
+        sent = {**places, **example}
         assert jsonschema_rs.is_valid(found.input_schema, sent), title
 
 
