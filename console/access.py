@@ -11,10 +11,12 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from api.access.authenticate import require
+from api.artifacts.common import is_past
 from api.http.context import let_in, record
+from api.http.query import Query
 from api.http.responses import header
 from api.services import services
-from domain.errors import PermissionDenied, Refused
+from domain.errors import Invalid, PermissionDenied, Refused
 from domain.keys import allows
 from store.tables import console_sessions, identity
 from store.tables.console_sessions import Session
@@ -29,6 +31,8 @@ COOKIE = "skald_console"
 SECURE_COOKIE = f"__Host-{COOKIE}"
 SECRET_LENGTH = 43  # of the text of ``console_sessions.TOKEN_BYTES``
 
+# The ``opt`` of a page that knows no past.
+NOW = {"now": True}
 # They change nothing.
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -41,6 +45,13 @@ class SignInFirst(Refused):
     def __init__(self, back: str) -> None:
         super().__init__("Sign in first: there is no session, or it has ended.")
         self.back = back
+
+
+class OfNow(Invalid):
+    """What changes something is of the present alone."""
+
+    def __init__(self) -> None:
+        super().__init__("What changes something is of the present: leave the past first.")
 
 
 class ForeignRequest(PermissionDenied):
@@ -83,9 +94,10 @@ async def signed_in(connection: Connection, handler: BaseRouteHandler) -> None:
 
 
 async def in_project(connection: Connection, handler: BaseRouteHandler) -> None:
-    """A guard: the same, into the project of the address, with the scope that the handler's ``opt`` names.
+    """A guard: the same, into the project of the address, with the scope that the handler's ``opt`` names; ``now`` there says that it
+    knows no past.
 
-    Raises PermissionDenied and NotFound too.
+    Raises PermissionDenied, NotFound and OfNow too.
     """
     await signed_in(connection, handler)
     principal = session(connection).principal
@@ -95,6 +107,9 @@ async def in_project(connection: Connection, handler: BaseRouteHandler) -> None:
     number = await authenticator.resolve_project(principal, connection.scope["path_params"]["project_id"])
     record(connection.scope).project_id = number
     let_in(connection, principal, number)
+    is_safe = connection.scope.get("method") in SAFE_METHODS
+    if (handler.opt.get("now") or not is_safe) and is_past(Query(connection.scope["query_string"])):
+        raise OfNow
 
 
 def session(connection: Connection) -> Session:

@@ -2,6 +2,7 @@
 
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote, urlencode
 
 import msgspec
 from litestar import Request, Response
@@ -9,17 +10,21 @@ from litestar.exceptions import HTTPException
 
 from api.http import errors
 from api.http.errors import ErrorBody, answer_for
-from api.http.requests import public, request_path
+from api.http.requests import public, query_of, request_path
 from api.http.responses import to_response
-from console.access import SAFE_METHODS, SignInFirst
+from console.access import SAFE_METHODS, OfNow, SignInFirst
+from console.kinds import SHOWN
 from console.links import ROOT
 from console.page import frame_of, page_now, redirect
-from domain.errors import NameChanged, Refused
+from domain.errors import NameChanged, NotFound, Refused
 
 _body = msgspec.json.Decoder(ErrorBody)
 
 # Where the name stands in the path of a page of an artifact: /console/projects/1/skills/NAME.
 NAME = 5
+PLURALS = [kind.plural for kind in SHOWN.values()]
+# What names an instant in the query of a page.
+PAST = ("as_of", "position")
 
 # Of the answer that the API would give, what a page keeps.
 KEPT = (b"retry-after", b"allow", b"ratelimit")
@@ -30,6 +35,8 @@ def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     if isinstance(error, SignInFirst):
         frame = frame_of(request)
         return redirect(request, frame.top("sign-in", **({"next": error.back} if error.back else {})))
+    if isinstance(error, OfNow) and request.method in SAFE_METHODS:
+        return page_now(request, "present.html", status=200, address=_present(request))
     answer = answer_for(error)
     if not answer.body:
         return to_response(answer)
@@ -44,7 +51,25 @@ def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         detail=body.detail,
         suggestions=extra.get("suggestions", ()),
         versions=extra.get("available_versions", ()),
+        above=_above(request) if isinstance(error, NotFound) else None,
     )
+
+
+def _present(request: Request[Any, Any, Any]) -> str:
+    """The address of the same page in the present."""
+    values = {name: value for name, value in query_of(request).values.items() if name not in PAST}
+    address = public(request).prefix(request.scope) + request_path(request)
+    return f"{address}?{urlencode(values)}" if values else address
+
+
+def _above(request: Request[Any, Any, Any]) -> tuple[str, str] | None:
+    """The name that a page belongs to, and the page of that: what is archived says so there."""
+    segments = request_path(request).split("/")
+    if len(segments) <= NAME + 1 or segments[NAME - 1] not in PLURALS:
+        return None
+    address = public(request).prefix(request.scope) + "/".join(segments[: NAME + 1])
+    then = {name: value for name, value in query_of(request).values.items() if name in PAST}
+    return unquote(segments[NAME]), f"{address}?{urlencode(then)}" if then else address
 
 
 def renamed(request: Request[Any, Any, Any], error: NameChanged) -> Response[Any]:

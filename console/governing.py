@@ -1,24 +1,21 @@
 """What the views that change labels, names and archives share: how a change is run, refused and looked at before."""
 
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import msgspec
-from litestar import Request, Response
+from litestar import Request
 
 from api.access.authenticate import require
-from api.artifacts.common import Command, is_past
+from api.artifacts.common import Command
 from api.artifacts.comparing import compared, moves
 from api.commands.caller import caller_of
 from api.commands.execute import Done
 from api.http.context import context
 from api.http.errors import answer_for
-from api.http.requests import public, query_of
 from api.offload import offload
 from api.services import services
-from console import access, past
+from console import access
 from console.changes import Change, Value, changes_of, values_of
-from console.page import page
 from domain.artifacts.policies import LabelPolicies, Policy
 from domain.errors import Refused
 from projections.events import policies
@@ -91,20 +88,6 @@ async def difference(
     both = await compared(served.reader, model, older, newer, moved)
     changes = await offload(lambda: changes_of(both.comparison, both.hunks(model), "unified"))
     return Difference(values_of(both.comparison), changes, sum(map(len, both.texts.values())))
-
-
-async def present(request: Request[Any, Any, Any]) -> Response[Any] | None:
-    """At an instant of the past, a page that leads to the same one now: what changes something has no other."""
-    query = query_of(request)
-    if not is_past(query):
-        return None
-    async with services(request).pool.connection() as conn:
-        _, then = await past.shown(conn, query)
-    values = {name: value for name, value in query.values.items() if name not in ("as_of", "position")}
-    address = public(request).prefix(request.scope) + quote(request.scope["path"], safe="/@")
-    return await page(
-        request, "present.html", past=then, address=f"{address}?{urlencode(values)}" if values else address
-    )
 
 
 async def policies_of(conn: Connection, project_id: int, position: int | None) -> dict[str, PolicyRow]:

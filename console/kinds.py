@@ -2,15 +2,19 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 
+from console.picking import Picked
 from domain.artifacts import kinds as domain
 from domain.artifacts.skills import FileRef
 from domain.artifacts.versioned import Versioned
 from domain.json_text import indented
 from projections.read import prompts, skills
 from projections.read.versions import Row, Version
+
+BEARER = '-H "Authorization: Bearer $SKALD_KEY"'
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -34,14 +38,22 @@ class Content(msgspec.Struct, frozen=True):
     digest: str | None
 
 
+class Door(msgspec.Struct, frozen=True):
+    """A way to get an artifact: a line to paste, and where it brings another version than the page shows, or takes more, what."""
+
+    name: str
+    line: str
+    about: str = ""
+
+
 class Shown(msgspec.Struct, frozen=True):
     """A kind; ``plural`` is the segment of its addresses."""
 
     aggregate: type[Versioned]
     entry: Callable[[Row], Entry]
     content: Callable[[Version], Content]
-    # Ways to get it, by the address of the service, project, name and label: each a door and a line to paste.
-    install: Callable[[str, int, str, str | None], list[tuple[str, str]]]
+    # Ways to get it, by the address of the service, project, name and version.
+    install: Callable[[str, int, str, Picked], list[Door]]
     has_files: bool
     has_references: bool
 
@@ -108,30 +120,45 @@ def _skill_content(version: Version) -> Content:
     )
 
 
-def _skill_install(base: str, project_id: int, name: str, label: str | None) -> list[tuple[str, str]]:
+def _skill_install(base: str, project_id: int, name: str, picked: Picked) -> list[Door]:
     resource = f"{base}/api/projects/{project_id}/llm_skills"
     plugin = f"skald-{project_id}"
-    at = f"?label={label}" if label else ""
+    label, number = picked.label, picked.number
+    pull = f"@{label}" if label else f" --version {number}" if number else ""
+    latest = "Brings the latest version of every skill, not this one." if picked.query else ""
+    shared = f" A share that serves {label} brings what the label points to." if label else ""
     return [
-        ("Command line", f"skald pull {name}" + (f"@{label}" if label else "")),
-        (
+        Door("Command line", f"skald pull {name}{pull}"),
+        Door("HTTP", f'curl -sS "{resource}/name/{name}/skill-md/{_asked(picked)}" {BEARER}'),
+        Door(
             "Claude Code",
             f'claude plugin marketplace add "{resource}/marketplace.git" && claude plugin install {plugin}@{plugin}',
+            latest,
         ),
-        ("Git", f'git clone --depth 1 "{resource}/marketplace.git"'),
-        ("MCP", f"{base}/mcp"),
-        ("HTTP", f'curl -sS "{resource}/name/{name}/skill-md/{at}" -H "Authorization: Bearer $SKALD_KEY"'),
+        Door("Git", f'git clone --depth 1 "{resource}/marketplace.git"', latest + shared),
+        Door("MCP", f"{base}/mcp", _by_tool("get_skill", picked)),
     ]
 
 
-def _prompt_install(base: str, project_id: int, name: str, label: str | None) -> list[tuple[str, str]]:
+def _prompt_install(base: str, project_id: int, name: str, picked: Picked) -> list[Door]:
     resource = f"{base}/api/projects/{project_id}/llm_prompts"
-    at = f"?label={label}" if label else ""
+    show = f" --version {picked.number}" if picked.number else ""
+    at_label = "Shows the latest version: the command takes a version, no label." if picked.label else ""
     return [
-        ("HTTP", f'curl -sS "{resource}/name/{name}/{at}" -H "Authorization: Bearer $SKALD_KEY"'),
-        ("Command line", f"skald show {name} --kind prompt"),
-        ("MCP", f"{base}/mcp"),
+        Door("HTTP", f'curl -sS "{resource}/name/{name}/{_asked(picked)}" {BEARER}'),
+        Door("Command line", f"skald show {name} --kind prompt{show}", at_label),
+        Door("MCP", f"{base}/mcp", _by_tool("get_prompt", picked)),
     ]
+
+
+def _asked(picked: Picked) -> str:
+    """The query that the API takes for the same."""
+    return f"?{urlencode(picked.query)}" if picked.query else ""
+
+
+def _by_tool(tool: str, picked: Picked) -> str:
+    """What an agent says for the same: the address has all versions."""
+    return "".join(f"{tool} takes {name}: {value}." for name, value in picked.query.items())
 
 
 def _prompt_entry(row: Row) -> Entry:

@@ -9,7 +9,7 @@ import msgspec
 from litestar import Request
 
 from api.artifacts.common import is_past, read_model_of
-from api.http.query import Query
+from api.http.query import Query, parse_instant
 from api.services import services
 from projections.encoding import timestamp
 from projections.read import past as reading
@@ -25,11 +25,17 @@ LOCAL = ("%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d")
 
 
 class Past(msgspec.Struct, frozen=True):
-    """The project when the log ended at ``position``; ``at`` is the instant of that, None before the first event."""
+    """The project when the log ended at ``position``; ``at`` is the instant that was asked for, else that of the last event, None before
+    the first one."""
 
     position: int
     at: datetime | None
     query: dict[str, str]
+
+    @property
+    def local(self) -> str:
+        """``at`` as the field of a form has it."""
+        return self.at.astimezone(UTC).strftime(LOCAL[1]) if self.at else ""
 
 
 async def read(
@@ -59,7 +65,8 @@ async def shown(conn: Connection, query: Query) -> tuple[ReadModel, Past | None]
     named = {name: query.values[name] for name in ("position", "as_of") if name in query}
     model = await read_model_of(conn, query)
     assert isinstance(model, AsOfReadModel)
-    return model, Past(model.at, await reading.recorded_at(conn, model.at), named)
+    asked = parse_instant(named["as_of"]) if "as_of" in named else None
+    return model, Past(model.at, asked or await reading.recorded_at(conn, model.at), named)
 
 
 def instant_of(text: str) -> str | None:

@@ -5,7 +5,7 @@ from typing import Any
 from litestar import Router
 
 from console import assets, errors
-from console.access import in_project
+from console.access import NOW, in_project
 from console.issuer import Issuer, Settings
 from console.kinds import SHOWN, Shown
 from console.links import ROOT
@@ -57,16 +57,15 @@ OF_A_PROJECT: tuple[Any, ...] = (
     *search.HANDLERS,
     *audit.HANDLERS,
     *live.HANDLERS,
-    *operator.HANDLERS,
     *promotions.HANDLERS,
     *policies.HANDLERS,
     *archive.OF_A_PROJECT,
-    *drafts.HANDLERS,
+    Router(path="/", route_handlers=[*operator.HANDLERS, *drafts.HANDLERS], opt=NOW),
 )
 
 
-def _written(kind: Shown) -> dict[str, str]:
-    return {"kind": kind.kind, "scope": kind.write_scope}
+def _written(kind: Shown) -> dict[str, Any]:
+    return {"kind": kind.kind, "scope": kind.write_scope, **NOW}
 
 
 def handlers(issuer: Settings | None = None) -> list[Any]:

@@ -17,8 +17,8 @@ from api.http.requests import header_of, project_of, query_of
 from api.openapi.parameters import Param
 from api.payload.decode import read
 from api.services import services
-from projections.events import history
-from projections.events.history import ArchivedRow
+from projections.events import archives, history
+from projections.events.archives import ArchivedRow
 from projections.read.kinds import Kind
 from store.postgres.connection import Connection
 
@@ -77,7 +77,7 @@ async def archived_page(
     query = query_of(request)
     limit, offset = pages.page_bounds(query)
     count, rows = await services(request).reads.ask(
-        lambda conn: history.archived(
+        lambda conn: archives.page(
             conn, project_of(request), kind, limit=limit, offset=offset, with_body=with_body
         )
     )

@@ -17,7 +17,8 @@ from api.http.requests import as_uuid, project_of, query_of
 from api.payload.decode import checked
 from api.services import services
 from api.sharing.controller import READ as SHARES
-from console import access
+from console import access, past
+from console.access import NOW
 from console.forms import flash, form_of
 from console.governing import (
     Refusal,
@@ -26,18 +27,18 @@ from console.governing import (
     execute,
     is_direct,
     policies_of,
-    present,
     refusal_of,
 )
 from console.kinds import SHOWN, Entry, Shown
 from console.page import frame_of, page, redirect
+from console.past import Past
 from console.picking import Picked
 from console.usage import blast_radius
 from domain.errors import Invalid, NameChanged, NotFound, Refused
-from projections.events import history
-from projections.events.history import ArchivedRow
+from projections.events import archives
+from projections.events.archives import ArchivedRow
 from projections.read import promotions
-from projections.read.models import CURRENT
+from projections.read.models import CURRENT, ReadModel
 from projections.read.promotions import PromotionQuery
 from projections.read.references import referenced_by
 from projections.read.versions import snapshot
@@ -57,7 +58,7 @@ class Line(msgspec.Struct, frozen=True):
 
 @get("/archive/{plural:str}")
 async def archived(request: Request[Any, Any, Any], plural: FromPath[str]) -> Response[Any]:
-    return await present(request) or await _archived(request, _kind_of(plural))
+    return await _archived(request, _kind_of(plural))
 
 
 @post("/archive/{plural:str}")
@@ -88,16 +89,20 @@ def _kind_of(plural: str) -> Shown:
 async def _archived(
     request: Request[Any, Any, Any], kind: Shown, refusal: Refusal | None = None
 ) -> Response[Any]:
-    """In the present: what was archived at an instant, the lists of then do not say."""
     check_scope(request, kind.read_scope)
-    offset = query_of(request).integer("offset", minimum=0, maximum=MAX_OFFSET, cut=True) or 0
-    async with services(request).pool.connection() as conn:
-        count, rows = await history.archived(
-            conn, project_of(request), kind.kind, limit=PAGE, offset=offset, with_body=False
-        )
+    query, place = query_of(request), (project_of(request), kind.kind)
+    offset = query.integer("offset", minimum=0, maximum=MAX_OFFSET, cut=True) or 0
+
+    async def read(conn: Connection, _: ReadModel, then: Past | None) -> tuple[int, list[ArchivedRow]]:
+        if then is not None:
+            return await archives.page_then(conn, *place, then.position, limit=PAGE, offset=offset)
+        return await archives.page(conn, *place, limit=PAGE, offset=offset, with_body=False)
+
+    (count, rows), then = await past.read(request, query, read, whole=True)
     return await page(
         request,
         "archived.html",
+        past=then,
         status=refusal.status if refusal else 200,
         size=sum(one.row.size for one in rows),
         active=kind.plural,
@@ -111,9 +116,9 @@ async def _archived(
     )
 
 
-@get("/{name:str}/archive")
+@get("/{name:str}/archive", opt=NOW)
 async def archive(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
-    return await present(request) or await _archive(request, name)
+    return await _archive(request, name)
 
 
 @post("/{name:str}/archive")
@@ -182,10 +187,8 @@ async def _serving(
     ]
 
 
-@get("/{name:str}/revert")
+@get("/{name:str}/revert", opt=NOW)
 async def revert(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
-    if (there := await present(request)) is not None:
-        return there
     number = version_number(query_of(request))
     if number is None:
         raise Invalid("Say which version to go back to.", code="required", attr="version")

@@ -9,21 +9,24 @@ from litestar.params import FromPath
 from api.cache.reader import RepresentationCache
 from api.http.requests import base, project_of, query_of
 from console import past, usage
+from console.bodies import body_of
+from console.ended import archived_page
 from console.kinds import SHOWN, Shown
 from console.page import frame_of, page
 from console.past import Past
 from console.picking import pick_of
-from console.text import markdown, source
 from console.text.tree import tree_of
 from domain.artifacts.references import found_in
+from domain.errors import NotFound
 from projections.encoding import Author
+from projections.events.history import MAX_POSITION
+from projections.read import yanks
 from projections.read.models import ReadModel
 from projections.read.references import referenced_by
 from store.postgres.connection import Connection
 
 VERSIONS = 12  # that stand beside the text; the timeline has all
 
-_outline = msgspec.json.Decoder(list[dict[str, Any]])
 _owners = msgspec.json.Decoder(list[Author])
 
 
@@ -38,7 +41,8 @@ async def artifact(request: Request[Any, Any, Any], name: FromPath[str]) -> Resp
         version = await RepresentationCache.version_in(
             conn, project_of(request), kind.kind, name, picked.pick, read_model
         )
-        lines = await read_model.lines(conn, version.stream_id, before=None, limit=VERSIONS, offset=0)
+        at = then.position if then else MAX_POSITION
+        lines = await yanks.lines(conn, version.stream_id, at=at, limit=VERSIONS)
         labels = await read_model.labels(conn, version.stream_id)
         chart = None if then else await usage.chart_of(request, conn, version)
         referenced = (
@@ -48,39 +52,17 @@ async def artifact(request: Request[Any, Any, Any], name: FromPath[str]) -> Resp
         )
         return version, lines, labels, chart, referenced
 
-    (version, (lines, more), labels, chart, referenced), then = await past.read(
-        request, query, read, whole=True
-    )
+    try:
+        (version, (lines, more), labels, chart, referenced), then = await past.read(
+            request, query, read, whole=True
+        )
+    except NotFound:
+        if (there := await archived_page(request, kind, name, picked, view)) is None:
+            raise
+        return there
     content = kind.content(version)
     frame = frame_of(request, then)
-    is_rendered = view == "text" and not content.is_json and len(version.body) <= markdown.MAX_BYTES
-    headings = markdown.anchors(_outline.decode(version.outline or b"[]"))
-    paths = {file.path for file in content.files}
-
-    def file(path: str) -> str | None:
-        return (
-            frame.url(kind.plural, name, "files", *path.split("/"), **picked.query) if path in paths else None
-        )
-
-    def image(path: str) -> str | None:
-        return (
-            frame.url(kind.plural, name, "raw", *path.split("/"), **picked.query) if path in paths else None
-        )
-
-    def reference(name: str, version: int | None, label: str | None) -> str:
-        return frame.url(kind.plural, name, version=version, label=label)
-
-    def text() -> Any:
-        if is_rendered:
-            return markdown.markdown(
-                content.text,
-                file=file,
-                image=image,
-                reference=reference if kind.has_references else None,
-                headings=len(headings),
-            )
-        return source.part(content.text, "a.json" if content.is_json else "a.md")
-
+    body = body_of(frame.url, kind, version, picked, content, view)
     return await page(
         request,
         "artifact.html",
@@ -93,10 +75,8 @@ async def artifact(request: Request[Any, Any, Any], name: FromPath[str]) -> Resp
         version=version,
         picked=picked,
         content=content,
-        text=text,
-        is_rendered=is_rendered,
+        body=body,
         view=view,
-        headings=headings if is_rendered else [],
         tree=tree_of(content.files),
         lines=lines,
         more=more,
@@ -105,7 +85,7 @@ async def artifact(request: Request[Any, Any, Any], name: FromPath[str]) -> Resp
         references=found_in(version.body) if kind.has_references else (),
         referenced=referenced,
         owners=_owners.decode(version.owners),
-        install=kind.install(base(request), project_of(request), version.name, picked.label),
+        install=kind.install(base(request), project_of(request), version.name, picked),
     )
 
 

@@ -20,6 +20,7 @@ from api.http.requests import project_of, query_of
 from api.payload.decode import checked
 from api.services import services
 from console import access, past
+from console.access import NOW
 from console.forms import flash, form_of
 from console.governing import (
     Difference,
@@ -29,7 +30,6 @@ from console.governing import (
     execute,
     is_direct,
     policies_of,
-    present,
     refusal_of,
 )
 from console.kinds import SHOWN, Shown
@@ -177,10 +177,8 @@ def _before(now: Label | None, moves: list[Move]) -> int | None:
     return next((move.number for move in moves if move.number != current), None)
 
 
-@get("/{name:str}/move")
+@get("/{name:str}/move", opt=NOW)
 async def move(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
-    if (there := await present(request)) is not None:
-        return there
     query = query_of(request)
     return await _preview(
         request,

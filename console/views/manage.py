@@ -16,8 +16,9 @@ from api.http.requests import project_of
 from api.kinds import KINDS
 from api.payload.decode import checked
 from api.services import services
+from console.access import NOW
 from console.forms import Form, flash, form_of
-from console.governing import Refusal, check_scope, execute, present, refusal_of
+from console.governing import Refusal, check_scope, execute, refusal_of
 from console.kinds import SHOWN, Shown
 from console.page import frame_of, page, redirect
 from console.picking import Picked
@@ -42,9 +43,9 @@ class Marks(msgspec.Struct, frozen=True):
     tags: TagsField | UnsetType = UNSET
 
 
-@get("/{name:str}/manage")
+@get("/{name:str}/manage", opt=NOW)
 async def manage(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
-    return await present(request) or await _manage(request, name)
+    return await _manage(request, name)
 
 
 @post("/{name:str}/manage")

@@ -11,6 +11,7 @@ from api.cache.reader import RepresentationCache
 from api.http.requests import project_of
 from api.services import services
 from console import access, usage
+from console.access import NOW
 from console.kinds import SHOWN, Shown
 from console.page import page
 from console.picking import Picked
@@ -20,7 +21,7 @@ from projections.read.models import CURRENT
 READERS = 50  # lines of a table
 
 
-@get("/{name:str}/usage")
+@get("/{name:str}/usage", opt=NOW)
 async def usage_of(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
     """Counts are no events: no page of the past has them."""
     require(access.session(request).principal, usage.READ)

@@ -14,8 +14,9 @@ from api.http.query import Query
 from api.http.requests import project_of, query_of
 from api.payload.decode import checked
 from api.services import services
+from console.access import NOW
 from console.forms import flash, form_of
-from console.governing import Refusal, check_scope, execute, present, refusal_of
+from console.governing import Refusal, check_scope, execute, refusal_of
 from console.kinds import SHOWN, Shown
 from console.page import frame_of, page, redirect
 from console.picking import Picked
@@ -25,9 +26,9 @@ from domain.errors import Invalid, NameChanged, Refused
 from projections.read.models import CURRENT
 
 
-@get("/{name:str}/yank")
+@get("/{name:str}/yank", opt=NOW)
 async def yank(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
-    return await present(request) or await _yank(request, name, _number(query_of(request)))
+    return await _yank(request, name, _number(query_of(request)))
 
 
 @post("/{name:str}/yank")

@@ -1,4 +1,4 @@
-"""What happened to a name: its events in all streams that held it, what each changed, and the archived streams that can be restored."""
+"""What happened to a name: its events in all streams that held it, and what each changed."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -9,11 +9,11 @@ import msgspec
 from domain.artifacts.kinds import KINDS
 from domain.artifacts.versioned import source_of
 from projections import sizes
-from projections.encoding import AUTHOR, JOIN_AUTHOR, OWNERS, author, timestamp
+from projections.encoding import AUTHOR, JOIN_AUTHOR, author, timestamp
 from projections.events.changes import Changes, changes
 from projections.events.cloudevents import type_of
 from projections.events.states import walk
-from projections.read.versions import HIDDEN, MAX_VERSION, NOW, Row, VersionLine, line_of, row_of
+from projections.read.versions import MAX_VERSION, VersionLine, line_of
 from projections.sizes import fitting, size_of
 from store.log.log import COLUMNS, Recorded
 from store.postgres.connection import Connection
@@ -75,39 +75,6 @@ SELECT number, versions.id, versions.created_at, {AUTHOR}
 FROM versions {JOIN_AUTHOR} versions.created_by WHERE stream_id = %s AND number = ANY(%s)
 """
 
-# artifacts_archived
-COUNT_ARCHIVED = """
-SELECT count(*) FROM artifacts
-WHERE project_id = %(project)s AND kind = %(kind)s AND archived_position IS NOT NULL
-"""
-
-# artifacts_archived, contents_pkey
-ENDED = f"""
-SELECT page.*, details.bytes AS details_bytes, outline.bytes AS outline_bytes, package.bytes AS package_bytes,
-       body.bytes AS body_bytes, {size_of("details.bytes", "outline.bytes", "package.bytes", "body.bytes")} AS size
-FROM (
-    SELECT * FROM artifacts
-    WHERE project_id = %(project)s AND kind = %(kind)s AND archived_position IS NOT NULL
-    ORDER BY archived_position DESC LIMIT %(limit)s OFFSET %(offset)s
-) AS page
-JOIN contents AS details ON details.digest = page.details
-LEFT JOIN contents AS body ON body.digest = page.body AND %(body)s
-LEFT JOIN contents AS outline ON outline.digest = page.outline
-LEFT JOIN contents AS package ON package.digest = page.package
-"""
-# events_pkey, active_names_pkey
-ARCHIVED = f"""
-SELECT page.name, page.latest_version, page.created_at, page.latest_version, page.latest_id, page.latest_at,
-       details_bytes, outline_bytes, package_bytes, body_bytes, '[]'::bytea, {OWNERS.format(stream="page.stream_id", held=NOW)}, '{{}}'::text[], {HIDDEN.format(stream="page.stream_id", latest="page.latest_version", held=NOW)}, {AUTHOR},
-       page.archived_at, archive.actor_id, active_names.stream_id IS NOT NULL
-FROM ({fitting(ENDED, "archived_position DESC")}) AS page
-JOIN events AS archive ON archive.position = page.archived_position
-LEFT JOIN active_names ON active_names.project_id = page.project_id AND active_names.kind = page.kind
-                      AND active_names.name = page.name
-{JOIN_AUTHOR} page.latest_by
-ORDER BY page.nth
-"""
-
 
 class HistoryEntry(msgspec.Struct, frozen=True):
     """One event of a name. The versions are the latest before and after it; null before the first."""
@@ -122,15 +89,6 @@ class HistoryEntry(msgspec.Struct, frozen=True):
     version_before: int | None
     version_after: int
     changes: Changes
-
-
-class ArchivedRow(msgspec.Struct, frozen=True):
-    """The latest version of an archived stream, and when it was archived."""
-
-    row: Row
-    archived_at: str
-    archived_by: bytes
-    name_taken: bool
 
 
 class Held(NamedTuple):
@@ -254,19 +212,3 @@ async def lines(conn: Connection, stream_id: UUID, numbers: Collection[int]) -> 
     """Versions by number, with author and time."""
     cursor = await conn.execute(LINES, (stream_id, list(numbers)), binary=True)
     return {row[0]: line_of(row) for row in await cursor.fetchall()}
-
-
-async def archived(
-    conn: Connection, project_id: int, kind: str, *, limit: int, offset: int, with_body: bool
-) -> tuple[int, list[ArchivedRow]]:
-    """How many archived streams there are, and a page of them, the last archived first."""
-    params: dict[str, Any] = {"project": project_id, "kind": kind}
-    counted = await (await conn.execute(COUNT_ARCHIVED, params)).fetchone()
-    params |= {"limit": limit, "offset": offset, "body": with_body, "max_bytes": sizes.MAX_ANSWER}
-    rows = await (await conn.execute(ARCHIVED, params, binary=True)).fetchall()
-    people = await people_of(conn, {row[23] for row in rows if row[23] is not None})
-    found = [
-        ArchivedRow(row_of(row[:22]), timestamp(row[22]), people.get(row[23] or 0, b"null"), row[24])
-        for row in rows
-    ]
-    return counted[0] if counted else 0, found

@@ -238,7 +238,7 @@ async def test_an_archive_says_what_ends_and_comes_back_by_the_list(ada: Space, 
     page = await sent(browser, "skills/pdf-forms/archive", do="archive")
     assert "The skill &#39;pdf-forms&#39; is archived." in page
     assert "Ada" in page
-    assert (await browser.get("skills/pdf-forms")).status_code == 404
+    assert "is archived, since" in await browser.page("skills/pdf-forms")
     id = re.search(r'name="id" value="([0-9a-f-]{36})"', page)
     assert id is not None
 
@@ -372,17 +372,37 @@ async def test_a_version_is_yanked_with_a_reason_and_taken_back(ada: Space, brow
 
 
 @pytest.mark.parametrize(
-    "place", ["move?label=production", "manage?x=1", "archive?x=1", "revert?version=1", "yank?version=1"]
+    "place",
+    [
+        *("move?label=production", "manage?x=1", "archive?x=1", "revert?version=1", "yank?version=1"),
+        *("edit?x=1", "edit/preview?x=1", "owners?x=1", "usage?x=1"),
+    ],
 )
 async def test_what_changes_something_leads_from_the_past_to_the_present(
     ada: Space, browser: Browser, place: str
 ) -> None:
     page = await browser.page(f"skills/pdf-forms/{place}&as_of=2999-01-01T00:00:00Z")
     assert "Of now alone" in page
-    assert "The past" in page
+    assert 'method="post" action="/console/projects' not in page
     address = browser.address(f"skills/pdf-forms/{place}")
-    assert page.count(f'href="{address}"') == 2
-    assert "The past" not in (await browser.get(address)).text
+    assert page.count(f'href="{address}"') == 1
+    assert "Of now alone" not in (await browser.get(address)).text
+
+
+@pytest.mark.parametrize("past", ["as_of=2999-01-01T00:00:00Z", "as_of=2020-01-01", "position=0"])
+async def test_a_form_is_refused_in_the_past(ada: Space, browser: Browser, past: str) -> None:
+    for path, form in (
+        ("skills/pdf-forms/manage", {"do": "rename", "new_name": "other"}),
+        ("skills/pdf-forms/archive", {}),
+        ("skills/pdf-forms/edit", {"do": "keep", "text": "x"}),
+        ("skills/pdf-forms/move", {"label": "production", "version": 1, "how": "move"}),
+        ("archive/skills", {"name": "pdf-forms"}),
+        ("policies", {"do": "set", "label": "production", "protected": "yes"}),
+        ("keys/new", {"label": "a", "scopes": "event:read"}),
+    ):
+        page = await refused(browser, f"{path}?{past}", 400, **form)
+        assert "What changes something is of the present" in page
+    assert (await ada.show())["labels"] == []
 
 
 async def test_whom_a_move_or_an_archive_reaches_stands_before_it(ada: Space, browser: Browser) -> None:

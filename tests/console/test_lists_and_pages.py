@@ -1,6 +1,7 @@
 """The list of a kind, the page of one artifact, its files."""
 
 import base64
+import re
 
 from tests.support.browsing import Browser, check_page
 from tests.support.space import Space, file
@@ -107,6 +108,55 @@ async def test_the_page_of_a_skill(owner: Space, browser: Browser) -> None:
         assert answer.status_code == status
         check_page(answer)
     assert "pdf-forms" in (await browser.get("skills/pdf-form")).text
+
+
+async def test_a_yanked_version_is_listed_with_its_reason(owner: Space, browser: Browser) -> None:
+    await owner.create("a")
+    await owner.publish("a", 1, body="two")
+    before = await owner.head()
+    await owner.ok(200, await owner.post("name/a/versions/2/yank", {"reason": f"Wrong {SCRIPT}"}))
+    await owner.publish("a", 1, body="three")
+    for query in ({"version": 2}, {}):
+        page = await browser.page("skills/a", **query)
+        versions = page[page.index("<h2>Versions</h2>") :].partition("</ol>")[0]
+        assert re.findall(r">(\d+)</a>", versions) == ["3", "2", "1"]
+        assert versions.count("yanked: Wrong &lt;script&gt;") == 1
+    assert re.findall(r'aria-current="page">(\d+)', await browser.page("skills/a", version=2)) == ["2"]
+    assert "yanked: Wrong" not in await browser.page("skills/a", position=before)
+    for number in range(3, 16):
+        await owner.publish("a", number, body=f"{number}")
+    # What is shown is there, however old.
+    assert re.findall(r'aria-current="page">(\d+)', await browser.page("skills/a", version=2)) == ["2"]
+
+
+async def test_the_lines_to_get_it_bring_what_is_shown(owner: Space, browser: Browser) -> None:
+    await owner.create("a", body="one")
+    await owner.publish("a", 1, body="two")
+    await owner.set_label("stable", 1, "a")
+    page = await browser.page("skills/a", version=1)
+    assert "skald pull a --version 1<" in page
+    assert "/skill-md/?version=1" in page
+    assert "get_skill takes version: 1." in page
+    assert page.count("Brings the latest version of every skill, not this one.") == 2
+    page = await browser.page("skills/a", label="stable")
+    assert "skald pull a@stable<" in page
+    assert "/skill-md/?label=stable" in page
+    assert "A share that serves stable brings what the label points to" in page
+    page = await browser.page("skills/a")
+    assert "skald pull a<" in page
+    assert "not this one" not in page
+    line = re.search(
+        r'curl -sS &#34;[^?]*(/api/[^?"&]*)\?version=1', await browser.page("skills/a", version=1)
+    )
+    assert line is not None
+    assert (await owner.at("GET", f"{line[1]}?version=1")).text.endswith("one")
+
+    await prompt(owner, "p", "one")
+    await owner.at("PATCH", "llm_prompts/name/p", json={"base_version": 1, "prompt": "two"})
+    page = await browser.page("prompts/p", version=1)
+    assert "skald show p --kind prompt --version 1<" in page
+    assert "/p/?version=1" in page
+    assert "get_prompt takes version: 1." in page
 
 
 async def test_the_page_of_a_prompt(owner: Space, browser: Browser) -> None:

@@ -14,6 +14,17 @@ async def key_of(space: Space) -> identity.Principal:
     return found
 
 
+async def test_the_page_to_sign_in_says_where_the_first_key_is(
+    owner: Space, open_browser: OpenBrowser
+) -> None:
+    browser = await open_browser(owner, signed_in=False)
+    page = (await browser.get("/console/sign-in")).text
+    # Where that is depends on the settings, which are no business of a page for everybody.
+    assert "<code>first-key</code> of its data directory (<code>SKALD_DATA_DIR</code>" in page
+    assert ".skald/first-key" not in page
+    assert ".skald/first-key" not in (await browser.get("/", headers={"Accept": "text/html"})).text
+
+
 async def test_a_key_signs_in_and_leads_to_where_one_wanted(owner: Space, open_browser: OpenBrowser) -> None:
     browser = await open_browser(owner, signed_in=False)
     wanted = f"/console/projects/{owner.id}/skills?search=a%20b"

@@ -95,6 +95,47 @@ async def test_a_form_leads_to_an_instant(owner: Space, browser: Browser) -> Non
     assert (await browser.get("then", params={"at": "soon", "back": here})).status_code == 400
 
 
+async def test_the_past_says_what_was_asked_for_and_has_no_forms(owner: Space, browser: Browser) -> None:
+    first, _, third, _ = await history(owner)
+    page = await browser.page("skills/pdf-forms", as_of="2999-03-03T09:30:00+02:00")
+    assert "as of 2999-03-03 07:30:00 UTC" in page
+    assert 'value="2999-03-03T07:30:00"' in page
+    assert "as of 2020-01-01 00:00:00 UTC" in await browser.page("skills", as_of="2020-01-01")
+    assert f", position {first}" in await browser.page("skills", position=first)
+    for place in ("", "/timeline", "/compare", "/blame", "/labels", "/files/scripts/fill.py"):
+        page = await browser.page(f"skills/pdf-forms{place}", position=third)
+        assert re.findall(r'<form[^>]* method="post"[^>]* action="([^"]*)"', page) == ["/console/sign-out"]
+        assert ">Manage</a>" not in page
+        assert ">Manage</a>" in await browser.page(f"skills/pdf-forms{place}")
+    # An old version can be gone back to from there, on a page of now.
+    old = await browser.page("skills/pdf-forms", position=third, version=1)
+    assert f'href="/console/projects/{owner.id}/skills/pdf-forms/revert?version=1"' in old
+
+
+async def test_what_was_archived_is_listed_as_of_an_instant(owner: Space, browser: Browser) -> None:
+    first, _, _, fourth = await history(owner)
+    assert "Nothing was archived then." in await browser.page("archive/skills", position=fourth)
+    archived = fourth + 1
+    await owner.ok(200, await owner.post("name/pdf-forms/rename", {"new_name": "forms"}))
+    # Given up for another name is not archived.
+    assert "/skills/pdf-forms" not in await browser.page("archive/skills", position=await owner.head())
+    await owner.ok(200, await owner.post("name/other/restore", {}))
+    await owner.post("name/forms/archive")
+    end = await owner.head()
+    for position, names in ((archived, ["other"]), (end - 2, ["other"]), (end - 1, []), (end, ["forms"])):
+        page = await browser.page("archive/skills", position=position)
+        found = re.findall(rf'class="name" href="/console/projects/{owner.id}/skills/([^?]*)\?', page)
+        assert found == names, position
+        assert "Restore" not in page
+    assert "Fill in PDF forms." in page
+    assert "Ada" in page
+    assert "Restore" in await browser.page("archive/skills")
+    # Pages of the list, as of then.
+    assert "1–1 of 1" in page
+    assert (await browser.get(f"archive/skills?position={end}&offset=1")).status_code == 200
+    assert (await browser.get(f"archive/prompts?position={first}")).status_code == 200
+
+
 async def test_versions_are_compared_with_their_words_marked(owner: Space, browser: Browser) -> None:
     first, _, _, _ = await history(owner)
     page = await browser.page("skills/pdf-forms/compare", **{"from": 1, "to": 3})

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from api.commands import repository
-from projections.events import audit, feed, history
+from projections.events import archives, audit, feed, history
 from projections.read import past
 from projections.sizes import MAX_ANSWER
 from tests.support.plans import MODES, Mode, explain, nodes
@@ -63,8 +63,13 @@ READS: dict[str, tuple[str, Any]] = {
     ),
     "people": (history.PEOPLE, ([1, 2, 3],)),
     "lines of a blame": (history.LINES, (STREAM, [1, 50, 900])),
-    "archived": (history.ARCHIVED, PAGE),
-    "count of archived": (history.COUNT_ARCHIVED, PAGE),
+    "archived": (archives.ARCHIVED, PAGE),
+    "count of archived": (archives.COUNT, PAGE),
+    "archived then": (archives.ARCHIVED_THEN, {**PAGE, "at": 2500}),
+    "what a name was": (
+        archives.LAST_OF_NAME,
+        {"project": 1, "kind": "skill", "name": "name-0", "at": 40_000},
+    ),
     "what an event left": (past.BY_STREAM, {"stream": STREAM, "at": 2500, "number": None}),
     "what can be restored": (
         repository.FIND_ARCHIVED,
