@@ -12,7 +12,7 @@ from cli.client import answers, lock
 from cli.client.check import AT_ONCE, ask
 from cli.client.checkout import Checkout, Plan
 from cli.client.lock import Locked
-from cli.client.remote import Remote, RemoteFailure
+from cli.client.remote import OF_ALL, Remote, RemoteFailure
 from cli.client.remote_options import one_line, remote_options, service, warn
 from cli.client.skill_folders import digest_of
 from cli.client.transfer import concurrently, progress, rows_by_name, tree_of
@@ -100,10 +100,14 @@ def pull(
                 run.run(names, every=every, version=version)
         except KeyboardInterrupt:
             run.interrupted = True
+        except Failure as failure:
+            if not run.results:
+                raise
+            run.ended_by = failure
         run.report(as_json)
     if run.interrupted:
         sys.exit(130)
-    if any(result.outcome in BAD for result in run.results):
+    if run.ended_by or any(result.outcome in BAD for result in run.results):
         sys.exit(1)
 
 
@@ -126,6 +130,7 @@ class Pull:
         self.dry_run = dry_run
         self.results: list[Result] = []
         self.interrupted = False
+        self.ended_by: Failure | None = None
 
     def run(self, names: tuple[str, ...], *, every: bool, version: int | None) -> None:
         if self.dry_run:
@@ -330,7 +335,7 @@ class Pull:
         try:
             tree = tree_of(self.remote, each.name, each.version)
         except RemoteFailure as failure:
-            if failure.status in (401, 403):
+            if failure.status in OF_ALL:
                 raise
             return failure
         if each.digest is not None and digest_of(tree) != each.digest:
@@ -384,7 +389,9 @@ class Pull:
         counts: dict[str, int] = {}
         for result in self.results:
             counts[result.outcome] = counts.get(result.outcome, 0) + 1
+        ended = self.ended_by
         if as_json:
+            error = {"code": ended.code, "detail": str(ended), "attr": ended.attr} if ended else None
             show_json(
                 {
                     "dry_run": self.dry_run,
@@ -392,6 +399,7 @@ class Pull:
                     "folder": str(self.checkout.path),
                     "summary": counts,
                     "skills": self.results,
+                    **({"error": error} if error else {}),
                 }
             )
             return
@@ -424,10 +432,12 @@ class Pull:
         order = ("written", "updated", "unchanged", "edited", "gone", *BAD)
         parts = [f"{counts[outcome]} {outcome.replace('_', ' ')}" for outcome in order if outcome in counts]
         head = "dry run, nothing was written: " if self.dry_run else ""
-        hint = "; run it again to go on" if self.interrupted else ""
+        hint = "; run it again to go on" if self.interrupted or ended else ""
+        if ended:
+            warn(f"skald: {ended}")
         say(
             f"{head}{', '.join(parts) or 'the project has no skills'}{hint}",
-            err=bool(counts.keys() & set(BAD)),
+            err=ended is not None or bool(counts.keys() & set(BAD)),
         )
 
 

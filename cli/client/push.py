@@ -252,8 +252,8 @@ class Push:
                 dry_run=self.dry_run,
             )
         except RemoteFailure as failure:
-            if failure.status in (401, 403) or failure.code == "not_skald":
-                raise  # every other skill would meet the same
+            if failure.is_of_all:
+                raise
             self._refused(candidate, failure)
             return
         except Unreachable as failure:

@@ -1,6 +1,6 @@
 """A client of the service's HTTP API for the commands of people: patient where waiting helps, clear where it does not.
 
-Waits out 429 and 503 as long as Retry-After says, and repeats what lost its connection: a read as it is, a write under
+Waits out 429 and 503 as Retry-After says, within bounds, and repeats what lost its connection: a read as it is, a write under
 the same ``Idempotency-Key``, so that it happens once.
 """
 
@@ -10,6 +10,8 @@ import time
 import uuid
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar, Self, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -26,18 +28,22 @@ from domain.artifacts.kinds import KINDS
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)  # seconds; a publish of a large skill over a slow line
 ATTEMPTS = 6  # of a request whose connection breaks; the waits between them add up to some 6 s
 FIRST_WAIT = 0.2  # seconds, doubled each time
-LONGEST_WAIT = 3700.0  # seconds; no limit per hour makes a client wait longer than that
+# A service that says "not now" is asked again, each time after a longer pause, whatever its Retry-After says; the pauses add up
+# to some two minutes where it says less.
+REFUSALS = 18  # of one request, in a row
+LONGEST_PAUSE = 10.0  # seconds
+# Seconds of all pauses of one request: a limit per hour makes it wait for an hour, and for another one when others were quicker.
+LONGEST_WAIT = 7300.0
 BUSY_TIMEOUT = 120.0  # seconds that 502, 503 and 504 are waited out altogether
 PAGE = 1000  # rows; the most that a list gives at once
-# Bytes of one answer, unpacked: several times what the service sends at once (8 MiB, or one skill with an outline).
-# What answers at the address need not be the service.
-MAX_ANSWER = 64 * 2**20
 MAX_LIST = 512 * 2**20  # bytes of all pages of a list
 # The service's pages are shorter than PAGE only by their bytes, and all of MAX_LIST are a hundred of such.
 MAX_PAGES = 2000
 READ = 64 * 1024  # bytes that are unpacked at a time
 # Seconds that one answer may take from its first byte to its last: the largest one over a slow line.
 MAX_SECONDS = 900.0
+OF_ALL = (401, 403, 429, 502, 503, 504)  # what is about the key, or about the service as a whole
+MAX_RETRY_AFTER = 40  # characters of the header; a date has 29
 MIN_SECRET = 8  # characters; what is shorter is a word
 GZIP = 16 + zlib.MAX_WBITS
 
@@ -60,6 +66,11 @@ class RemoteFailure(Failure):
         found = self.extra.get("problems")
         return [problem for problem in found if isinstance(problem, dict)] if isinstance(found, list) else []
 
+    @property
+    def is_of_all(self) -> bool:
+        """Whether every other request would meet the same."""
+        return self.status in OF_ALL or self.code == "not_skald"
+
 
 class Unreachable(Failure):
     """No answer, also not at the last attempt."""
@@ -73,6 +84,11 @@ class Remote:
     # What a person does about a key that is not valid, and about an address where something else answers.
     KEY_ADVICE: ClassVar[str] = "run `skald login` with a key that is valid"
     ADDRESS_ADVICE: ClassVar[str] = "is no Skald service there; check the address (`skald login --url …`)"
+    # Of an answer that the service would not give.
+    ODD: ClassVar[str] = "not_skald"
+    # Bytes of one answer, unpacked: several times what the service sends at once (8 MiB, or one skill with an outline).
+    # What answers at the address need not be the service.
+    MAX_ANSWER: ClassVar[int] = 64 * 2**20
 
     def __init__(
         self, target: Target, *, notice: Notice = lambda _: None, authorization: str | None = None
@@ -187,14 +203,14 @@ class Remote:
         params: Mapping[str, Any] | None = None,
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        max_bytes: int = MAX_ANSWER,
+        max_bytes: int | None = None,
     ) -> httpx.Response:
-        """The answer, which is a success of at most ``max_bytes``. Raises RemoteFailure or Unreachable.
+        """The answer, which is a success of at most ``max_bytes``, by default MAX_ANSWER. Raises RemoteFailure or Unreachable.
 
         A write must carry an ``Idempotency-Key``: it is repeated when its fate is unknown.
         """
         given = {name: value for name, value in (params or {}).items() if value is not None}
-        wait, attempts, busy_until = FIRST_WAIT, 0, time.monotonic() + BUSY_TIMEOUT
+        wait, attempts, refusals, begun = FIRST_WAIT, 0, 0, time.monotonic()
         moved = False
         while True:
             self._wait_until(self._not_before)
@@ -202,7 +218,7 @@ class Remote:
                 with self._http.stream(
                     method, path, params=given, content=content, headers=headers
                 ) as streamed:
-                    answer = self._read(streamed, max_bytes)
+                    answer = self._read(streamed, max_bytes or self.MAX_ANSWER)
             except httpx.TransportError as error:
                 attempts += 1
                 if attempts >= ATTEMPTS or isinstance(error, httpx.UnsupportedProtocol):
@@ -218,15 +234,14 @@ class Remote:
                 path, given, moved = *place, True
                 continue
             failure = self._failure(answer)
-            patient = (
-                answer.status_code == 429
-                or failure.code == "request_in_progress"
-                or (answer.status_code in (502, 503, 504) and time.monotonic() < busy_until)
-            )
-            pause = _retry_after(answer, wait)
-            if not patient or pause > LONGEST_WAIT:
+            if not _is_passing(answer, failure):
                 raise failure
-            wait = min(wait * 2, 5.0)
+            refusals += 1
+            pause, wait = max(_retry_after(answer), wait), min(wait * 2, LONGEST_PAUSE)
+            waited = time.monotonic() - begun
+            busy = answer.status_code in (502, 503, 504)
+            if refusals >= REFUSALS or waited + pause > LONGEST_WAIT or (busy and waited >= BUSY_TIMEOUT):
+                raise self._given_up(failure, refusals, pause)
             if pause >= 2:
                 reason = "too many requests" if answer.status_code == 429 else "the service is busy"
                 self.notice(f"{reason}; going on in {pause:.0f} s")
@@ -260,7 +275,9 @@ class Remote:
             if time.monotonic() > deadline:
                 raise self._not_skald(streamed, f"takes more than {MAX_SECONDS:.0f} s for one answer")
         headers = [pair for pair in streamed.headers.multi_items() if pair[0] != "content-encoding"]
-        return httpx.Response(streamed.status_code, headers=headers, content=bytes(body))
+        return httpx.Response(
+            streamed.status_code, headers=headers, content=bytes(body), request=streamed.request
+        )
 
     def decoded(self, answer: httpx.Response, shape: type[T]) -> T:
         """The JSON object of an answer, with all that it has. Raises RemoteFailure when it has not the fields of ``shape``."""
@@ -285,6 +302,18 @@ class Remote:
     def _wait_until(self, deadline: float) -> None:
         if self._stopped.wait(max(0.0, deadline - time.monotonic())):
             raise Unreachable("interrupted", code="interrupted")
+
+    def _given_up(self, failure: RemoteFailure, refusals: int, pause: float) -> RemoteFailure:
+        """The last answer of a service that said "not now" again and again, or for too long."""
+        tried = f"it was asked {refusals} times" if refusals > 1 else "it was asked once"
+        later = f", and is to be asked again in {pause:,.0f} s" if pause > LONGEST_PAUSE else ""
+        return RemoteFailure(
+            f"{failure} ({self._shown(self.target.url)}: {tried}{later})",
+            status=failure.status,
+            code=failure.code,
+            attr=failure.attr,
+            extra=failure.extra,
+        )
 
     def _failure(self, answer: httpx.Response) -> RemoteFailure:
         if answer.is_redirect:
@@ -326,15 +355,16 @@ class Remote:
         return self._not_skald(answer, f"answers with more than {max_bytes:,} bytes")
 
     def _not_skald(self, answer: httpx.Response, what: str = "") -> RemoteFailure:
-        kind = answer.headers.get("content-type", "no content type").split(";")[0]
-        what = what or f"answers {answer.status_code} with {kind}"
         return RemoteFailure(
-            self._shown(f"{self.target.url}{self._by} {what} and {self.ADDRESS_ADVICE}"),
+            self._shown(self._oddity(answer, what)),
             status=answer.status_code,
-            code="not_skald",
+            code=self.ODD,
             attr=None,
             extra={},
         )
+
+    def _oddity(self, answer: httpx.Response, what: str) -> str:
+        return f"{self.target.url}{self._by} {what or kind_of(answer)} and {self.ADDRESS_ADVICE}"
 
     def _shown(self, text: str) -> str:
         """What the service says, as it may be printed: it knows the key, and may send it back."""
@@ -348,10 +378,27 @@ def quote_part(text: str) -> str:
     return quote(text, safe="")
 
 
-def _retry_after(answer: httpx.Response, otherwise: float) -> float:
-    """Seconds to wait, by the answer's Retry-After; dates are not used by the service."""
-    text = answer.headers.get("retry-after", "")
-    return float(text) if text.isascii() and text.isdigit() else otherwise
+def _is_passing(answer: httpx.Response, failure: RemoteFailure) -> bool:
+    """Whether the same request may be answered later."""
+    return answer.status_code in (429, 502, 503, 504) or failure.code == "request_in_progress"
+
+
+def _retry_after(answer: httpx.Response) -> float:
+    """Seconds to wait by the answer's Retry-After, a number or a date; 0 without one that can be read."""
+    text = answer.headers.get("retry-after", "")[:MAX_RETRY_AFTER]
+    if text.isascii() and text.isdigit():
+        return min(float(text), 10**9)
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return 0.0
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return max(0.0, (at - datetime.now(UTC)).total_seconds())
+
+
+def kind_of(answer: httpx.Response) -> str:
+    kind = answer.headers.get("content-type", "no content type").split(";")[0][:100]
+    return f"answers {answer.status_code} with {kind}"
 
 
 def _reason(error: httpx.TransportError) -> str:

@@ -116,9 +116,9 @@ def posthog(
 
 
 def _skald_source(url: str, project: str, key_file: Path, kinds: tuple[str, ...], what: str) -> SkaldSource:
-    remote = SourceService(target_of(url, key_of(key_file), project), notice=warn)
+    remote = SourceService(target_of(url, key_of(key_file), project), called=what, notice=warn)
     remote.settle_project()
-    title = f"{what} at {remote.target.url}, project {remote.target.project}"
+    title = f"{remote.title}, project {remote.target.project}"
     return SkaldSource(remote, kinds or tuple(KINDS), title)
 
 
@@ -142,7 +142,7 @@ def mlflow(
 ) -> None:
     """From the prompt registry of the MLflow server at URL."""
     with service(profile, project) as remote:
-        source = MlflowSource(_foreign(url, key_of(key_file) if key_file else ""))
+        source = MlflowSource(_foreign("MLflow", url, key_of(key_file) if key_file else ""))
         _run(source, remote, dry_run=dry_run, force=force, as_json=as_json)
 
 
@@ -167,14 +167,14 @@ def langfuse(
 ) -> None:
     """From Langfuse, at URL or at https://cloud.langfuse.com."""
     with service(profile, project) as remote:
-        source = LangfuseSource(_foreign(url, key_of(key_file)))
+        source = LangfuseSource(_foreign("Langfuse", url, key_of(key_file)))
         _run(source, remote, dry_run=dry_run, force=force, as_json=as_json)
 
 
-def _foreign(url: str, key: str) -> Foreign:
+def _foreign(called: str, url: str, key: str) -> Foreign:
     """By user and password where the key has a colon, by a token where it has none, by neither without a key."""
     authorization = f"Basic {b64encode(key.encode()).decode()}" if ":" in key else None
-    return Foreign(target_of(url, key), notice=warn, authorization=authorization)
+    return Foreign(target_of(url, key), called=called, notice=warn, authorization=authorization)
 
 
 @import_from.command()

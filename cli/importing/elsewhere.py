@@ -1,17 +1,22 @@
 """HTTP to a source: as patient and as wary as that to the service, with the source's own key, which goes to no other host."""
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
 
 from cli.client.profile import Target, checked_key, checked_project, checked_url, is_exposed
-from cli.client.remote import Remote, RemoteFailure
+from cli.client.remote import Notice, Remote, RemoteFailure, kind_of
 from cli.client.remote_options import warn
-from cli.errors import Failure
+from cli.importing.source import Unusable
+from cli.output import printable
 
 MAX_KEY_FILE = 4096  # bytes
+MAX_PATH = 300  # characters of an address in a sentence
+
+T = TypeVar("T")
 
 
 def key_of(file: Path) -> str:
@@ -30,25 +35,43 @@ def target_of(url: str, key: str, project: str = "0") -> Target:
 
 
 class SourceService(Remote):
-    """Another service with the API of this one."""
+    """Another service with the API of this one; ``called`` is what people call it.
 
+    What it answers with is about one artifact, and the others may be right, so a failure says at which address that was.
+    """
+
+    ODD: ClassVar[str] = "bad_answer"
+    MAX_ANSWER: ClassVar[int] = 32 * 2**20
     KEY_ADVICE: ClassVar[str] = "the key of the source is not valid there"
-    ADDRESS_ADVICE: ClassVar[str] = "is no such service there; check the address of the source"
+
+    def __init__(
+        self, target: Target, *, called: str, notice: Notice, authorization: str | None = None
+    ) -> None:
+        super().__init__(target, notice=notice, authorization=authorization)
+        self.called = called
+
+    @property
+    def title(self) -> str:
+        return f"{self.called} at {self.target.url}"
+
+    def json(self, path: str, params: dict[str, Any] | None, shape: Any) -> Any:
+        """The JSON of a GET as ``shape``, a Struct. Raises RemoteFailure."""
+        answer = self.request("GET", path, params=params)
+        try:
+            return msgspec.json.decode(answer.content, type=shape)
+        except msgspec.ValidationError as error:
+            raise self._not_skald(answer, f"answers with JSON of another kind ({printable(error)})") from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise self._not_skald(answer) from None
+
+    def _oddity(self, answer: httpx.Response, what: str) -> str:
+        path = answer.request.url.path.removeprefix(urlsplit(self.target.url).path)
+        advice = "" if what else "; is that the address of the source?"
+        return f"{self.title}{path[:MAX_PATH]}{self._by} {what or kind_of(answer)}{advice}"
 
 
 class Foreign(SourceService):
     """A service with an API of its own."""
-
-    def json(self, path: str, params: dict[str, Any] | None, shape: Any) -> Any:
-        """The JSON of a GET as ``shape``, a Struct. Raises Failure."""
-        answer = self.request("GET", path, params=params)
-        try:
-            return msgspec.json.decode(answer.content, type=shape)
-        except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Failure(
-                self._shown(f"{self.target.url} answers {path} with something else than expected: {error}"),
-                code="bad_answer",
-            ) from None
 
     def _failure(self, answer: httpx.Response) -> RemoteFailure:
         if answer.is_redirect:
@@ -56,9 +79,17 @@ class Foreign(SourceService):
         text = " ".join(answer.content[:300].decode("utf-8", "replace").split())
         advice = f" ({self.KEY_ADVICE})" if answer.status_code in (401, 403) else ""
         return RemoteFailure(
-            self._shown(f"{self.target.url} answers {answer.status_code}: {text}{advice}"),
+            self._shown(f"{self.title} answers {answer.status_code}: {text}{advice}"),
             status=answer.status_code,
             code="failed",
             attr=None,
             extra={},
         )
+
+
+def row_of(row: Any, shape: type[T], where: str) -> T:
+    """A row of a list as ``shape``. Raises Unusable: the other rows may be right."""
+    try:
+        return msgspec.convert(row, shape)
+    except msgspec.ValidationError as error:
+        raise Unusable(f"{where} is of another kind ({printable(error)})", code="bad_answer") from None

@@ -50,25 +50,34 @@ class Follow:
         self.source = source
         self.remote = remote
         self.mirror = remote.path("mirror/")
+        self._compared = False
+        self._pause = PAUSE
 
     def run(self) -> None:
         """Raises Failure."""
         self._check_alone()
         self._begin()
-        pause = PAUSE
         while True:
             try:
                 position = self._head()
                 self._compare()
+                self._compared = True
                 warn(f"following {self.source.title} from position {position}")
-                pause = PAUSE
                 self._follow(position)
             except (Unreachable, RemoteFailure) as failure:
-                if failure.code == "interrupted" or not _may_pass(failure):
+                if not self._may_pass(failure):
                     raise
-                warn(f"{failure}; trying again in {pause:.0f} s")
-                time.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+                warn(f"{failure}; trying again in {self._pause:.0f} s")
+                time.sleep(self._pause)
+                self._pause = min(2 * self._pause, LONGEST_PAUSE)
+
+    def _may_pass(self, failure: Unreachable | RemoteFailure) -> bool:
+        """Whether waiting may mend it. Strange answers are no service at the start, and what stands before one later."""
+        if isinstance(failure, Unreachable):
+            return failure.code != "interrupted"
+        if failure.code in ("bad_answer", "not_skald") and failure.status < 400:
+            return self._compared
+        return failure.status >= 500 or failure.status == 429
 
     def _check_alone(self) -> None:
         """Raises Failure when the project has something that was not brought: a mirror would leave it there and never change it."""
@@ -117,8 +126,10 @@ class Follow:
         run = Run(self.source, self.remote, mirror=True, project=project)
         there = {(one.kind, one.name) for one in artifacts}
         run.bring(artifacts)
-        gone = [(kind, name) for kind in self.source.kinds for name in sorted(project.rows(kind))]
-        _archive(project, [one for one in gone if one not in there])
+        if not any(one.broken for one in artifacts):
+            # A row that cannot be read may be about any of them.
+            gone = [(kind, name) for kind in self.source.kinds for name in sorted(project.rows(kind))]
+            _archive(project, [one for one in gone if one not in there])
         _check(run)
 
     def _follow(self, position: int) -> None:
@@ -127,6 +138,7 @@ class Follow:
         for kind in self.source.kinds:
             project.rows(kind)
         while True:
+            asked = time.monotonic()
             try:
                 page = self._page(position)
             except RemoteFailure as failure:
@@ -134,12 +146,20 @@ class Follow:
                     raise
                 warn(f"the log of the source went back, from {position}; comparing everything")
                 return
+            self._pause = PAUSE
             if any(event["type"] == REWOUND for event in page["results"]):
                 warn("a new history of the source's log begins; comparing everything")
                 return
             if page["results"]:
                 self._check_mirror()
                 self._bring(project, page["results"])
+            elif time.monotonic() - asked < PAUSE:
+                # What stands before the source may answer at once instead of when there is something.
+                time.sleep(PAUSE)
+            if page["position"] < position or (page["results"] and page["position"] == position):
+                raise Failure(
+                    f"{self.source.title} leads back from position {position} of its feed", code="bad_answer"
+                )
             position = page["position"]
 
     def _bring(self, project: Project, events: Sequence[FeedEvent]) -> None:
@@ -211,8 +231,3 @@ def _check(run: Run) -> None:
             "the mirror, and start it again",
             code="log_went_back",
         )
-
-
-def _may_pass(failure: Unreachable | RemoteFailure) -> bool:
-    """Whether waiting may mend it."""
-    return isinstance(failure, Unreachable) or failure.status >= 500 or failure.status == 429

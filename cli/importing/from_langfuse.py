@@ -8,7 +8,7 @@ import msgspec
 from cli.client.remote import RemoteFailure, quote_part
 from cli.errors import Failure
 from cli.importing import naming, notes
-from cli.importing.elsewhere import Foreign
+from cli.importing.elsewhere import Foreign, row_of
 from cli.importing.source import (
     MAX_ARTIFACTS,
     MAX_VERSIONS,
@@ -16,10 +16,13 @@ from cli.importing.source import (
     SourceArtifact,
     SourceVersion,
     Unusable,
+    broken,
+    unreadable,
 )
 
 API = "/api/public/v2/prompts"
 PAGE = 100  # the most that a page gives
+MAX_PAGES = 10_000  # ten times what as many prompts take as may be there
 MAX_KEPT = (
     8 * 2**20
 )  # bytes of texts of one prompt that are kept from the look at its versions; beyond that they are read again
@@ -36,7 +39,7 @@ class Meta(msgspec.Struct):
 
 
 class Page(msgspec.Struct):
-    data: list[Meta]
+    data: list[Any]  # prompts, each a Meta
 
 
 class Prompt(msgspec.Struct, rename="camel"):
@@ -52,24 +55,35 @@ class Prompt(msgspec.Struct, rename="camel"):
 class LangfuseSource:
     def __init__(self, remote: Foreign) -> None:
         self.remote = remote
-        self.title = f"Langfuse at {remote.target.url}"
+        self.title = remote.title
 
     def close(self) -> None:
         self.remote.close()
 
     def artifacts(self) -> Iterator[SourceArtifact]:
         seen: set[str] = set()
-        page = 1
-        while rows := self.remote.json(API, {"page": page, "limit": PAGE}, Page).data:
-            names = {row.name for row in rows}
+        count = 0
+        for page in range(1, MAX_PAGES + 1):
+            found = self.remote.json(API, {"page": page, "limit": PAGE}, Page).data
+            if not found:
+                return
+            rows = [self._row(row, count + at) for at, row in enumerate(found, start=1)]
+            names = {row.called for row in rows if row.broken is None}
             if names & seen:
                 raise Failure(f"{self.title} gives the same page again and again", code="bad_answer")
             seen |= names
-            if len(seen) > MAX_ARTIFACTS:
+            count += len(rows)
+            if count > MAX_ARTIFACTS:
                 raise Failure(f"{self.title} has more than {MAX_ARTIFACTS:,} prompts", code="too_many")
-            for row in rows:
-                yield self._artifact(row)
-            page += 1
+            yield from rows
+        raise Failure(f"{self.title} has a list of more than {MAX_PAGES:,} pages", code="too_many")
+
+    def _row(self, row: Any, number: int) -> SourceArtifact:
+        place = f"prompt {number} of the list"
+        try:
+            return self._artifact(row_of(row, Meta, f"{self.title}: {place}"))
+        except Unusable as failure:
+            return broken("prompt", row, place, failure)
 
     def _artifact(self, row: Meta) -> SourceArtifact:
         labels: dict[str, str] = {}
@@ -88,7 +102,13 @@ class LangfuseSource:
             raise Unusable(f"it has more than {MAX_VERSIONS:,} versions")
         found, kept = [], 0
         for number in sorted(set(row.versions)):
-            prompt = self._read(row.name, number)
+            try:
+                prompt = self._read(row.name, number)
+            except (RemoteFailure, Unusable) as failure:
+                if isinstance(failure, RemoteFailure) and failure.is_of_all:
+                    raise
+                found.append(unreadable(number, name, row.name, failure))
+                continue
             labels.update(dict.fromkeys(prompt.labels, str(number)))
             kept += len(bytes(prompt.prompt))
             found.append(self._version(row.name, name, prompt, prompt if kept < MAX_KEPT else None))

@@ -10,7 +10,7 @@ import msgspec
 
 from cli.errors import Failure
 from cli.importing import naming, notes
-from cli.importing.elsewhere import Foreign
+from cli.importing.elsewhere import Foreign, row_of
 from cli.importing.source import (
     MAX_ARTIFACTS,
     MAX_VERSIONS,
@@ -18,6 +18,8 @@ from cli.importing.source import (
     SourceArtifact,
     SourceVersion,
     Unusable,
+    broken,
+    unreadable,
 )
 
 API = "/api/2.0/mlflow"
@@ -57,19 +59,19 @@ class Version(msgspec.Struct):
 
 
 class Models(msgspec.Struct):
-    registered_models: list[Model] = []
+    registered_models: list[Any] = []  # each a Model
     next_page_token: str = ""
 
 
 class Versions(msgspec.Struct):
-    model_versions: list[Version] = []
+    model_versions: list[Any] = []  # each a Version
     next_page_token: str = ""
 
 
 class MlflowSource:
     def __init__(self, remote: Foreign) -> None:
         self.remote = remote
-        self.title = f"MLflow at {remote.target.url}"
+        self.title = remote.title
 
     def close(self) -> None:
         self.remote.close()
@@ -81,7 +83,14 @@ class MlflowSource:
                 count += 1
                 if count > MAX_ARTIFACTS:
                     raise Failure(f"{self.title} has more than {MAX_ARTIFACTS:,} prompts", code="too_many")
-                yield self._artifact(model)
+                yield self._row(model, count)
+
+    def _row(self, row: Any, number: int) -> SourceArtifact:
+        place = f"prompt {number} of the list"
+        try:
+            return self._artifact(row_of(row, Model, f"{self.title}: {place}"))
+        except Unusable as failure:
+            return broken("prompt", row, place, failure)
 
     def _artifact(self, model: Model) -> SourceArtifact:
         name = naming.taken_name("prompt", model.name) or ""
@@ -101,15 +110,24 @@ class MlflowSource:
         query = {"filter": f"name = '{called}' AND {IS_PROMPT}"}
         found: dict[int, SourceVersion] = {}
         for page in self._pages("model-versions/search", query, Versions):
-            for version in page.model_versions:
-                if not (
-                    version.version.isascii() and version.version.isdigit() and len(version.version) < 10
-                ):
-                    raise Unusable(f"it has a version {version.version[:20]!r}")
-                found[int(version.version)] = self._version(called, name, version)
+            for row in page.model_versions:
+                number = _number(row)
+                if number is None:
+                    raise Unusable(
+                        f"{self.title}: a version of '{called}' has no number in `$.version`",
+                        code="bad_answer",
+                    )
+                found[number] = self._row_of_version(called, name, number, row)
             if len(found) > MAX_VERSIONS:
                 raise Unusable(f"it has more than {MAX_VERSIONS:,} versions")
         return [found[number] for number in sorted(found)]
+
+    def _row_of_version(self, called: str, name: str, number: int, row: Any) -> SourceVersion:
+        try:
+            version = row_of(row, Version, f"{self.title}: version {number} of '{called}'")
+        except Unusable as failure:
+            return unreadable(number, name, called, failure)
+        return self._version(called, name, version)
 
     def _version(self, called: str, name: str, version: Version) -> SourceVersion:
         tags = {tag.key: tag.value for tag in version.tags}
@@ -137,6 +155,13 @@ class MlflowSource:
                 raise Failure(f"{self.title} gives the same page again and again", code="bad_answer")
             seen.add(token)
         raise Failure(f"{self.title} has a list of more than {MAX_PAGES:,} pages", code="too_many")
+
+
+def _number(row: Any) -> int | None:
+    text = row.get("version") if isinstance(row, dict) else None
+    if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 10:
+        return int(text)
+    return None
 
 
 def _text(tags: dict[str, str], note: str) -> PromptText:

@@ -10,7 +10,7 @@ from cli.client import answers
 from cli.client.remote import RemoteFailure, quote_part
 from cli.errors import Failure
 from cli.importing import naming, notes
-from cli.importing.elsewhere import SourceService
+from cli.importing.elsewhere import SourceService, row_of
 from cli.importing.source import (
     MAX_ARTIFACTS,
     MAX_VERSION_BYTES,
@@ -21,6 +21,7 @@ from cli.importing.source import (
     SourceVersion,
     Text,
     Unusable,
+    broken,
 )
 from domain.artifacts.kinds import KINDS
 from domain.artifacts.skills import SkillFields
@@ -118,15 +119,22 @@ class SkaldSource:
         params = {"order_by": "created_at", "content": "none" if kind == "prompt" else None}
         path, count = self.remote.path(f"{KINDS[kind].RESOURCE}/"), 0
         try:
-            for row in self.remote.pages(path, params, shape=Row):
+            for row in self.remote.pages(path, params, shape=dict[str, Any]):
                 count += 1
                 if count > MAX_ARTIFACTS:
                     raise Failure(f"{self.title} has more than {MAX_ARTIFACTS:,} of a kind", code="too_many")
-                yield self.artifact(kind, row)
+                yield self._row(kind, row, count)
         except RemoteFailure as failure:
             if failure.status == 403 and len(self.kinds) > 1:
                 raise Failure(f"{failure} Leave that out by --kind.", code=failure.code) from None
             raise
+
+    def _row(self, kind: str, row: Any, number: int) -> SourceArtifact:
+        place = f"{kind} {number} of the list"
+        try:
+            return self.artifact(kind, row_of(row, Row, f"{self.title}: {place}"))
+        except Unusable as failure:
+            return broken(kind, row, place, failure)
 
     def artifact(self, kind: str, row: Row) -> SourceArtifact:
         called = row["name"]
@@ -161,7 +169,7 @@ class SkaldSource:
         found: Resolved = self.remote.get(path, {"limit": 1, "version": number}, shape=Resolved)
         shown = found.get("skill") or found.get("prompt")
         if shown is None:
-            raise Failure(f"{self.title} answers for '{name}' with no {kind}", code="bad_answer")
+            raise Unusable(f"{self.title} answers for '{name}' with no {kind}", code="bad_answer")
         return shown, found.get("labels", [])
 
     def now_called(self, kind: str, name: str) -> str | None:
@@ -178,7 +186,7 @@ class SkaldSource:
             page = self.remote.get(path, {"limit": PAGE, "before_version": before}, shape=Lines)
             for line in page["versions"]:
                 if before is not None and line["version"] >= before:
-                    raise Failure(
+                    raise Unusable(
                         f"{self.title} lists the versions of '{called}' in no order", code="bad_answer"
                     )
                 before = line["version"]
@@ -284,11 +292,7 @@ class SkaldSource:
         # Marks in prompts stay marks, which lead to what is imported beside them.
         params = {"version": number, "resolve": "false" if kind == "prompt" else None}
         path = self.remote.named(called, kind=kind)
-        answer = self._checked(lambda: self.remote.request("GET", path, params=params))
-        try:
-            found = msgspec.json.decode(answer.content, type=shape)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Unusable(f"the source answers with something else than a {kind}: {error}") from None
+        found = self._checked(lambda: self.remote.json(path, params, shape))
         if found.version != number:
             raise Unusable(f"the source answers with version {found.version} for {number}")
         return found

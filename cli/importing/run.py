@@ -49,6 +49,18 @@ def _result(artifact: SourceArtifact) -> Result:
     return Result(kind=artifact.kind, name=artifact.name, called=artifact.called, place=artifact.place)
 
 
+def listed(source: Source) -> tuple[list[SourceArtifact], Failure | None]:
+    """What a source lists, and why the list is not whole. Raises Failure when there is nothing of it."""
+    found: list[SourceArtifact] = []
+    try:
+        found.extend(source.artifacts())
+    except Failure as failure:
+        if not found:
+            raise
+        return found, failure
+    return found, None
+
+
 class Run:
     """``bring_all`` does it, ``report`` says what came of it. ``force``: publish over what others published here since.
 
@@ -76,8 +88,11 @@ class Run:
         self.ended_by: Failure | None = None
 
     def bring_all(self) -> None:
-        """Everything of the source."""
-        self.bring(self.source.artifacts())
+        """Everything of the source; where its list breaks off, what was listed until then. Raises Failure."""
+        found, ended = listed(self.source)
+        self.bring(found)
+        if ended is not None:
+            raise ended
 
     def bring(self, artifacts: Iterable[SourceArtifact]) -> None:
         """What refers to others that are not there yet is tried again after them."""
@@ -116,7 +131,9 @@ class Run:
         named: list[SourceArtifact] = []
         for one in found:
             result = _result(one)
-            if not one.name:
+            if one.broken is not None:
+                result.refused = [Refusal(one.broken.code, str(one.broken))]
+            elif not one.name:
                 result.refused = [
                     Refusal("invalid_name", f"nothing of '{one.called[:80]}' can be a name here")
                 ]

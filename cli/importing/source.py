@@ -9,11 +9,14 @@ from typing import Protocol
 import msgspec
 
 from cli.errors import Failure
+from cli.importing import notes
 from domain.artifacts.skills import SkillFields
 
 # Artifacts of one source, and versions of one artifact: more than any registry has, so that a list without an end has one.
 MAX_ARTIFACTS = 100_000
 MAX_VERSIONS = 100_000
+
+MAX_CALLED = 80  # characters of what the source calls something that cannot be read
 
 # Bytes of one version as it is read, files included: what a request to the service may have, less the quarter that base64 adds.
 MAX_VERSION_BYTES = 24 * 2**20
@@ -65,7 +68,7 @@ class SourceVersion(msgspec.Struct, frozen=True, kw_only=True):
 class SourceArtifact(msgspec.Struct, kw_only=True):
     """``name`` is a name that the registry takes, ``called`` what the source calls it, ``place`` where that is unless by its name.
 
-    ``earlier`` are names of before, newest first.
+    ``earlier`` are names of before, newest first. ``broken`` is why the source cannot be read here, and nothing else of it counts.
     ``newest`` is the time of the newest version where the list of the source tells it, else "". ``labels`` lead to numbers.
     """
 
@@ -79,10 +82,32 @@ class SourceArtifact(msgspec.Struct, kw_only=True):
     earlier: tuple[str, ...] = ()
     labels: dict[str, str] = {}
     tags: tuple[str, ...] = ()
+    broken: Failure | None = None
 
     @property
     def key(self) -> tuple[str, str]:
         return self.kind, self.place or self.called
+
+
+def unreadable(number: int, name: str, called: str, failure: Failure) -> SourceVersion:
+    """What stands for a version that the source does not tell right."""
+
+    def load() -> Text:
+        raise Unusable(str(failure), code=failure.code)
+
+    time = notes.instant(None, str(number))
+    return SourceVersion(
+        number=str(number), name=name, called=called, author="", mail="", time=time, load=load
+    )
+
+
+def broken(kind: str, row: object, place: str, failure: Failure) -> SourceArtifact:
+    """What stands for a row of a list that cannot be read, at this place in it."""
+    called = row.get("name") if isinstance(row, dict) else None
+    shown = called if isinstance(called, str) else ""
+    return SourceArtifact(
+        kind=kind, name="", called=shown[:MAX_CALLED], place=place, versions=tuple, broken=failure
+    )
 
 
 class Source(Protocol):

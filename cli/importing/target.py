@@ -255,9 +255,7 @@ class Imported(TypedDict):
 
 def is_about_the_run(failure: RemoteFailure) -> bool:
     """Whether every other version would be refused by the same."""
-    if failure.status == 403:
-        return failure.code not in ("label_protected", "approval_required")
-    return failure.status in (401, 503) or failure.code == "not_skald"
+    return failure.is_of_all and failure.code not in ("label_protected", "approval_required")
 
 
 def _here(row: Row) -> Here:

@@ -1,7 +1,6 @@
 """An import from MLflow followed page after page for ever where a server gave a new token with each, and nothing else."""
 
 from itertools import count
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -15,7 +14,7 @@ from cli.importing.from_mlflow import MlflowSource
 class Endless:
     """A server that always has one page more."""
 
-    target = SimpleNamespace(url="https://mlflow.test")
+    title = "MLflow at https://mlflow.test"
 
     def __init__(self, page: dict[str, Any], models: dict[str, Any]) -> None:
         self.page, self.models, self.tokens = page, models, count(1)

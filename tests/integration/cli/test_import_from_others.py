@@ -24,7 +24,7 @@ KEY = "pk-lf-1234:sk-lf-5678"
 
 
 class Elsewhere:
-    """A server that answers a GET by its path and query; ``headers`` are those of the requests that it had."""
+    """A server that answers a GET by its path and query, with JSON or bytes; ``headers`` are those of the requests that it had."""
 
     def __init__(self, answer: Answer) -> None:
         self.headers: list[dict[str, str]] = []
@@ -39,7 +39,7 @@ class Elsewhere:
                 status = (
                     404 if found is None else found.pop("_status", 200) if isinstance(found, dict) else 200
                 )
-                body = json.dumps(found).encode()
+                body = found if isinstance(found, bytes) else json.dumps(found).encode()
                 self.send_response(status)
                 if status == 302:
                     self.send_header("Location", found["to"])
@@ -152,7 +152,8 @@ VERSIONS = {
 
 def mlflow(path: str, query: Query) -> Any:
     def page(field: str, rows: list[Any]) -> Any:
-        at = int(query.get("page_token") or 0)
+        token = query.get("page_token", "")
+        at = int(token) if token.isdigit() else 0
         more = {"next_page_token": str(at + 1)} if at + 1 < len(rows) else {}
         return {field: rows[at : at + 1], **more}
 
@@ -160,7 +161,7 @@ def mlflow(path: str, query: Query) -> Any:
         assert "mlflow.prompt.is_prompt" in query["filter"]
         return page("registered_models", MODELS)
     name = query["filter"].split("'")[1]
-    return page("model_versions", VERSIONS[name])
+    return page("model_versions", VERSIONS.get(name, []))
 
 
 def test_mlflow(ada: Person, serve: Serve) -> None:
@@ -313,7 +314,7 @@ def echo(path: str, _: Query) -> Any:
     [
         (skald({**GOOD, "files": [{"path": EVIL}]}), "no more"),
         (skald({**GOOD, "version": 2}), "answers with version 2"),
-        (skald({**GOOD, "body": 1}), "something else than a skill"),
+        (skald({**GOOD, "body": 1}), "(Expected `str`, got `int` - at `$.body`)"),
         (skald({**GOOD, "files": [{"path": "a", "size": 10**12}]}), "larger than a request"),
         (skald(GOOD, more=same_versions), "in no order"),
         (skald(GOOD, more=echo), "your key is [key]"),
