@@ -26,11 +26,12 @@ FAST_PATH_TESTS = tests/api/skills/test_publish.py tests/api/skills/test_endpoin
 TEST_WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 # The checks that need no server come first; pytest's closing line comes last. Tests that kill servers and wait for them
-# share the cores with each other: what fails then has to fail once more, alone, to count.
+# share the cores with each other: what fails then has to fail once more, alone, to count. One worker, as a test that hangs
+# ends its process (tests/support/limits.py); short, as the names of what failed are to be read at the end of a record.
 test: lint
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal || { \
 		echo "once more, alone:"; \
-		$(BIN)/python -m pytest --last-failed --last-failed-no-failures none; \
+		$(BIN)/python -m pytest -n 1 -rfE --tb=short --last-failed --last-failed-no-failures none; \
 	}
 	@SKALD_TEST_FAST_PATH=off $(BIN)/python -m pytest -q -n auto $(FAST_PATH_TESTS)
 

@@ -1,3 +1,3 @@
-"""Fixtures for the whole suite: real servers (``tests/support/servers.py``) and the API over sockets (``tests/support/service.py``)."""
+"""Fixtures for the whole suite, and a limit for each test (``tests/support/``: ``servers.py``, ``service.py``, ``limits.py``)."""
 
-pytest_plugins = ["tests.support.servers", "tests.support.service"]
+pytest_plugins = ["tests.support.limits", "tests.support.servers", "tests.support.service"]
