@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.support import commands
 from tests.support.servers import ROOT, SKALD
 from tests.support.service import Service
 
@@ -40,16 +41,7 @@ class Person:
 
     def skald(self, *arguments: str, stdin: str = "", env: Mapping[str, str] | None = None) -> Run:
         """Run a command to its end. No key is ever shown."""
-        done = subprocess.run(
-            self.command(*arguments),
-            env={**self.env, **(env or {})},
-            cwd=self.work,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
+        done = commands.run(*arguments, env={**self.env, **(env or {})}, cwd=self.work, stdin=stdin)
         assert self.key not in done.stdout + done.stderr
         assert "Traceback" not in done.stderr, done.stderr
         return done
@@ -67,14 +59,9 @@ class Person:
 
     def raw(self, *arguments: str) -> bytes:
         """What a command prints, byte for byte."""
-        return subprocess.run(
-            self.command(*arguments),
-            env=self.env,
-            cwd=self.work,
-            stdout=subprocess.PIPE,
-            timeout=90,
-            check=True,
-        ).stdout
+        done = commands.run_raw(*arguments, env=self.env, cwd=self.work)
+        done.check_returncode()
+        return done.stdout
 
     def write_skill(
         self,

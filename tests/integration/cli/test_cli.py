@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from domain.keys import SCOPES
+from tests.support import commands
 from tests.support.servers import ROOT, SKALD, make_folder
 
 SCOPE = "--scope=llm_skill:read"
@@ -23,15 +24,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def skald(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run one command to its end, with nothing but ``env`` set."""
     shown = {name: text for name, text in os.environ.items() if not name.startswith("SKALD_")}
-    return subprocess.run(
-        [*SKALD, *arguments],
-        env={**shown, **env},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
+    return commands.run(*arguments, env={**shown, **env})
 
 
 @pytest.fixture

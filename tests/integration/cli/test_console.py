@@ -13,20 +13,15 @@ from cli.server.serve import Service as Serving
 from cli.settings import Settings
 from store.postgres.connection import Connection
 from store.tables import identity
-from tests.support.servers import ROOT
+from tests.support import commands
 from tests.support.service import Service
 
 
 def skald(service: Service, data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     shown = {name: text for name, text in os.environ.items() if not name.startswith("SKALD_")}
-    return subprocess.run(
-        [sys.executable, "-m", "cli.main", "console", *arguments, "--data-dir", str(data)],
-        cwd=ROOT,
+    return commands.run(
+        *("console", *arguments, "--data-dir", str(data)),
         env={**shown, "SKALD_DATABASE_URL": service.database_url, "SKALD_PORT": str(service.port)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
     )
 
 

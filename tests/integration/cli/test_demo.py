@@ -6,20 +6,14 @@ import subprocess
 from typing import Any
 
 from cli.operator.demo import load
-from tests.support.servers import ROOT, SKALD, free_port
+from tests.support import commands
+from tests.support.servers import free_port
 from tests.support.service import Service
 
 
 def demo(service: Service, *arguments: str) -> "subprocess.CompletedProcess[str]":
     shown = {name: text for name, text in os.environ.items() if not name.startswith("SKALD_")}
-    return subprocess.run(
-        [*SKALD, "demo", *arguments],
-        env={**shown, "PYTHONPATH": str(ROOT), "SKALD_DATABASE_URL": service.database_url},
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
+    return commands.run("demo", *arguments, env={**shown, "SKALD_DATABASE_URL": service.database_url})
 
 
 def fill(service: Service, project_id: int) -> Any:
@@ -78,18 +72,8 @@ def test_a_run_that_was_cut_off_goes_on_and_what_is_there_stays(running_service:
 
 def test_without_a_service_it_says_how_to_start_one(running_service: Service) -> None:
     shown = {"SKALD_PORT": str(free_port())}
-    done = subprocess.run(
-        [*SKALD, "demo"],
-        env={
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "SKALD_DATABASE_URL": running_service.database_url,
-            **shown,
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    done = commands.run(
+        "demo", env={**os.environ, "SKALD_DATABASE_URL": running_service.database_url, **shown}
     )
 
     assert done.returncode == 1

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import commands
 from tests.support.people import Person
 from tests.support.servers import ROOT, SKALD, free_port
 from tests.support.service import Service
@@ -60,8 +61,8 @@ def always(value: Any, status: int = 200) -> Answer:
 def skald(home: Path, url: str, *arguments: str, stdin: str = "", **env: str) -> Run:
     """A command against ``url``; it never ends in a traceback."""
     shown = {name: text for name, text in os.environ.items() if not name.upper().endswith("_PROXY")}
-    done = subprocess.run(
-        [*SKALD, *arguments],
+    done = commands.run(
+        *arguments,
         env={
             **shown,
             "HOME": str(home),
@@ -72,11 +73,7 @@ def skald(home: Path, url: str, *arguments: str, stdin: str = "", **env: str) ->
             **env,
         },
         cwd=home,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
+        stdin=stdin,
     )
     assert "Traceback" not in done.stderr, done.stderr
     return done

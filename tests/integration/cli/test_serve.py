@@ -11,9 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support import commands
 from tests.support.servers import (
-    ROOT,
-    SKALD,
     RunningService,
     StartService,
     descendants,
@@ -27,9 +26,7 @@ pytestmark = pytest.mark.slow
 
 def skald(*arguments: str) -> subprocess.CompletedProcess[str]:
     shown = {name: text for name, text in os.environ.items() if not name.startswith("SKALD_")}
-    return subprocess.run(
-        [*SKALD, *arguments], env=shown, cwd=ROOT, capture_output=True, text=True, timeout=90, check=False
-    )
+    return commands.run(*arguments, env=shown)
 
 
 def answers(service: RunningService, path: str = "/readyz") -> bool:

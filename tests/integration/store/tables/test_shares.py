@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -17,7 +16,7 @@ from store.log.log import head
 from store.postgres.connection import Connection
 from store.postgres.pool import connect
 from store.tables import identity, shares
-from tests.support.servers import ROOT
+from tests.support import commands
 from workers.sweep import Sweeper
 
 
@@ -118,15 +117,7 @@ async def test_what_has_long_opened_nothing_is_swept(postgres_url: str, conn: Co
 
 def skald(database_url: str, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     shown = {name: text for name, text in os.environ.items() if not name.startswith("SKALD_")}
-    return subprocess.run(
-        [sys.executable, "-m", "cli.main", *arguments],
-        cwd=ROOT,
-        env={**shown, "SKALD_DATABASE_URL": database_url, **settings},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return commands.run(*arguments, env={**shown, "SKALD_DATABASE_URL": database_url, **settings})
 
 
 def answer(run: "subprocess.CompletedProcess[str]") -> Any:
