@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 ROOT = "/console"
 
@@ -21,14 +21,14 @@ def file_segments(path: str) -> list[str]:
 
 def is_ours(address: str) -> bool:
     """Whether an address that a form has brought back is a path below the console, and nothing that a browser reads otherwise."""
-    parts = urlsplit(address)
+    if not (address == ROOT or address.startswith(f"{ROOT}/")):
+        return False
+    # A browser reads a dot that is written as %2e as one.
+    path = unquote(urlsplit(address).path)
     return (
-        not parts.scheme
-        and not parts.netloc
-        and (address == ROOT or address.startswith(f"{ROOT}/"))
-        and address.isascii()
+        address.isascii()
         and address.isprintable()
         and "\\" not in address
-        and "//" not in parts.path
-        and "/." not in parts.path
+        and "//" not in path
+        and not {".", ".."} & set(path.split("/"))
     )

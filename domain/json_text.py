@@ -104,19 +104,23 @@ def parse_edited(text: str, *, attr: str, **where: Any) -> bytes:
         raise Invalid(f"After the edits the prompt is no valid JSON: {error}.", attr=attr, **where) from None
     if value is None:
         raise Invalid("After the edits the prompt is null.", code="null", attr=attr, **where)
-    texts = _texts(value) if b"\\u" in raw else ""
-    if SURROGATE.search(texts):
+    if has_surrogates(raw, value):
         raise Invalid(
             "Lone surrogates are not allowed: they stand for no character.",
             code="surrogate_characters_not_allowed",
             attr=attr,
             **where,
         )
-    if "\0" in texts:
+    if b"\\u" in raw and "\0" in _texts(value):
         raise Invalid(
             "Null characters are not allowed.", code="null_characters_not_allowed", attr=attr, **where
         )
     return compact(raw)
+
+
+def has_surrogates(raw: bytes, value: object) -> bool:
+    """Whether a text in the value of this JSON holds half of a character, which no other encoding has."""
+    return b"\\u" in raw and SURROGATE.search(_texts(value)) is not None
 
 
 def _texts(value: object) -> str:

@@ -275,7 +275,7 @@ def file_answer(request: Request[Any, Any, Any], query: Query, body: bytes) -> R
 
 
 def is_past(query: Query) -> bool:
-    return "position" in query or "as_of" in query
+    return "position" in query or query.text("as_of") is not None
 
 
 async def resolve(request: Request[Any, Any, Any], kind: Kind, name: str) -> Response[Any]:

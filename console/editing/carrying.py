@@ -13,6 +13,7 @@ from litestar import Request, Response
 from api.http.errors import ParseError
 from api.http.requests import public, query_of
 from api.http.responses import Answer, to_response
+from api.offload import heavy
 from console import access
 from console.access import ForeignRequest, SignInFirst
 from console.entering import session_cookie
@@ -36,8 +37,8 @@ async def enter(request: Request[Any, Any, Any]) -> tuple[Form, Response[Any] | 
     access.check_origin(request)
     form = await form_of(request)
     key = form.line(KEY)
-    if form.text(CARRIED):
-        form = _carried(form.text(CARRIED))
+    if carried := form.text(CARRIED):
+        form = await heavy(len(carried), lambda: _carried(carried))
     try:
         await access.in_project(request, request.route_handler)
     except ForeignRequest:
@@ -65,21 +66,30 @@ async def _refused(
             wrong = refused.detail
         else:
             return await _signed_in(request, principal.key_id)
-    data = msgspec.msgpack.encode(form)
     text = form.text("text") or form.text("content")
+    carried = await heavy(
+        sum(len(value) for _, value in form.fields) + sum(len(upload.data) for upload in form.uploads),
+        lambda: _packed(form),
+    )
     return await page(
         request,
         "edit-again.html",
         status=401 if isinstance(error, SignInFirst) else 403,
-        size=3 * len(data),
+        size=3 * len(carried),
         ended=isinstance(error, SignInFirst),
         detail=error.detail,
         wrong=wrong,
         action=_address(request),
-        carried=b64encode(data).decode() if len(data) <= MAX_CARRIED else "",
+        carried=carried,
         text=text[:SHOWN],
         is_whole=len(text) <= SHOWN,
     )
+
+
+def _packed(form: Form) -> str:
+    """The form as a field of another one; empty when it is too large for that."""
+    data = msgspec.msgpack.encode(form)
+    return b64encode(data).decode() if len(data) <= MAX_CARRIED else ""
 
 
 async def _signed_in(request: Request[Any, Any, Any], key_id: UUID) -> Response[Any]:

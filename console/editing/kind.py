@@ -12,7 +12,7 @@ from console.editing.drafts import Draft, plain
 from console.text.visible import HIDDEN
 from domain.artifacts.tags import SEPARATOR
 from domain.errors import Invalid, Refused
-from domain.json_text import compact, parse
+from domain.json_text import compact, has_surrogates, parse
 from projections.compare.diff import Comparison
 from projections.read.sides import Side
 from projections.read.versions import Version
@@ -91,9 +91,11 @@ def checked_json(text: str) -> bytes:
     """The text as JSON. Raises Invalid unless it is one value."""
     raw = text.encode("utf-8", "surrogatepass")
     try:
-        parse(raw)
+        value = parse(raw)
     except (ValueError, RecursionError) as error:
         raise Invalid(f"This is no valid JSON: {error}.") from None
+    if has_surrogates(raw, value):
+        raise Invalid("Lone surrogates are not allowed: they stand for no character.")
     return compact(raw)
 
 

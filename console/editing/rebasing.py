@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from console.editing.drafts import Draft, DraftFile, plain
-from console.editing.kind import Field
+from console.editing.kind import Field, checked_json
 from console.editing.merging import EFFORT, merge
 from domain.content import Content, Ref, text_of
 from domain.errors import Invalid
-from domain.json_text import indented, parse
+from domain.json_text import indented
 from projections.compare.lines import Effort
 
 MAX_READ = 16_000_000  # bytes of files that both have changed; they are all in memory
@@ -155,7 +155,7 @@ class _Rebase:
         """Key by key; None when one of them is no object."""
         try:
             base, mine, theirs = (_object(text) for text in texts)
-        except (Invalid, ValueError, RecursionError):
+        except (Invalid, msgspec.MsgspecError):
             return None
         found: dict[str, Any] = {}
         for key in {**theirs, **mine}:
@@ -229,7 +229,6 @@ class _Rebase:
 
 
 def _object(text: str) -> dict[str, bytes]:
-    """Each key with its value as it was written. Raises ValueError for what is no object."""
-    raw = text.encode() or b"{}"
-    parse(raw)
+    """Each key with its value as it was written. Raises Invalid for what is no JSON, MsgspecError for what is no object."""
+    raw = checked_json(text) if text else b"{}"
     return {key: bytes(value) for key, value in msgspec.json.decode(raw, type=dict[str, msgspec.Raw]).items()}

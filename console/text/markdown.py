@@ -7,18 +7,21 @@ Images and links stay within the artifact, or are links that leave without a wor
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import nh3
 from markupsafe import Markup, escape
 from pyromark import Options, events_with_range, html
 
-from console.text.visible import HIDDEN, name_of
+from console.text.visible import HIDDEN, name_of, visible
 from domain.artifacts.references import BEGIN, MARK
 
 OPTIONS = Options.ENABLE_TABLES | Options.ENABLE_STRIKETHROUGH | Options.ENABLE_TASKLISTS
 # Beyond it a text is shown as it is: rendered, it may be several times as long.
 MAX_BYTES = 300_000
+# Of quotes and lists in each other. What cleans HTML looks through all that is open for each that it opens.
+MAX_DEPTH = 30
+MAX_MADE = 1_500_000  # characters of what is made of a text: the empty cells of a table are none of it
 
 TAGS = {
     *(
@@ -48,6 +51,7 @@ ATTRIBUTES = {
 }
 # What stands for a box of a list of tasks: it is text of others, and nothing to fill in.
 BOX = re.compile(r"<input[^>]*>")
+NESTED = re.compile(r"<(/?)(?:blockquote|ul|ol)\b")
 HEADING = re.compile(r"<h([1-6])>")
 
 # Where a path within the artifact leads: to its page, and to its bytes as an image; None when there is no such file.
@@ -62,7 +66,10 @@ ALT = re.compile(r' alt="([^"]*)"')
 def markdown(
     text: str, *, file: Place, image: Place, reference: Led | None = None, headings: int | None = None
 ) -> Markup:
-    """``headings``: as many as the outline has get the ids ``h-1``, ``h-2`` and so on; others would not match it."""
+    """What is nested too deep, or comes out too long, is shown as it is written.
+
+    ``headings``: as many as the outline has get the ids ``h-1``, ``h-2`` and so on; others would not match it.
+    """
 
     def kept(tag: str, attribute: str, value: str) -> str | None:
         if attribute == "href":
@@ -72,11 +79,14 @@ def markdown(
         return value if tag != "input" or attribute != "type" or value == "checkbox" else None
 
     def link(value: str) -> str | None:
-        if value.startswith("#") or urlsplit(value).scheme in ("http", "https", "mailto"):
+        parts = parts_of(value)
+        if value.startswith("#") or (parts is not None and parts.scheme in ("http", "https", "mailto")):
             return value
         return within(value, file)
 
     made = html(as_text(HIDDEN.sub(_named, text.replace("\r\n", "\n"))), options=OPTIONS)
+    if len(made) > MAX_MADE or is_too_deep(made):
+        return Markup("<pre>{}</pre>").format(visible(text))
     clean = nh3.clean(
         made,
         tags=TAGS,
@@ -138,10 +148,28 @@ def as_text(text: str) -> str:
     return b"".join((*pieces, source[end:])).decode()
 
 
+def is_too_deep(made: str) -> bool:
+    """Whether quotes and lists stand in each other more than ``MAX_DEPTH`` times, in what the renderer made."""
+    depth = 0
+    for found in NESTED.finditer(made):
+        depth += -1 if found[1] else 1
+        if depth > MAX_DEPTH:
+            return True
+    return False
+
+
+def parts_of(address: str) -> SplitResult | None:
+    """None for what no browser takes for an address."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return None
+
+
 def within(address: str, place: Place) -> str | None:
     """Where a relative address of a text leads; None for any other."""
-    parts = urlsplit(address)
-    if parts.scheme or parts.netloc or not parts.path or parts.path.startswith("/"):
+    parts = parts_of(address)
+    if parts is None or parts.scheme or parts.netloc or not parts.path or parts.path.startswith("/"):
         return None
     return place(unquote(parts.path).removeprefix("./"))
 

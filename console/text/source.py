@@ -1,15 +1,18 @@
 """Source of others, line by line and in colours, at a bounded price.
 
 A lexer is a set of regular expressions, and a file may be made to hurt them: only those of common languages are used, on texts
-and lines of bounded size, and between two tokens the clock is looked at. What is over is shown without colours.
+and lines of bounded size, an expression sees a bounded part of them, since nothing can stop it, and between two tokens the clock is
+looked at. What is over is shown without colours.
 """
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import PurePosixPath
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from markupsafe import Markup
-from pygments.lexer import Lexer
+from pygments.lexer import Lexer, RegexLexer
 from pygments.lexers import get_lexer_by_name
 from pygments.token import STANDARD_TYPES, _TokenType
 
@@ -20,6 +23,8 @@ MAX_LINE = 2_000  # characters of each of its lines
 MAX_SHOWN = 400_000  # characters that a page shows of a text, and its lines
 MAX_LINES = 6_000
 MAX_SECONDS = 0.3  # after which the rest has no colours
+# Characters that one expression looks at. Some take the square of that in steps: 0.05 s, where a whole text would take a minute.
+WINDOW = 4_000
 
 # By the end of the name, or all of it.
 LEXERS = {
@@ -56,7 +61,26 @@ def lexer_of(path: str) -> Lexer | None:
     """What reads a file of this name, None for what has no colours."""
     name = PurePosixPath(path).name.lower()
     found = LEXERS.get(name.rpartition(".")[2])
-    return get_lexer_by_name(found, stripnl=False, ensurenl=False) if found else None
+    if found is None:
+        return None
+    # What stands in a block of code in Markdown would be read by whatever lexer the text names.
+    lexer = get_lexer_by_name(found, stripnl=False, ensurenl=False, handlecodeblocks=False)
+    if isinstance(lexer, RegexLexer):
+        lexer._tokens = _bounded(lexer.__class__)
+    return lexer
+
+
+@cache
+def _bounded(lexer: type[RegexLexer]) -> dict[str, list[tuple[Any, Any, Any]]]:
+    """The expressions of a lexer by state, each of which looks no further than ``WINDOW``."""
+
+    def within(match: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda text, at, end=MAX_BYTES: match(text, at, min(end, at + WINDOW))
+
+    return {
+        state: [(within(match), action, following) for match, action, following in rules]
+        for state, rules in lexer._tokens.items()
+    }
 
 
 class Part(NamedTuple):

@@ -133,7 +133,7 @@ async def _label(
     query, project_id = query_of(request), project_of(request)
     kind: Shown = SHOWN[request.route_handler.opt["kind"]]
     offset = query.integer("offset", minimum=0, maximum=MAX_OFFSET, cut=True) or 0
-    label = label[: MAX_LABEL + 1]
+    check_label(label)
     async with services(request).pool.connection() as conn, snapshot(conn):
         read_model, then = await past.shown(conn, query)
         position = then.position if then else None

@@ -17,10 +17,13 @@ MAX_TOTAL = 64_000_000  # bytes of all of them
 # console_drafts_expiry
 SWEEP = "DELETE FROM console_drafts WHERE expires_at <= clock_timestamp()"
 
+# Two tabs that keep at once are counted one after the other.
+LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('console_drafts' || %s::text, 0))"
+
 # console_drafts_user
 TOTAL = """
 SELECT count(*), coalesce(sum(octet_length(content)), 0) FROM console_drafts
-WHERE user_id = %s AND published IS NULL AND id IS DISTINCT FROM %s
+WHERE user_id = %s AND published IS NULL AND (id, revision) IS DISTINCT FROM (%s::uuid, %s::int)
 """
 
 COLUMNS = "id, kind, stream_id, name, revision, published, content, changed_at"
@@ -127,21 +130,23 @@ async def keep(
             f"A draft has at most {MAX_BYTES:,} bytes with its files; this has {len(content):,}. It is not kept: publish larger "
             "ones by `skald push`."
         )
-    row = await (await conn.execute(TOTAL, (place.user_id, id))).fetchone()
-    count, total = row or (0, 0)
-    if count >= MAX_DRAFTS or total + len(content) > MAX_TOTAL:
-        raise NoRoom(
-            f"You have {count} drafts, {total:,} bytes, and there is room for {MAX_DRAFTS} and {MAX_TOTAL:,} bytes. This one is not "
-            "kept: publish or discard others first."
-        )
-    if id is not None:
-        values = (name, content, LASTS, id, *place, revision)
-        row = await (await conn.execute(UPDATE, values)).fetchone()
-        if row is not None:
-            return id, row[0]
-    fresh = uuid4()
-    await conn.execute(INSERT, (fresh, *place, name, content, LASTS))
-    return fresh, 1
+    async with conn.transaction():
+        await conn.execute(LOCK, (place.user_id,))
+        row = await (await conn.execute(TOTAL, (place.user_id, id, revision))).fetchone()
+        count, total = row or (0, 0)
+        if count >= MAX_DRAFTS or total + len(content) > MAX_TOTAL:
+            raise NoRoom(
+                f"You have {count} drafts, {total:,} bytes, and there is room for {MAX_DRAFTS} and {MAX_TOTAL:,} bytes. This one is not "
+                "kept: publish or discard others first."
+            )
+        if id is not None:
+            values = (name, content, LASTS, id, *place, revision)
+            row = await (await conn.execute(UPDATE, values)).fetchone()
+            if row is not None:
+                return id, row[0]
+        fresh = uuid4()
+        await conn.execute(INSERT, (fresh, *place, name, content, LASTS))
+        return fresh, 1
 
 
 async def find(conn: Connection, id: UUID, user_id: int, project_id: int, kind: str) -> Kept | None:

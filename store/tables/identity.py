@@ -443,6 +443,8 @@ async def users_called(conn: Connection, project_id: int, called: str) -> list[i
 
 async def members_called(conn: Connection, project_id: int, called: str) -> list[int]:
     """The ids of those who have a live key that may enter the project, by name or mail address."""
+    if "\0" in called:  # No text in PostgreSQL has it.
+        return []
     values = {"called": called, "project": project_id}
     return [row[0] for row in await (await conn.execute(SELECT_MEMBERS_CALLED, values)).fetchall()]
 
