@@ -110,6 +110,13 @@ def demo(project_id: int | None, url: str | None, data_dir: Path | None, as_json
         say(f"In project {project_id} of {address}. Try, after `skald login`:")
         for line in TRY:
             say(f"  {line}")
+        people = ", ".join(person["email"] for person in wanted.people.values())
+        say(
+            f"Its people ({people}) have no key after {KEY_LASTS // timedelta(minutes=1)} minutes, and own what they own all the same."
+        )
+        say(
+            "To sign in as one of them, make a key: in the console under Operate, People, or by `skald key create`."
+        )
 
 
 async def found(

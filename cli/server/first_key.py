@@ -7,24 +7,17 @@ from pathlib import Path
 import msgspec
 
 from cli.embedded.folder import write_private
-from domain.artifacts import policies
-from domain.artifacts.kinds import KINDS
 from domain.errors import Invalid
+from domain.keys import EVERYTHING
 from store.log.history import LogHistory
 from store.postgres.connection import Connection
 from store.postgres.pool import connect
 from store.tables import identity
 
 OWNER = "owner@skald.local"
-# All that the pages of docs/ show, and what who runs the service needs in the console; write includes read.
-SCOPES = (
-    *(f"{kind.SCOPE}:write" for kind in KINDS.values()),
-    "event:read",
-    "webhook:write",
-    "usage:read",
-    "user:write",
-    policies.SCOPE,
-)
+# Everything, in every project: it is of the owner of the installation, who can make such keys on the host anyway, and people belong to
+# no project. In the console it gives others, and agents, keys that may do less.
+SCOPES = (EVERYTHING,)
 
 
 class FirstKey(msgspec.Struct, frozen=True):
@@ -52,7 +45,7 @@ async def ensure(database_url: str, file: Path, *, embedded: bool) -> FirstKey |
     """The first project and a key of it, made at the first start and kept in ``file``; None when there is no such key.
 
     A database of our own gets one when the file is missing; a shared one only while no key exists, so that not
-    each new host makes one. A key that was revoked is not made again.
+    each new host makes one. A key that was revoked is not made again, and one of an earlier release keeps its scopes.
     """
     connection = await connect(database_url, application_name="skald-serve")
     async with connection:
@@ -69,14 +62,12 @@ async def ensure(database_url: str, file: Path, *, embedded: bool) -> FirstKey |
                 return FirstKey(project_id, kept, file, is_new=False)
         if await identity.list_keys(connection) and (file.exists() or not embedded):
             return None
-        return FirstKey(project_id, await _make(connection, project_id, file), file, is_new=True)
+        return FirstKey(project_id, await _make(connection, file), file, is_new=True)
 
 
-async def _make(connection: Connection, project_id: int, file: Path) -> str:
+async def _make(connection: Connection, file: Path) -> str:
     with contextlib.suppress(Invalid):  # a start that was cut off here has made the user already
         await identity.create_user(connection, email=OWNER, first_name="Owner")
-    _, secret = await identity.create_key(
-        connection, email=OWNER, scopes=SCOPES, project_ids=[project_id], label="first key"
-    )
+    _, secret = await identity.create_key(connection, email=OWNER, scopes=SCOPES, label="first key")
     write_private(file, f"{secret}\n")
     return secret

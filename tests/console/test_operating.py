@@ -10,6 +10,7 @@ import httpx
 import pytest
 from standardwebhooks import Webhook as Signer
 
+from cli.server import first_key
 from store.tables import identity, project_access, shares, webhooks
 from tests.console.conftest import OpenBrowser
 from tests.support.browsing import ORIGIN, Browser, check_page
@@ -403,6 +404,32 @@ async def test_who_operates_everything_adds_and_erases_people(
     assert (await browser.post(f"people/{cleo.user.uuid}/erase")).status_code == 404
     assert await principal_of(space, secret) is None
     assert "erased user" in await browser.page("keys", show="ended")
+
+
+async def test_the_first_key_does_a_first_day_without_the_host(
+    new_space: NewSpace, open_browser: OpenBrowser
+) -> None:
+    """Another person comes in, a label is protected, and moves by a promotion that the other one approves."""
+    space = await new_space()
+    await space.create("forms")
+    await space.publish("forms", 1, body="Fill it in two steps.")
+    _, secret = await identity.create_key(space.conn, email=space.user.email, scopes=first_key.SCOPES)
+    owner, other = [await open_browser(space, signed_in=False) for _ in range(2)]
+    await owner.post("/console/sign-in", {"key": secret})
+    added = await owner.post("people/new", {"email": f"{uuid4().hex}@example.com", "first_name": "Ben"})
+    form = await owner.page(added.headers["location"])
+    wanted = {"once": hidden(form), "user": hidden(form, "user"), "label": "his", "lasts": "7"}
+    made = await owner.post("keys/new", {**wanted, "scopes": ["llm_skill:write", "llm_skill:promote"]})
+    await other.post("/console/sign-in", {"key": KEY.findall(made.text)[0]})
+    move = {"label": "production", "version": 1}
+    assert (await owner.post("skills/forms/move", {**move, "how": "move"})).status_code == 303
+    policy = {"do": "set", "label": "production", "protected": "yes", "approvals": 1}
+    assert (await owner.post("policies", policy)).status_code == 303
+    asked = await owner.post("skills/forms/move", {**move, "version": 2, "how": "request"})
+    place = asked.headers["location"]
+    assert (await other.post(place, {"do": "approve"})).status_code == 303
+    assert (await space.show("forms", label="production"))["version"] == 2
+    assert (await owner.get("webhooks/new")).status_code == 200
 
 
 # Shares

@@ -301,7 +301,7 @@ class RunningService:
 
     @property
     def key(self) -> str:
-        """The first key: project 1, all scopes to write."""
+        """The first key, for everything."""
         return (self.data_dir / "first-key").read_text().strip()
 
     @property
