@@ -14,7 +14,7 @@ from api.apm import packages as apm
 from api.http import zips
 from api.http.errors import documented
 from api.http.requests import header_of, request_path
-from api.http.responses import JSON, Answer, LongAnswer, not_modified
+from api.http.responses import JSON, Answer, LongAnswer, not_modified, yanked
 from api.openapi.parameters import route
 from api.services import services
 from api.sharing import well_known
@@ -104,7 +104,7 @@ async def versions(request: Request[Any, Any, Any], skill_name: FromPath[str]) -
     operation_id="shared_apm_package_retrieve",
     summary="Package of a skill for APM",
     tags=["discovery"],
-    opt={**route("", produces=zips.ZIP.decode()), "conditional": True},
+    opt={**route("", produces=zips.ZIP.decode(), yanks=True), "conditional": True},
     responses=documented(404, 429, 503),
 )
 async def download(
@@ -122,7 +122,10 @@ async def download(
         version = await found.discovery.version(shown, skill_name, number)
         package = packages.package_of(version)
         manifest = apm.manifest_of_version(version, package.name)
-        headers = well_known.headers_of(request, etag_of(apm.key_of(manifest, package.digest)))
+        headers = [
+            *well_known.headers_of(request, etag_of(apm.key_of(manifest, package.digest))),
+            *yanked(version),
+        ]
         if known := not_modified(header_of(request, b"if-none-match"), headers):
             return well_known.counted(request, package, known)
         headers.append((b"content-type", zips.ZIP))

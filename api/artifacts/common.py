@@ -30,6 +30,7 @@ from api.http.responses import (
     Header,
     json_answer,
     to_response,
+    yanked,
 )
 from api.openapi.parameters import Param, integer
 from api.services import services
@@ -267,11 +268,14 @@ def picked_answer(request: Request[Any, Any, Any], body: bytes) -> Response[Any]
     return to_response(json_answer(body, header_of(request, b"if-none-match")))
 
 
-def file_answer(request: Request[Any, Any, Any], query: Query, body: bytes) -> Response[Any]:
+def file_answer(
+    request: Request[Any, Any, Any], query: Query, version: Version, body: bytes
+) -> Response[Any]:
     """A file that is named by its version or position never changes; what an instant names may still be written now."""
     fixed = "version" in query or "position" in query
     condition = header_of(request, b"if-none-match")
-    return to_response(json_answer(body, condition, cache_control=IMMUTABLE if fixed else REVALIDATE))
+    kept = IMMUTABLE if fixed else REVALIDATE
+    return to_response(json_answer(body, condition, cache_control=kept, extra=yanked(version)))
 
 
 def is_past(query: Query) -> bool:

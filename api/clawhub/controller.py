@@ -26,7 +26,15 @@ from api.http.context import let_in
 from api.http.errors import documented
 from api.http.pages import MAX_OFFSET
 from api.http.requests import header_of, project_of, query_of
-from api.http.responses import REVALIDATE, Header, LongAnswer, not_modified, to_response, typed_answer
+from api.http.responses import (
+    REVALIDATE,
+    Header,
+    LongAnswer,
+    not_modified,
+    to_response,
+    typed_answer,
+    yanked,
+)
 from api.openapi.parameters import Param, integer, route
 from api.payload.decode import read
 from api.search.controller import found_by
@@ -229,7 +237,7 @@ class ClawHubController(Controller):
         "/skills/{skill_slug:str}/versions/{release:str}",
         operation_id="clawhub_skills_versions_retrieve",
         summary="Get a version of a skill, for ClawHub",
-        opt=route(READ),
+        opt=route(READ, yanks=True),
         responses=ERRORS,
     )
     async def version(
@@ -250,13 +258,13 @@ class ClawHubController(Controller):
             files,
         )
         answer = claw.ClawVersionAnswer(row, claw.ClawSkillRef(version.name, version.name))
-        return conditional.answer(request, msgspec.json.encode(answer))
+        return conditional.answer(request, msgspec.json.encode(answer), extra=yanked(version))
 
     @get(
         "/skills/{skill_slug:str}/file",
         operation_id="clawhub_skills_file_retrieve",
         summary="Get a file of a skill, for ClawHub",
-        opt=route(READ, query=(FILE, VERSION), produces=BYTES.decode()),
+        opt=route(READ, query=(FILE, VERSION), produces=BYTES.decode(), yanks=True),
         responses=ERRORS,
     )
     async def file(self, request: Request[Any, Any, Any], skill_slug: FromPath[str]) -> Response[bytes]:
@@ -275,6 +283,7 @@ class ClawHubController(Controller):
             (b"etag", etag_of(data)),
             (b"cache-control", REVALIDATE),
             (b"x-content-type-options", b"nosniff"),
+            *yanked(version),
         ]
         answer = typed_answer(BYTES, data, header_of(request, b"if-none-match"), headers)
         return counted(request, KIND, version, to_response(answer), door=CLAWHUB)
@@ -283,7 +292,7 @@ class ClawHubController(Controller):
         "/download",
         operation_id="clawhub_download_retrieve",
         summary="Download a skill, for ClawHub",
-        opt=route(READ, query=(SLUG, VERSION), produces=zips.ZIP.decode()),
+        opt=route(READ, query=(SLUG, VERSION), produces=zips.ZIP.decode(), yanks=True),
         responses=ERRORS,
     )
     async def download(self, request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -291,7 +300,11 @@ class ClawHubController(Controller):
         query = query_of(request)
         version = await _version(request, _slug(request), query.text("version"))
         package = packages.package_of(version)
-        headers: list[Header] = [(b"etag", zips.etag(package)), (b"cache-control", REVALIDATE)]
+        headers: list[Header] = [
+            (b"etag", zips.etag(package)),
+            (b"cache-control", REVALIDATE),
+            *yanked(version),
+        ]
         if known := not_modified(header_of(request, b"if-none-match"), headers):
             return to_response(known)
         headers.append((b"content-disposition", f'attachment; filename="{package.name}.zip"'.encode()))

@@ -10,7 +10,8 @@ from litestar import Response
 
 from api.http.state import HEAD_ONLY, LEFT
 from api.http.stream import Cutting
-from projections.encoding import etag_of
+from projections.encoding import NOT_YANKED, etag_of
+from projections.read.versions import Version
 
 Header = tuple[bytes, bytes]
 
@@ -22,6 +23,9 @@ VARY_ENCODING: Header = (b"vary", b"accept-encoding")
 IMMUTABLE = b"private, max-age=31536000, immutable"
 # May be kept, but must be revalidated before each use.
 REVALIDATE = b"private, no-cache"
+
+# What says of an answer without JSON of its own that it is of a version that should not be used any more.
+YANKED: Header = (b"x-yanked", b"true")
 
 # An ASGI extension, of servers that take an answer in one message and put it into one packet; also the message's type.
 # RESULTS.md: "an answer in one write instead of two"
@@ -43,6 +47,11 @@ class LongAnswer(NamedTuple):
     headers: list[Header]
     length: int
     pieces: AsyncIterator[bytes]
+
+
+def yanked(version: Version) -> list[Header]:
+    """What an exact read says of a version beside its bytes, which are the same whether it is yanked or not."""
+    return [] if version.yanked == NOT_YANKED else [YANKED]
 
 
 def matches(condition: bytes, etag: bytes) -> bool:

@@ -387,7 +387,7 @@ def _responses(operation: Operation, schemas: "Schemas") -> dict[int, dict[str, 
     status = operation.handler.status_code
     answers = {status: _success(operation, schemas)}
     if operation.conditional:
-        headers = {**docs.ETAG, **docs.CACHE, **docs.REQUEST_ID}
+        headers = {**docs.ETAG, **docs.CACHE, **docs.REQUEST_ID, **_yanked(operation)}
         answers[304] = {"description": "The client has this representation already.", "headers": headers}
     if (
         operation.method == "GET"
@@ -411,6 +411,10 @@ def _by_name(operation: Operation) -> bool:
     return "/resolve/" not in operation.path
 
 
+def _yanked(operation: Operation) -> dict[str, Any]:
+    return docs.YANKED if operation.opt.get("yanks") else {}
+
+
 def _success(operation: Operation, schemas: "Schemas") -> dict[str, Any]:
     headers = dict(docs.REQUEST_ID)
     logged = operation.opt.get("logged", True)
@@ -421,6 +425,7 @@ def _success(operation: Operation, schemas: "Schemas") -> dict[str, Any]:
         if 422 in operation.errors:
             headers.update(docs.REPLAYED)
     headers.update(operation.opt.get("headers", {}))
+    headers.update(_yanked(operation))
     produced = operation.opt.get("produces")
     media_type = {str: CONTENT_TYPE.decode(), Stream: EVENT_STREAM}.get(operation.answer)
     has_body = operation.answer is not type(None)

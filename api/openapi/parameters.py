@@ -66,12 +66,13 @@ def route(
     produces: str | None = None,
     counts: Mapping[str, str] | None = None,
     logged: bool | None = True,
+    yanks: bool = False,
 ) -> dict[str, Any]:
     """The ``opt`` of a route handler: the scope that its guard requires, of several one, and what the document adds.
 
     ``form`` is a body of multipart/form-data; ``media`` are the types of text that it may answer with instead of JSON,
     ``produces`` is the one type that it answers with, ``counts`` are headers with a number and what they count; ``logged`` is False for a change that appends no event,
-    None for one that appends one only where there is something to change.
+    None for one that appends one only where there is something to change. ``yanks``: a header says when the version that is read is yanked.
     """
     return {
         "scope": scope,
@@ -81,6 +82,7 @@ def route(
         "media": media,
         "produces": produces,
         "headers": {name: _header(text, integer(0)) for name, text in (counts or {}).items()},
+        "yanks": yanks,
         "logged": logged,
     }
 
@@ -138,6 +140,13 @@ POSITION_IF_CHANGED = {"X-Event-Position": {**POSITION["X-Event-Position"], "req
 REPLAYED = {
     "Idempotent-Replayed": _header(
         "There when this is the answer to an earlier request with the same `Idempotency-Key`.",
+        {"type": "string", "enum": ["true"]},
+        required=False,
+    )
+}
+YANKED = {
+    "X-Yanked": _header(
+        "There when the version that was read is yanked: it should not be used any more. `yanked` of the version says why.",
         {"type": "string", "enum": ["true"]},
         required=False,
     )

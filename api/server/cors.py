@@ -19,7 +19,7 @@ MCP = re.compile(r"(/api/(environments|projects)/[^/]+)?/mcp/?")
 # What a page may read of an answer beside the few headers that it always may.
 EXPOSED = (
     b"Age, Allow, Content-Disposition, ETag, Idempotent-Replayed, Link, Location, Mcp-Session-Id, RateLimit-Limit, "
-    b"RateLimit-Policy, RateLimit-Remaining, RateLimit-Reset, Retry-After, WWW-Authenticate, Warning, X-Event-Position, X-Request-Id"
+    b"RateLimit-Policy, RateLimit-Remaining, RateLimit-Reset, Retry-After, WWW-Authenticate, Warning, X-Event-Position, X-Request-Id, X-Yanked"
 )
 METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
 # A page that may come in may send any header: what the service does not know it ignores. Names alone, and not without end.

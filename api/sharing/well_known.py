@@ -8,7 +8,7 @@ plain GET needs none. Files are sent as text or bytes, never as a type that a br
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from contextlib import suppress
 from hashlib import sha256
 from typing import Any, NamedTuple, TypeVar
@@ -35,7 +35,16 @@ from api.http.context import record
 from api.http.errors import documented, render
 from api.http.proxies import TrustedProxies
 from api.http.requests import as_uuid, header_of, query_of
-from api.http.responses import JSON, Answer, Header, LongAnswer, not_modified, to_response, typed_answer
+from api.http.responses import (
+    JSON,
+    Answer,
+    Header,
+    LongAnswer,
+    not_modified,
+    to_response,
+    typed_answer,
+    yanked,
+)
 from api.openapi.parameters import Param, route
 from api.services import services
 from api.sharing.controller import ShareTokens
@@ -290,7 +299,10 @@ def _addresses(path: str, *folders: str) -> list[str]:
 
 
 def _opt(*query: Param, produces: str | None = None, media: tuple[str, ...] = ()) -> dict[str, Any]:
-    return {**route("", query=query, produces=produces, media=media), "conditional": True}
+    return {
+        **route("", query=query, produces=produces, media=media, yanks=VERSION_ID in query),
+        "conditional": True,
+    }
 
 
 ERRORS = documented(400, 404, 429, 503)
@@ -350,7 +362,7 @@ async def archive(request: Request[Any, Any, Any], skill_archive: FromPath[str])
         version_id = _version_id(request)
         version = await _discovery(request).version(shown, name, version_id)
         package = packages.package_of(version)
-        headers = headers_of(request, zips.etag(package))
+        headers = [*headers_of(request, zips.etag(package)), *yanked(version)]
         known = not_modified(header_of(request, b"if-none-match"), headers)
         return counted(request, package, known or await _discovery(request).archive(package, headers))
 
@@ -372,11 +384,13 @@ async def file(
 
     async def answer(shown: Shown) -> Answer:
         version_id, path = _version_id(request), _path(request)
-        package = packages.package_of(await _discovery(request).version(shown, skill_name, version_id))
+        version = await _discovery(request).version(shown, skill_name, version_id)
+        package = packages.package_of(version)
         data = await _discovery(request).content(package, path)
         kind = MARKDOWN if path == SKILL_MD else BYTES if text_of(data) is None else TEXT
         fixed = version_id is not None and path != SKILL_MD
-        return counted(request, package, answer_of(request, *_tagged(data), kind, fixed=fixed))
+        told = answer_of(request, *_tagged(data), kind, fixed=fixed, extra=yanked(version))
+        return counted(request, package, told)
 
     return await answered(request, answer)
 
@@ -495,9 +509,15 @@ def _tagged(data: bytes) -> tuple[bytes, bytes]:
 
 
 def answer_of(
-    request: Request[Any, Any, Any], data: bytes, tag: bytes, content_type: bytes, *, fixed: bool = False
+    request: Request[Any, Any, Any],
+    data: bytes,
+    tag: bytes,
+    content_type: bytes,
+    *,
+    fixed: bool = False,
+    extra: Iterable[Header] = (),
 ) -> Answer:
-    headers = headers_of(request, tag, fixed=fixed)
+    headers = [*headers_of(request, tag, fixed=fixed), *extra]
     return typed_answer(content_type, data, header_of(request, b"if-none-match"), headers)
 
 

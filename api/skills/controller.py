@@ -27,7 +27,7 @@ from api.http import pages, requests
 from api.http.context import context
 from api.http.errors import documented
 from api.http.requests import header_of, project_of, query_of
-from api.http.responses import to_response
+from api.http.responses import to_response, yanked
 from api.http.texts import text_answer
 from api.offload import heavy
 from api.openapi.parameters import Param, integer, route
@@ -213,7 +213,7 @@ class SkillsController(Controller):
         "/name/{skill_name:str}/files/{file_path:path}",
         operation_id="llm_skills_name_files_retrieve",
         summary="Get a file",
-        opt=route(READ, query=(*PICK, *artifacts.PAST)),
+        opt=route(READ, query=(*PICK, *artifacts.PAST), yanks=True),
         responses=documented(400, 401, 403, 404, 410, 429, 503),
     )
     async def retrieve_file(
@@ -224,7 +224,7 @@ class SkillsController(Controller):
         pick, path = pick_of(query), _file_path(request)
         version = await artifacts.version(request, query, KIND, skill_name, pick)
         shown = await file_json(services(request).reader, version, path)
-        return counted(request, KIND, version, artifacts.file_answer(request, query, shown))
+        return counted(request, KIND, version, artifacts.file_answer(request, query, version, shown))
 
     @delete(
         "/name/{skill_name:str}/files/{file_path:path}",
@@ -254,7 +254,7 @@ class SkillsController(Controller):
         "/name/{skill_name:str}/skill-md",
         operation_id="llm_skills_name_skill_md_retrieve",
         summary="Get SKILL.md",
-        opt=route(READ, query=(*PICK, *artifacts.PAST), produces=f"{MARKDOWN}; charset=utf-8"),
+        opt=route(READ, query=(*PICK, *artifacts.PAST), produces=f"{MARKDOWN}; charset=utf-8", yanks=True),
         responses=documented(400, 401, 403, 404, 410, 429, 503),
     )
     async def retrieve_skill_md(
@@ -266,7 +266,8 @@ class SkillsController(Controller):
         """
         query = query_of(request)
         version = await artifacts.version(request, query, KIND, skill_name, pick_of(query))
-        return counted(request, KIND, version, text_answer(request, package_of(version).document, MARKDOWN))
+        answer = text_answer(request, package_of(version).document, MARKDOWN, extra=yanked(version))
+        return counted(request, KIND, version, answer)
 
 
 async def _run(

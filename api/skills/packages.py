@@ -29,6 +29,7 @@ from api.http.responses import (
     json_answer,
     not_modified,
     to_response,
+    yanked,
 )
 from api.offload import offload
 from api.openapi.parameters import Param, integer, route
@@ -138,7 +139,7 @@ class PackagesController(Controller):
         "/name/{skill_name:str}/export",
         operation_id="llm_skills_name_export_retrieve",
         summary="Export a skill",
-        opt=route(READ, query=(*PICK, *artifacts.PAST), produces=zips.ZIP.decode()),
+        opt=route(READ, query=(*PICK, *artifacts.PAST), produces=zips.ZIP.decode(), yanks=True),
         responses=documented(400, 401, 403, 404, 410, 429, 503),
     )
     async def export(self, request: Request[Any, Any, Any], skill_name: FromPath[str]) -> Response[bytes]:
@@ -152,6 +153,7 @@ class PackagesController(Controller):
         headers: list[Header] = [
             (b"etag", zips.etag(package)),
             (b"cache-control", REVALIDATE),
+            *yanked(version),
         ]
         if known := not_modified(header_of(request, b"if-none-match"), headers):
             return counted(request, KIND, version, to_response(known), door=ZIP)
