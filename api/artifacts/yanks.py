@@ -3,6 +3,7 @@
 ``yank`` and ``unyank`` are the commands for every door that withdraws versions.
 """
 
+import re
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from domain.errors import NotFound, VersionNotFound
 from projections.events.states import as_last_shown
 from projections.read.versions import MAX_VERSION
 
-DIGITS = len(str(MAX_VERSION))
+NUMBER = re.compile(rf"[1-9][0-9]{{0,{len(str(MAX_VERSION)) - 1}}}")
 
 
 def yank(
@@ -124,7 +125,7 @@ async def unyank_answer(
 
 async def _number(request: Request[Any, Any, Any], cls: type[Versioned], name: str, version: str) -> int:
     """The number in an address. Raises NotFound, and VersionNotFound for what is none."""
-    if version.isascii() and version.isdigit() and len(version) <= DIGITS and int(version):
+    if NUMBER.fullmatch(version):
         return int(version)
     asked = context(request)
     loaded = await asked.services.commands.find(asked.project_id, cls, name)

@@ -21,6 +21,7 @@ from projections.sizes import MAX_ANSWER
 PAGE = 50
 MAX_ARGUMENTS = 500  # that a prompt is listed with: a form with more is of no use to a person
 MAX_DESCRIPTION = 100  # characters of a prompt that stand for a description of it: a line of a menu
+NUMBER = re.compile(r"[1-9][0-9]*")
 VARIABLE = re.compile(r"\{\{([\w.-]+)\}\}")
 # MCP knows two roles; what another one says is said to the model like what the user says.
 ASSISTANT = "assistant"
@@ -78,7 +79,7 @@ def description_of(version: Version) -> str:
 
 async def get_prompt(ctx: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
     name, _, pick = params.name.partition("@")
-    query = {("version" if pick.isdigit() else "label"): pick} if pick else {}
+    query = {("version" if NUMBER.fullmatch(pick) else "label"): pick} if pick else {}
     place = f"llm_prompts/name/{segment(name)}/"
     answer = check(await mcp_request_of(ctx).inside.request("GET", place, query), name=params.name)
     values = params.arguments or {}

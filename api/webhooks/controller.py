@@ -1,5 +1,6 @@
 """Webhooks: endpoints that get a project's events by HTTP. Sending is the worker's work (``workers.webhooks``)."""
 
+import re
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,6 @@ from api.commands.caller import caller_of
 from api.http import conditional, requests
 from api.http.context import context
 from api.http.errors import IdempotencyKeyReused, documented
-from api.http.query import MAX_BIGINT
 from api.http.requests import as_uuid, header_of, project_of, query_of
 from api.http.responses import Answer, json_answer, to_response
 from api.openapi.parameters import Param, integer, route
@@ -48,6 +48,7 @@ READ = "webhook:read"
 WRITE = "webhook:write"
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
+DELIVERY = re.compile("[1-9][0-9]{0,17}")
 
 STATUS = Param("status", {"type": "string", "enum": list(STATUSES)}, "Only those.", "failed")
 LIMIT = Param("limit", integer(1, default=DEFAULT_LIMIT), "Page size; above 500 is 500.", 50)
@@ -293,7 +294,7 @@ def id_of(text: str) -> UUID:
 
 def number_of(text: str) -> int:
     """Raises NotFound for what is no id of a delivery."""
-    if not (text.isascii() and text.isdigit()) or len(text) > 18 or not 0 < int(text) <= MAX_BIGINT:
+    if not DELIVERY.fullmatch(text):
         raise NotFound("This webhook has no such delivery.")
     return int(text)
 
