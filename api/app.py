@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 from litestar import Litestar, Router
+from litestar.exceptions import HTTPException
 from litestar.template.config import TemplateConfig
 from redis.asyncio import Redis
 
@@ -53,6 +54,7 @@ from api.kinds import KINDS
 from api.mcp.endpoint import McpEndpoint, mcp_endpoint
 from api.openapi.home import HomeController
 from api.openapi.reference import ReferenceController
+from api.sdk import errors as sdk_errors
 from api.sdk.controller import SdkSkillsController
 from api.search.controller import SearchController, SkillSearchController
 from api.server import metrics as measuring
@@ -186,6 +188,7 @@ def create_app(
         exception_handlers={
             **EXCEPTION_HANDLERS,
             NameChanged: follow_rename,
+            HTTPException: sdk_errors.anywhere,
             **(pages.exception_handlers if pages else {}),
         },
         request_max_body_size=config.max_body_bytes,

@@ -8,10 +8,10 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from api.http import errors
 from api.http.errors import ErrorBody, answer_for
 from api.http.requests import public, query_of, request_path
 from api.http.responses import to_response
+from api.sdk import errors as sdk_errors
 from console.access import SAFE_METHODS, OfNow, SignInFirst
 from console.kinds import SHOWN
 from console.links import ROOT
@@ -88,7 +88,7 @@ def anywhere(request: Request[Any, Any, Any], error: Exception) -> Response[Any]
     path = request.scope["path"]
     if path == ROOT or path.startswith(f"{ROOT}/"):
         return handle(request, error)
-    return errors.handle(request, error)
+    return sdk_errors.anywhere(request, error)
 
 
 EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {

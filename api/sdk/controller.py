@@ -113,11 +113,8 @@ class SdkSkillsController(Controller):
     ) -> Response[schemas.SdkSkill]:
         """Points the label `default` to it."""
         data = await read_body(schemas.SetDefault, body, header_of(request, b"content-type"))
-        found = await skill_of(request, skill_id)
-        version = await version_of(request, found, data.default_version)
-        done = await writes.set_default(request, found, version.number, body)
-        shown = found._replace(default=version.number)
-        return writes.written(request, done, side_of(request).skill(shown))
+        done, found = await writes.set_default(request, skill_id, data.default_version, body)
+        return writes.written(request, done, side_of(request).skill(found))
 
     @delete(
         "/{skill_id:str}",

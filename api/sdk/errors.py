@@ -1,5 +1,6 @@
 """Refusals as the SDKs read them: the same statuses, headers and sentences as everywhere, in the shape of each."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -7,12 +8,16 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.openapi import ResponseSpec
 
+from api.http import errors
 from api.http.context import record
 from api.http.errors import DESCRIPTIONS, ErrorBody, answer_for
+from api.http.requests import request_path
 from api.http.responses import to_response
 from api.sdk.schemas import SdkError
 from api.sdk.sides import headers_for, side_of
 from domain.errors import NameChanged, Refused
+
+BELOW = re.compile(r"/+api/+(?:environments|projects)/+[^/]+/+v1(?:/|$)")
 
 _body = msgspec.json.Decoder(ErrorBody)
 
@@ -26,6 +31,13 @@ def handle(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
     return to_response(
         answer._replace(body=msgspec.json.encode(shown), headers=[*answer.headers, *headers_for(request)])
     )
+
+
+def anywhere(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """The same where no route was found: only the address says that a client of these is asking."""
+    if BELOW.match(request_path(request)):
+        return handle(request, error)
+    return errors.handle(request, error)
 
 
 # An id is the same through renames, so none leads to another address.

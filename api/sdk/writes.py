@@ -15,7 +15,7 @@ from api.http.context import context
 from api.http.requests import header_of
 from api.http.responses import Header, json_answer, to_response
 from api.offload import offload
-from api.sdk.ids import LATEST
+from api.sdk.ids import LATEST, read_version
 from api.sdk.reads import KIND, missing_skill, missing_version, skill_of, version_of
 from api.sdk.sides import headers_for
 from api.sdk.uploads import Upload
@@ -25,6 +25,7 @@ from domain.artifacts.yanks import LastVersion
 from domain.content import Content
 from domain.errors import Invalid
 from domain.formats import incoming
+from projections.read import by_id
 from projections.read.by_id import DEFAULT, FoundSkill, FoundVersion, description_of
 from projections.read.versions import Version
 from store.ids import new_id
@@ -61,19 +62,7 @@ async def create(request: Request[Any, Any, Any], upload: Upload) -> tuple[Done,
         return await commands.create(caller, skill, contents, attr="files")
 
     done = await run(request, command, upload.identity)
-    version = _version_of(done)
-    return done, FoundSkill(
-        id=done.stream_id,
-        name=version.name,
-        display_name=upload.display_name or version.name,
-        description=description_of(version.details),
-        position=version.position,
-        created_at=version.first_at,
-        default=1,
-        latest=version.number,
-        latest_id=version.id,
-        latest_at=version.created_at,
-    )
+    return done, _skill(done, upload.display_name, default=1)
 
 
 def _new(upload: Upload) -> tuple[Skill, list[Content]]:
@@ -125,20 +114,31 @@ async def publish(
     return done, _found(done)
 
 
-async def set_default(request: Request[Any, Any, Any], of: FoundSkill, number: int, body: bytes) -> Done:
-    """Raises NotFound, VersionNotFound, PermissionDenied."""
-
-    async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
-        _check_same(skill, of.id)
-        skill.set_label(DEFAULT, number)
-        return []
+async def set_default(
+    request: Request[Any, Any, Any], skill_id: str, wanted: str, body: bytes
+) -> tuple[Done, FoundSkill]:
+    """Point the label to the version that is named. Raises NotFound, VersionNotFound, PermissionDenied."""
 
     async def command(caller: Caller, commands: Commands) -> Done:
+        # Looked up here, as in ``publish``.
+        of = await skill_of(request, skill_id)
+        number = (await version_of(request, of, wanted)).number
+
+        async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
+            _check_same(skill, of.id)
+            skill.set_label(DEFAULT, number)
+            return []
+
         # What is asked of a protected label is asked where it would not move, too.
         await commands.check_direct(caller, Skill, DEFAULT)
         return await commands.change(caller, Skill, of.name, decide)
 
-    return await run(request, command, lambda: body)
+    done = await services(request).commands.unchanged(await run(request, command, lambda: body))
+    version = _version_of(done)
+    async with services(request).pool.connection() as conn:
+        shown = await by_id.display_name(conn, done.stream_id)
+        number = await by_id.number(conn, done.stream_id, read_version(wanted) or version.number)
+    return done, _skill(done, shown, default=number)
 
 
 async def delete(request: Request[Any, Any, Any], skill_id: str) -> Done:
@@ -179,6 +179,22 @@ def _check_same(skill: Skill, id: UUID) -> None:
     """Raises NotFound when the name is held by another skill since the id was looked up."""
     if skill.id != id:
         raise missing_skill(id)
+
+
+def _skill(done: Done, display_name: str, *, default: int) -> FoundSkill:
+    version = _version_of(done)
+    return FoundSkill(
+        id=done.stream_id,
+        name=version.name,
+        display_name=display_name or version.name,
+        description=description_of(version.details),
+        position=version.position,
+        created_at=version.first_at,
+        default=default,
+        latest=version.number,
+        latest_id=version.id,
+        latest_at=version.created_at,
+    )
 
 
 def _found(done: Done) -> FoundVersion:

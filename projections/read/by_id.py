@@ -133,6 +133,8 @@ VERSIONS = _paged(
     VERSION_COLUMNS,
     "number",
 )
+# events_stream
+NAMED = "SELECT state FROM events WHERE stream_id = %s AND stream_version = 1"
 # versions_id; a withdrawn one, too
 NUMBER = "SELECT number FROM versions WHERE id = %s AND stream_id = %s"
 
@@ -141,6 +143,20 @@ async def skill(conn: Connection, project_id: int, stream_id: UUID) -> FoundSkil
     """An active skill of the project."""
     row = await (await conn.execute(ONE, (stream_id, project_id), binary=True)).fetchone()
     return None if row is None else _skill(row)
+
+
+async def display_name(conn: Connection, stream_id: UUID) -> str:
+    """Of a skill that there is, or was; empty where it is the name."""
+    row = await (await conn.execute(NAMED, (stream_id,), binary=True)).fetchone()
+    return "" if row is None else _created.decode(row[0]).display_name
+
+
+async def number(conn: Connection, stream_id: UUID, ref: int | UUID) -> int:
+    """That of a version that there is, or was."""
+    if isinstance(ref, int):
+        return ref
+    [found] = await (await conn.execute(NUMBER, (ref, stream_id))).fetchone() or [0]
+    return int(found)
 
 
 async def skills(

@@ -444,3 +444,26 @@ async def test_given_a_budget_when_it_is_used_up_then_each_sdk_is_told_so(
         assert int(answer.headers["retry-after"]) > 0
         assert refusal(await few.at("GET", "v1/skills"))[:2] == (429, "throttled")
         await few.client.aclose()
+
+
+async def test_an_address_that_does_not_exist_is_refused_in_the_shape_of_each(space: Space) -> None:
+    for method, path, status in (
+        ("GET", "v1", 404),
+        ("GET", "v1/models", 404),
+        ("POST", "v1/messages", 404),
+        ("GET", f"v1/skills/{UNKNOWN}/nothing", 404),
+        ("PUT", "v1/skills", 405),
+        ("PATCH", f"v1/skills/{UNKNOWN}", 405),
+    ):
+        answer = await space.at(method, path)
+        code = "not_found" if status == 404 else "method_not_allowed"
+        assert refusal(answer) == (status, code, None), path
+        theirs = await space.at(method, path, headers=ANTHROPIC)
+        error = theirs.json()
+        assert (theirs.status_code, error["type"]) == (status, "error")
+        kind = "not_found_error" if status == 404 else "invalid_request_error"
+        assert error["error"]["type"] == kind
+        assert error["request_id"] == theirs.headers["x-request-id"] == theirs.headers["request-id"]
+        assert ("allow" in answer.headers) == (status == 405)
+    for path in ("v1skills", "nothing/v1/skills", "/v1/skills", "/api/v1/nothing"):
+        assert (await space.at("GET", path)).json()["type"] == "invalid_request", path
