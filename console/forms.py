@@ -56,6 +56,10 @@ class Form(msgspec.Struct, frozen=True):
         """A field without white space around it."""
         return self.text(name).strip()
 
+    def joined(self, name: str) -> str:
+        """A field in one line, however many a person has written."""
+        return " ".join(self.text(name).split())
+
     def integer(self, name: str) -> int | str:
         """A field as a number when it is one of at most 9 digits; as it is otherwise, for a rule to refuse it."""
         text = self.line(name)

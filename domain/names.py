@@ -1,4 +1,4 @@
-"""Which names skills, prompts and labels may have."""
+"""Which names skills, prompts and labels may have, and what a line of text may hold."""
 
 import re
 
@@ -7,6 +7,10 @@ from domain.errors import Invalid
 SKILL_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
 PROMPT_NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 LABEL = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?", re.ASCII)
+
+# What people say in a line, such as a reason: it stands in lists, also of terminals.
+CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+LINE = re.compile(rf"[^{CONTROLS}]*")
 
 MAX_SKILL_NAME = 64
 MAX_PROMPT_NAME = 255
@@ -45,6 +49,13 @@ def check_label(label: str) -> str:
         "lower-case letters, digits, '.', '_' and '-', a letter or digit at both ends",
     )
     return label
+
+
+def check_line(text: str) -> str:
+    """One line of what people say. Raises Invalid."""
+    if not LINE.fullmatch(text):
+        raise Invalid("Use one line without control characters.")
+    return text
 
 
 def check_tool(tool: str) -> str:

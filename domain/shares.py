@@ -4,7 +4,6 @@ Ids only, as with keys: neither the token nor the label, which people write, ent
 one of skills, which the log has anyway.
 """
 
-import re
 from datetime import datetime, timedelta
 from typing import ClassVar
 
@@ -12,12 +11,10 @@ from domain.errors import Invalid
 from domain.events import Event, event
 from domain.keys import MAX_LABEL_LENGTH
 from domain.names import check_label as check_skill_label
+from domain.names import check_line
 
 MAX_EXPIRY = timedelta(days=36_500)  # a hundred years; beyond it, leave the expiry away
 MAX_EXPIRY_SECONDS = int(MAX_EXPIRY.total_seconds())
-
-# One line: a label stands in lists, also of terminals.
-LABEL = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 
 
 @event
@@ -48,9 +45,7 @@ def check_label(label: str) -> str:
     label = label.strip()
     if len(label) > MAX_LABEL_LENGTH:
         raise Invalid(f"Use at most {MAX_LABEL_LENGTH} characters.", code="max_length")
-    if not re.match(LABEL, label):
-        raise Invalid("Use one line without control characters.")
-    return label
+    return check_line(label)
 
 
 def check_serve_label(label: str) -> str:

@@ -28,10 +28,10 @@ def trimmed(core: str) -> str:
     return rf"^[{WHITE}]*{core}[{WHITE}]*$"
 
 
-def one_line(longest: int) -> str:
-    """Text of 1 to ``longest`` characters that does not begin or end with white space."""
-    inked = rf"[^\x00{WHITE}]"
-    return rf"{inked}(?:[^\x00]{{0,{longest - 2}}}{inked})?"
+def one_line(longest: int, without: str = r"\x00") -> str:
+    """Text of 1 to ``longest`` characters that does not begin or end with white space, ``without`` some characters."""
+    inked = rf"[^{without}{WHITE}]"
+    return rf"{inked}(?:[^{without}]{{0,{longest - 2}}}{inked})?"
 
 
 def only(field: str, rule: Any) -> dict[str, Any]:

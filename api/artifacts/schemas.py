@@ -18,6 +18,7 @@ from api.artifacts.fields import (
 from api.openapi.examples import examples_of
 from api.openapi.parameters import WITHOUT
 from domain.artifacts.yanks import MAX_REASON
+from domain.names import CONTROLS, check_line
 from projections.compare.diff import FieldChange, FileChange, MetadataChanges, TextChange
 from projections.events.changes import Changes
 from projections.read.tags import MAX_TAGS_LISTED
@@ -83,10 +84,10 @@ class Yank(msgspec.Struct, frozen=True):
         str,
         Meta(
             max_length=MAX_REASON,
-            description="1 to 400 characters. White space around it is cut off.",
+            description="1 to 400 characters, one line without control characters. White space around it is cut off.",
             examples=["Deletes the fields that it should fill"],
-            extra={"trim": True},
-            extra_json_schema={WITHOUT: ["maxLength"], "pattern": trimmed(one_line(MAX_REASON))},
+            extra={"trim": True, "rule": check_line},
+            extra_json_schema={WITHOUT: ["maxLength"], "pattern": trimmed(one_line(MAX_REASON, CONTROLS))},
         ),
     ]
 

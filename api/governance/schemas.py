@@ -13,7 +13,7 @@ from domain.artifacts.kinds import KINDS
 from domain.artifacts.mirrors import MAX_SOURCE
 from domain.artifacts.policies import MAX_APPROVALS, MAX_POLICIES
 from domain.artifacts.promotions import MAX_NOTE
-from domain.names import MAX_LABEL, check_label
+from domain.names import CONTROLS, MAX_LABEL, check_label, check_line
 from projections.read.versions import MAX_VERSION
 
 _EXAMPLES = examples_of("api.governance")
@@ -66,10 +66,10 @@ class BeginMirror(msgspec.Struct, frozen=True):
         Meta(
             min_length=1,
             max_length=MAX_SOURCE,
-            description="What people call it, such as its address; 1 to 500 characters. White space around it is cut off.",
+            description="What people call it, such as its address; 1 to 500 characters, one line without control characters. White space around it is cut off.",
             examples=["Skald at https://skald.example.com, project 1"],
-            extra={"trim": True},
-            extra_json_schema={WITHOUT: ["maxLength"], "pattern": trimmed(one_line(MAX_SOURCE))},
+            extra={"trim": True, "rule": check_line},
+            extra_json_schema={WITHOUT: ["maxLength"], "pattern": trimmed(one_line(MAX_SOURCE, CONTROLS))},
         ),
     ]
 
@@ -107,10 +107,13 @@ Note = Annotated[
     str,
     Meta(
         max_length=MAX_NOTE,
-        description="At most 400 characters. White space around it is cut off.",
+        description="At most 400 characters, one line without control characters. White space around it is cut off.",
         examples=["Answers in the reader's language"],
-        extra={"trim": True, "blank": True},
-        extra_json_schema={WITHOUT: ["maxLength"], "pattern": trimmed(f"(?:{one_line(MAX_NOTE)})?")},
+        extra={"trim": True, "blank": True, "rule": check_line},
+        extra_json_schema={
+            WITHOUT: ["maxLength"],
+            "pattern": trimmed(f"(?:{one_line(MAX_NOTE, CONTROLS)})?"),
+        },
     ),
 ]
 

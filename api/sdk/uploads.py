@@ -1,6 +1,5 @@
 """Skills as the SDKs send them: a form with a part for each file, named ``folder/path``, or with one zip."""
 
-import re
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
@@ -22,13 +21,13 @@ from domain.formats import incoming
 from domain.formats.archives import SKILL_MD, Limits
 from domain.formats.incoming import Incoming
 from domain.formats.skill_md import Document
+from domain.names import check_line
 
 # All files of a skill, SKILL.md, what macOS leaves beside files, and a few texts.
 MAX_PARTS = 2 * MAX_FILES
 FILES = ("files", "files[]")
 DISPLAY_NAMES = ("display_name", "display_title")
 JSON = "application/json"
-NOT_ONE_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class Upload(msgspec.Struct, frozen=True):
@@ -105,9 +104,10 @@ def display_name_of(texts: dict[str, str]) -> str:
         if text := texts.get(field, "").strip():
             if len(text) > MAX_DISPLAY_NAME:
                 raise Invalid(f"Use at most {MAX_DISPLAY_NAME} characters.", code="max_length", attr=field)
-            if NOT_ONE_LINE.search(text):
-                raise Invalid("Use one line, without control characters.", attr=field)
-            return text
+            try:
+                return check_line(text)
+            except Invalid as error:
+                raise error.within(field) from None
     return ""
 
 

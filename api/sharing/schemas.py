@@ -8,9 +8,9 @@ from msgspec import Meta
 
 from api.openapi.examples import examples_of
 from domain.keys import MAX_LABEL_LENGTH
-from domain.names import MAX_LABEL
+from domain.names import CONTROLS, MAX_LABEL
 from domain.names import check_label as check_label_name
-from domain.shares import LABEL, MAX_EXPIRY_SECONDS, check_label
+from domain.shares import MAX_EXPIRY_SECONDS, check_label
 
 _EXAMPLES = examples_of("api.sharing")
 
@@ -29,7 +29,7 @@ class CreateShare(msgspec.Struct):
             max_length=MAX_LABEL_LENGTH,
             description="A name to know it by, one line. It is no part of the address.",
             extra={"blank": True, "rule": check_label},
-            extra_json_schema={"pattern": LABEL},
+            extra_json_schema={"pattern": rf"^[^{CONTROLS}]*$"},
         ),
     ] = ""
     expires_in: Annotated[

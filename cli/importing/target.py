@@ -4,6 +4,7 @@ A version is one request, so an import that is cut off has brought whole version
 """
 
 import base64
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NotRequired, TypedDict
 from uuid import uuid4
@@ -21,7 +22,10 @@ from domain.artifacts.yanks import MAX_REASON
 from domain.content import text_of
 from domain.formats import skill_md
 from domain.formats.archives import zip_of
+from domain.names import CONTROLS
 
+NOT_IN_LINES = re.compile(f"[{CONTROLS}]")
+NO_REASON = "The source gives no reason."
 FIELDS = ("description", "license", "compatibility", "allowed_tools", "metadata")
 
 
@@ -229,7 +233,9 @@ class Project:
     def set_yanked(self, kind: str, here: Here, number: int, reason: str) -> None:
         """Yank a version, or take that back without a reason."""
         rest = f"versions/{number}/{'yank' if reason else 'unyank'}/"
-        body = {"reason": reason[:MAX_REASON]} if reason else {}
+        # Earlier releases took a reason with any characters.
+        line = NOT_IN_LINES.sub(" ", reason)[:MAX_REASON].strip() or NO_REASON
+        body = {"reason": line} if reason else {}
         self.remote.send("POST", self.remote.named(here.name, rest, kind=kind), body)
         now = self.remote.get(self.remote.named(here.name, kind=kind), shape=Latest)
         here.number, here.note = now["version"], now["version_description"]

@@ -185,7 +185,7 @@ async def move(request: Request[Any, Any, Any], name: FromPath[str]) -> Response
         name,
         query.text("label", max_length=MAX_LABEL) or "",
         version_number(query),
-        query.text("note", max_length=MAX_NOTE) or "",
+        " ".join((query.text("note", max_length=MAX_NOTE) or "").split()),
     )
 
 
@@ -194,7 +194,7 @@ async def make_move(request: Request[Any, Any, Any], name: FromPath[str]) -> Res
     kind: Shown = SHOWN[request.route_handler.opt["kind"]]
     check_scope(request, kind.write_scope)
     form = await form_of(request)
-    label, number, note = form.line("label"), form.integer("version"), form.text("note")
+    label, number, note = form.line("label"), form.integer("version"), form.joined("note")
     frame = frame_of(request)
     try:
         if form.line("how") == "request":

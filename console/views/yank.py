@@ -36,7 +36,7 @@ async def change(request: Request[Any, Any, Any], name: FromPath[str]) -> Respon
     kind: Shown = SHOWN[request.route_handler.opt["kind"]]
     check_scope(request, kind.write_scope)
     form = await form_of(request)
-    number, reason = _number(Query(f"version={form.line('version')}".encode())), form.text("reason")
+    number, reason = _number(Query(f"version={form.line('version')}".encode())), form.joined("reason")
     try:
         if form.line("do") == "unyank":
             await execute(request, yanks.unyank(context(request), kind.aggregate, name, number))
