@@ -190,6 +190,7 @@ ORDERS = {
     "created_at": "versions.created_at",
     "number": "versions.number",
     "latest_version": "alive.latest_version",
+    "latest_version + hidden": "alive.latest_version + marks.hidden",
 }
 LISTS = {
     sign + field: LIST.format(

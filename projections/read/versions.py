@@ -393,8 +393,10 @@ COLUMNS = {
     "updated_at": "created_at",
     "version": "number",
     "latest_version": "latest_version",
-    "version_count": "latest_version",
+    "version_count": "latest_version + hidden",
 }
+# Of what no table has, what it is made of there: counted for each row that there is, as no index knows it.
+HIDDEN_NOW = HIDDEN.format(stream="artifacts.stream_id", latest="latest_version", held=NOW)
 ORDERS = {
     sign + field: f"{column} {direction}"
     for field, column in COLUMNS.items()
@@ -447,6 +449,7 @@ class Filter(msgspec.Struct, frozen=True):
         return [FOUND] if self.labeled else [FOUND_FEW, FOUND_MANY]
 
     def page(self, order: str) -> str:
+        order = order.replace("hidden", HIDDEN_NOW)
         columns = LABELED_COLUMNS if self.labeled else LATEST_COLUMNS
         return " UNION ALL ".join(
             PAGE.format(columns=columns, tables=self.tables, where=self.narrowed(way), order=order)

@@ -90,13 +90,22 @@ async def test_every_order_in_both_directions_with_ties_by_id(space: Space) -> N
     for base in (1, 2):
         await space.publish("a", base)
     await space.publish("d", 1)
+    # It has three versions, and the first is the latest.
+    for number in (2, 3):
+        await space.ok(200, await space.post(f"name/a/versions/{number}/yank", {"reason": "wrong"}))
+    await space.set_label("live", 1, "a")
     rows = (await space.get("")).json()["results"]
 
     for field in ("name", "created_at", "updated_at", "version", "latest_version", "version_count"):
         for sign in ("", "-"):
             by_id = sorted(rows, key=lambda row: str(row["id"]), reverse=True)
             expected = sorted(by_id, key=lambda row: row[field], reverse=sign == "-")
-            assert await space.names(order_by=sign + field) == [row["name"] for row in expected], sign + field
+            names = [row["name"] for row in expected]
+            assert await space.names(order_by=sign + field) == names, sign + field
+            assert await space.names(order_by=sign + field, position=await space.head()) == names
+            assert await space.names(order_by=sign + field, limit=2, offset=1) == names[1:3]
+            assert await space.names(order_by=sign + field, search="pdf") == names
+            assert await space.names(order_by=sign + field, label="live") == ["a"]
 
 
 async def test_pages_follow_their_links(space: Space) -> None:
