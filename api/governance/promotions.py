@@ -41,7 +41,12 @@ CREATES = (400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503)
 WRITES = (400, 401, 403, 404, 409, 413, 415, 422, 429, 503)
 
 STATUS = Param("status", {"type": "string", "enum": list(STATUSES)}, "Only those that are so now.", "open")
-NAME = Param("name", {"type": "string"}, "Only those of the skill or prompt of this name.", "support-agent")
+NAME = Param(
+    "name",
+    {"type": "string"},
+    "Only those of the skill or prompt of this name, or that has had it last.",
+    "support-agent",
+)
 LABEL = Param(
     "label",
     {"type": "string", "minLength": 1, "maxLength": MAX_LABEL},

@@ -30,10 +30,15 @@ COLUMNS = f"""
     CASE WHEN is_decided THEN decided_at END, CASE WHEN is_decided THEN decided_position END, found.requested_by, stream_id,
     {AUTHOR}
 """
+# A name leads to what held it last, whatever that is called now (name_spans_of_name).
 WANTED = """
     kind = ANY(%(kinds)s)
     AND (%(status)s::text IS NULL OR status_then = %(status)s)
-    AND (%(name)s::text IS NULL OR found.name = %(name)s)
+    AND (%(name)s::text IS NULL OR found.name = %(name)s OR found.stream_id = (
+        SELECT last.stream_id FROM name_spans AS last
+        WHERE last.project_id = %(project)s AND last.kind = found.kind AND last.name = %(name)s
+          AND last.since_position <= %(at)s
+        ORDER BY last.since_position DESC LIMIT 1))
     AND (%(label)s::text IS NULL OR label = %(label)s)
 """
 COUNT = f"SELECT count(*) FROM ({THEN}) AS found WHERE {WANTED}"

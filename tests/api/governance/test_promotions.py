@@ -403,6 +403,10 @@ async def test_a_promotion_goes_along_with_a_rename(ada: Governed, grace: Govern
     old = await grace.act(made, "approve")
     assert refusal(old)[:2] == (404, "not_found")
     assert old.json()["renamed_to"] == "helper"
+    # Earlier names lead on, until something else takes them.
+    [shown] = await ada.listed(name="helper")
+    assert (shown["id"], shown["name"]) == (made["id"], "helper")
+    assert await ada.listed(name=NAME) == [shown]
     approved = await grace.space_act(made, "approve")
     assert (approved.json()["status"], approved.json()["name"]) == ("promoted", "helper")
     history = await ada.at("GET", "name/helper/labels/production/history")
@@ -412,3 +416,5 @@ async def test_a_promotion_goes_along_with_a_rename(ada: Governed, grace: Govern
         302,
         True,
     )
+    await ada.create(NAME)
+    assert await ada.listed(name=NAME) == []
