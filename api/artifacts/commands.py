@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from api.artifacts.common import Command, check_etag
-from api.artifacts.references import check_latest, check_leaving, check_taking
+from api.artifacts.references import check_latest, check_leaving, check_restored, check_taking
 from api.commands.execute import Caller, Commands, Done, Guards
 from api.commands.repository import Loaded
 from api.http.context import RequestContext
@@ -75,7 +75,7 @@ def restore(context: RequestContext, cls: type[Versioned], name: str, id: UUID |
 
     async def check(current: Versioned) -> Guards:
         guards: Guards = {}
-        await check_latest(context, current, guards)
+        await check_restored(context, current, guards)
         await check_taking(context, current, guards)
         return guards
 

@@ -18,7 +18,9 @@ from domain.artifacts.prompts import Prompt
 from domain.artifacts.references import Reference, Referenced, found_in
 from domain.artifacts.versioned import Versioned
 from domain.errors import Invalid, NameChanged, NotFound
+from projections.events.states import at_number
 from projections.read.references import led_by, referenced_by
+from projections.read.renames import led_to
 from projections.read.versions import Version
 from projections.write.references import THERE, UNLED, UNREFERENCED, wanted
 from store.log.statements import Row
@@ -42,6 +44,26 @@ async def check_latest(
     if current.KIND == KIND:
         body = await context.services.reader.content(current.text.digest)
         await check_there(context, found_in(body), guards, attr=attr)
+
+
+async def check_restored(context: RequestContext, current: Versioned, guards: Guards) -> None:
+    """The same for one that comes back from an archive: no read finds its own versions yet. Raises Invalid."""
+    if current.KIND != KIND:
+        return
+    found = found_in(await context.services.reader.content(current.text.digest))
+    own = [one for one in found if one.version is not None and await _is_own(context, current, one)]
+    await check_there(context, [one for one in found if one not in own], guards, attr=None)
+    for one in own:
+        assert one.version is not None
+        async with context.services.pool.connection() as conn:
+            state = await at_number(conn, type(current), current.id, one.version)
+        body = await context.services.reader.content(state.text.digest)
+        guards.setdefault(THERE, []).append(_row(context, current.name, one, body, None))
+
+
+async def _is_own(context: RequestContext, current: Versioned, reference: Reference) -> bool:
+    async with context.services.pool.connection() as conn:
+        return await led_to(conn, context.project_id, KIND, reference.name) == current.id
 
 
 async def check_labels(context: RequestContext, before: Versioned, after: Versioned, guards: Guards) -> None:
@@ -100,15 +122,20 @@ async def _checked(context: RequestContext, reference: Reference, attr: str | No
         raise Invalid(
             f"{reference} refers to nothing: {error.detail}", code="invalid_reference", attr=attr
         ) from None
-    if version.body[:1] != b'"':
+    return _row(context, version.name, reference, version.body, attr)
+
+
+def _row(context: RequestContext, name: str, reference: Reference, body: bytes, attr: str | None) -> Row:
+    """The guard that what is referred to stays there; ``name`` is its name now. Raises Invalid for what may not be referred to."""
+    if body[:1] != b'"':
         raise Invalid(f"{reference} refers to what is no text.", code="invalid_reference", attr=attr)
-    if found_in(version.body):
+    if found_in(body):
         raise Invalid(
             f"{reference} refers to a prompt that refers to others itself; refer to those.",
             code="invalid_reference",
             attr=attr,
         )
-    return wanted(context.project_id, version.name, reference)
+    return wanted(context.project_id, name, reference)
 
 
 async def _check_unreferenced(

@@ -12,7 +12,9 @@ MAX_SHOWN = 20
 REFERENCED_BY = f"""
 SELECT DISTINCT artifacts.name, refers.number, labeled.name
 FROM {STANDING.format(project_id="%(project)s", stream="%(stream)s")}
-  AND (%(label)s::text IS NULL OR refers.label = %(label)s) AND (%(label)s::text IS NOT NULL OR refers.stream_id <> %(stream)s)
+  AND (%(label)s::text IS NULL OR refers.label = %(label)s)
+  AND (%(label)s::text IS NOT NULL OR refers.stream_id <> %(stream)s
+       OR (refers.label <> '' AND refers.number = artifacts.latest_version))
 ORDER BY artifacts.name, refers.number LIMIT {MAX_SHOWN}
 """
 
@@ -26,7 +28,11 @@ ORDER BY artifacts.name, refers.number LIMIT {MAX_SHOWN}
 async def referenced_by(
     conn: Connection, project_id: int, stream_id: UUID, label: str | None = None
 ) -> Sequence[ReferencedBy]:
-    """Up to 20 versions, latest or labelled, of prompts that refer to another one, or of any to that label of it."""
+    """Up to 20 versions, latest or labelled, of prompts that refer to another one, or of any to that label of it.
+
+    Without a label, for what is to be archived: its own latest version is one of them when it refers to a label of its own, as the
+    labels go with it and a restore would find none.
+    """
     params = {"project": project_id, "stream": stream_id, "label": label}
     rows = await (await conn.execute(REFERENCED_BY, params)).fetchall()
     return [ReferencedBy(*row) for row in rows]

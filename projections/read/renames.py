@@ -1,5 +1,7 @@
 """Names and packages at a position of the log, and where a name that was given up leads to."""
 
+from uuid import UUID
+
 from store.postgres.connection import Connection
 
 # name_spans_pkey. The kind and name of a stream at a position; after its archive, the name that it had.
@@ -30,6 +32,19 @@ JOIN name_spans AS held ON held.stream_id = last.stream_id
     AND held.since_position <= %(at)s AND (held.until_position IS NULL OR held.until_position > %(at)s)
 WHERE held.name <> %(name)s
 """
+
+
+# name_spans_of_name
+LED_TO = """
+SELECT stream_id FROM name_spans
+WHERE project_id = %s AND kind = %s AND name = %s ORDER BY since_position DESC LIMIT 1
+"""
+
+
+async def led_to(conn: Connection, project_id: int, kind: str, name: str) -> UUID | None:
+    """The stream that held the name last, archived or not: what the name leads to."""
+    row = await (await conn.execute(LED_TO, (project_id, kind, name))).fetchone()
+    return row[0] if row else None
 
 
 async def renamed_to(

@@ -217,3 +217,30 @@ async def test_the_append_refuses_a_taken_name_that_the_check_has_missed(
     assert (await prompts.post(json={"name": "tone", "prompt": "another"})).status_code == 503
     assert (await prompts.show())["prompt"] == 'Say it: Be "kind".\n'
     assert (await prompts.post("name/voice/rename", {"new_name": "tone"})).status_code == 200
+
+
+async def test_a_prompt_that_refers_to_itself_by_a_label_keeps_the_label(prompts: PromptSpace) -> None:
+    await prompts.create("tone", "Be kind.\n")
+    await prompts.set_label("live", 1, "tone")
+    await prompts.patch({"prompt": f"Say it: {BY_LABEL}", "base_version": 1}, "tone")
+    # Its labels go with it, so a restore would not find what it refers to.
+    for answer in (await prompts.post("name/tone/archive"), await prompts.delete("live", "tone")):
+        assert refusal(answer)[:2] == (409, "referenced")
+        assert answer.json()["referenced_by"] == [{"name": "tone", "version": 2, "label": None}]
+    await prompts.patch({"prompt": "Be kind.\n", "base_version": 2}, "tone")
+    assert (await prompts.post("name/tone/archive")).status_code == 200
+    assert (await prompts.post("name/tone/restore")).status_code == 200
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+async def test_a_prompt_that_refers_to_itself_by_a_version_comes_back(
+    prompts: PromptSpace, renamed: bool
+) -> None:
+    await prompts.create("tone", "Be kind.\n")
+    await prompts.patch({"prompt": f"Say it: {BY_VERSION}", "base_version": 1}, "tone")
+    name = "manner" if renamed else "tone"
+    if renamed:
+        assert (await prompts.post("name/tone/rename", {"new_name": name})).status_code == 200
+    assert (await prompts.post(f"name/{name}/archive")).status_code == 200
+    assert (await prompts.post(f"name/{name}/restore")).status_code == 200
+    assert (await prompts.show(name))["prompt"] == "Say it: Be kind.\n"
