@@ -1,5 +1,7 @@
 """What differs between two states of an artifact, as pages show it: fields with their values, texts line by line."""
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -8,6 +10,39 @@ from console.text import differences
 from console.text.differences import Line, Row
 from projections.compare.diff import Comparison, Document, Hunks
 from projections.compare.lines import Effort
+from projections.read.skills import read_manifest
+from projections.read.versions import Version
+
+# A file of a version by its path, and the digest of what is in it.
+Digests = Mapping[str, str]
+
+
+def with_same_contents(older: Version | None, newer: Version, moved: Digests | None) -> Digests | None:
+    """``moved`` with files that went to another path in a whole new list of files: those whose content one file alone had before, and one
+    alone has now. The log has them as other files; to who reads what changed they are renamed.
+    """
+    if older is None or older.manifest is None or older.manifest == newer.manifest:
+        return moved
+    before, after = digests_of(older.manifest), digests_of(newer.manifest)
+    pairs = {path: path for path in before if path in after} if moved is None else dict(moved)
+    targets = set(pairs.values())
+    gone = {path: digest for path, digest in before.items() if path not in pairs}
+    come = {path: digest for path, digest in after.items() if path not in targets}
+    return {**pairs, **same_contents(gone, come)}
+
+
+def digests_of(manifest: bytes | None) -> Digests:
+    return {path: file.sha256 for path, file in read_manifest(manifest or b"[]").items()}
+
+
+def same_contents(gone: Digests, come: Digests) -> dict[str, str]:
+    """Paths with the ones that have the same content, where on both sides one alone has it."""
+    before, after = Counter(gone.values()), Counter(come.values())
+    places = {digest: path for path, digest in come.items()}
+    return {
+        path: places[digest] for path, digest in gone.items() if before[digest] == 1 and after[digest] == 1
+    }
+
 
 # What pages call a field by another name than the API.
 WORDS = {"version_description": "note"}

@@ -15,7 +15,7 @@ from api.http.errors import answer_for
 from api.offload import offload
 from api.services import services
 from console import access
-from console.changes import Change, Value, changes_of, values_of
+from console.changes import Change, Value, changes_of, values_of, with_same_contents
 from domain.artifacts.policies import LabelPolicies, Policy
 from domain.errors import Refused
 from projections.events import policies
@@ -85,7 +85,7 @@ async def difference(
     served, model = services(request), KINDS[kind]
     async with served.pool.connection() as conn:
         moved = await moves(conn, older, newer)
-    both = await compared(served.reader, model, older, newer, moved)
+    both = await compared(served.reader, model, older, newer, with_same_contents(older, newer, moved))
     changes = await offload(lambda: changes_of(both.comparison, both.hunks(model), "unified"))
     return Difference(values_of(both.comparison), changes, sum(map(len, both.texts.values())))
 

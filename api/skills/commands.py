@@ -65,6 +65,22 @@ def publishing(
     return lambda caller, commands: commands.change(caller, Skill, name, decide)
 
 
+def renaming(
+    context: RequestContext, name: str, old: str, new: str, marks: Marks, base: int | None
+) -> Command:
+    """The command that makes the next version, with one file at another path."""
+
+    async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
+        await check_etag(context, loaded)
+        skill.check_base(base)
+        if marks is not NONE:
+            marks.set_on(skill)
+        skill.rename_file(old, new, version_id=new_id(), base_version=skill.number)
+        return []
+
+    return lambda caller, commands: commands.change(caller, Skill, name, decide)
+
+
 async def check_file_etag(context: RequestContext, loaded: Loaded[Skill], path: str) -> None:
     """Raises PreconditionFailed unless ``If-Match`` names the skill as it is now, or the file at ``path``."""
     if not conditional.conditional(context):

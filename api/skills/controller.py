@@ -19,7 +19,7 @@ from api.artifacts.common import (
     run,
     version_number,
 )
-from api.artifacts.marks import marks_of
+from api.artifacts.marks import NONE, marks_of
 from api.commands.execute import Caller, Commands, Done
 from api.commands.repository import Loaded
 from api.counting.reads import counted
@@ -34,7 +34,7 @@ from api.openapi.parameters import Param, integer, route
 from api.payload.decode import read
 from api.services import services
 from api.skills import schemas
-from api.skills.commands import KIND, check_file_etag, file_json, new_skill, publish
+from api.skills.commands import KIND, check_file_etag, file_json, new_skill, publish, renaming
 from domain.artifacts.skills import File, Skill
 from domain.content import Content, normal_path
 from domain.errors import Invalid, NotFound
@@ -200,13 +200,8 @@ class SkillsController(Controller):
         data = await read(schemas.RenameFile, body, header_of(request, b"content-type"))
         base = base_version(context(request), data.base_version)
 
-        async def decide(loaded: Loaded[Skill], skill: Skill) -> list[Content]:
-            await check_etag(context(request), loaded)
-            skill.rename_file(data.old_path, data.new_path, version_id=new_id(), base_version=base)
-            return []
-
         return await _run(
-            request, body, lambda caller, commands: commands.change(caller, Skill, skill_name, decide)
+            request, body, renaming(context(request), skill_name, data.old_path, data.new_path, NONE, base)
         )
 
     @get(

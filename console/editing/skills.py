@@ -1,5 +1,6 @@
 """Skills in the editor."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import msgspec
@@ -9,7 +10,7 @@ from api.artifacts.common import Command
 from api.artifacts.marks import NONE, Marks, marking
 from api.http.context import RequestContext
 from api.skills import schemas
-from api.skills.commands import publishing, sent
+from api.skills.commands import publishing, renaming, sent
 from console.editing import kind
 from console.editing.drafts import Draft, DraftFile
 from console.editing.kind import Field, Problem, State, decoded, problem_of
@@ -150,11 +151,14 @@ class SkillEditing:
         names = kind.changed(draft, before)
         marks = Marks(tags=self._tags(draft)) if "tags" in names else NONE
         names.discard("tags")
-        files = self._files(draft)
-        are_same = sorted(map(_identity, files)) == sorted(map(_identity, self._files(before)))
+        files, old_files = self._files(draft), self._files(before)
+        are_same = sorted(map(_identity, files)) == sorted(map(_identity, old_files))
         note = draft.note.strip()
-        if not names and are_same and not note and draft.frontmatter == before.frontmatter:
-            return marking(context, Skill, name, marks, draft.base)
+        if not names and not note and draft.frontmatter == before.frontmatter:
+            if are_same:
+                return marking(context, Skill, name, marks, draft.base)
+            if (renamed := _renamed(draft, files, old_files)) is not None:
+                return renaming(context, name, *renamed, marks, draft.base)
         values = self._values(draft)
         fields = {name: getattr(values, name) for name in names if name != "text"}
         if draft.frontmatter != before.frontmatter:
@@ -213,6 +217,22 @@ class SkillEditing:
             else:
                 found.append(File(named.path, file.data or b"", named.content_type))
         return found
+
+
+def _renamed(
+    draft: Draft, files: Sequence[File | FileRef], before: Sequence[File | FileRef]
+) -> tuple[str, str] | None:
+    """The old and the new path, when the one change of the draft is that a file has another path."""
+    moved = [
+        (file.origin, made.path)
+        for file, made in zip(draft.standing, files, strict=True)
+        if file.origin is not None and file.origin != made.path
+    ]
+    if len(moved) != 1:
+        return None
+    [(old, new)] = moved
+    others = [msgspec.structs.replace(file, path=new) if file.path == old else file for file in before]
+    return (old, new) if sorted(map(_identity, files)) == sorted(map(_identity, others)) else None
 
 
 def _identity(file: File | FileRef) -> tuple[str, str, str]:

@@ -14,7 +14,7 @@ from api.http.requests import project_of, query_of
 from api.offload import offload
 from api.services import services
 from console import past
-from console.changes import changes_of, values_of
+from console.changes import changes_of, values_of, with_same_contents
 from console.kinds import SHOWN, Shown
 from console.page import page
 from console.past import Past
@@ -62,7 +62,9 @@ async def compare(request: Request[Any, Any, Any], name: FromPath[str]) -> Respo
 
     (older, newer, moved, lines, labels, start, to), then = await past.read(request, query, read, whole=True)
     model = KINDS[kind.kind]
-    both = await compared(services(request).reader, model, older, newer, moved)
+    both = await compared(
+        services(request).reader, model, older, newer, with_same_contents(older, newer, moved)
+    )
     found = await offload(lambda: changes_of(both.comparison, both.hunks(model), view))
     return await page(
         request,

@@ -10,6 +10,7 @@ from api.cache.reader import missing
 from api.http.pages import MAX_OFFSET
 from api.http.requests import project_of, query_of
 from console import past
+from console.changes import same_contents
 from console.kinds import SHOWN, Shown
 from console.page import page
 from console.past import Past
@@ -66,7 +67,22 @@ async def timeline(request: Request[Any, Any, Any], name: FromPath[str]) -> Resp
 def words(entry: dict[str, Any], kind: Shown) -> dict[str, Any]:
     """An entry with what happened in words: the type of its event without what all of them have."""
     what = entry["type"].removeprefix(f"skald.{kind.kind}.").rsplit(".v", 1)[0].replace("_", " ")
-    return {**entry, "what": what.capitalize()}
+    return {**entry, "what": what.capitalize(), "changes": _renamed(entry["changes"])}
+
+
+def _renamed(changes: dict[str, Any]) -> dict[str, Any]:
+    """Files of the same content that one version has removed and added are renamed ones, as in comparisons."""
+    files = changes["files"]
+    gone, come = ({file["path"]: file["sha256"] for file in files[way]} for way in ("removed", "added"))
+    moved = same_contents(gone, come)
+    if not moved:
+        return changes
+    kept = {
+        "removed": [file for file in files["removed"] if file["path"] not in moved],
+        "added": [file for file in files["added"] if file["path"] not in moved.values()],
+        "renamed": [*files["renamed"], *({"old_path": old, "path": new} for old, new in moved.items())],
+    }
+    return {**changes, "files": {**files, **kept}}
 
 
 HANDLERS = (timeline,)

@@ -164,6 +164,35 @@ async def test_files_are_added_renamed_removed_and_uploaded(owner: Space, browse
     assert base64.b64decode(stored["content"]) == png
 
 
+async def test_a_renamed_file_is_one_in_the_log_and_on_every_page(owner: Space, browser: Browser) -> None:
+    await owner.create("one", files=[file("a.md", "A"), file("b.md", "B"), file("c.md", "C")])
+
+    async def publish(note: str = "", **fields: Any) -> dict[str, Any]:
+        form = await browser.page("skills/one/edit")
+        preview = await follow(browser, await send(browser, form, "preview", **fields))
+        assert "renamed" in preview
+        await follow(browser, await send(browser, preview, "publish", note=note))
+        newest: dict[str, Any] = (await owner.ok(200, await owner.get("name/one/history/")))["results"][0]
+        return newest
+
+    newest = await publish(path__1="docs/a.md", field__tags="forms, moved")
+    assert newest["type"] == "skald.skill.file_renamed.v1"
+    [renamed] = newest["changes"]["files"]["renamed"]
+    assert (renamed["old_path"], renamed["path"]) == ("a.md", "docs/a.md")
+    skill = await owner.show("one")
+    assert (skill["version"], skill["tags"]) == (2, ["forms", "moved"])
+    [changed] = (await owner.ok(200, await owner.get("name/one/diff/?from=1&to=2")))["files"]
+    assert (changed["status"], changed["old_path"]) == ("renamed", "a.md")
+
+    # With anything else, the version has a whole new list of files, which pages read as what it is.
+    newest = await publish("Why", path__1="b.txt", path__2="c.txt", text="Other.\n")
+    assert newest["type"] == "skald.skill.published.v1"
+    for page in (await browser.page("skills/one/compare"), await browser.page("skills/one/timeline")):
+        for old, new in (("b.md", "b.txt"), ("c.md", "c.txt")):
+            assert f"<bdi>{old}</bdi> → <bdi>{new}</bdi>" in page
+    assert (await owner.show("one"))["version"] == 3
+
+
 async def test_what_has_not_changed_is_no_draft_and_no_version(owner: Space, browser: Browser) -> None:
     await owner.create("one", body="a\r\nb\r\n", metadata={"n": 1.50}, allowed_tools=["Bash(a b)"])
     form = await browser.page("skills/one/edit")
