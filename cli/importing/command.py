@@ -119,7 +119,7 @@ def _skald_source(url: str, project: str, key_file: Path, kinds: tuple[str, ...]
     remote = SourceService(target_of(url, key_of(key_file), project), called=what, notice=warn)
     remote.settle_project()
     title = f"{remote.title}, project {remote.target.project}"
-    return SkaldSource(remote, kinds or tuple(KINDS), title)
+    return SkaldSource(remote, kinds or tuple(KINDS), title, published=what == "PostHog")
 
 
 @import_from.command()

@@ -195,24 +195,10 @@ def _touched(events: Iterable[FeedEvent], kinds: Sequence[str]) -> list[tuple[st
     return list(found)
 
 
-def _archive(project: Project, gone: Sequence[tuple[str, str]]) -> None:
-    """Archive what the source has no more; prompts that others refer to after those."""
-    todo = [one for one in gone if one[1] in project.rows(one[0])]
-    while todo:
-        left: list[tuple[str, str]] = []
-        for kind, name in todo:
-            try:
-                project.archive(kind, name)
-            except RemoteFailure as failure:
-                if failure.status != 409:
-                    raise
-                left.append((kind, name))
-            else:
-                warn(f"{kind}/{name}: archived")
-        if len(left) == len(todo):
-            warn(f"{', '.join(name for _, name in left[:SHOWN])}: not archived, others refer to it")
-            return
-        todo = left
+def _archive(project: Project, gone: Iterable[tuple[str, str]]) -> None:
+    """Archive what the source has no more."""
+    for (kind, name), failure in project.archive_all(gone):
+        warn(f"{kind}/{name}: archived" if failure is None else f"{kind}/{name}: not archived, {failure}")
 
 
 def _check(run: Run) -> None:

@@ -8,6 +8,7 @@ import msgspec
 
 from cli.client import answers
 from cli.client.remote import RemoteFailure, quote_part
+from cli.client.remote_options import warn
 from cli.errors import Failure
 from cli.importing import naming, notes
 from cli.importing.elsewhere import SourceService, row_of
@@ -29,6 +30,9 @@ from domain.content import MAX_FILES
 
 NULL = msgspec.Raw(b"null")
 MAX_YANKED = 1000  # of one artifact: each costs a request
+YANKS = ",".join(f"skald.{kind}.version_yanked.v1" for kind in KINDS)
+EVENTS = 1000  # at once
+MAX_PAGES = 400  # of the feed, each of which looks through 10,000 events
 PAGE = 100  # versions; the most that a resolve gives at once
 
 
@@ -60,6 +64,20 @@ class Resolved(TypedDict):
     skill: NotRequired[Shown]
     prompt: NotRequired[Shown]
     labels: NotRequired[list[LabelAt]]
+
+
+class ArchivedRow(TypedDict):
+    name: str
+    first_version_created_at: str
+
+
+class YankEvent(TypedDict):
+    subject: str
+
+
+class Yanks(TypedDict):
+    results: list[YankEvent]
+    position: answers.Size
 
 
 class Line(TypedDict):
@@ -101,12 +119,15 @@ class Prompt(msgspec.Struct):
 
 
 class SkaldSource:
-    """Names, numbers, labels and tags are those of the registry already."""
+    """Names, numbers, labels and tags are those of the registry already. ``published``: it has PostHog's published API alone."""
 
-    def __init__(self, remote: SourceService, kinds: Sequence[str], title: str) -> None:
+    def __init__(
+        self, remote: SourceService, kinds: Sequence[str], title: str, *, published: bool = False
+    ) -> None:
         self.remote = remote
         self.kinds = kinds
         self.title = title
+        self.published = published
 
     def close(self) -> None:
         self.remote.close()
@@ -114,6 +135,42 @@ class SkaldSource:
     def artifacts(self) -> Iterator[SourceArtifact]:
         for kind in self.kinds:
             yield from self._of(kind)
+
+    def yanked_ever(self) -> set[tuple[str, str]]:
+        """What has had a version yanked, by its present name: the list does not tell that of older ones.
+
+        The feed tells it in few requests, where a look at each artifact would use up the limits of the source.
+        """
+        if self.published:
+            return set()
+        found: set[tuple[str, str]] = set()
+        position, path = 0, self.remote.path("events/")
+        for _ in range(MAX_PAGES):
+            try:
+                params = {"after": position, "limit": EVENTS, "type": YANKS}
+                page = self.remote.get(path, params, shape=Yanks)
+            except RemoteFailure as failure:
+                if failure.status not in (400, 403, 404):
+                    raise
+                break
+            for event in page["results"]:
+                kind, _, name = event["subject"].partition("/")
+                found.add((kind, name))
+            if page["position"] <= position:
+                now = ((kind, self.now_called(kind, name)) for kind, name in found if kind in self.kinds)
+                return {(kind, name) for kind, name in now if name}
+            position = page["position"]
+        warn("yanks of versions that are here are not seen: for that the key of the source needs event:read")
+        return set()
+
+    def archived(self, kind: str) -> set[tuple[str, str]]:
+        """What was archived there, by its name and the time of its first version."""
+        if self.published:
+            return set()
+        path = self.remote.path(f"{KINDS[kind].RESOURCE}/archived/")
+        params = {"content": "none"} if kind == "prompt" else None
+        rows = self.remote.pages(path, params, shape=ArchivedRow)
+        return {(row["name"], notes.instant(row["first_version_created_at"], "1")) for row in rows}
 
     def _of(self, kind: str) -> Iterator[SourceArtifact]:
         params = {"order_by": "created_at", "content": "none" if kind == "prompt" else None}

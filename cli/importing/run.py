@@ -11,7 +11,7 @@ from cli.client.remote_options import warn
 from cli.client.transfer import concurrently
 from cli.errors import Failure
 from cli.importing import naming, notes
-from cli.importing.source import Source, SourceArtifact, SourceVersion, Unusable
+from cli.importing.source import Source, SourceArtifact, SourceVersion, TellsAll, Unusable
 from cli.importing.target import Here, Place, Project, is_about_the_run
 from cli.output import say, show_json
 
@@ -36,6 +36,7 @@ class Result(msgspec.Struct, kw_only=True):
     brought: int = 0
     there: int = 0
     marks: int = 0
+    archived: bool = False
     renamed_from: str | None = None
     refused: list[Refusal] = []
 
@@ -90,9 +91,12 @@ class Run:
     def bring_all(self) -> None:
         """Everything of the source; where its list breaks off, what was listed until then. Raises Failure."""
         found, ended = listed(self.source)
+        self._see_yanks(found)
         self.bring(found)
         if ended is not None:
             raise ended
+        if not any(one.broken for one in found):
+            self._archive({(one.kind, one.name) for one in found})
 
     def bring(self, artifacts: Iterable[SourceArtifact]) -> None:
         """What refers to others that are not there yet is tried again after them."""
@@ -150,6 +154,36 @@ class Run:
             self.results[one.key] = result
         self._find_renamed(named)
         return named
+
+    def _see_yanks(self, found: Sequence[SourceArtifact]) -> None:
+        """Let all versions be looked at of what had one yanked in a source that tells it."""
+        if isinstance(self.source, TellsAll) and any(self.project.rows(kind) for kind in self.source.kinds):
+            yanked = self.source.yanked_ever()
+            for one in found:
+                if (one.kind, one.called) in yanked:
+                    one.count = 0
+
+    def _archive(self, there: set[tuple[str, str]]) -> None:
+        """Archive what was brought and is archived there, as far as it is the same: by its name and the time of its first version."""
+        if not isinstance(self.source, TellsAll):
+            return
+        gone: list[tuple[str, str]] = []
+        for kind in self.source.kinds:
+            rows = self.project.rows(kind)
+            left = {
+                name
+                for name, here in rows.items()
+                if (kind, name) not in there and notes.time_of(here.note) is not None
+            }
+            for name, time in sorted(self.source.archived(kind)) if left else ():
+                if name in left and (kind, name) not in gone and self.project.time(kind, name, 1) == time:
+                    gone.append((kind, name))
+        done = ((one, None) for one in gone) if self.dry_run else self.project.archive_all(gone)
+        for (kind, name), failure in done:
+            result = Result(kind=kind, name=name, called=name, place="", archived=failure is None)
+            if failure is not None:
+                result.refused = [Refusal(failure.code, str(failure))]
+            self.results[kind, name] = result
 
     def _find_renamed(self, named: Sequence[SourceArtifact]) -> None:
         """Earlier names of what a source renamed that tells of it by leading from the old name to the new one."""
@@ -359,6 +393,7 @@ class Run:
             "brought": sum(result.brought for result in results),
             "there": sum(result.there for result in results),
             "marks": sum(result.marks for result in results),
+            "archived": sum(result.archived for result in results),
             "refused": sum(len(result.refused) for result in results),
         }
         ended = self.ended_by
@@ -378,6 +413,10 @@ class Run:
         for result in results:
             if result.renamed_from:
                 say(f"{result.kind}/{result.renamed_from}: renamed to {result.name}")
+            if result.archived:
+                say(
+                    f"{result.kind}/{result.name}: {'would be ' if self.dry_run else ''}archived, as in the source"
+                )
             for refusal in result.refused[:MAX_SHOWN]:
                 what = f" version {refusal.version}" if refusal.version else ""
                 warn(f"{result.kind}/{result.place or result.called[:80]}{what}: refused, {refusal.detail}")
@@ -391,7 +430,9 @@ class Run:
         parts = [f"{self._counted(summary['brought'])} {'would be brought' if self.dry_run else 'brought'}"]
         parts.append(f"{summary['there']} already there")
         if summary["marks"]:
-            parts.append(f"{summary['marks']} labels and tags set")
+            parts.append(f"{summary['marks']} labels, tags and yanks set")
+        if summary["archived"]:
+            parts.append(f"{summary['archived']} archived")
         if summary["refused"]:
             parts.append(f"{summary['refused']} refused")
         hint = "; run it again to go on" if self.interrupted or ended else ""

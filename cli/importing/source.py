@@ -4,7 +4,7 @@ A source is hostile: it may send any text, of any size, without end. Texts are r
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -118,3 +118,14 @@ class Source(Protocol):
     def artifacts(self) -> Iterator[SourceArtifact]: ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class TellsAll(Source, Protocol):
+    """One that also tells, by kind and name, what had a version yanked, and of what is archived the time of its first version."""
+
+    kinds: Sequence[str]
+
+    def yanked_ever(self) -> set[tuple[str, str]]: ...
+
+    def archived(self, kind: str) -> set[tuple[str, str]]: ...

@@ -5,7 +5,7 @@ A version is one request, so an import that is cut off has brought whole version
 
 import base64
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NotRequired, TypedDict
 from uuid import uuid4
 
@@ -248,6 +248,27 @@ class Project:
     def archive(self, kind: str, name: str) -> None:
         self.remote.send("POST", self.remote.named(name, "archive/", kind=kind))
         self._rows[kind].pop(name, None)
+
+    def archive_all(
+        self, gone: Iterable[tuple[str, str]]
+    ) -> Iterator[tuple[tuple[str, str], RemoteFailure | None]]:
+        """Archive what is there of these, kind and name, prompts that others refer to after those; each with why it was not."""
+        todo = [(kind, name) for kind, name in gone if name in self.rows(kind)]
+        while todo:
+            left: list[tuple[tuple[str, str], RemoteFailure]] = []
+            for one in todo:
+                try:
+                    self.archive(*one)
+                except RemoteFailure as failure:
+                    if is_about_the_run(failure):
+                        raise
+                    left.append((one, failure))
+                else:
+                    yield one, None
+            if len(left) == len(todo):
+                yield from left
+                return
+            todo = [one for one, _ in left]
 
     def _made(self, method: str, path: str, body: dict[str, Any]) -> int:
         made: Made = self.remote.send(method, path, body, shape=Made)

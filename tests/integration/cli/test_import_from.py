@@ -131,7 +131,7 @@ def test_another_project_comes_whole_and_once(here: Registry, there: Registry) -
     assert (dry["summary"]["brought"], here.head()) == (9, 0)
 
     answer = here.skald(*from_there(there))
-    assert answer["summary"] == {"brought": 9, "there": 0, "marks": 3, "refused": 0}
+    assert answer["summary"] == {"brought": 9, "there": 0, "marks": 3, "archived": 0, "refused": 0}
     for kind, names in (("skill", ("pdf", "odd")), ("prompt", ("Tone", "Ask", "Chat"))):
         for name in names:
             source, made = there.versions(name, kind), here.versions(name, kind)
@@ -147,14 +147,14 @@ def test_another_project_comes_whole_and_once(here: Registry, there: Registry) -
 
     head = here.head()
     again = here.skald(*from_there(there))
-    assert again["summary"] == {"brought": 0, "there": 9, "marks": 0, "refused": 0}
+    assert again["summary"] == {"brought": 0, "there": 9, "marks": 0, "archived": 0, "refused": 0}
     assert here.head() == head
 
     there.send("PATCH", "llm_skills/name/pdf", json={"body": "# Four\n", "base_version": 3})
     there.send("POST", "llm_skills/name/pdf/rename", json={"new_name": "pdf-forms"})
     there.send("PUT", "llm_skills/name/pdf-forms/labels/stable", json={"version": 3})
     more = here.skald(*from_there(there))
-    assert more["summary"] == {"brought": 1, "there": 9, "marks": 1, "refused": 0}
+    assert more["summary"] == {"brought": 1, "there": 9, "marks": 1, "archived": 0, "refused": 0}
     made = here.get("llm_skills/name/pdf-forms")
     assert (made["version"], made["body"]) == (4, "# Four\n")
     assert here.get("llm_skills/name/pdf-forms", label="stable")["version"] == 3
@@ -190,8 +190,79 @@ def test_what_was_yanked_here_is_not_brought_again(here: Registry, there: Regist
     here.send("POST", "llm_skills/name/one/versions/2/yank", json={"reason": "wrong"})
     assert here.skald(*from_there(there))["summary"]["brought"] == 0
     there.send("PATCH", "llm_skills/name/one", json={"body": "# 3\n", "base_version": 2})
-    assert here.skald(*from_there(there))["summary"] == {"brought": 1, "there": 2, "marks": 0, "refused": 0}
+    assert here.skald(*from_there(there))["summary"] == {
+        "brought": 1,
+        "there": 2,
+        "marks": 0,
+        "archived": 0,
+        "refused": 0,
+    }
     assert here.get("llm_skills/name/one")["body"] == "# 3\n"
+
+
+def test_a_second_run_sees_what_became_of_versions_that_are_here(here: Registry, there: Registry) -> None:
+    for name in ("one", "two", "gone", "kept"):
+        there.send(
+            "POST", "llm_skills/", json={"name": name, "description": "D.", "body": "# 1\n", "tags": ["a"]}
+        )
+        for number in (1, 2):
+            body = {"body": f"# {number + 1}\n", "base_version": number}
+            there.send("PATCH", f"llm_skills/name/{name}", json=body)
+    there.send("POST", "llm_prompts/", json={"name": "Base", "prompt": "B"})
+    there.send("POST", "llm_prompts/", json={"name": "Ask", "prompt": "See @@@prompt:name=Base@@@"})
+    there.send("PUT", "llm_skills/name/one/labels/stable", json={"version": 1})
+    here.skald(*from_there(there))
+    # One of the project's own, whose name is archived there too, and is another one.
+    here.send("POST", "llm_skills/name/kept/archive")
+    note = "imported: Ada, 2026-03-03T09:30:00Z"
+    kept = {"name": "kept", "description": "D.", "body": "# Mine\n", "version_description": note}
+    here.send("POST", "llm_skills/", json=kept)
+
+    there.send("POST", "llm_skills/name/one/versions/2/yank", json={"reason": "wrong"})
+    there.send("PUT", "llm_skills/name/one/labels/stable", json={"version": 3})
+    there.send("PATCH", "llm_skills/name/one", json={"tags": ["b"]})
+    # Yanked under a name of before.
+    there.send("POST", "llm_skills/name/two/versions/1/yank", json={"reason": "old"})
+    there.send("POST", "llm_skills/name/two/rename", json={"new_name": "deux"})
+    for path in (
+        "llm_skills/name/gone",
+        "llm_skills/name/kept",
+        "llm_prompts/name/Ask",
+        "llm_prompts/name/Base",
+    ):
+        there.send("POST", f"{path}/archive")
+
+    for arguments in (("--dry-run",), ()):
+        told = here.skald(*from_there(there), *arguments)
+        assert (told["summary"]["brought"], told["summary"]["refused"]) == (0, 0)
+        assert {one["name"] for one in told["artifacts"] if one["archived"]} == {"gone", "Ask", "Base"}
+    assert told["summary"]["marks"] == 4
+    one = here.get("llm_skills/name/one", version=2)
+    assert (one["yanked"]["reason"], one["tags"]) == ("wrong", ["a", "b"])
+    assert here.get("llm_skills/name/one", label="stable")["version"] == 3
+    assert here.get("llm_skills/name/deux", version=1)["yanked"]["reason"] == "old"
+    for path in ("llm_skills/name/gone", "llm_prompts/name/Ask", "llm_prompts/name/Base"):
+        assert here.http.get(path).status_code == 404
+    assert here.get("llm_skills/name/kept")["body"] == "# Mine\n"
+    # Nothing changed, nothing is appended.
+    head = here.head()
+    again = here.skald(*from_there(there))["summary"]
+    assert (again["brought"], again["marks"], again["archived"], again["refused"], here.head()) == (
+        0,
+        0,
+        0,
+        0,
+        head,
+    )
+
+
+def test_a_key_that_reads_no_events_is_told(here: Registry, there: Registry) -> None:
+    there.send("POST", "llm_skills/", json={"name": "one", "description": "D.", "body": "# 1\n"})
+    scopes = ("llm_skill:read", "llm_prompt:read")
+    there.key_file.write_text(there.person.service.make_key(scopes, [there.person.project_id]))
+    here.skald(*from_there(there))
+    again = here.person.skald("import-from", *from_there(there))
+    assert (again.returncode, "the key of the source needs event:read" in again.stderr) == (0, True)
 
 
 def test_a_kill_loses_nothing_and_doubles_nothing(here: Registry, there: Registry) -> None:
@@ -296,7 +367,7 @@ def test_each_commit_of_a_folder_is_a_version(here: Registry, repository: Reposi
     assert [file["path"] for file in made[2]["files"]] == ["logo.png"]
     head = here.head()
     assert here.skald("git", str(repository.place))["summary"] == {
-        **{"brought": 0, "there": 4, "marks": 0, "refused": 0}
+        **{"brought": 0, "there": 4, "marks": 0, "archived": 0, "refused": 0}
     }
     assert here.head() == head
 

@@ -167,7 +167,7 @@ def mlflow(path: str, query: Query) -> Any:
 def test_mlflow(ada: Person, serve: Serve) -> None:
     source = serve(mlflow)
     answer = bring(ada, "mlflow", source.url, code=1)
-    assert answer["summary"] == {"brought": 3, "there": 0, "marks": 2, "refused": 1}
+    assert answer["summary"] == {"brought": 3, "there": 0, "marks": 2, "archived": 0, "refused": 1}
     assert "Authorization" not in source.headers[0]
     first, second = prompts(ada, "greet-er")
     assert [first["prompt"], second["prompt"]] == ["Hello {{name}}", "Hi {{name}}!"]
@@ -203,14 +203,20 @@ def test_langfuse(ada: Person, serve: Serve) -> None:
     source = serve(langfuse)
     arguments = ("langfuse", source.url, f"--source-key-file={ada.home / 'key'}")
     answer = bring(ada, *arguments)
-    assert answer["summary"] == {"brought": 2, "there": 0, "marks": 2, "refused": 0}
+    assert answer["summary"] == {"brought": 2, "there": 0, "marks": 2, "archived": 0, "refused": 0}
     assert source.headers[0]["Authorization"] == f"Basic {b64encode(KEY.encode()).decode()}"
     first, second = prompts(ada, "team-greeter")
     assert (first["prompt"], first["config"], first["labels"]) == ("One {{x}}", None, ["production"])
     assert (second["prompt"], second["config"]) == ([{"role": "user", "content": "Two"}], {"model": "m"})
     assert second["version_description"] == "imported: API, 2026-03-02T09:30:00.000Z\nas a chat"
     assert first["tags"] == ["chat"]
-    assert bring(ada, *arguments)["summary"] == {"brought": 0, "there": 2, "marks": 0, "refused": 0}
+    assert bring(ada, *arguments)["summary"] == {
+        "brought": 0,
+        "there": 2,
+        "marks": 0,
+        "archived": 0,
+        "refused": 0,
+    }
 
 
 # What PostHog's published page has, and nothing else.
@@ -263,7 +269,13 @@ def test_posthog_needs_no_more_than_it_publishes(ada: Person, running_service: S
             f"--source-project={project}",
             f"--source-key-file={ada.home / 'key'}",
         )
-        assert bring(ada, *arguments)["summary"] == {"brought": 3, "there": 0, "marks": 0, "refused": 0}
+        assert bring(ada, *arguments)["summary"] == {
+            "brought": 3,
+            "there": 0,
+            "marks": 0,
+            "archived": 0,
+            "refused": 0,
+        }
         assert bring(ada, *arguments)["summary"]["brought"] == 0
     assert (ada.get("name/pdf")["body"], ada.get("name/pdf/files/a")["content"]) == ("# 2\n", "A")
     assert [one["prompt"] for one in prompts(ada, "Ask")] == [{"a": 1.5}]
