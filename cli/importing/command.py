@@ -18,6 +18,7 @@ from cli.importing.from_git import GitSource
 from cli.importing.from_langfuse import LangfuseSource
 from cli.importing.from_mlflow import MlflowSource
 from cli.importing.from_skald import SkaldSource
+from cli.importing.git_repository import MAX_COPY
 from cli.importing.run import Run
 from cli.importing.source import Source
 from domain.artifacts.kinds import KINDS
@@ -186,11 +187,21 @@ def _foreign(called: str, url: str, key: str) -> Foreign:
     metavar="GLOB",
     help="Leave out folders and files, such as 'drafts'. May be repeated.",
 )
+@click.option(
+    "--max-size",
+    "most",
+    metavar="MB",
+    type=click.IntRange(1, 10**6),
+    default=MAX_COPY,
+    show_default=True,
+    help="How large the copy of a repository at a URL may become.",
+)
 @_into
 def git(
     place: str,
     branch: str | None,
     exclude: tuple[str, ...],
+    most: int,
     dry_run: bool,
     force: bool,
     profile: str | None,
@@ -199,7 +210,7 @@ def git(
 ) -> None:
     """From a Git repository: a folder with a SKILL.md is a skill, each commit that changes it a version."""
     with service(profile, project) as remote:
-        source = GitSource(place, branch, exclude)
+        source = GitSource(place, branch, exclude, most)
         _run(source, remote, dry_run=dry_run, force=force, as_json=as_json)
 
 

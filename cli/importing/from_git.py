@@ -9,11 +9,10 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from cli.client.remote_options import warn
 from cli.client.skill_folders import JUNK_FOLDERS, SKILL_MD, is_excluded, why_left_out
 from cli.errors import Failure
 from cli.importing import naming, notes
-from cli.importing.git_repository import Entry, Repository
+from cli.importing.git_repository import MAX_COPY, Entry, Repository
 from cli.importing.source import (
     MAX_ARTIFACTS,
     MAX_VERSION_BYTES,
@@ -22,6 +21,7 @@ from cli.importing.source import (
     SourceArtifact,
     SourceVersion,
     Unusable,
+    broken,
 )
 from domain.artifacts.skills import SkillFields, values_of
 from domain.content import MAX_CONTENT_BYTES, MAX_FILES
@@ -44,8 +44,10 @@ class Step(NamedTuple):
 class GitSource:
     """The skills of one commit, with what led there."""
 
-    def __init__(self, place: str, branch: str | None = None, exclude: tuple[str, ...] = ()) -> None:
-        self.repository = Repository(place)
+    def __init__(
+        self, place: str, branch: str | None = None, exclude: tuple[str, ...] = (), most: int = MAX_COPY
+    ) -> None:
+        self.repository = Repository(place, every_branch=branch is not None, most=most)
         self.title = self.repository.title
         self.exclude = exclude
         try:
@@ -61,8 +63,8 @@ class GitSource:
         for folder in self._folders():
             try:
                 versions = self._versions(folder)
-            except Unusable as failure:
-                warn(f"{folder or '.'}: left out, {failure}")
+            except Failure as failure:
+                yield broken("skill", None, folder or ".", failure)
                 continue
             if versions:
                 yield self._artifact(folder, versions)
@@ -123,7 +125,7 @@ class GitSource:
         lines: list[tuple[str, list[str]]] = []
         commit, count = self.commit, 0
         while True:
-            changes = self.repository.changes(commit, folder)
+            changes = self.repository.changes(commit, folder, MAX_VERSIONS + 1)
             line: list[str] = []
             at = next(iter(changes), None)
             while at is not None:

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -405,8 +406,79 @@ def test_what_git_cannot_bring_is_named_and_the_rest_comes(here: Registry, repos
     assert again["summary"]["brought"] == 0
 
 
-@pytest.mark.parametrize("place", ["ext::sh -c touch% /tmp/x", "--upload-pack=x", "nowhere"])
+@pytest.mark.parametrize("place", ["ext::sh -c touch% /tmp/x", "file::/tmp", "--upload-pack=x", "nowhere"])
 def test_an_address_runs_nothing(here: Registry, place: str) -> None:
     done = here.person.skald("import-from", "git", "--", place)
     assert done.returncode in (1, 2)
     assert re.match("skald: ", done.stderr)
+
+
+def test_a_copy_has_no_more_than_it_may(here: Registry, repository: Repository, tmp_path: Path) -> None:
+    repository.skill("good", "good", "# 1\n")
+    repository.commit("one")
+    repository.write("good/big.bin", os.urandom(3_000_000))
+    repository.commit("with a file that no skill can have")
+    repository.git("rm", "-q", "good/big.bin")
+    repository.git("mv", "good", "better")
+    repository.commit("moved, without it")
+    repository.git("config", "uploadpack.allowFilter", "true")
+    before = set(Path(tempfile.gettempdir()).glob("skald-import-*"))
+    told = here.skald("git", repository.place.as_uri(), "--max-size=1", code=1)
+    [found] = told["artifacts"]
+    assert [(one["code"], one["detail"]) for one in found["refused"]] == [
+        ("max_size", "big.bin has more than 1,000,000 bytes")
+    ]
+    assert [one["body"] for one in here.versions("better")] == ["# 1\n", "# 1\n"]
+    repository.write("better/noise", os.urandom(1_500_000))
+    repository.commit("more than a megabyte")
+    done = here.person.skald("import-from", "git", repository.place.as_uri(), "--max-size=1")
+    assert done.returncode == 1
+    assert done.stderr == f"skald: {repository.place.as_uri()} is larger than 1 MB; --max-size allows more\n"
+    assert set(Path(tempfile.gettempdir()).glob("skald-import-*")) == before
+
+
+def test_a_repository_that_means_no_good_runs_and_writes_nothing(
+    here: Registry, repository: Repository, tmp_path: Path
+) -> None:
+    mark = tmp_path / "ran"
+    repository.skill("good", "good", "# 1\n")
+    (repository.place / "link").symlink_to("good")
+    (repository.place / "file").mkdir()
+    (repository.place / "file/SKILL.md").symlink_to("/etc/passwd")
+    repository.write("new\nline/SKILL.md", "x")
+    repository.write("\x1b[2J/SKILL.md", "---\nname: x\n---\n")
+    repository.git("add", "-A")
+    # A tree that no checkout would make: `..` is a folder, and so is `.git`.
+    blob = repository.git("rev-parse", ":good/SKILL.md").strip()
+    (repository.place / ".git/raw").write_bytes(b"100644 SKILL.md\0" + bytes.fromhex(blob))
+    inner = repository.git("hash-object", "-t", "tree", "-w", "--literally", ".git/raw").strip()
+    repository.commit("odd names")
+    whole = repository.git("ls-tree", "-z", "HEAD").encode().split(b"\0")[:-1]
+    rows = sorted([(line.split(b"\t")[1], *line.split()[:3]) for line in whole])
+    tree = b"".join(
+        mode.lstrip(b"0") + b" " + name + b"\0" + bytes.fromhex(oid.decode()) for name, mode, _, oid in rows
+    )
+    evil = b"".join(b"40000 " + name + b"\0" + bytes.fromhex(inner) for name in (b"..", b".git"))
+    (repository.place / ".git/raw").write_bytes(evil + tree)
+    made = repository.git("hash-object", "-t", "tree", "-w", "--literally", ".git/raw").strip()
+    commit = repository.git("commit-tree", "-m", "evil", "-p", "HEAD", made).strip()
+    repository.git("update-ref", "refs/heads/main", commit)
+    for key in (
+        "core.fsmonitor",
+        "core.sshCommand",
+        "diff.external",
+        "uploadpack.packObjectsHook",
+        "core.pager",
+    ):
+        repository.git("config", key, f"touch {mark}; false")
+    hook = repository.place / ".git/hooks/post-checkout"
+    hook.write_text(f"#!/bin/sh\ntouch {mark}\n")
+    hook.chmod(0o755)
+    for place in (str(repository.place), repository.place.as_uri()):
+        done = here.person.skald("import-from", "git", place)
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        assert not set(done.stderr) & {"\x1b", "\r"}
+        assert "skill/file version " in done.stderr, done.stderr
+        assert not mark.exists()
+    assert here.get("llm_skills/")["count"] == 1
