@@ -92,9 +92,11 @@ class Part(NamedTuple):
 
 def part(text: str, path: str) -> Part:
     """The beginning of a text of any size."""
-    shown = text[:MAX_SHOWN]
-    found = lines_of(shown, path)
-    return Part(found[:MAX_LINES], len(shown) == len(text) and len(found) <= MAX_LINES)
+    lines = text[:MAX_SHOWN].split("\n", MAX_LINES)
+    # What is after the last line is not looked at: it may be many more.
+    rest = lines.pop() if len(lines) > MAX_LINES else ""
+    shown = "\n".join([*lines, ""]) if len(lines) == MAX_LINES else "\n".join(lines)
+    return Part(lines_of(shown, path), not rest and len(text) <= MAX_SHOWN)
 
 
 def lines_of(text: str, path: str) -> list[Markup]:

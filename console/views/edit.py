@@ -133,6 +133,8 @@ async def send(request: Request[Any, Any, Any]) -> Response[Any]:
         return await _discard(request, kept.id, version)
     if kept is not None:
         found = work.resumed(request, version, kept)
+    elif do == "publish" and is_gone:
+        return _gone(request)
     elif do == "publish":
         raise work.missing()
     else:
@@ -285,6 +287,13 @@ async def _publish(request: Request[Any, Any, Any], found: Work, form: Form, con
         done = await work.publish(request, found, content)
     except VersionConflict:
         return redirect(request, _address(request, found, "conflict"))
+    except NameChanged as changed:
+        # The address of the draft is that of the name of now.
+        return redirect(
+            request, _address(request, found, "preview"), flash(request, "refused", changed.detail)
+        )
+    except NotFound:
+        return _gone(request)
     except Refused as error:
         return redirect(request, _address(request, found), flash(request, "refused", error.detail))
     name = done.version.name if done.version else found.draft.name
@@ -299,6 +308,12 @@ def _done(request: Request[Any, Any, Any], name: str, number: int, said: str) ->
     kind = work.shown_of(request)
     address = frame_of(request).now(kind.plural, name)
     return redirect(request, address, flash(request, "done", said.format(number)))
+
+
+def _gone(request: Request[Any, Any, Any]) -> Response[Any]:
+    """What the draft changes was archived meanwhile; the draft is among the others."""
+    said = "It was archived meanwhile, so nothing is published. Your draft is here: it goes on as a new one, or once that is restored."
+    return redirect(request, frame_of(request).now("drafts"), flash(request, "refused", said))
 
 
 async def _discard(request: Request[Any, Any, Any], id: Any, version: Version | None) -> Response[Any]:

@@ -20,6 +20,8 @@ SESSION_LASTS = timedelta(days=7)
 LINK_LASTS = timedelta(hours=1)
 # A use is written down at most so often, so that looking at a page is no write.
 NOTED_EVERY = timedelta(minutes=5)
+# Of one key. A script that signs in for each of its requests would leave thousands, and a page that lists all of them.
+MAX_SESSIONS = 50
 MAX_BROWSER = 200  # characters of what a browser calls itself
 
 LIVE_KEY = """revoked_at IS NULL AND erased_at IS NULL
@@ -34,6 +36,13 @@ SWEEP = (
 INSERT = """
 INSERT INTO console_sessions (id, digest, key_id, created_at, used_at, expires_at, browser)
 VALUES (%s, %s, %s, clock_timestamp(), clock_timestamp(), clock_timestamp() + %s, %s)
+"""
+
+# console_sessions_key
+TRIM = """
+DELETE FROM console_sessions WHERE id IN (
+    SELECT id FROM console_sessions WHERE key_id = %s ORDER BY used_at DESC, id OFFSET %s
+)
 """
 
 INSERT_LINK = "INSERT INTO console_links (digest, key_id, expires_at) VALUES (%s, %s, clock_timestamp() + %s)"
@@ -90,12 +99,16 @@ class SessionRow(NamedTuple):
 
 
 async def begin(conn: Connection, key_id: UUID, browser: str) -> str:
-    """A new session of a key. Returns its secret, which exists only here; what has expired goes."""
+    """A new session of a key. Returns its secret, which exists only here.
+
+    What has expired goes, and of more than ``MAX_SESSIONS`` those that were not used for the longest time.
+    """
     for statement in SWEEP:
         await conn.execute(statement)
     secret = secrets.token_urlsafe(TOKEN_BYTES)
     shown = "".join(char for char in browser[:MAX_BROWSER] if char.isprintable())
     await conn.execute(INSERT, (uuid4(), digest_of(secret), key_id, SESSION_LASTS, shown))
+    await conn.execute(TRIM, (key_id, MAX_SESSIONS))
     return secret
 
 

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 import pytest
+from markupsafe import Markup
 
 from api.config import ApiConfig
 from console import forms
@@ -69,6 +70,33 @@ def test_no_expression_of_a_lexer_sees_a_whole_text(path: str, text: str) -> Non
     # One that sees all of it takes half a minute, in which nothing else of the process runs.
     assert perf_counter() - began < 8
     assert len(found) == len(text.removesuffix("\n").split("\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "lines", "is_whole"),
+    [
+        ("", 0, True),
+        ("a\nb", 2, True),
+        ("a\n" * source.MAX_LINES, source.MAX_LINES, True),
+        ("a\n" * source.MAX_LINES + "b", source.MAX_LINES, False),
+        ("\n" * source.MAX_SHOWN, source.MAX_LINES, False),
+        ("a" * (source.MAX_SHOWN + 1), 1, False),
+    ],
+)
+def test_lines_that_are_not_shown_are_not_looked_at(
+    text: str, lines: int, is_whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    whole = source.lines_of
+
+    def counted(text: str, path: str) -> list[Markup]:
+        found = whole(text, path)
+        seen.append(len(found))
+        return found
+
+    monkeypatch.setattr(source, "lines_of", counted)
+    found = source.part(text, "a.txt")
+    assert (len(found.lines), found.is_whole, seen) == (lines, is_whole, [lines])
 
 
 def test_source_has_the_colours_that_its_lexer_gives() -> None:

@@ -176,6 +176,21 @@ async def test_sessions_are_listed_and_ended_by_their_user_alone(
     assert (await browser.get("skills")).status_code == 303
 
 
+async def test_a_key_has_as_many_sessions_as_a_page_can_list(owner: Space, open_browser: OpenBrowser) -> None:
+    first, second = await open_browser(owner), await open_browser(owner)
+    key_id = (await key_of(owner)).key_id
+    await owner.conn.execute(
+        "UPDATE console_sessions SET used_at = used_at - interval '1 hour' WHERE key_id = %s", (key_id,)
+    )
+    # A browser that is used is none of those that go.
+    await second.page("skills")
+    for _ in range(console_sessions.MAX_SESSIONS - 1):
+        await console_sessions.begin(owner.conn, key_id, "a script")
+    assert (await first.get("skills")).status_code == 303
+    await second.page("skills")
+    assert len(await console_sessions.list_of(owner.conn, owner.user.id)) == console_sessions.MAX_SESSIONS
+
+
 async def test_what_changes_something_must_come_from_the_console(browser: Browser) -> None:
     for headers in (
         {},

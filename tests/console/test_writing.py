@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from console.editing import work
 from store.tables import console_drafts, identity
 from tests.console.conftest import EVERYTHING, OpenBrowser
 from tests.support.browsing import ORIGIN, Browser, check_page
@@ -381,6 +382,47 @@ async def test_what_is_archived_meanwhile_is_a_draft_of_a_new_one(owner: Space, 
     preview = await follow(browser, await send(browser, page, "preview"))
     await follow(browser, await send(browser, preview, "publish"))
     assert (await owner.show("one"))["body"] == "mine"
+
+
+async def test_what_is_archived_before_the_last_click_leads_to_the_draft(
+    owner: Space, browser: Browser
+) -> None:
+    await owner.create("one")
+    form = await browser.page("skills/one/edit")
+    preview = await follow(browser, await send(browser, form, "preview", text="mine"))
+    stream_id = (await owner.show("one"))["id"]
+    await owner.post("name/one/archive")
+    drafts = await follow(browser, await send(browser, preview, "publish"))
+    assert "archived meanwhile" in drafts
+    assert "As a new one" in drafts
+    restored = await owner.client.post(
+        f"/api/projects/{owner.id}/llm_skills/name/one/restore/", json={"id": stream_id}
+    )
+    assert restored.status_code == 200, restored.text
+    await follow(browser, await send(browser, preview, "publish"))
+    assert (await owner.show("one"))["body"] == "mine"
+
+
+async def test_a_rename_before_the_last_click_leads_to_what_would_be_published(
+    owner: Space, browser: Browser
+) -> None:
+    await owner.create("one")
+    form = await browser.page("skills/one/edit")
+    preview = await follow(browser, await send(browser, form, "preview", text="mine"))
+    done: list[Any] = []
+    execute = work.publish
+
+    async def renamed_meanwhile(*args: Any) -> Any:
+        if not done:
+            done.append(await owner.post("name/one/rename", {"new_name": "two"}))
+        return await execute(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(work, "publish", renamed_meanwhile)
+        said = await follow(browser, await send(browser, preview, "publish"))
+    assert "is named &#39;two&#39; now" in said
+    await follow(browser, await send(browser, said, "publish"))
+    assert (await owner.show("two"))["body"] == "mine"
 
 
 async def test_a_renamed_one_is_edited_by_its_name_of_now(owner: Space, browser: Browser) -> None:
