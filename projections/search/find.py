@@ -150,11 +150,15 @@ HAS_TAGS = """(cardinality(%(tags)s::text[]) = 0 OR cardinality(%(tags)s::text[]
         SELECT count(*) FROM tags
         WHERE tags.stream_id = artifacts.stream_id AND until_position IS NULL AND tags.name = ANY(%(tags)s::text[])))"""
 
-# artifacts_by_name: the names between two texts.
+# artifacts_by_name: the names between two texts. Without the offset, a plan for any texts reads all names of the project.
 NAMED = f"""
-    SELECT stream_id, kind, name FROM artifacts, unnest(%(names_from)s::text[], %(names_to)s::text[]) AS names (first, behind)
-    WHERE %(by_name)s AND project_id = %(project)s AND kind = ANY(%(kinds)s) AND archived_position IS NULL
-      AND name >= first AND name < behind AND {HAS_TAGS}
+    SELECT named.* FROM unnest(%(names_from)s::text[], %(names_to)s::text[]) AS names (first, behind)
+    CROSS JOIN LATERAL (
+        SELECT stream_id, kind, name FROM artifacts
+        WHERE %(by_name)s AND project_id = %(project)s AND kind = ANY(%(kinds)s) AND archived_position IS NULL
+          AND name >= first AND name < behind AND {HAS_TAGS}
+        OFFSET 0
+    ) AS named
 """
 NAMED_LABELED = f"""
     SELECT stream_id, kind, name FROM ({NAMED}) AS named
@@ -185,8 +189,16 @@ DETAILS = """(SELECT bytes FROM versions JOIN contents ON contents.digest = vers
             WHERE versions.stream_id = page.stream_id AND versions.number = {number})"""
 
 
+def among(streams: str) -> str:
+    """A condition on ``seen``. As a part of an expression it is a table of hashes; by itself it would be a join."""
+    return f"(seen.stream_id IN ({streams})) IS TRUE"
+
+
 def _query(parts: str, entries: str, joined: str, named: str, number: str, *, ever: bool) -> str:
     """Terms to texts, texts to the streams that have them, streams with all terms to a page of hits with their best places.
+
+    The planner expects a row or two of each step. So steps are put together by what is no loop whatever it expects: ``among``, NOT IN
+    and FULL JOIN; and an offset keeps it to artifacts_pkey, as it might begin with all artifacts of the project.
 
     ``ever``: which versions have them follows from those that have each.
     """
@@ -227,26 +239,26 @@ def _query(parts: str, entries: str, joined: str, named: str, number: str, *, ev
         FROM by_term JOIN rarity USING (nth) GROUP BY stream_id
     {if_ever(EXCLUDED)}
     ), hits AS MATERIALIZED (
-        SELECT stream_id, kind, name, terms, level, guess, false AS by_name {versions}
-        FROM {if_ever("having_left", "having_all")} JOIN artifacts USING (stream_id)
+        SELECT artifacts.stream_id, kind, name, terms, level, guess, false AS by_name {versions}
+        FROM {if_ever("having_left", "having_all")} AS having_them
+        CROSS JOIN LATERAL (SELECT * FROM artifacts WHERE artifacts.stream_id = having_them.stream_id OFFSET 0) AS artifacts
         WHERE terms >= %(needed)s AND NOT {if_ever("isempty(versions)", "excluded")}
-          AND project_id = %(project)s AND kind = ANY(%(kinds)s) AND archived_position IS NULL AND {HAS_TAGS}
+          AND kind = ANY(%(kinds)s) AND archived_position IS NULL AND {HAS_TAGS}
         UNION ALL
         SELECT stream_id, kind, name, %(terms)s, 0, 0, true {if_ever(f", {EVERY} AS versions")} FROM ({named}) AS named
-        WHERE NOT EXISTS (SELECT FROM having_all WHERE having_all.stream_id = named.stream_id AND excluded)
+        WHERE stream_id NOT IN (SELECT stream_id FROM having_all WHERE excluded)
+    ), likely AS (
+        SELECT stream_id FROM hits WHERE NOT by_name
+        ORDER BY terms DESC, level, guess DESC, stream_id LIMIT {MAX_LIKELY}
     ), ranked AS (
         SELECT stream_id, sum((rank - 10 * (2 - level)) * weight) AS rank
         FROM (
             SELECT stream_id, nth, min(seen.level) AS level, max({RANK} + 10 * (2 - seen.level)) AS rank
-            FROM (
-                SELECT stream_id FROM hits WHERE NOT by_name
-                ORDER BY terms DESC, level, guess DESC, stream_id LIMIT {MAX_LIKELY}
-            ) AS likely
-            JOIN seen USING (stream_id)
+            FROM seen
             JOIN terms USING (nth)
             JOIN search_parts ON project_id = %(project)s::bigint AND search_parts.digest = seen.digest
                              AND search_parts.part = seen.part
-            WHERE NOT seen.negated AND terms.level = seen.level
+            WHERE NOT seen.negated AND terms.level = seen.level AND {among("SELECT stream_id FROM likely")}
             GROUP BY stream_id, nth
         ) AS each JOIN rarity USING (nth) GROUP BY stream_id
     ), placed AS (
@@ -256,7 +268,7 @@ def _query(parts: str, entries: str, joined: str, named: str, number: str, *, ev
                     WHEN max(terms) < %(terms)s THEN {Tier.PARTIAL:d}
                     ELSE {Tier.LITERAL:d} - min(level) END AS tier
                {if_ever(", (array_agg(versions ORDER BY by_name))[1] AS versions")}
-        FROM hits LEFT JOIN ranked USING (stream_id) GROUP BY hits.stream_id, kind, name
+        FROM hits FULL JOIN ranked USING (stream_id) GROUP BY hits.stream_id, kind, name
     ), scored AS (
         SELECT *, tier * {SCALE} + round(rank / (1 + rank) * {SCALE - 1})::bigint AS score FROM placed
     ), page AS MATERIALIZED (
@@ -272,7 +284,7 @@ def _query(parts: str, entries: str, joined: str, named: str, number: str, *, ev
                        array_agg(DISTINCT nth ORDER BY nth) AS nths
                 FROM seen JOIN rarity USING (nth)
                 {if_ever("JOIN page USING (stream_id)")}
-                WHERE NOT negated AND {if_ever(IN_LAST, "stream_id IN (SELECT stream_id FROM page)")}
+                WHERE NOT negated AND {among("SELECT stream_id FROM page")} {if_ever(f"AND {IN_LAST}")}
                 GROUP BY seen.stream_id, field, path, digest, part
             ) AS each ORDER BY stream_id, field, path, rank DESC, digest, part
         ) AS best
@@ -285,7 +297,7 @@ def _query(parts: str, entries: str, joined: str, named: str, number: str, *, ev
                                               'terms', nths) ORDER BY place)::text
             FROM places WHERE places.stream_id = page.stream_id AND place <= {MAX_MATCHES})
     FROM page CROSS JOIN reached
-    CROSS JOIN LATERAL (SELECT {number} AS number) AS shown
+    CROSS JOIN LATERAL (SELECT {number} AS number OFFSET 0) AS shown
     ORDER BY score DESC, page.name, kind
     """
 
@@ -400,8 +412,7 @@ async def find(conn: Connection, query: Query, *, limit: int, after: Cursor | No
     others: Others = {}
     rows: list[Any] = []
     if after is None or after.score >= Tier.LITERAL * SCALE:
-        literal = {**params, **_columns(terms, {}), "needed": params["terms"], "lowest": int(Tier.LITERAL)}
-        rows = await (await conn.execute(sql, literal, binary=True)).fetchall()
+        rows = await (await conn.execute(sql, literal(query, limit, after), binary=True)).fetchall()
     if len(rows) <= limit and (words or query.partly):
         others = await _others(conn, query.project_id, words[:MAX_FUZZY])
         rows = await (await conn.execute(sql, {**params, **_columns(terms, others)}, binary=True)).fetchall()
@@ -410,6 +421,13 @@ async def find(conn: Connection, query: Query, *, limit: int, after: Cursor | No
     sought = [[term.text, *(word for found in others.get(term.text, ()) for word in found)] for term in terms]
     last = rows[limit - 1] if len(rows) > limit else None
     return Found(hits, sought, None if last is None else Cursor(last[3], last[2], last[1]))
+
+
+def literal(query: Query, limit: int, after: Cursor | None = None) -> dict[str, Any]:
+    """The parameters of the statement that finds what has all terms as they are written."""
+    terms = _counted(query)
+    params = _params(query, terms, limit, after)
+    return {**params, **_columns(terms, {}), "needed": params["terms"], "lowest": int(Tier.LITERAL)}
 
 
 def _hit(row: Sequence[Any]) -> Hit:
