@@ -178,12 +178,14 @@ class SkillKind:
         digest = skill.body.digest
         body = step.contents[digest]
         fields, text, files = self._parts(skill, body, step.contents)
+        problems = problems_of(body, fields, text, files)
         return VersionRow(
             body=digest,
             details=fields.described(skill.version_description),
             outline=skill.outline.digest,
             manifest=files.manifest,
-            package=package(skill.number, body, fields, text, files),
+            package=package(skill.number, body, fields, files, problems),
+            has_problems=bool(problems),
         )
 
     def _parts(
@@ -251,18 +253,21 @@ def _skill_of(artifact: Versioned) -> Skill:
     return artifact
 
 
-def package(number: int, body: bytes, fields: Fields, text: Text, files: Files) -> Content:
-    """A line of JSON, the ``Summary``, and then the head of SKILL.md."""
-    head = skill_md.numbered(fields.frame, number).encode()
-    whole = hashlib.sha256(head)
-    whole.update(body)
-    ref = Ref(whole.hexdigest(), len(head) + len(body))
-    problems = [
+def problems_of(body: bytes, fields: Fields, text: Text, files: Files) -> list[spec.Problem]:
+    return [
         *fields.problems,
         *text.problems,
         *files.problems,
         *spec.of_links(body, text.targets, files.served),
     ]
+
+
+def package(number: int, body: bytes, fields: Fields, files: Files, problems: list[spec.Problem]) -> Content:
+    """A line of JSON, the ``Summary``, and then the head of SKILL.md."""
+    head = skill_md.numbered(fields.frame, number).encode()
+    whole = hashlib.sha256(head)
+    whole.update(body)
+    ref = Ref(whole.hexdigest(), len(head) + len(body))
     digest = skill_md.listed(files.listing, ref)
     return Content.of(encode(Summary(digest, ref, problems, fields.made_of.frontmatter)) + b"\n" + head)
 
@@ -341,11 +346,12 @@ def packed(version: Version) -> bytes:
     """The package of a version; made now for one that was written before packages were, until a replay stores it."""
     if version.package is not None:
         return version.package
-    fields = msgspec.json.decode(version.details, type=SkillFields)
+    fields = Fields.of(version.name, msgspec.json.decode(version.details, type=SkillFields))
     text = Text.of(Content.of(version.body).ref, version.body)
     manifest = read_manifest(version.manifest or b"[]")
     files = Files.of(manifest, list(manifest.values()))
-    return package(version.number, version.body, Fields.of(version.name, fields), text, files).data
+    problems = problems_of(version.body, fields, text, files)
+    return package(version.number, version.body, fields, files, problems).data
 
 
 _summaries = msgspec.json.Decoder(Summary)

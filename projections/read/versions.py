@@ -345,6 +345,7 @@ COUNT_ALL = """SELECT coalesce(
     (SELECT active FROM artifact_counts WHERE project_id = %(project)s AND kind = %(kind)s), 0)"""
 COUNT_FOUND = "SELECT count(*) FROM found"
 COUNT = "SELECT count(*) FROM {tables} WHERE {where}"
+COUNT_REST = f"SELECT ({COUNT_ALL}) - ({COUNT})"
 
 ACTIVE = (
     "artifacts.project_id = %(project)s AND artifacts.kind = %(kind)s AND artifacts.archived_position IS NULL"
@@ -360,17 +361,15 @@ TAGGED = """artifacts.stream_id IN (
     SELECT stream_id FROM tags
     WHERE tags.project_id = %(project)s AND tags.kind = %(kind)s AND tags.name = ANY(%(tags)s::text[]) AND until_position IS NULL
     GROUP BY stream_id HAVING count(*) = cardinality(%(tags)s::text[]))"""
-# usage_of_artifact. A client that was answered 304 has the version, and uses it.
-UNUSED = """NOT EXISTS (
-    SELECT FROM usage WHERE usage.stream_id = artifacts.stream_id AND usage.hour >= %(unused_since)s)"""
-# contents_pkey. The first line of a package is its summary, where texts of others have no quotes that are not escaped.
-HAS_PROBLEMS = """EXISTS (
-    SELECT FROM contents
-    WHERE contents.digest = {table}.package
-      AND position('"spec_problems":[]'::bytea IN substring(bytes FROM 1 FOR position('\\x0a'::bytea IN bytes))) = 0)"""
-# Each package has to be looked at, so it is once, for the count and for the page; few have problems.
-FAULTY = "faulty AS MATERIALIZED (SELECT artifacts.stream_id FROM {tables} WHERE {where})"
-IS_FAULTY = "artifacts.stream_id IN (SELECT stream_id FROM faulty)"
+# usage_of_artifact. A client that was answered 304 has the version, and uses it. As a value it is looked up for each row until the
+# page is full; as a join, for all of the project.
+UNUSED = """(
+    SELECT true FROM usage WHERE usage.stream_id = artifacts.stream_id AND usage.hour >= %(unused_since)s LIMIT 1) IS NULL"""
+# usage_pkey, artifacts_pkey. What was used is counted, because most of a large project is not.
+USED = """artifacts.stream_id IN (
+    SELECT stream_id FROM usage WHERE usage.project_id = %(project)s AND usage.hour >= %(unused_since)s)"""
+# artifacts_with_problems
+HAS_PROBLEMS = "{table}.has_problems"
 # The body is JSON and a text, by its first byte. contents_pkey; no more than that byte is unpacked.
 IS_TEXT = (
     "(SELECT substring(bytes FROM 1 FOR 1) FROM contents WHERE contents.digest = {table}.body) = '\\x22'"
@@ -436,6 +435,8 @@ class Filter(msgspec.Struct, frozen=True):
 
     @property
     def count(self) -> str:
+        if self == UNUSED_ALONE:
+            return COUNT_REST.format(tables=self.tables, where=f"{ACTIVE} AND {USED}")
         if self.is_narrowed:
             return COUNT.format(tables=self.tables, where=self.narrowed(FOUND if self.found else ACTIVE))
         return COUNT_FOUND if self.found else COUNT_ALL
@@ -469,27 +470,20 @@ class Filter(msgspec.Struct, frozen=True):
         if self.unused:
             where += f" AND {UNUSED}"
         if self.with_problems:
-            where += f" AND {IS_FAULTY}"
+            where += f" AND {HAS_PROBLEMS.format(table='versions' if self.labeled else 'artifacts')}"
         return where
-
-    @property
-    def begin(self) -> str:
-        """What is looked up first."""
-        parts = [SEARCHED] if self.found else []
-        if self.with_problems:
-            problems = HAS_PROBLEMS.format(table="versions" if self.labeled else "artifacts")
-            where = f"{FOUND if self.found else ACTIVE} AND {problems}"
-            parts.append(("" if parts else "WITH ") + FAULTY.format(tables=self.tables, where=where))
-        return ", ".join(parts)
 
     def sql(self, order: str) -> str:
         return LIST.format(
-            found=self.begin,
+            found=SEARCHED if self.found else "",
             count=self.count,
             page=fitting(TEXTS.format(page=self.page(order)), f"{order}, id DESC"),
             author=AUTHOR,
             join_author=JOIN_AUTHOR,
         )
+
+
+UNUSED_ALONE = Filter(authored=False, found=False, labeled=False, unused=True)
 
 
 @cache

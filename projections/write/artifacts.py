@@ -26,18 +26,18 @@ from projections.write.replaced import ReplacedLists
 from store.log.statements import Row, SetStatement, Writes, arrays
 
 VERSION = """stream_id uuid, stream_version int, number int, id uuid, created_by bigint, body bytea, details bytea,
-             outline bytea, manifest bytea, package bytea"""
+             outline bytea, manifest bytea, package bytea, has_problems bool"""
 ARTIFACT = """stream_id uuid, stream_version int, project_id bigint, kind text, name text, number int, id uuid,
-              created_by bigint, body bytea, details bytea, outline bytea, package bytea"""
+              created_by bigint, body bytea, details bytea, outline bytea, package bytea, has_problems bool"""
 
 VERSION_ADDED = SetStatement(
     "versions.add",
     30,
     f"""
     INSERT INTO versions (stream_id, number, id, stream_version, position, created_at, created_by,
-                          body, details, outline, manifest, package, rendering)
+                          body, details, outline, manifest, package, has_problems, rendering)
     SELECT new.stream_id, number, id, new.stream_version, position, recorded_at, created_by,
-           body, details, outline, manifest, package, {RENDERING}
+           body, details, outline, manifest, package, has_problems, {RENDERING}
     FROM {arrays(VERSION)} AS new
     JOIN events ON events.stream_id = new.stream_id AND events.stream_version = new.stream_version
     """,
@@ -48,9 +48,10 @@ CREATED = SetStatement(
     40,
     f"""
     INSERT INTO artifacts (stream_id, project_id, kind, name, created_position, created_at,
-                           latest_version, latest_id, latest_at, latest_by, body, details, outline, package)
+                           latest_version, latest_id, latest_at, latest_by, body, details, outline, package,
+                           has_problems)
     SELECT new.stream_id, new.project_id, kind, name, position, recorded_at,
-           number, id, recorded_at, created_by, body, details, outline, package
+           number, id, recorded_at, created_by, body, details, outline, package, has_problems
     FROM {arrays(ARTIFACT)} AS new
     JOIN events ON events.stream_id = new.stream_id AND events.stream_version = new.stream_version
     """,
@@ -68,13 +69,14 @@ PUBLISHED = SetStatement(
         JOIN events ON events.stream_id = new.stream_id AND events.stream_version = new.stream_version
     ), added AS (
         INSERT INTO versions (stream_id, number, id, stream_version, position, created_at, created_by,
-                              body, details, outline, manifest, package, rendering)
+                              body, details, outline, manifest, package, has_problems, rendering)
         SELECT stream_id, number, id, stream_version, position, recorded_at, created_by,
-               body, details, outline, manifest, package, {RENDERING}
+               body, details, outline, manifest, package, has_problems, {RENDERING}
         FROM new
     )
     UPDATE artifacts SET latest_version = number, latest_id = id, latest_at = recorded_at, latest_by = created_by,
-                         body = new.body, details = new.details, outline = new.outline, package = new.package
+                         body = new.body, details = new.details, outline = new.outline, package = new.package,
+                         has_problems = new.has_problems
     FROM new WHERE artifacts.stream_id = new.stream_id AND new.latest
     """,
 )
@@ -161,13 +163,14 @@ class AppliedEvent(msgspec.Struct, frozen=True):
 
 
 class VersionRow(msgspec.Struct, frozen=True):
-    """What one kind contributes to the rows of a version."""
+    """What one kind contributes to the rows of a version. ``has_problems``: its package says what should be better about it."""
 
     body: bytes
     details: Content
     outline: bytes | None
     manifest: Content | None
     package: Content | None = None
+    has_problems: bool = False
     references: Sequence[Reference] = ()
 
 
@@ -299,12 +302,12 @@ class _RowBatch:
             if part is not None:
                 self.contents[part.digest] = part
         manifest = view.manifest.digest if view.manifest else None
-        package = view.package.digest if view.package else None
+        packed = (view.package.digest if view.package else None, view.has_problems)
         latest = (event.number, event.version_id, step.actor_id, view.body, view.details.digest, view.outline)
         if event.number == 1:
-            self.rows[VERSION_ADDED].append((stream, version, *latest, manifest, package))
+            self.rows[VERSION_ADDED].append((stream, version, *latest, manifest, *packed))
             self._claim(step)
-            self.rows[CREATED].append((stream, version, *_name(step), *latest, package))
+            self.rows[CREATED].append((stream, version, *_name(step), *latest, *packed))
             self._owned(step, _owners_at_first(step))
             if step.artifact.tags:
                 self._tagged(step, step.artifact.tags)
@@ -314,7 +317,7 @@ class _RowBatch:
             if before is not None:
                 rows[before] = (*rows[before][:-1], False)
             self.published[stream.int] = len(rows)
-            rows.append((stream, version, *latest, manifest, package, True))
+            rows.append((stream, version, *latest, manifest, *packed, True))
             if yanks.LATEST in self.last:
                 self.last[yanks.LATEST].pop(stream.int, None)
         if view.references:
@@ -338,12 +341,13 @@ class _RowBatch:
         """The package of the latest version under its present name in place of the one that it had."""
         stream, version = step.event.originator_id, step.event.originator_version
         # In this order: what is kept of the parts of a skill is of the later one.
-        before, after = kind.view(old).package, kind.view(step).package
+        before, view = kind.view(old).package, kind.view(step)
+        after = view.package
         if before is not None and after is not None:
             number = step.artifact.number
             self.contents |= {before.digest: before, after.digest: after}
             self.rows[renames.KEPT].append((stream, version, number, before.digest))
-            self.rendered[stream.int, number] = (stream, number, after.digest)
+            self.rendered[stream.int, number] = (stream, number, after.digest, view.has_problems)
 
     def _yanked(self, step: AppliedEvent, event: VersionYanked | VersionUnyanked, kind: Kind) -> None:
         if self.yanks is None:

@@ -12,8 +12,8 @@ RENDERED = SetStatement(
     "versions.render",
     51,
     f"""
-    UPDATE versions SET package = new.package, rendering = {RENDERING}
-    FROM {arrays("stream_id uuid, number int, package bytea")} AS new
+    UPDATE versions SET package = new.package, has_problems = new.has_problems, rendering = {RENDERING}
+    FROM {arrays("stream_id uuid, number int, package bytea, has_problems bool")} AS new
     WHERE versions.stream_id = new.stream_id AND versions.number = new.number
     """,
 )
@@ -23,7 +23,7 @@ RENAMED = SetStatement(
     "artifacts.rename",
     52,
     f"""
-    UPDATE artifacts SET name = new.name, package = versions.package
+    UPDATE artifacts SET name = new.name, package = versions.package, has_problems = versions.has_problems
     FROM {arrays("stream_id uuid, name text")} AS new
     JOIN versions ON versions.stream_id = new.stream_id
     WHERE artifacts.stream_id = new.stream_id AND versions.number = artifacts.latest_version

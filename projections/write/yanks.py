@@ -12,7 +12,8 @@ LATEST = SetStatement(
     f"""
     UPDATE artifacts SET latest_version = versions.number, latest_id = versions.id, latest_at = versions.created_at,
                          latest_by = versions.created_by, body = versions.body, details = versions.details,
-                         outline = versions.outline, package = versions.package
+                         outline = versions.outline, package = versions.package,
+                         has_problems = versions.has_problems
     FROM {arrays("stream_id uuid, number int")} AS new
     JOIN versions ON versions.stream_id = new.stream_id AND versions.number = new.number
     WHERE artifacts.stream_id = new.stream_id

@@ -174,10 +174,10 @@ QUERIES = {
     "name_spans": "SELECT stream_id, project_id, kind, name, since_position, until_position FROM name_spans",
     "artifacts": """SELECT stream_id, project_id, kind, name, created_position, created_at, archived_position,
                            archived_at, latest_version, latest_id, latest_at, latest_by, body, details, outline,
-                           package
+                           package, has_problems
                     FROM artifacts""",
     "versions": """SELECT stream_id, number, id, stream_version, position, created_at, created_by, body, details,
-                          outline, manifest, package FROM versions""",
+                          outline, manifest, package, has_problems FROM versions""",
     "earlier_packages": "SELECT stream_id, number, until_position, package FROM earlier_packages",
     "search_texts": "SELECT stream_id, project_id, kind, name, text FROM search_texts",
     "labels": "SELECT stream_id, name, number, since_position, until_position, set_at, set_by, promotion_id FROM labels",
@@ -233,13 +233,14 @@ def fold(conn: Connection) -> dict[str, Rows]:
             body, details, outline = view.body, view.details.ref.digest, view.outline
             manifest = view.manifest.ref.digest if view.manifest else None
             package = view.package.ref.digest if view.package else None
-            latest = [artifact.number, event.version_id, at, actor, body, details, outline, package]
+            packed = (package, view.has_problems)
+            latest = [artifact.number, event.version_id, at, actor, body, details, outline, *packed]
             if version == 1:
                 artifacts[stream] = [stream, *name, position, at, None, None, *latest]
             else:
                 artifacts[stream][8:] = latest
             head = (stream, artifact.number, event.version_id, version, position, at, actor)
-            versions[stream, artifact.number] = (*head, body, details, outline, manifest, package)
+            versions[stream, artifact.number] = (*head, body, details, outline, manifest, *packed)
             for one in found_in(contents[body]) if isinstance(artifact, Prompt) else ():
                 references.add(
                     (stream, artifact.number, project, one.name, one.version or 0, one.label or "")
@@ -270,26 +271,28 @@ def fold(conn: Connection) -> dict[str, Rows]:
             artifacts[stream][3] = artifact.name
             view = KINDS[artifact.KIND].view(AppliedEvent(artifact, event, project, actor, contents))
             if view.package is not None:
-                *kept, before = versions[stream, artifact.number]
+                *kept, before, _ = versions[stream, artifact.number]
+                packed = (view.package.ref.digest, view.has_problems)
                 earlier.add((stream, artifact.number, position, before))
-                artifacts[stream][-1] = view.package.ref.digest
-                versions[stream, artifact.number] = (*kept, view.package.ref.digest)
+                artifacts[stream][-2:] = packed
+                versions[stream, artifact.number] = (*kept, *packed)
         if isinstance(event, VersionYanked):
             yanks.append([stream, event.number, position, None, at, actor, event.reason])
         elif isinstance(event, VersionUnyanked):
             [row] = [row for row in yanks if row[:2] == [stream, event.number] and row[3] is None]
             row[3] = position
         if isinstance(event, VersionYanked | VersionUnyanked) and event.latest is not None:
-            *kept, package = versions[stream, artifact.number]
+            *kept, package, has_problems = versions[stream, artifact.number]
             assert (kept[2], kept[7]) == (event.latest.version_id, artifact.text.digest), (
                 f"{position}: {event}"
             )
             view = KINDS[artifact.KIND].view(AppliedEvent(artifact, event, project, actor, contents))
             if view.package is not None and view.package.ref.digest != package:
                 earlier.add((stream, artifact.number, position, package))
-                package = view.package.ref.digest
-            versions[stream, artifact.number] = (*kept, package)
-            artifacts[stream][8:] = [kept[1], kept[2], kept[5], kept[6], *kept[7:10], package]
+                package, has_problems = view.package.ref.digest, view.has_problems
+            packed = (package, has_problems)
+            versions[stream, artifact.number] = (*kept, *packed)
+            artifacts[stream][8:] = [kept[1], kept[2], kept[5], kept[6], *kept[7:10], *packed]
         if isinstance(event, PromotionRequested):
             asked = (
                 event.label,
