@@ -10,7 +10,7 @@ from litestar.exceptions import HTTPException
 
 from api.http.errors import ErrorBody, answer_for
 from api.http.requests import public, query_of, request_path
-from api.http.responses import to_response
+from api.http.responses import Answer, to_response
 from api.sdk import errors as sdk_errors
 from console.access import SAFE_METHODS, OfNow, SignInFirst
 from console.kinds import SHOWN
@@ -40,7 +40,6 @@ def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     answer = answer_for(error)
     if not answer.body:
         return to_response(answer)
-    body = _body.decode(answer.body)
     extra = error.extra if isinstance(error, Refused) else {}
     return page_now(
         request,
@@ -48,7 +47,7 @@ def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         status=answer.status,
         headers=[header for header in answer.headers if header[0].startswith(KEPT)],
         title=HTTPStatus(answer.status).phrase,
-        detail=body.detail,
+        detail=sentence_of(answer),
         suggestions=extra.get("suggestions", ()),
         versions=extra.get("available_versions", ()),
         above=_above(request) if isinstance(error, NotFound) else None,
@@ -70,6 +69,11 @@ def _above(request: Request[Any, Any, Any]) -> tuple[str, str] | None:
     address = public(request).prefix(request.scope) + "/".join(segments[: NAME + 1])
     then = {name: value for name, value in query_of(request).values.items() if name in PAST}
     return unquote(segments[NAME]), f"{address}?{urlencode(then)}" if then else address
+
+
+def sentence_of(answer: Answer) -> str:
+    """What an answer of the API says."""
+    return _body.decode(answer.body).detail
 
 
 def renamed(request: Request[Any, Any, Any], error: NameChanged) -> Response[Any]:

@@ -133,15 +133,20 @@ async def page(
     past: Past | None = None,
     status: int = 200,
     size: int = 0,
+    headers: Sequence[Header] = (),
+    is_whole_frame: bool = True,
     **values: Any,
 ) -> Response[Any]:
-    """A view: the template with the values; ``size`` are the bytes of the texts in it, when there are large ones."""
+    """A view: the template with the values; ``size`` are the bytes of the texts in it, when there are large ones.
+
+    Without a whole frame the database is asked for nothing.
+    """
     frame = frame_of(request, past)
-    if frame.project_id is not None:
+    if is_whole_frame and frame.project_id is not None:
         named = await services(request).authorizer.authenticator.project(frame.project_id)
         frame = msgspec.structs.replace(frame, project=named.name, waiting=await _waiting(request, frame))
     body = await rendered(size, partial(_text, request, template, frame, values))
-    return _whole(request, frame, body, status)
+    return _whole(request, frame, body, status, headers)
 
 
 async def _waiting(request: Request[Any, Any, Any], frame: Frame) -> int:

@@ -254,6 +254,11 @@ def render_failure(error: BaseException) -> Answer:
     )
 
 
+def passes(error: BaseException) -> bool:
+    """Whether the same request may do later what it cannot now: there are too many, no room, or no database."""
+    return isinstance(error, Throttled | Unavailable) or _is_full(error) or trouble(error) is not None
+
+
 def answer_for(error: BaseException) -> Answer:
     """The answer to any exception that a request ended with."""
     if isinstance(error, Refused):

@@ -1,22 +1,24 @@
-"""How a form with a text in it comes in. Where the session has ended, or may not write, the text is not lost: the page that says so has
-it, and sends it again once the browser is signed in.
+"""How a form with a text in it comes in. Where the session has ended, or may not write, or the service cannot keep anything now, the text
+is not lost: the page that says so has it, and sends it again.
 """
 
 from base64 import b64decode, b64encode
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 from urllib.parse import quote
 from uuid import UUID
 
 import msgspec
 from litestar import Request, Response
 
-from api.http.errors import ParseError
+from api.http.errors import ParseError, answer_for, passes
 from api.http.requests import public, query_of
-from api.http.responses import Answer, to_response
+from api.http.responses import Answer, Header, to_response
 from api.offload import heavy
 from console import access
 from console.access import ForeignRequest, SignInFirst
 from console.entering import session_cookie
+from console.errors import sentence_of
 from console.forms import Form, form_of
 from console.page import page
 from domain.errors import NotAuthenticated, PermissionDenied
@@ -45,7 +47,18 @@ async def enter(request: Request[Any, Any, Any]) -> tuple[Form, Response[Any] | 
         raise
     except (SignInFirst, PermissionDenied) as error:
         return form, await _refused(request, form, error, key)
+    except Exception as error:
+        return form, await kept_back(request, form, error)
     return form, None
+
+
+async def kept_back(request: Request[Any, Any, Any], form: Form, error: Exception) -> Response[Any]:
+    """The page of an error that passes, with the form to be sent once more. Raises any other; a script sends its own again."""
+    if not passes(error) or "part" in form.line("as"):
+        raise error
+    answer = answer_for(error)
+    headers = [header for header in answer.headers if header[0] == b"retry-after"]
+    return await _again(request, form, "later", sentence_of(answer), answer.status, headers=headers)
 
 
 def _carried(text: str) -> Form:
@@ -66,18 +79,34 @@ async def _refused(
             wrong = refused.detail
         else:
             return await _signed_in(request, principal.key_id)
+    if isinstance(error, SignInFirst):
+        return await _again(request, form, "ended", error.detail, 401, wrong=wrong)
+    return await _again(request, form, "forbidden", error.detail, 403, wrong=wrong)
+
+
+async def _again(
+    request: Request[Any, Any, Any],
+    form: Form,
+    why: Literal["ended", "forbidden", "later"],
+    detail: str,
+    status: int,
+    *,
+    wrong: str = "",
+    headers: Sequence[Header] = (),
+) -> Response[Any]:
     text = form.text("text") or form.text("content")
-    carried = await heavy(
-        sum(len(value) for _, value in form.fields) + sum(len(upload.data) for upload in form.uploads),
-        lambda: _packed(form),
-    )
+    size = sum(len(value) for _, value in form.fields) + sum(len(upload.data) for upload in form.uploads)
+    carried = await heavy(size, lambda: _packed(form))
     return await page(
         request,
         "edit-again.html",
-        status=401 if isinstance(error, SignInFirst) else 403,
+        status=status,
+        headers=headers,
         size=3 * len(carried),
-        ended=isinstance(error, SignInFirst),
-        detail=error.detail,
+        # What waits for approval is asked of the database.
+        is_whole_frame=why != "later",
+        why=why,
+        detail=detail,
         wrong=wrong,
         action=_address(request),
         carried=carried,

@@ -124,6 +124,13 @@ async def send(request: Request[Any, Any, Any]) -> Response[Any]:
     form, refused = await carrying.enter(request)
     if refused is not None:
         return refused
+    try:
+        return await _sent(request, form)
+    except Exception as error:
+        return await carrying.kept_back(request, form, error)
+
+
+async def _sent(request: Request[Any, Any, Any], form: Form) -> Response[Any]:
     version, is_gone = await _latest(request)
     kept = await work.kept_of(request, form.line("draft"), version)
     if kept is not None and kept.published is not None:

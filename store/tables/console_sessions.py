@@ -4,11 +4,13 @@ A session or link is good as long as its key is: every look at one is a look at 
 """
 
 import secrets
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
 import msgspec
+from psycopg.errors import DiskFull, InsufficientPrivilege, ReadOnlySqlTransaction
 
 from store.postgres.connection import Connection
 from store.tables.identity import PRINCIPAL, Principal, digest_of, principal_of
@@ -119,7 +121,9 @@ async def find(conn: Connection, secret: str) -> Session | None:
         return None
     session_id, is_due, *principal = row
     if is_due:
-        await conn.execute(NOTE_USE, (session_id,))
+        # Where nothing can be written now, pages are read all the same.
+        with suppress(ReadOnlySqlTransaction, InsufficientPrivilege, DiskFull):
+            await conn.execute(NOTE_USE, (session_id,))
     return Session(session_id, principal_of(principal))
 
 
