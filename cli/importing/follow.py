@@ -5,6 +5,7 @@ from the end that the feed had before that. What an event is about is then compa
 that comes twice changes nothing, and neither does a kill between two requests.
 """
 
+import random
 import time
 from collections.abc import Iterable, Sequence
 from typing import NotRequired, TypedDict
@@ -26,6 +27,8 @@ PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds between attempts while one of both s
 BEYOND = 2**53  # above every position
 REWOUND = "skald.log.rewound.v1"
 SHOWN = 3  # names in a sentence
+# What another process of the same mirror makes of a write that both would do.
+RACED = ("version_conflict", "unique", "not_found", "version_not_found")
 
 
 class EventData(TypedDict):
@@ -64,6 +67,9 @@ class Follow:
                 self._compared = True
                 warn(f"following {self.source.title} from position {position}")
                 self._follow(position)
+            except Raced:
+                warn("another process writes here too; comparing everything")
+                time.sleep(PAUSE * (1 + random.random()))  # noqa: S311 - two are not to meet again
             except (Unreachable, RemoteFailure) as failure:
                 if not self._may_pass(failure):
                     raise
@@ -115,7 +121,7 @@ class Follow:
             return position
         return page["position"]
 
-    def _page(self, after: int, wait: int = WAIT) -> Feed:
+    def _page(self, after: int, wait: int) -> Feed:
         params = {"after": after, "limit": PAGE, "wait": wait}
         return self.source.remote.get(self.source.remote.path("events/"), params, shape=Feed)
 
@@ -140,7 +146,7 @@ class Follow:
         while True:
             asked = time.monotonic()
             try:
-                page = self._page(position)
+                page = self._page(position, WAIT)
             except RemoteFailure as failure:
                 if failure.code != "log_went_back":
                     raise
@@ -179,6 +185,10 @@ class Follow:
         _check(run)
 
 
+class Raced(Exception):
+    """Another process of the same mirror was quicker, so what is known of the project is old."""
+
+
 class Mirrored(TypedDict):
     source: str
 
@@ -202,7 +212,9 @@ def _archive(project: Project, gone: Iterable[tuple[str, str]]) -> None:
 
 
 def _check(run: Run) -> None:
-    """Say what could not be brought. Raises Failure when the source went back behind what is here."""
+    """Say what could not be brought. Raises Failure when the source went back behind what is here, Raced when something else wrote here."""
+    if any(one.code in RACED for result in run.results.values() for one in result.refused):
+        raise Raced
     for result in run.results.values():
         if result.renamed_from:
             warn(f"{result.kind}/{result.renamed_from}: renamed to {result.name}")
