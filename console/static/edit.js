@@ -2,7 +2,7 @@
 
 const DELAY = 1200; // milliseconds of rest before it is kept
 const BUSY = 10000; // before it is tried again when the service has too much to do
-const LEAVING = 60000; // characters that a browser still sends when its tab is closed
+const LEAVING = 60000; // bytes that a browser still sends when its tab is closed
 
 const form = document.querySelector("form[data-edit]");
 const said = form.querySelector("[data-kept]");
@@ -20,12 +20,15 @@ function fields() {
   return data;
 }
 
-async function keep(options = {}) {
+async function keep() {
   isNewer = false;
   said.textContent = "Keeping …";
+  const body = fields();
+  // What is on its way goes on without its tab.
+  const keepalive = new Blob([...body.values()]).size < LEAVING;
   let answer;
   try {
-    answer = await fetch(form.action, { method: "POST", body: fields(), ...options });
+    answer = await fetch(form.action, { method: "POST", body, keepalive });
   } catch {
     said.textContent = "Not kept: the service does not answer.";
     return;
@@ -54,18 +57,21 @@ async function keep(options = {}) {
   said.textContent = answer.ok ? (state.dataset.draft ? "Kept as a draft." : "Nothing has changed.") : "Not kept.";
 }
 
-function start(options) {
+function start(isBeside = false) {
   clearTimeout(waiting);
-  running ??= keep(options).finally(() => {
+  if (running && !isBeside) return running;
+  const mine = keep().finally(() => {
+    if (running !== mine) return;
     running = null;
     if (isNewer) schedule();
   });
-  return running;
+  running = mine;
+  return mine;
 }
 
 function schedule(delay = DELAY) {
   clearTimeout(waiting);
-  waiting = setTimeout(start, delay);
+  waiting = setTimeout(() => start(), delay);
 }
 
 form.addEventListener("input", (event) => {
@@ -87,7 +93,10 @@ form.addEventListener("submit", (event) => {
 });
 
 document.addEventListener("visibilitychange", () => {
-  if (document.visibilityState !== "hidden" || !isChanged || running) return;
-  const length = [...fields().values()].reduce((sum, value) => sum + value.length, 0);
-  start({ keepalive: length < LEAVING });
+  if (document.visibilityState === "hidden" && isChanged) start();
+});
+
+// What was written since does not wait for what is on its way; it may become another draft, which is better than none.
+addEventListener("pagehide", () => {
+  if (isChanged) start(isNewer);
 });

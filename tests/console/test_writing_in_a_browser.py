@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from tests.support.chromium import NARROW, WIDE, chromium, needs_chromium, watched
 from tests.support.service import Service
@@ -32,6 +32,7 @@ class Project:
         self.service = service
         lines = "".join(f"Line {number}.\n" for number in range(9))
         self.create("edited", lines)
+        self.create("other", lines)
         self.create("shared", lines)
         self.create("hostile", f"{HOSTILE}\n{'x' * 900_000}")
 
@@ -81,6 +82,16 @@ def text_of(page: Page) -> Any:
     return page.get_by_label("Text of SKILL.md")
 
 
+def reopen(page: Page, url: str, text: str) -> None:
+    """Open the page until the draft of a tab that was closed has come."""
+    for _ in range(50):
+        page.goto(url)
+        if text_of(page).input_value() == text:
+            break
+        page.wait_for_timeout(100)
+    expect(text_of(page)).to_have_value(text)
+
+
 def test_a_draft_outlives_its_tab_and_is_published_by_the_keyboard(
     browser: Browser, project: Project, state: Any
 ) -> None:
@@ -91,16 +102,11 @@ def test_a_draft_outlives_its_tab_and_is_published_by_the_keyboard(
     text_of(page).fill("One line.\n[gone](gone.md)\n")
     expect(page.get_by_text("Kept as a draft.")).to_be_visible()
     expect(page.locator("#state").get_by_text("no such file")).to_be_visible()
-    text_of(page).press_sequentially("At the end.")
-    # Before it rests: what is closed now is kept on its way out.
+    # At once, as each key begins the rest anew: what is closed before it has rested is kept on its way out.
+    text_of(page).fill("One line.\n[gone](gone.md)\nAt the end.")
     page.close(run_before_unload=True)
     page, more = watched(context)
-    for _ in range(50):
-        page.goto(project.url("skills/edited/edit"))
-        if text_of(page).input_value().endswith("At the end."):
-            break
-        page.wait_for_timeout(100)
-    expect(text_of(page)).to_have_value("One line.\n[gone](gone.md)\nAt the end.")
+    reopen(page, project.url("skills/edited/edit"), "One line.\n[gone](gone.md)\nAt the end.")
     page.get_by_label("License").fill("MIT")
     # A click while it is being kept waits for that.
     page.get_by_label("License").press("Enter")
@@ -114,6 +120,23 @@ def test_a_draft_outlives_its_tab_and_is_published_by_the_keyboard(
     page.goto(project.url("skills/edited/edit"))
     expect(page.get_by_role("button", name="Discard the draft")).to_have_count(0)
     assert complaints + more == []
+    context.close()
+
+
+def test_what_is_written_while_a_draft_is_on_its_way_outlives_the_tab(
+    browser: Browser, project: Project, state: Any
+) -> None:
+    context = browser.new_context(storage_state=state)
+    page = context.new_page()
+    page.goto(project.url("skills/other/edit"))
+    held: list[Route] = []
+    page.route("**/skills/other/edit", lambda route: held.append(route), times=1)
+    with page.expect_request("**/skills/other/edit"):
+        text_of(page).fill("Earlier.\n")
+    text_of(page).fill("Earlier.\nLater.\n")
+    page.close(run_before_unload=True)
+    page = context.new_page()
+    reopen(page, project.url("skills/other/edit"), "Earlier.\nLater.\n")
     context.close()
 
 

@@ -11,6 +11,7 @@ import pytest
 from api.mcp.endpoint import check_origin
 from domain.errors import PermissionDenied
 from tests.support.mcp_client import ACCEPT, ERAS, agent_on, call, message, post
+from tests.support.servers import eventually
 from tests.support.service import MakeService, Service
 from tests.support.wire import Wire, request
 
@@ -296,7 +297,17 @@ def test_metrics_name_the_tool_and_nothing_that_a_client_invents(
     call(running_service, project[1], "list_skills", f"/api/projects/{project[0]}/mcp")
     call(running_service, project[1], "evil-tool-1")
     post(running_service, project[1], message("evil/method-1"))
-    text = httpx.get(f"{running_service.base_url}/metrics").text
-    assert 'route="/api/projects/{project_id}/mcp tools/call list_skills"' in text
-    assert 'route="/mcp other"' in text
-    assert "evil" not in text
+    routes = (
+        'route="/api/projects/{project_id}/mcp tools/call list_skills"',
+        'route="/mcp tools/call"',
+        'route="/mcp other"',
+    )
+    texts = [""]
+
+    def are_counted() -> bool:
+        texts.append(httpx.get(f"{running_service.base_url}/metrics").text)
+        return all(route in texts[-1] for route in routes)
+
+    # Each process writes down now and then what it has counted.
+    eventually(are_counted, "all three requests are counted")
+    assert "evil" not in texts[-1]
