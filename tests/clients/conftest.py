@@ -24,16 +24,21 @@ HERE = Path(__file__).parent
 PACKAGES = ("package.json", "package-lock.json")
 INSTALL_WITHIN = 300.0  # seconds; a cold npm cache behind a slow mirror
 CALL_WITHIN = 60.0
+# The fixtures below that install something once.
+INSTALLED = {"packages", "cloning", "agentskills", "apm"}
 # Set by .ci/run: a machine that must run everything may not skip.
 REQUIRED = "SKALD_REQUIRE_NODE"
 ARCHITECTURES = {"x86_64": "x64", "aarch64": "arm64"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whichever test comes first installs the packages, some 1.2 GB with the installers' own programs, within its time."""
+    """Any of these tests may be the first, which installs the packages, some 1.2 GB with the installers' own programs, or has to
+    wait for another process that does: that comes on top of its own time."""
     for item in items:
-        if "packages" in getattr(item, "fixturenames", ()) and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(INSTALL_WITHIN + 120))
+        if INSTALLED.intersection(getattr(item, "fixturenames", ())):
+            marker = item.get_closest_marker("timeout")
+            own = marker.args[0] if marker is not None else float(item.config.getini("timeout"))
+            item.add_marker(pytest.mark.timeout(INSTALL_WITHIN + own), append=False)
 
 
 class Home(NamedTuple):

@@ -3,14 +3,13 @@
 import os
 import re
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.clients.conftest import CALL_WITHIN, HERE, Home, home_on, packaged_node
 from tests.clients.test_skills_installer import fill, served
-from tests.support.servers import ROOT
+from tests.support.servers import ROOT, eventually
 from tests.support.service import MakeService
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -72,6 +71,18 @@ class ClawHub:
         }
 
 
+def found(home: Home) -> list[str]:
+    with home.http() as http:
+        answer = http.get("llm_skills/search/", params={"query": "pdf-forms"}).raise_for_status().json()
+    return [hit["name"] for hit in answer["results"]]
+
+
+def installs(home: Home) -> list[int]:
+    with home.http() as http:
+        used = http.get("llm_skills/name/pdf-forms/usage/", params={"by": "door"}).raise_for_status().json()
+    return [row["reads"] for row in used["rows"] if row["door"] == "clawhub"]
+
+
 def test_the_lines_of_the_page_install_update_and_publish(
     packages: Path, tmp_path: Path, make_service: MakeService
 ) -> None:
@@ -82,20 +93,13 @@ def test_the_lines_of_the_page_install_update_and_publish(
     client = ClawHub(packages, tmp_path, home)
     first, later = re.findall(r"```sh\n(.*?)```", SECTION, re.DOTALL)
     # A publish is found within 2 seconds.
-    deadline = time.monotonic() + 30
-    with home.http() as http:
-        while not http.get("llm_skills/search/", params={"query": "pdf-forms"}).json()["results"]:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+    eventually(lambda: "pdf-forms" in found(home), "the skills are found", timeout=60)
 
     printed = client.call(first)
     assert "pdf-forms v1.0.1" in printed
     assert client.installed("pdf-forms") == served(home)["pdf-forms"]
-    with home.http() as http:
-        used = http.get("llm_skills/name/pdf-forms/usage/", params={"by": "door"}).raise_for_status().json()
-    assert [(row["door"], row["reads"]) for row in used["rows"] if row["door"] == "clawhub"] == [
-        ("clawhub", 1)
-    ]
+    # What another process than the one that answers has counted shows within 10 seconds.
+    eventually(lambda: installs(home) == [1], "the install is counted", timeout=30)
 
     with home.http() as http:
         change = {"base_version": 1, "body": "# New\n"}
@@ -113,9 +117,9 @@ def test_the_lines_of_the_page_install_update_and_publish(
     (client.project / "skills/pdf-forms/scripts/run.sh").write_bytes(b"#!/bin/sh\n\x00\xff")
     client.call("npx clawhub publish skills/pdf-forms --changelog 'Another script'")
     with home.http() as http:
-        found = http.get("llm_skills/name/pdf-forms/").raise_for_status().json()
+        now = http.get("llm_skills/name/pdf-forms/").raise_for_status().json()
         file = http.get("llm_skills/name/pdf-forms/files/scripts/run.sh").raise_for_status().json()
-    assert (found["version"], found["version_description"]) == (3, "Another script")
+    assert (now["version"], now["version_description"]) == (3, "Another script")
     assert file["encoding"] == "base64"
     # The number in SKILL.md is the registry's.
     assert "Updated pdf-forms -> v1.0.3" in client.call("npx clawhub update pdf-forms --force")
