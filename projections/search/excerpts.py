@@ -24,6 +24,8 @@ SIZES = "SELECT digest, octet_length(bytes) FROM contents WHERE digest = ANY(%s)
 READ = "SELECT digest, bytes FROM contents WHERE digest = ANY(%s)"
 
 
+BEGIN, END = r"(?<![^\W_])", r"(?![^\W_])"  # of a word
+
 MatchedField = Literal["name", "description", "body", "file_path", "file_content"]
 
 
@@ -126,16 +128,17 @@ def _match(
 
 def _pattern(words: Collection[str]) -> re.Pattern[str]:
     """Finds each of the words in a folded text, as words; symbols and phrases as they are, over line ends too."""
-    return re.compile("|".join(map(_as_sought, words)))
+    plain = [word for word in words if word.isalnum() and not is_dense(word)]
+    others = [_as_sought(word) for word in words if word not in plain]
+    # Whether a word begins is looked at once in each place, not once for each word.
+    return re.compile("|".join([*([f"{BEGIN}(?:{'|'.join(plain)}){END}"] if plain else ()), *others]))
 
 
 def _as_sought(text: str) -> str:
     escaped = r"\s+".join(map(re.escape, text.split(" ")))
     if is_dense(text):
         return escaped
-    before = r"(?<![^\W_])" if text[0].isalnum() else ""
-    behind = r"(?![^\W_])" if text[-1].isalnum() else ""
-    return before + escaped + behind
+    return (BEGIN if text[0].isalnum() else "") + escaped + (END if text[-1].isalnum() else "")
 
 
 def _find(text: str, patterns: Sequence[re.Pattern[str]]) -> int:

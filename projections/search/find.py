@@ -197,6 +197,8 @@ def among(streams: str) -> str:
 def _query(parts: str, entries: str, joined: str, named: str, number: str, *, ever: bool) -> str:
     """Terms to texts, texts to the streams that have them, streams with all terms to a page of hits with their best places.
 
+    All digests are asked of search_entries_of_digest at once, which walks along its leaves from one to the next.
+
     The planner expects a row or two of each step. So steps are put together by what is no loop whatever it expects: ``among``, NOT IN
     and FULL JOIN; and an offset keeps it to artifacts_pkey, as it might begin with all artifacts of the project.
 
@@ -219,15 +221,15 @@ def _query(parts: str, entries: str, joined: str, named: str, number: str, *, ev
     ), seen AS MATERIALIZED (
         SELECT entries.stream_id, field, path, digest, part, nth, level, negated, {GUESS} AS guess
                {if_ever(", int4range(entries.since, entries.until) AS versions")}
-        FROM found
-        JOIN search_entries AS entries USING (digest)
-        CROSS JOIN reached
-        {joined}
-        WHERE entries.project_id = %(project)s AND field = ANY(%(fields)s) AND {entries}
+        FROM found FULL JOIN (
+            SELECT entries.* FROM search_entries AS entries CROSS JOIN reached {joined}
+            WHERE entries.project_id = %(project)s AND digest = ANY(ARRAY(SELECT digest FROM found))
+              AND field = ANY(%(fields)s) AND {entries}
+        ) AS entries USING (digest)
     ), by_term AS (
         SELECT stream_id, nth, bool_or(negated) AS negated, min(level) AS level, max(guess + 10 * (2 - level)) AS guess
                {if_ever(", range_agg(versions) AS versions")}
-        FROM seen GROUP BY stream_id, nth
+        FROM seen WHERE stream_id IS NOT NULL GROUP BY stream_id, nth
     ), rarity AS (
         SELECT nth, ln(1 + (SELECT coalesce(sum(active), 0) + 1 FROM artifact_counts WHERE project_id = %(project)s)::float8
                            / coalesce(nullif(count(*) FILTER (WHERE level = 0), 0), count(*))) AS weight
