@@ -8,19 +8,23 @@ from litestar import Request
 from api.access.authenticate import require
 from api.artifacts.common import Command
 from api.artifacts.comparing import compared, moves
+from api.cache.reader import RepresentationCache
 from api.commands.caller import caller_of
 from api.commands.execute import Done
 from api.http.context import context
 from api.http.errors import answer_for
+from api.http.requests import project_of
 from api.offload import offload
 from api.services import services
 from console import access
 from console.changes import Change, Value, changes_of, values_of, with_same_contents
+from console.kinds import kind_of
 from domain.artifacts.policies import LabelPolicies, Policy
-from domain.errors import Refused
+from domain.errors import NameChanged, Refused
 from projections.events import policies
 from projections.events.policies import PolicyRow
 from projections.read.kinds import KINDS
+from projections.read.models import CURRENT
 from projections.read.versions import Version
 from store.postgres.connection import Connection
 
@@ -47,6 +51,9 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 def refusal_of(error: Refused) -> Refusal:
+    """Raises an error that says what the name is now: it is for the address, not for the form."""
+    if isinstance(error, NameChanged):
+        raise error
     field = FIELDS.get((error.attr or "").split("__")[0])
     text = f"{field}: {error.detail}" if field and error.detail.startswith(NAMELESS) else error.detail
     return Refusal(text, answer_for(error).status)
@@ -76,6 +83,17 @@ class Difference(msgspec.Struct, frozen=True):
     @property
     def removed(self) -> int:
         return sum(one.removed for one in self.changes)
+
+
+async def version_now(
+    conn: Connection, request: Request[Any, Any, Any], name: str, number: int | None = None
+) -> Version:
+    """The latest version of what the address is about, or the one with a number, in the present.
+
+    Raises NotFound, NameChanged, VersionNotFound.
+    """
+    project_id, kind = project_of(request), kind_of(request).kind
+    return await RepresentationCache.version_in(conn, project_id, kind, name, number, CURRENT)
 
 
 async def difference(

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
+from litestar import Request
 
 from console.picking import Picked
 from domain.artifacts import kinds as domain
@@ -216,3 +217,8 @@ SHOWN: Mapping[str, Shown] = {
         has_references=True,
     ),
 }
+
+
+def kind_of(request: Request[Any, Any, Any]) -> Shown:
+    """The kind of artifact that an address is about."""
+    return SHOWN[request.route_handler.opt["kind"]]

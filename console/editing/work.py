@@ -24,7 +24,7 @@ from console.editing.drafts import Draft
 from console.editing.kind import Editing, Problem, State
 from console.editing.kinds import EDITED
 from console.editing.merging import MARK
-from console.kinds import SHOWN, Shown
+from console.kinds import Shown, kind_of
 from domain.content import text_of
 from domain.errors import NotFound
 from domain.names import MAX_PROMPT_NAME
@@ -85,27 +85,23 @@ class Work(msgspec.Struct):
         return len(self.draft.text) + sum(len(file.data or b"") for file in self.draft.files)
 
 
-def shown_of(request: Request[Any, Any, Any]) -> Shown:
-    return SHOWN[request.route_handler.opt["kind"]]
-
-
 def user_of(request: Request[Any, Any, Any]) -> int:
     return access.session(request).principal.user.id
 
 
 def place_of(request: Request[Any, Any, Any], version: Version | None) -> Place:
     stream_id = version.stream_id if version else None
-    return Place(user_of(request), project_of(request), shown_of(request).kind, stream_id)
+    return Place(user_of(request), project_of(request), kind_of(request).kind, stream_id)
 
 
 async def version_of(request: Request[Any, Any, Any], name: str, number: int | None = None) -> Version:
     """Raises NotFound, NameChanged, VersionNotFound."""
-    return await services(request).reader.version(project_of(request), shown_of(request).kind, name, number)
+    return await services(request).reader.version(project_of(request), kind_of(request).kind, name, number)
 
 
 def begun(request: Request[Any, Any, Any], version: Version | None, number: int | None = None) -> Work:
     """A draft that changes nothing yet."""
-    shown = shown_of(request)
+    shown = kind_of(request)
     editing = EDITED[shown.kind]
     draft = editing.empty() if version is None else editing.opened(version)
     return Work(shown, editing, user_of(request), version, draft)

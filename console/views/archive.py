@@ -10,9 +10,7 @@ from litestar.params import FromPath
 from api.artifacts import commands
 from api.artifacts.common import version_number
 from api.artifacts.schemas import Restore, Revert
-from api.cache.reader import RepresentationCache
 from api.http.context import context
-from api.http.pages import MAX_OFFSET
 from api.http.requests import as_uuid, project_of, query_of
 from api.payload.decode import checked
 from api.services import services
@@ -28,13 +26,15 @@ from console.governing import (
     is_direct,
     policies_of,
     refusal_of,
+    version_now,
 )
-from console.kinds import SHOWN, Entry, Shown
+from console.kinds import SHOWN, Entry, Shown, kind_of
 from console.page import frame_of, page, redirect
+from console.paging import PAGE, offset_of, part
 from console.past import Past
 from console.picking import Picked
 from console.usage import blast_radius
-from domain.errors import Invalid, NameChanged, NotFound, Refused
+from domain.errors import Invalid, NotFound, Refused
 from projections.events import archives
 from projections.events.archives import ArchivedRow
 from projections.read import promotions
@@ -45,8 +45,6 @@ from projections.read.versions import snapshot
 from store.postgres.connection import Connection
 from store.tables import shares
 from store.tables.shares import Share
-
-PAGE = 50
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -91,7 +89,7 @@ async def _archived(
 ) -> Response[Any]:
     check_scope(request, kind.read_scope)
     query, place = query_of(request), (project_of(request), kind.kind)
-    offset = query.integer("offset", minimum=0, maximum=MAX_OFFSET, cut=True) or 0
+    offset = offset_of(query)
 
     async def read(conn: Connection, _: ReadModel, then: Past | None) -> tuple[int, list[ArchivedRow]]:
         if then is not None:
@@ -108,9 +106,7 @@ async def _archived(
         active=kind.plural,
         kind=kind,
         lines=[Line(one, kind.entry(one.row)) for one in rows],
-        count=count,
-        offset=offset,
-        end=offset + len(rows),
+        **part(count, offset, rows),
         limit=PAGE,
         refusal=refusal,
     )
@@ -123,13 +119,11 @@ async def archive(request: Request[Any, Any, Any], name: FromPath[str]) -> Respo
 
 @post("/{name:str}/archive")
 async def make_archive(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
-    kind: Shown = SHOWN[request.route_handler.opt["kind"]]
+    kind = kind_of(request)
     check_scope(request, kind.write_scope)
     await form_of(request)
     try:
         await execute(request, commands.archive(context(request), kind.aggregate, name))
-    except NameChanged:
-        raise
     except Refused as error:
         return await _archive(request, name, refusal_of(error))
     address = frame_of(request).now("archive", kind.plural)
@@ -140,10 +134,10 @@ async def _archive(
     request: Request[Any, Any, Any], name: str, refusal: Refusal | None = None
 ) -> Response[Any]:
     """What would end with it, before it does."""
-    kind: Shown = SHOWN[request.route_handler.opt["kind"]]
+    kind = kind_of(request)
     project_id = project_of(request)
     async with services(request).pool.connection() as conn, snapshot(conn):
-        version = await RepresentationCache.version_in(conn, project_id, kind.kind, name, None, CURRENT)
+        version = await version_now(conn, request, name)
         labels = await CURRENT.labels(conn, version.stream_id)
         rules = await policies_of(conn, project_id, None)
         referenced = await referenced_by(conn, project_id, version.stream_id) if kind.has_references else []
@@ -197,7 +191,7 @@ async def revert(request: Request[Any, Any, Any], name: FromPath[str]) -> Respon
 
 @post("/{name:str}/revert")
 async def make_revert(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
-    kind: Shown = SHOWN[request.route_handler.opt["kind"]]
+    kind = kind_of(request)
     check_scope(request, kind.write_scope)
     form = await form_of(request)
     data = checked(Revert, {"version": form.integer("version"), "base_version": form.integer("base_version")})
@@ -207,8 +201,6 @@ async def make_revert(request: Request[Any, Any, Any], name: FromPath[str]) -> R
         done = await execute(
             request, commands.revert(context(request), kind.aggregate, name, data.version, base)
         )
-    except NameChanged:
-        raise
     except Refused as error:
         return await _revert(request, name, data.version, refusal_of(error))
     assert done.version is not None
@@ -220,11 +212,10 @@ async def _revert(
     request: Request[Any, Any, Any], name: str, number: int, refusal: Refusal | None = None
 ) -> Response[Any]:
     """What would change: from the latest version to the old one."""
-    kind: Shown = SHOWN[request.route_handler.opt["kind"]]
-    project_id = project_of(request)
+    kind = kind_of(request)
     async with services(request).pool.connection() as conn, snapshot(conn):
-        latest = await RepresentationCache.version_in(conn, project_id, kind.kind, name, None, CURRENT)
-        old = await RepresentationCache.version_in(conn, project_id, kind.kind, name, number, CURRENT)
+        latest = await version_now(conn, request, name)
+        old = await version_now(conn, request, name, number)
     found = await difference(request, kind.kind, latest, old)
     return await page(
         request,

@@ -11,7 +11,7 @@ from api.http.requests import base, project_of, query_of
 from console import past, usage
 from console.bodies import body_of
 from console.ended import archived_page
-from console.kinds import SHOWN, Shown
+from console.kinds import kind_of
 from console.page import frame_of, page
 from console.past import Past
 from console.picking import pick_of
@@ -33,7 +33,7 @@ _owners = msgspec.json.Decoder(list[Author])
 @get("/{name:str}")
 async def artifact(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
     query = query_of(request)
-    kind: Shown = SHOWN[request.route_handler.opt["kind"]]
+    kind = kind_of(request)
     picked = pick_of(query)
     view = query.choice("view", ("text", "source")) or "text"
 

@@ -11,7 +11,7 @@ from api.cache.reader import RepresentationCache
 from api.http.requests import project_of, query_of
 from api.services import services
 from console import past
-from console.kinds import SHOWN, Shown
+from console.kinds import kind_of
 from console.page import page
 from console.past import Past
 from console.picking import pick_of
@@ -25,7 +25,7 @@ from store.postgres.connection import Connection
 @get("/{name:str}/blame")
 async def blame(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
     query, served = query_of(request), services(request)
-    kind: Shown = SHOWN[request.route_handler.opt["kind"]]
+    kind = kind_of(request)
     picked = pick_of(query)
     path = path_of(query) if kind.has_files else None
     if path == BODY:

@@ -15,7 +15,7 @@ from api.offload import offload
 from api.services import services
 from console import past
 from console.changes import changes_of, values_of, with_same_contents
-from console.kinds import SHOWN, Shown
+from console.kinds import Shown, kind_of
 from console.page import page
 from console.past import Past
 from console.picking import Picked
@@ -43,7 +43,7 @@ async def _start(conn: Connection, newer: Version, read_model: ReadModel) -> str
 @get("/{name:str}/compare")
 async def compare(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
     query, project_id = query_of(request), project_of(request)
-    kind: Shown = SHOWN[request.route_handler.opt["kind"]]
+    kind = kind_of(request)
     view = query.choice("view", VIEWS) or VIEWS[0]
 
     async def read(conn: Connection, read_model: ReadModel, _: Past | None) -> tuple[Any, ...]:

@@ -15,6 +15,7 @@ from console.editing import carrying, drafts, work
 from console.editing.drafts import Draft, apply, with_ends_of
 from console.editing.work import Work
 from console.forms import Form, flash
+from console.kinds import kind_of
 from console.page import frame_of, page, redirect
 from console.picking import Picked
 from domain.content import MAX_FILES, text_of
@@ -312,7 +313,7 @@ async def _publish(request: Request[Any, Any, Any], found: Work, form: Form, con
 
 
 def _done(request: Request[Any, Any, Any], name: str, number: int, said: str) -> Response[Any]:
-    kind = work.shown_of(request)
+    kind = kind_of(request)
     address = frame_of(request).now(kind.plural, name)
     return redirect(request, address, flash(request, "done", said.format(number)))
 
@@ -326,7 +327,7 @@ def _gone(request: Request[Any, Any, Any]) -> Response[Any]:
 async def _discard(request: Request[Any, Any, Any], id: Any, version: Version | None) -> Response[Any]:
     async with services(request).pool.connection() as conn:
         await console_drafts.discard(conn, id, work.user_of(request), project_of(request))
-    kind, frame = work.shown_of(request), frame_of(request)
+    kind, frame = kind_of(request), frame_of(request)
     address = frame.now(kind.plural, version.name) if version else frame.now(kind.plural)
     return redirect(request, address, flash(request, "done", "The draft is discarded."))
 

@@ -10,7 +10,7 @@ from api.http.requests import header_of, project_of, query_of
 from api.http.responses import to_response, typed_answer
 from api.services import services
 from console import past
-from console.kinds import SHOWN, Shown
+from console.kinds import Shown, kind_of
 from console.page import page
 from console.past import Past
 from console.picking import Picked, pick_of
@@ -93,7 +93,7 @@ def _image(file: FileRef) -> bytes | None:
 
 async def _version(request: Request[Any, Any, Any], name: str) -> tuple[Shown, Picked, Version, Past | None]:
     query = query_of(request)
-    kind: Shown = SHOWN[request.route_handler.opt["kind"]]
+    kind = kind_of(request)
     picked = pick_of(query)
 
     async def read(conn: Connection, read_model: ReadModel, _: Past | None) -> Version:

@@ -15,7 +15,6 @@ from api.cache.reader import RepresentationCache
 from api.governance import commands as governance
 from api.governance.schemas import RequestPromotion
 from api.http.context import context
-from api.http.pages import MAX_OFFSET
 from api.http.requests import project_of, query_of
 from api.payload.decode import checked
 from api.services import services
@@ -31,15 +30,17 @@ from console.governing import (
     is_direct,
     policies_of,
     refusal_of,
+    version_now,
 )
-from console.kinds import SHOWN, Shown
+from console.kinds import Shown, kind_of
 from console.page import frame_of, page, redirect
+from console.paging import PAGE, offset_of, part
 from console.picking import Picked
 from console.usage import BlastRadius, blast_radius
 from domain.artifacts.labels import no_label
 from domain.artifacts.promotions import MAX_NOTE
 from domain.artifacts.references import ReferencedBy
-from domain.errors import NameChanged, Refused
+from domain.errors import Refused
 from domain.names import MAX_LABEL, check_label
 from projections.events.policies import PolicyRow
 from projections.read import promotions
@@ -51,7 +52,6 @@ from projections.write.labels import Label
 from projections.write.labels import past as pointed
 
 OFFERED = 50  # versions of a form; any other is found by its address
-PAGE = 50  # moves of a label, and promotions that wait
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -82,7 +82,7 @@ _move = msgspec.json.Decoder(Move)
 @get("/{name:str}/labels")
 async def labels(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
     query, project_id = query_of(request), project_of(request)
-    kind: Shown = SHOWN[request.route_handler.opt["kind"]]
+    kind = kind_of(request)
     async with services(request).pool.connection() as conn, snapshot(conn):
         read_model, then = await past.shown(conn, query)
         position = then.position if then else None
@@ -114,13 +114,11 @@ async def label(request: Request[Any, Any, Any], name: FromPath[str], label: Fro
 async def remove_label(
     request: Request[Any, Any, Any], name: FromPath[str], label: FromPath[str]
 ) -> Response[Any]:
-    kind: Shown = SHOWN[request.route_handler.opt["kind"]]
+    kind = kind_of(request)
     check_scope(request, kind.write_scope)
     await form_of(request)
     try:
         await changing.remove_from(context(request), kind.aggregate, name, check_label(label))
-    except NameChanged:
-        raise
     except Refused as error:
         return await _label(request, name, label, refusal_of(error))
     address = frame_of(request).now(kind.plural, name, "labels")
@@ -131,8 +129,8 @@ async def _label(
     request: Request[Any, Any, Any], name: str, label: str, refusal: Refusal | None = None
 ) -> Response[Any]:
     query, project_id = query_of(request), project_of(request)
-    kind: Shown = SHOWN[request.route_handler.opt["kind"]]
-    offset = query.integer("offset", minimum=0, maximum=MAX_OFFSET, cut=True) or 0
+    kind = kind_of(request)
+    offset = offset_of(query)
     check_label(label)
     async with services(request).pool.connection() as conn, snapshot(conn):
         read_model, then = await past.shown(conn, query)
@@ -165,9 +163,7 @@ async def _label(
         policy=rules.get(label),
         direct=is_direct(rules.get(label), may_promote=access.may(request, kind.promote_scope)),
         refusal=refusal,
-        count=count,
-        offset=offset,
-        end=offset + len(moves),
+        **part(count, offset, moves),
     )
 
 
@@ -191,7 +187,7 @@ async def move(request: Request[Any, Any, Any], name: FromPath[str]) -> Response
 
 @post("/{name:str}/move")
 async def make_move(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
-    kind: Shown = SHOWN[request.route_handler.opt["kind"]]
+    kind = kind_of(request)
     check_scope(request, kind.write_scope)
     form = await form_of(request)
     label, number, note = form.line("label"), form.integer("version"), form.joined("note")
@@ -206,8 +202,6 @@ async def make_move(request: Request[Any, Any, Any], name: FromPath[str]) -> Res
             return redirect(request, frame.now("promotions", row.id), flash(request, "done", words))
         wanted = checked(SetLabel, {"version": number})
         await changing.set_on(context(request), kind.aggregate, name, check_label(label), wanted.version)
-    except NameChanged:
-        raise
     except Refused as error:
         chosen = number if isinstance(number, int) else None
         return await _preview(request, name, label, chosen, note, refusal_of(error))
@@ -226,22 +220,18 @@ async def _preview(
     refusal: Refusal | None = None,
 ) -> Response[Any]:
     """The page of a move, in the present: without a label it asks for one."""
-    kind: Shown = SHOWN[request.route_handler.opt["kind"]]
+    kind = kind_of(request)
     project_id, preview = project_of(request), None
     async with services(request).pool.connection() as conn, snapshot(conn):
-
-        async def version_of(number: int | None) -> Version:
-            return await RepresentationCache.version_in(conn, project_id, kind.kind, name, number, CURRENT)
-
-        version = await version_of(None)
+        version = await version_now(conn, request, name)
         lines, _ = await CURRENT.lines(conn, version.stream_id, before=None, limit=OFFERED, offset=0)
         known = await CURRENT.labels(conn, version.stream_id)
         parts: tuple[Any, ...] | None = None
         if label:
             try:
-                newer = await version_of(number)
+                newer = await version_now(conn, request, name, number)
                 now = next((one.number for one in known if one.name == check_label(label)), None)
-                older = None if now is None else await version_of(now)
+                older = None if now is None else await version_now(conn, request, name, now)
                 policy = (await policies_of(conn, project_id, None)).get(label)
                 referenced = (
                     list(await referenced_by(conn, project_id, version.stream_id, label))

@@ -9,13 +9,13 @@ from litestar import Request, Response, get
 from api.access.authenticate import require
 from api.artifacts.common import is_past
 from api.artifacts.filters import tags_of
-from api.http.pages import MAX_OFFSET
 from api.http.query import BOOLEANS
 from api.http.requests import project_of, query_of
 from console import access, past, usage
 from console.filters import author, person
-from console.kinds import SHOWN, Entry, Shown
+from console.kinds import Entry, kind_of
 from console.page import page
+from console.paging import PAGE, offset_of
 from console.past import Past
 from domain.errors import Invalid
 from domain.names import MAX_LABEL
@@ -25,7 +25,6 @@ from projections.read.models import ReadModel
 from projections.read.versions import PageQuery, Row
 from store.postgres.connection import Connection
 
-PAGE = 50  # rows of a page: some 30 KB
 ORDERS = {
     "-created_at": "changed last",
     "created_at": "changed first",
@@ -52,10 +51,10 @@ class Line(msgspec.Struct, frozen=True):
 @get("/")
 async def listing(request: Request[Any, Any, Any]) -> Response[Any]:
     query = query_of(request)
-    kind: Shown = SHOWN[request.route_handler.opt["kind"]]
+    kind = kind_of(request)
     label = query.text("label", max_length=MAX_LABEL)
     order = query.choice("order_by", versions.ORDERS) or versions.DEFAULT_ORDER
-    offset = query.integer("offset", minimum=0, maximum=MAX_OFFSET, cut=True) or 0
+    offset = offset_of(query)
     unused = query.integer("unused", minimum=1, maximum=MAX_UNUSED, cut=True)
     problems = query.choice("problems", BOOLEANS) == "true"
     if unused is not None:

@@ -10,7 +10,6 @@ from msgspec import UNSET, UnsetType
 from api.artifacts import commands
 from api.artifacts.fields import OwnersField, TagsField
 from api.artifacts.marks import marking, marks_of
-from api.cache.reader import RepresentationCache
 from api.http.context import context
 from api.http.requests import project_of
 from api.kinds import KINDS
@@ -18,15 +17,14 @@ from api.payload.decode import checked
 from api.services import services
 from console.access import NOW
 from console.forms import Form, flash, form_of
-from console.governing import Refusal, check_scope, execute, refusal_of
-from console.kinds import SHOWN, Shown
+from console.governing import Refusal, check_scope, execute, refusal_of, version_now
+from console.kinds import Shown, kind_of
 from console.page import frame_of, page, redirect
 from console.picking import Picked
 from domain.artifacts.owners import MAX_OWNERS
-from domain.errors import NameChanged, Refused
+from domain.errors import Refused
 from projections.encoding import Author
-from projections.read.models import CURRENT
-from projections.read.versions import Version, snapshot
+from projections.read.versions import snapshot
 from store.postgres.connection import Connection
 from store.tables import organizations
 from store.tables.identity import User
@@ -50,7 +48,7 @@ async def manage(request: Request[Any, Any, Any], name: FromPath[str]) -> Respon
 
 @post("/{name:str}/manage")
 async def change(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
-    kind: Shown = SHOWN[request.route_handler.opt["kind"]]
+    kind = kind_of(request)
     check_scope(request, kind.write_scope)
     form = await form_of(request)
     try:
@@ -61,8 +59,6 @@ async def change(request: Request[Any, Any, Any], name: FromPath[str]) -> Respon
         else:
             await _set_marks(request, kind, name, form)
             words = "Owners and tags are set."
-    except NameChanged:
-        raise
     except Refused as error:
         return await _manage(request, name, form, refusal_of(error))
     return redirect(request, frame_of(request).now(kind.plural, name), flash(request, "done", words))
@@ -71,7 +67,7 @@ async def change(request: Request[Any, Any, Any], name: FromPath[str]) -> Respon
 async def _set_marks(request: Request[Any, Any, Any], kind: Shown, name: str, form: Form) -> None:
     """What the form leaves as it was stays: an owner without a key any more, who cannot be named again, too."""
     async with services(request).pool.connection() as conn, snapshot(conn):
-        version = await _version(conn, request, kind, name)
+        version = await version_now(conn, request, name)
         _, people = await _members(conn, request)
     chosen = list(dict.fromkeys(form.all("owner")))
     offered = {str(user.uuid) for user in people}
@@ -87,9 +83,9 @@ async def _manage(
     request: Request[Any, Any, Any], name: str, form: Form | None = None, refusal: Refusal | None = None
 ) -> Response[Any]:
     """``form`` is what was refused."""
-    kind: Shown = SHOWN[request.route_handler.opt["kind"]]
+    kind = kind_of(request)
     async with services(request).pool.connection() as conn, snapshot(conn):
-        version = await _version(conn, request, kind, name)
+        version = await version_now(conn, request, name)
         count, people = await _members(conn, request)
     owners = _owners.decode(version.owners)
     offered = {user.uuid for user in people}
@@ -112,10 +108,6 @@ async def _manage(
         max_owners=MAX_OWNERS,
         refusal=refusal,
     )
-
-
-async def _version(conn: Connection, request: Request[Any, Any, Any], kind: Shown, name: str) -> Version:
-    return await RepresentationCache.version_in(conn, project_of(request), kind.kind, name, None, CURRENT)
 
 
 async def _members(conn: Connection, request: Request[Any, Any, Any]) -> tuple[int, list[User]]:

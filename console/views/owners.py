@@ -12,7 +12,7 @@ from api.http.context import context
 from api.http.requests import project_of
 from api.services import services
 from console.forms import Form, flash, form_of
-from console.kinds import SHOWN, Shown
+from console.kinds import kind_of
 from console.page import frame_of, page, redirect
 from console.picking import Picked
 from domain.errors import Invalid, Refused
@@ -26,7 +26,7 @@ _owners = msgspec.json.Decoder(list[Author])
 
 @get("/{name:str}/owners")
 async def owners(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
-    kind: Shown = SHOWN[request.route_handler.opt["kind"]]
+    kind = kind_of(request)
     version = await services(request).reader.version(project_of(request), kind.kind, name)
     return await page(
         request,
@@ -43,7 +43,7 @@ async def owners(request: Request[Any, Any, Any], name: FromPath[str]) -> Respon
 
 @post("/{name:str}/owners")
 async def set_owners(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
-    kind: Shown = SHOWN[request.route_handler.opt["kind"]]
+    kind = kind_of(request)
     form = await form_of(request)
     version = await services(request).reader.version(project_of(request), kind.kind, name)
     address = frame_of(request).now(kind.plural, version.name, "owners")

@@ -17,11 +17,14 @@ from console.forms import Form, flash, form_of
 from console.governing import Refusal, policies_of, refusal_of
 from console.page import frame_of, page, redirect
 from domain.artifacts.policies import MAX_APPROVALS, SCOPE
-from domain.errors import Refused
+from domain.errors import Invalid, Refused
 from domain.names import MAX_LABEL, check_label
 from projections.events.history import people_of
 from projections.events.policies import PolicyRow
 from projections.read.versions import snapshot
+
+# In the API approvals alone protect a label; a form says both, and means one of them.
+CONTRADICTION = "With approvals a label moves by a promotion alone: choose none for one that every key may move that may write."
 
 
 class Typed(msgspec.Struct, frozen=True):
@@ -50,7 +53,10 @@ async def change_policies(request: Request[Any, Any, Any]) -> Response[Any]:
             words = f"'{label}' is a label like any other again."
         else:
             sent = {"protected": form.line("protected") == "yes", "approvals": form.integer("approvals")}
-            await commands.set_policy(context(request), label, checked(SetPolicy, sent))
+            wanted = checked(SetPolicy, sent)
+            if wanted.approvals and not sent["protected"]:
+                raise Invalid(CONTRADICTION, attr="approvals")
+            await commands.set_policy(context(request), label, wanted)
             words = f"The policy of '{label}' is set."
     except Refused as error:
         return await _policies(request, form, refusal_of(error))

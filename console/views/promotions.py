@@ -11,7 +11,6 @@ from api.governance import commands
 from api.governance.commands import ACTIONS
 from api.governance.schemas import Decide
 from api.http.context import context
-from api.http.pages import MAX_OFFSET
 from api.http.query import Query
 from api.http.requests import as_uuid, project_of, query_of
 from api.payload.decode import checked
@@ -28,6 +27,7 @@ from console.governing import (
 )
 from console.kinds import SHOWN, Shown
 from console.page import frame_of, page, redirect
+from console.paging import PAGE, offset_of
 from console.usage import blast_radius
 from domain.artifacts.promotions import MAX_NOTE
 from domain.artifacts.references import ReferencedBy
@@ -44,7 +44,6 @@ from store.log.log import read_after
 from store.log.mapper import decode
 from store.postgres.connection import Connection
 
-PAGE = 50
 ALL = "all"
 DONE = {
     "approve": "Approved.",
@@ -110,7 +109,7 @@ def _wanted(request: Request[Any, Any, Any], query: Query) -> PromotionQuery:
     return PromotionQuery(
         kinds=[kind.kind for kind in SHOWN.values() if access.may(request, kind.read_scope)],
         limit=PAGE,
-        offset=query.integer("offset", minimum=0, maximum=MAX_OFFSET, cut=True) or 0,
+        offset=offset_of(query),
         status=None if status == ALL else status,
         name=query.text("name"),
         label=query.text("label", max_length=MAX_LABEL),

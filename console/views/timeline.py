@@ -7,12 +7,12 @@ from litestar import Request, Response, get
 from litestar.params import FromPath
 
 from api.cache.reader import missing
-from api.http.pages import MAX_OFFSET
 from api.http.requests import project_of, query_of
 from console import past
 from console.changes import same_contents
-from console.kinds import SHOWN, Shown
+from console.kinds import Shown, kind_of
 from console.page import page
+from console.paging import PAGE, offset_of, part
 from console.past import Past
 from console.picking import Picked
 from domain.errors import NameChanged
@@ -21,16 +21,14 @@ from projections.events.history import MAX_POSITION
 from projections.read.models import ReadModel
 from store.postgres.connection import Connection
 
-PAGE = 50  # events
-
 _entries = msgspec.json.Decoder()
 
 
 @get("/{name:str}/timeline")
 async def timeline(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
     query, project_id = query_of(request), project_of(request)
-    kind: Shown = SHOWN[request.route_handler.opt["kind"]]
-    offset = query.integer("offset", minimum=0, maximum=MAX_OFFSET, cut=True) or 0
+    kind = kind_of(request)
+    offset = offset_of(query)
 
     async def read(conn: Connection, read_model: ReadModel, then: Past | None) -> tuple[Any, ...]:
         upto = then.position if then else MAX_POSITION
@@ -58,9 +56,7 @@ async def timeline(request: Request[Any, Any, Any], name: FromPath[str]) -> Resp
         version=found[1] if found else None,
         picked=Picked(None, None),
         entries=[words(_entries.decode(row), kind) for row in rows],
-        count=count,
-        offset=offset,
-        end=offset + len(rows),
+        **part(count, offset, rows),
     )
 
 

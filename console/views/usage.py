@@ -7,16 +7,14 @@ from litestar import Request, Response, get
 from litestar.params import FromPath
 
 from api.access.authenticate import require
-from api.cache.reader import RepresentationCache
-from api.http.requests import project_of
 from api.services import services
 from console import access, usage
 from console.access import NOW
-from console.kinds import SHOWN, Shown
+from console.governing import version_now
+from console.kinds import kind_of
 from console.page import page
 from console.picking import Picked
 from projections.read import usage as counting
-from projections.read.models import CURRENT
 
 READERS = 50  # lines of a table
 
@@ -25,13 +23,11 @@ READERS = 50  # lines of a table
 async def usage_of(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
     """Counts are no events: no page of the past has them."""
     require(access.session(request).principal, usage.READ)
-    kind: Shown = SHOWN[request.route_handler.opt["kind"]]
+    kind = kind_of(request)
     period = usage.period(datetime.now(UTC))
     await services(request).read_counter.add()
     async with services(request).pool.connection() as conn:
-        version = await RepresentationCache.version_in(
-            conn, project_of(request), kind.kind, name, None, CURRENT
-        )
+        version = await version_now(conn, request, name)
         days = await counting.days(conn, version.stream_id, period)
         versions = await counting.counts(conn, version.stream_id, period, "version")
         doors = await counting.counts(conn, version.stream_id, period, "door")

@@ -8,22 +8,20 @@ from litestar.params import FromPath
 from api.artifacts import yanks
 from api.artifacts.common import version_number
 from api.artifacts.schemas import Yank
-from api.cache.reader import RepresentationCache
 from api.http.context import context
 from api.http.query import Query
-from api.http.requests import project_of, query_of
+from api.http.requests import query_of
 from api.payload.decode import checked
 from api.services import services
 from console.access import NOW
 from console.forms import flash, form_of
-from console.governing import Refusal, check_scope, execute, refusal_of
-from console.kinds import SHOWN, Shown
+from console.governing import Refusal, check_scope, execute, refusal_of, version_now
+from console.kinds import kind_of
 from console.page import frame_of, page, redirect
 from console.picking import Picked
 from console.usage import blast_radius
 from domain.artifacts.yanks import MAX_REASON
-from domain.errors import Invalid, NameChanged, Refused
-from projections.read.models import CURRENT
+from domain.errors import Invalid, Refused
 
 
 @get("/{name:str}/yank", opt=NOW)
@@ -33,7 +31,7 @@ async def yank(request: Request[Any, Any, Any], name: FromPath[str]) -> Response
 
 @post("/{name:str}/yank")
 async def change(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
-    kind: Shown = SHOWN[request.route_handler.opt["kind"]]
+    kind = kind_of(request)
     check_scope(request, kind.write_scope)
     form = await form_of(request)
     number, reason = _number(Query(f"version={form.line('version')}".encode())), form.joined("reason")
@@ -45,8 +43,6 @@ async def change(request: Request[Any, Any, Any], name: FromPath[str]) -> Respon
             data = checked(Yank, {"reason": reason})
             await execute(request, yanks.yank(context(request), kind.aggregate, name, number, data.reason))
             words = f"Version {number} is yanked: it is passed over from now on."
-    except NameChanged:
-        raise
     except Refused as error:
         return await _yank(request, name, number, reason, refusal_of(error))
     address = frame_of(request).now(kind.plural, name, version=number)
@@ -68,11 +64,9 @@ async def _yank(
     reason: str = "",
     refusal: Refusal | None = None,
 ) -> Response[Any]:
-    kind: Shown = SHOWN[request.route_handler.opt["kind"]]
+    kind = kind_of(request)
     async with services(request).pool.connection() as conn:
-        version = await RepresentationCache.version_in(
-            conn, project_of(request), kind.kind, name, number, CURRENT
-        )
+        version = await version_now(conn, request, name, number)
     return await page(
         request,
         "yank.html",

@@ -102,6 +102,9 @@ async def test_what_is_refused_says_why_and_keeps_what_was_typed(ada: Space, bro
     assert f'value="{"x" * 65}"' in page
     page = await refused(browser, "policies", 400, do="set", label="production", protected="yes", approvals=9)
     assert "Approvals: This must be 5 or less." in page
+    page = await refused(browser, "policies", 400, do="set", label="production", protected="no", approvals=3)
+    assert "With approvals a label moves by a promotion alone" in page
+    assert "There is none: every key" in page
     assert 'value="production"' in page
     for path, form in (
         ("promotions/none", {"do": "approve"}),

@@ -14,16 +14,15 @@ from litestar.params import FromPath
 from api.access.authenticate import require
 from api.commands.caller import caller_of
 from api.http.context import context
-from api.http.pages import MAX_OFFSET
 from api.http.requests import as_uuid, base, project_of, query_of
 from api.services import services
 from console.filters import exact, person
 from console.forms import Form, flash, form_of
 from console.page import frame_of, redirect
+from console.paging import PAGE, offset_of, part
 from console.views.operator.parts import (
     ADMIN,
     DEFAULT_LASTS,
-    PAGE,
     caller_once,
     choices_of,
     lasts_of,
@@ -56,7 +55,7 @@ class Wanted(NamedTuple):
 async def keys(request: Request[Any, Any, Any]) -> Response[Any]:
     query, project_id = query_of(request), project_of(request)
     ended = query.choice("show", SHOW) is not None
-    offset = query.integer("offset", minimum=0, maximum=MAX_OFFSET, cut=True) or 0
+    offset = offset_of(query)
     user = as_uuid(query.values.get("user", ""))
     if user is None and "user" in query:
         raise Invalid("This must be the UUID of a person.", attr="user")
@@ -86,9 +85,7 @@ async def keys(request: Request[Any, Any, Any]) -> Response[Any]:
         project_id=project_id,
         ended=ended,
         user=None if user is None else str(user),
-        count=count,
-        offset=offset,
-        end=offset + len(found),
+        **part(count, offset, found),
     )
 
 

@@ -20,7 +20,6 @@ from domain.errors import Invalid, Refused
 
 ADMIN = policies.SCOPE
 SKILLS, SKILLS_WRITE = "llm_skill:read", "llm_skill:write"
-PAGE = 50  # rows
 
 # How long something new may be good, in days; None: until it is revoked.
 LASTS: Sequence[tuple[int | None, str]] = (

@@ -10,7 +10,6 @@ from litestar.params import FromPath
 from api.access.authenticate import require
 from api.commands.caller import caller_of
 from api.http.context import context
-from api.http.pages import MAX_OFFSET
 from api.http.requests import as_uuid, project_of, query_of
 from api.payload.decode import checked
 from api.services import services
@@ -19,8 +18,9 @@ from api.users.schemas import ChangeUser, Role
 from console.filters import exact, person, plural
 from console.forms import Form, flash, form_of
 from console.page import frame_of, redirect
+from console.paging import PAGE, offset_of, part
 from console.views.operator.keys import is_operator
-from console.views.operator.parts import ADMIN, PAGE, question, tab_page, typed
+from console.views.operator.parts import ADMIN, question, tab_page, typed
 from domain.errors import PermissionDenied, Refused, Unavailable
 from domain.keys import EVERYTHING
 from store.errors import StreamConflict
@@ -37,7 +37,7 @@ ROLES: Sequence[str] = get_args(Role)
 async def people(request: Request[Any, Any, Any]) -> Response[Any]:
     """What the members of the organization are over the API; what their keys may do is for those who administer keys."""
     query, principal = query_of(request), context(request).principal
-    offset = query.integer("offset", minimum=0, maximum=MAX_OFFSET, cut=True) or 0
+    offset = offset_of(query)
     search = query.text("search", max_length=MAX_SEARCH)
     async with services(request).pool.connection() as conn:
         count, found = await project_access.people(
@@ -54,9 +54,7 @@ async def people(request: Request[Any, Any, Any]) -> Response[Any]:
         "people",
         people=found,
         search=search,
-        count=count,
-        offset=offset,
-        end=offset + len(found),
+        **part(count, offset, found),
         own=principal.user,
         is_operator=is_operator(principal),
         shows_keys=frame_of(request).may(ADMIN),

@@ -9,7 +9,6 @@ from litestar.params import FromPath
 
 from api.commands.caller import caller_of
 from api.http.context import context
-from api.http.pages import MAX_OFFSET
 from api.http.requests import as_uuid, base, project_of, query_of
 from api.payload.decode import checked
 from api.services import services
@@ -17,8 +16,8 @@ from api.sharing.schemas import CreateShare
 from console.filters import exact
 from console.forms import Form, flash, form_of
 from console.page import frame_of, redirect
+from console.paging import PAGE, offset_of, part
 from console.views.operator.parts import (
-    PAGE,
     SKILLS,
     SKILLS_WRITE,
     caller_once,
@@ -42,7 +41,7 @@ class Line(NamedTuple):
 
 @get("/shares", opt={"scope": SKILLS})
 async def shares(request: Request[Any, Any, Any]) -> Response[Any]:
-    offset = query_of(request).integer("offset", minimum=0, maximum=MAX_OFFSET, cut=True) or 0
+    offset = offset_of(query_of(request))
     async with services(request).pool.connection() as conn:
         count, found = await store.page(conn, project_of(request), limit=PAGE, offset=offset)
         makers = {share.created_by for share in found if share.created_by is not None}
@@ -53,9 +52,7 @@ async def shares(request: Request[Any, Any, Any]) -> Response[Any]:
         "shares",
         lines=[Line(share, _state(share)) for share in found],
         people=people,
-        count=count,
-        offset=offset,
-        end=offset + len(found),
+        **part(count, offset, found),
     )
 
 

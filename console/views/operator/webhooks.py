@@ -20,7 +20,8 @@ from api.webhooks.schemas import MAX_POSITION, STATUSES, TYPES, CreateWebhook
 from console.filters import plural
 from console.forms import Form, flash, form_of
 from console.page import frame_of, redirect
-from console.views.operator.parts import PAGE, caller_once, number_in, question, tab_page, typed
+from console.paging import PAGE
+from console.views.operator.parts import caller_once, number_in, question, tab_page, typed
 from domain.errors import Conflict, Invalid, Refused
 from domain.webhooks import DEFAULT_ROTATION
 from store.log.log import head
