@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import click
 
 from cli.client import answers
-from cli.client.lock import LOCK_FILE, Pinned, npm_hash, read_any
+from cli.client.lock import LOCK_FILE, Pinned, npm_hash, read_any, source_of
 from cli.client.remote import Remote, RemoteFailure, quote_part
 from cli.client.remote_options import one_line, remote_options, service, warn
 from cli.client.transfer import concurrently, tree_of
@@ -18,6 +18,7 @@ from domain.artifacts.skills import Skill
 
 AT_ONCE = 100  # versions of one request
 LOOKED_AT = 10  # versions of a skill that are fetched to find the one of a hash
+SHOWN = 5  # other projects of a lock
 WIDTH = 200  # characters of a reason
 
 
@@ -35,6 +36,7 @@ def check(file: Path | None, profile: str | None, project: str | None, as_json: 
     if file.is_dir():
         file = file / LOCK_FILE
     with service(profile, project) as remote:
+        remote.settle_project()
         pinned, elsewhere = read_any(file, urlsplit(remote.target.url).netloc)
         found = checked(remote, pinned)
     told = [one for one in found if one["states"]]
@@ -43,6 +45,10 @@ def check(file: Path | None, profile: str | None, project: str | None, as_json: 
     else:
         for one in told:
             say(" ".join([one["name"], *one["states"], _details(one)]).rstrip())
+        own = source_of(remote.target.url, remote.target.project)
+        for source in sorted({one.source for one in pinned if one.source not in (None, own)})[:SHOWN]:
+            count = sum(one.source == source for one in pinned)
+            warn(f"{count} of {file} {'was' if count == 1 else 'were'} pulled from {source}, not from {own}")
         if elsewhere:
             warn(f"{elsewhere} of {file} are not of {remote.target.url}")
     if told:

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from cli.client.profile import Target
-from cli.client.skill_folders import STATE_FILE
+from cli.client.skill_folders import STATE_FILE, replace_file
 from cli.errors import Failure
 from domain.content import check_path, normal_path
 from domain.errors import Invalid
@@ -114,9 +114,7 @@ class Checkout:
             return
         self.state.skills = dict(sorted(self.state.skills.items()))
         text = msgspec.json.format(msgspec.json.encode(self.state), indent=1)
-        temporary = file.with_name(f".{secrets.token_hex(4)}{STATE_FILE}")
-        temporary.write_bytes(text + b"\n")
-        temporary.replace(file)
+        replace_file(file, f".{secrets.token_hex(4)}{STATE_FILE}", text + b"\n")
 
     # One skill
 

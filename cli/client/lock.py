@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from cli.client.skill_folders import replace_file
 from cli.errors import Failure
 from cli.output import printable
 from domain.errors import Invalid
@@ -23,6 +24,8 @@ FORMAT = 1
 MAX_BYTES = 16 * 2**20  # of a lock file: 10,000 skills with long names and sources are 4 MB
 MAX_LOCKED = 10_000  # skills
 MAX_DEPTH = 32  # levels of YAML; a lock of APM has about 5
+
+CONFLICT = re.compile(rb"^(<{7} |={7}\r?$|>{7} )", re.MULTILINE)  # as Git marks it
 
 # The packages of APM are ``skald/NAME``, their versions ``1.0.N``.
 APM_PACKAGE = re.compile(r"skald/([a-z0-9-]{1,64})")
@@ -54,6 +57,7 @@ class Pinned(msgspec.Struct, frozen=True):
     version: int | None
     digest: str | None = None
     hash: str | None = None
+    source: str | None = None
 
 
 def source_of(url: str, project: str) -> str:
@@ -65,7 +69,9 @@ def read_lock(folder: Path) -> dict[str, Locked] | None:
     file = folder / LOCK_FILE
     if not file.exists() and not file.is_symlink():
         return None
-    return _skald(file, _bytes(file))
+    data = _bytes(file)
+    _check_merged(file, data)
+    return _skald(file, data)
 
 
 def write_lock(folder: Path, skills: Mapping[str, Locked]) -> None:
@@ -80,9 +86,7 @@ def write_lock(folder: Path, skills: Mapping[str, Locked]) -> None:
     except FileNotFoundError:
         if not skills:
             return
-    temporary = file.with_name(f".{secrets.token_hex(4)}.{LOCK_FILE}")
-    temporary.write_bytes(text)
-    temporary.replace(file)
+    replace_file(file, f".{secrets.token_hex(4)}.{LOCK_FILE}", text)
 
 
 def read_any(file: Path, host: str) -> tuple[list[Pinned], int]:
@@ -91,6 +95,7 @@ def read_any(file: Path, host: str) -> tuple[list[Pinned], int]:
     ``host`` is that of the service: of ``skills-lock.json`` what came from there counts.
     """
     data = _bytes(file)
+    _check_merged(file, data)
     if file.suffix in (".yaml", ".yml"):
         return _apm(file, data)
     try:
@@ -99,7 +104,7 @@ def read_any(file: Path, host: str) -> tuple[list[Pinned], int]:
         raise _bad(file, f"it is no JSON object ({printable(error)})") from None
     if "format" in found or not isinstance(found.get("version"), int):
         locked = _skald(file, data)
-        return [Pinned(name, one.version, one.digest) for name, one in locked.items()], 0
+        return [Pinned(name, one.version, one.digest, None, one.source) for name, one in locked.items()], 0
     return _npm(file, found, host)
 
 
@@ -176,6 +181,15 @@ def _yaml(file: Path, data: bytes) -> Any:
         return yaml.load(data, Loader=loader)  # noqa: S506 - it makes lists, mappings and texts alone
     except (yaml.YAMLError, ValueError) as error:
         raise _bad(file, f"it is no YAML ({printable(str(error).partition(chr(10))[0])})") from None
+
+
+def _check_merged(file: Path, data: bytes) -> None:
+    """Raises Failure when Git has left both sides in the file."""
+    if CONFLICT.search(data):
+        raise _bad(
+            file,
+            "it has conflict markers of a merge; take either side of it, and let `skald pull` write it anew",
+        )
 
 
 def _check_names(file: Path, skills: Mapping[str, object]) -> None:

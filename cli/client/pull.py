@@ -174,6 +174,16 @@ class Pull:
 
     def run_frozen(self, names: tuple[str, ...]) -> None:
         """What the lock says, whole and in all its bytes, before the first file is written. Raises Failure."""
+        wanted = self._locked(names)
+        if self.dry_run:
+            self._frozen(wanted)
+            return
+        with self.checkout.held():
+            # Another pull may have written both the lock and the folder meanwhile.
+            self._frozen(self._locked(names))
+
+    def _locked(self, names: tuple[str, ...]) -> list[PullTarget]:
+        """The versions of the lock. Raises Failure."""
         locked = lock.read_lock(self.checkout.path)
         if locked is None:
             raise Failure(
@@ -183,16 +193,11 @@ class Pull:
         if unknown := [name for name in names if name not in locked]:
             raise Failure(f"{lock.LOCK_FILE} has no skill '{unknown[0]}'", code="not_found")
         known = self.checkout.state.skills
-        wanted = [
+        return [
             PullTarget(name, one.version, one.digest, known[name].label if name in known else None)
             for name, one in sorted(locked.items())
             if not names or name in names
         ]
-        if self.dry_run:
-            self._frozen(wanted)
-            return
-        with self.checkout.held():
-            self._frozen(wanted)
 
     def _frozen(self, wanted: list[PullTarget]) -> None:
         news = [each for each in wanted if not self._is_there(each)]

@@ -390,3 +390,14 @@ def _with_line(source: bytes, line: str) -> bytes:
 
 def _error(code: str, message: str, path: str) -> Problem:
     return Problem(code, message, path, "error")
+
+
+def replace_file(file: Path, beside: str, data: bytes) -> None:
+    """Write a file atomically, by one of another name beside it, which does not stay when the disk is full."""
+    temporary = file.with_name(beside)
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(file)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

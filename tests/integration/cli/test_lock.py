@@ -1,5 +1,6 @@
 """`skald.lock`: what a pull writes down, a frozen pull takes exactly, and `skald check` compares with the service."""
 
+import errno
 import hashlib
 import json
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cli.client.lock import Locked, write_lock
 from tests.support.people import Person
 from tests.support.service import Service
 
@@ -90,14 +92,14 @@ def test_a_check_says_what_has_become_of_each(ada: Person) -> None:
     assert ada.skald("check", "out").stdout == ""
     send(ada, "name/one", {"base_version": 1, "body": "# New\n"}, "PATCH")
     send(ada, "name/two", {"base_version": 1, "body": "# New\n"}, "PATCH")
-    assert ada.skald("yank", "one", "1", "--reason", "leaks\x1b[2J").stdout == (
+    assert ada.skald("yank", "one", "1", "--reason", "leaks").stdout == (
         "one: version 1 is yanked, the latest is 2\n"
     )
     send(ada, "name/two/rename", {"new_name": "three"})
     done = ada.skald("check", "out/skald.lock")
     assert done.returncode == 1
     assert done.stdout.splitlines() == [
-        "one newer yanked (version 1, the latest is 2; yanked: leaks\\x1b[2J)",
+        "one newer yanked (version 1, the latest is 2; yanked: leaks)",
         "two newer renamed (version 1, the latest is 2; is named three now)",
     ]
     send(ada, "name/three/archive")
@@ -144,3 +146,68 @@ def test_locks_of_other_installers_are_read(ada: Person) -> None:
     )
     done = ada.skald("check", "apm.lock.yaml")
     assert (done.returncode, done.stdout) == (1, "one newer (version 1, the latest is 2)\n")
+
+
+def test_a_lock_that_is_not_as_a_pull_left_it(ada: Person, running_service: Service, tmp_path: Path) -> None:
+    text = (ada.work / "out/skald.lock").read_bytes()
+    # Of another project, which is said; the digests decide.
+    other = Person(running_service, tmp_path / "other")
+    (other.work / "skald.lock").write_bytes(text)
+    done = other.skald("check")
+    assert (done.returncode, done.stdout) == (1, "one missing\ntwo missing\n")
+    url = running_service.base_url
+    assert done.stderr == (
+        f"2 of skald.lock were pulled from {url}/api/projects/{ada.project_id}, "
+        f"not from {url}/api/projects/{other.project_id}\n"
+    )
+    found = other.json("pull", "--frozen", code=1)
+    assert (found["summary"], files(other.work)) == ({"not_found": 2}, {"skald.lock": text})
+
+    # Left by a merge.
+    for marks in (
+        b"<<<<<<< HEAD\n" + text + b"=======\n" + text + b">>>>>>> side\n",
+        text.replace(b"\n", b"\r\n") + b"=======\r\n",
+    ):
+        (ada.work / "out/skald.lock").write_bytes(marks)
+        for arguments in (("check", "out"), ("pull", "--dir=out"), ("pull", "--frozen", "--dir=out")):
+            error = ada.json(*arguments, code=1)["error"]
+            assert (error["code"], "conflict markers of a merge" in error["detail"]) == ("bad_lock", True)
+        assert (ada.work / "out/skald.lock").read_bytes() == marks
+    (ada.work / "out/skald.lock").write_bytes(text)
+
+    # Archived, and renamed since: what is pinned cannot be had, and nothing else is written.
+    send(ada, "name/two/archive")
+    clone = ada.work / "clone"
+    clone.mkdir()
+    (clone / "skald.lock").write_bytes(text)
+    found = ada.json("pull", "--frozen", "--dir=clone", code=1)
+    assert (found["summary"], files(clone)) == ({"not_found": 1}, {"skald.lock": text})
+
+
+def test_a_large_lock_is_checked_in_few_requests(ada: Person) -> None:
+    lock = json.loads((ada.work / "out/skald.lock").read_text())
+    one = lock["skills"]["one"]
+    lock["skills"] |= {f"none-{number}": one for number in range(9998)}
+    (ada.work / "skald.lock").write_text(json.dumps(lock))
+    found = ada.json("check", code=1)
+    assert found["checked"] == 10_000
+    assert sum(each["states"] == ["missing"] for each in found["results"]) == 9998
+    lock["skills"]["too-many"] = one
+    (ada.work / "skald.lock").write_text(json.dumps(lock))
+    assert ada.json("check", code=1)["error"]["code"] == "bad_lock"
+
+
+def test_a_full_disk_leaves_the_lock_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Locked(1, f"sha256:{'0' * 64}", None, "x")
+    write_lock(tmp_path, {"one": one})
+    before = files(tmp_path)
+    written = Path.write_bytes
+
+    def full(self: Path, data: bytes) -> int:
+        written(self, data[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        write_lock(tmp_path, {"one": one, "two": one})
+    assert files(tmp_path) == before
