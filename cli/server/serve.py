@@ -13,9 +13,10 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from cli.embedded.folder import DataFolder, Running
 from cli.embedded.servers import EmbeddedServers
@@ -33,6 +34,8 @@ WATCH_EVERY = 0.2  # seconds between two looks at the children
 ROOMS = Path(__file__).parents[2]
 API_GRACE = 15.0  # seconds; the API master gives its processes 10
 WORKER_GRACE = 10.0
+
+T = TypeVar("T")
 
 
 class Service:
@@ -67,16 +70,10 @@ class Service:
     def _run(self, servers: EmbeddedServers, stack: contextlib.ExitStack) -> None:
         database_url = self.settings.database_url or servers.database_url
         redis_url = self.settings.redis_url or servers.redis_url
-        asyncio.run(migrate(database_url))
-        if self.settings.read_database_url is not None:
-            asyncio.run(check_replicas(self.settings.read_database_url))
-        if warning := asyncio.run(
-            connections.lacking(database_url, connections.needed(self.settings, followers=self._followers))
-        ):
-            tell(warning)
-        key = asyncio.run(
-            first_key.ensure(database_url, self.folder.first_key, embedded=self.settings.database_url is None)
-        )
+        try:
+            key = asyncio.run(self._unless_stopped(self._prepare(database_url)))
+        except asyncio.CancelledError:
+            return
         self.folder.publish(Running(pid=os.getpid(), database_url=database_url, redis_url=redis_url))
 
         secret_key = self.settings.secret_key
@@ -103,6 +100,28 @@ class Service:
         while not self._stop.wait(WATCH_EVERY):
             for part in parts:
                 part.watch()
+
+    async def _prepare(self, database_url: str) -> first_key.FirstKey | None:
+        """What the database needs before anything asks it."""
+        await migrate(database_url)
+        if self.settings.read_database_url is not None:
+            await check_replicas(self.settings.read_database_url)
+        if warning := await connections.lacking(
+            database_url, connections.needed(self.settings, followers=self._followers)
+        ):
+            tell(warning)
+        return await first_key.ensure(
+            database_url, self.folder.first_key, embedded=self.settings.database_url is None
+        )
+
+    async def _unless_stopped(self, work: Coroutine[None, None, T]) -> T:
+        """The work of a start may wait for long: for another host's migration, or for a standby. Raises CancelledError."""
+        task = asyncio.ensure_future(work)
+        while not task.done():
+            if self._stop.is_set():
+                task.cancel()
+            await asyncio.wait((task,), timeout=WATCH_EVERY)
+        return task.result()
 
     def _server_parts(self, servers: EmbeddedServers) -> Iterator[Part]:
         """The embedded servers, which run already; the database first, since the rest needs it."""

@@ -98,6 +98,11 @@ INSERT INTO rendered (rendering, versions_oid, position) VALUES ({RENDERING}, 'v
 ON CONFLICT (rendering) DO UPDATE SET versions_oid = excluded.versions_oid, position = excluded.position
 """
 
+# Notes and tables of a rebuild are made again when they are lost, so they wait neither for the disk nor for a standby: with no
+# standby left to confirm a write, a host must start, and `skald verify` end. What takes the place of the live tables waits.
+RELAXED = "SET synchronous_commit = off"
+DURABLE = "SET LOCAL synchronous_commit TO DEFAULT"
+
 INDEXES = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = %s AND tablename = %s"
 
 DIFFERENCE = """
@@ -219,6 +224,7 @@ async def outdated(dsn: str) -> Outdated | None:
     """Which versions an older release rendered; notes how far there is none, so that the next look is short."""
     conn = await connect(dsn, application_name="skald-rebuild")
     async with conn:
+        await conn.execute(RELAXED)
         known = await (await conn.execute(RENDERED)).fetchone()
         start = {"position": known[0]} if known else {}
         row = await (await conn.execute(OUTDATED_SINCE if known else OUTDATED, start)).fetchone()
@@ -236,6 +242,7 @@ async def _workplace(dsn: str) -> AsyncIterator[Connection]:
     """A connection that writes to empty tables of the schema ``rebuild``, dropped at the end."""
     conn = await connect(dsn, application_name="skald-rebuild")
     async with conn:
+        await conn.execute(RELAXED)
         locked = await (await conn.execute("SELECT pg_try_advisory_lock(%s)", (REBUILD_LOCK,))).fetchone()
         if not locked or not locked[0]:
             raise RebuildRunning("another rebuild is running on this database")
@@ -272,6 +279,7 @@ async def _swap(conn: Connection, build: "Build", report: Report, *, notify: boo
     inline = tuple(table for table in build.tables if TABLES[table] in INLINE)
     differs = bool(report.missing_parts) or any(found.table in inline for found in report.differences)
     async with conn.transaction():
+        await conn.execute(DURABLE)
         if differs:
             # Its commits were made from the live tables. First, because who makes them holds its tables, then waits for ours.
             await git_history.forget(conn)

@@ -84,6 +84,8 @@ PASTED = {
     ("docs/usage.md", ""): "tests/docs/test_usage_page.py",
     ("docs/several-hosts.md", "export SKALD_DATABASE_URL='postgresql://skald:secret@proxy"): HERE,
     ("docs/several-hosts.md", "export SKALD_DATABASE_URL='postgresql://skald:secret@10."): HERE,
+    ("docs/several-hosts.md", "SELECT pg_promote()"): "tests/cluster/test_by_hand.py",
+    ("docs/several-hosts.md", "pg_rewind "): "tests/cluster/test_by_hand.py",
     ("docs/subscribe.md", "export BASE="): HERE,
     ("docs/subscribe.md", '"""poll.py"""'): SUBSCRIBE,
     ("docs/subscribe.md", '"""sse.py"""'): SUBSCRIBE,

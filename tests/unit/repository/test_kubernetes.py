@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from cli.main import skald
+from cli.server.serve import API_GRACE, WORKER_GRACE
 from cli.settings import Settings, variable
 
 FOLDER = Path(__file__).parents[3] / "docs" / "kubernetes"
@@ -27,6 +28,7 @@ VERSIONS = {
     "StatefulSet": "apps/v1",
     "PodDisruptionBudget": "policy/v1",
     "Service": "v1",
+    "NetworkPolicy": "networking.k8s.io/v1",
 }
 # The custom resource of CloudNativePG, as far as the file uses it.
 CLUSTER: dict[str, Any] = {
@@ -156,6 +158,39 @@ def test_services_lead_to_pods_and_secrets_are_those_that_the_operator_makes() -
     assert secrets == {"skald-database-app"}
     addresses = [one.get("value", "") for _, container in containers() for one in container.get("env", [])]
     assert any("//skald-valkey:6379" in address for address in addresses)
+
+
+def test_only_our_pods_reach_the_cache_which_has_no_password() -> None:
+    policy = MANIFESTS["NetworkPolicy", "skald-valkey"]["spec"]
+    assert policy["podSelector"] == MANIFESTS["StatefulSet", "skald-valkey"]["spec"]["selector"]
+    [rule] = policy["ingress"]
+    [origin] = rule["from"]
+    [wish] = origin["podSelector"]["matchExpressions"]
+    using = {
+        manifest["spec"]["template"]["metadata"]["labels"][wish["key"]]
+        for manifest in MANIFESTS.values()
+        if manifest["kind"] == "Deployment"
+    }
+    assert set(wish["values"]) == using
+    [port] = rule["ports"]
+    [container] = pods()["skald-valkey"]["containers"]
+    assert port["port"] in {one["name"] for one in container["ports"]}
+
+
+def test_a_pod_has_the_time_that_it_takes_to_start_and_to_stop() -> None:
+    pod = pods()["skald-api"]
+    [api] = pod["containers"]
+    stop = api["lifecycle"]["preStop"]["sleep"]["seconds"] + API_GRACE
+    assert pod["terminationGracePeriodSeconds"] > stop
+    assert pods()["skald-worker"]["terminationGracePeriodSeconds"] > WORKER_GRACE
+    # Before it listens, `skald serve` makes anew what an older release rendered: the log may be large.
+    probe = api["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= 3600
+    # Only readiness asks for the database: a new start of the process brings none back.
+    assert {api[one]["httpGet"]["path"] for one in ("startupProbe", "livenessProbe")} == {"/healthz"}
+    assert api["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    # /readyz answers within a second.
+    assert all(api[one]["timeoutSeconds"] >= 3 for one in ("startupProbe", "livenessProbe", "readinessProbe"))
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
