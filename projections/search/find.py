@@ -324,6 +324,8 @@ SELECT sought.word, ARRAY(
 ) FROM unnest(%(words)s::text[]) AS sought (word)
 """
 SET_SIMILARITY = f"SELECT set_config('pg_trgm.similarity_threshold', '{SIMILARITY}', true)"
+# A plan for certain words is no other, and to make one for each search takes longer than to find a rare word.
+SET_ONE_PLAN = "SELECT set_config('plan_cache_mode', 'force_generic_plan', true)"
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -413,11 +415,14 @@ async def find(conn: Connection, query: Query, *, limit: int, after: Cursor | No
     params = _params(query, terms, limit, after)
     others: Others = {}
     rows: list[Any] = []
-    if after is None or after.score >= Tier.LITERAL * SCALE:
-        rows = await (await conn.execute(sql, literal(query, limit, after), binary=True)).fetchall()
-    if len(rows) <= limit and (words or query.partly):
-        others = await _others(conn, query.project_id, words[:MAX_FUZZY])
-        rows = await (await conn.execute(sql, {**params, **_columns(terms, others)}, binary=True)).fetchall()
+    async with conn.transaction():
+        await conn.execute(SET_ONE_PLAN)
+        if after is None or after.score >= Tier.LITERAL * SCALE:
+            rows = await (await conn.execute(sql, literal(query, limit, after), binary=True)).fetchall()
+        if len(rows) <= limit and (words or query.partly):
+            others = await _others(conn, query.project_id, words[:MAX_FUZZY])
+            params |= _columns(terms, others)
+            rows = await (await conn.execute(sql, params, binary=True)).fetchall()
     # Of one whose first version came after the rows, nothing can be shown yet.
     hits = [_hit(row) for row in rows[:limit] if row[4] is not None]
     sought = [[term.text, *(word for found in others.get(term.text, ()) for word in found)] for term in terms]
@@ -490,16 +495,15 @@ def _columns(terms: Sequence[Term], others: Others) -> dict[str, list[Any]]:
 
 
 async def _others(conn: Connection, project_id: int, words: Sequence[str]) -> Others:
-    """For each word those of the project that contain it, and those that are almost like it."""
+    """For each word those of the project that contain it, and those that are almost like it; in a transaction."""
     if not words:
         return {}
     near = [word for word in words if MIN_NEAR <= len(word) <= MAX_NEAR_LENGTH and not word.isdigit()]
-    async with conn.transaction():
-        await conn.execute(SET_SIMILARITY)
-        params = {"project": project_id, "words": list(words)}
-        within = dict(await (await conn.execute(WITHIN.encode(), params)).fetchall())
-        params = {"project": project_id, "words": near}
-        like = dict(await (await conn.execute(NEAR.encode(), params)).fetchall()) if near else {}
+    await conn.execute(SET_SIMILARITY)
+    params = {"project": project_id, "words": list(words)}
+    within = dict(await (await conn.execute(WITHIN.encode(), params)).fetchall())
+    params = {"project": project_id, "words": near}
+    like = dict(await (await conn.execute(NEAR.encode(), params)).fetchall()) if near else {}
     return {
         word: (
             within.get(word, []),
