@@ -107,13 +107,10 @@ Note = Annotated[
     str,
     Meta(
         max_length=MAX_NOTE,
-        description="At most 400 characters, one line without control characters. White space around it is cut off.",
+        description="At most 400 characters. White space around it is cut off.",
         examples=["Answers in the reader's language"],
-        extra={"trim": True, "blank": True, "rule": check_line},
-        extra_json_schema={
-            WITHOUT: ["maxLength"],
-            "pattern": trimmed(f"(?:{one_line(MAX_NOTE, CONTROLS)})?"),
-        },
+        extra={"trim": True, "blank": True},
+        extra_json_schema={WITHOUT: ["maxLength"], "pattern": trimmed(f"(?:{one_line(MAX_NOTE)})?")},
     ),
 ]
 

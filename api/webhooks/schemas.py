@@ -6,11 +6,10 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from api.artifacts.fields import WHITE
 from api.openapi.examples import examples_of
+from api.openapi.parameters import NO_NUL
 from domain.artifacts.kinds import PREFIXES
 from domain.errors import Invalid
-from domain.names import CONTROLS, check_line
 from domain.webhooks import (
     DEFAULT_ROTATION,
     MAX_NAMES,
@@ -39,11 +38,6 @@ def check_type(type_: str) -> str:
     if type_ not in TYPES:
         raise Invalid(f"There is no event type '{type_[:100]}'; {TYPES[0]} is one.")
     return type_
-
-
-def check_description(text: str) -> str:
-    """Without white space around it. Raises Invalid."""
-    return check_line(text.strip())
 
 
 # Requests ------------------------------------------------------------------------------------------------------
@@ -88,9 +82,9 @@ Text = Annotated[
     str,
     Meta(
         max_length=MAX_DESCRIPTION,
-        description="What it is for, in one line without control characters.",
-        extra={"blank": True, "rule": check_description},
-        extra_json_schema={"pattern": rf"^[{WHITE}]*[^{CONTROLS}]*[{WHITE}]*$"},
+        description="What it is for.",
+        extra={"blank": True, "rule": str.strip},
+        extra_json_schema={"pattern": NO_NUL},
     ),
 ]
 Enabled = Annotated[

@@ -181,7 +181,7 @@ async def move(request: Request[Any, Any, Any], name: FromPath[str]) -> Response
         name,
         query.text("label", max_length=MAX_LABEL) or "",
         version_number(query),
-        " ".join((query.text("note", max_length=MAX_NOTE) or "").split()),
+        query.text("note", max_length=MAX_NOTE) or "",
     )
 
 
@@ -190,7 +190,7 @@ async def make_move(request: Request[Any, Any, Any], name: FromPath[str]) -> Res
     kind = kind_of(request)
     check_scope(request, kind.write_scope)
     form = await form_of(request)
-    label, number, note = form.line("label"), form.integer("version"), form.joined("note")
+    label, number, note = form.line("label"), form.integer("version"), form.text("note")
     frame = frame_of(request)
     try:
         if form.line("how") == "request":

@@ -130,7 +130,7 @@ async def decide(request: Request[Any, Any, Any], promotion_id: FromPath[str]) -
     row = await commands.find(context(request), promotion_id)
     check_scope(request, SHOWN[row.kind].read_scope)
     check_scope(request, action.scope_of(SHOWN[row.kind].aggregate))
-    comment = form.joined("comment")
+    comment = form.text("comment")
     try:
         data = checked(Decide, {"comment": comment})
         await execute(request, commands.decide(context(request), action, row, data.comment))
