@@ -3,10 +3,12 @@
 import sys
 from base64 import b64encode
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
+import msgspec
 
 from cli.client.profile import CURRENT
 from cli.client.remote import Remote
@@ -38,13 +40,29 @@ def import_from() -> None:
     """
 
 
-def _into(command: F) -> F:
-    """The options of the target, and those of every import."""
+class Into(msgspec.Struct, frozen=True):
+    """The options of every import: where to, and how."""
+
+    dry_run: bool
+    force: bool
+    profile: str | None
+    project: str | None
+    as_json: bool
+
+
+def _into(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of the target, and those of every import, as ``into``."""
+
+    @wraps(command)
+    def taken(**given: Any) -> None:
+        into = Into(**{field: given.pop(field) for field in Into.__struct_fields__})
+        command(into=into, **given)
+
     dry_run = click.option("--dry-run", is_flag=True, help="Say what would be brought, and write nothing.")
     force = click.option(
         "--force", is_flag=True, help="Publish over what others published here since the last import."
     )
-    return dry_run(force(remote_options(command)))
+    return dry_run(force(remote_options(taken)))
 
 
 def _of_service(command: F) -> F:
@@ -78,20 +96,16 @@ def skald(
     follow: bool,
     key_file: Path,
     kinds: tuple[str, ...],
-    dry_run: bool,
-    force: bool,
-    profile: str | None,
-    project: str | None,
-    as_json: bool,
+    into: Into,
 ) -> None:
     """From another Skald at URL, or another project of the same one; the key needs llm_skill:read and llm_prompt:read there."""
-    with service(profile, project) as remote:
+    with service(into.profile, into.project) as remote:
         source = _skald_source(url, source_project, key_file, kinds, "Skald")
         if follow:
-            if dry_run or force or as_json:
+            if into.dry_run or into.force or into.as_json:
                 raise Failure("--follow goes with neither --dry-run nor --force nor --json", code="usage")
             _follow(source, remote)
-        _run(source, remote, dry_run=dry_run, force=force, as_json=as_json)
+        _run(source, remote, into)
 
 
 @import_from.command()
@@ -104,16 +118,12 @@ def posthog(
     source_project: str,
     key_file: Path,
     kinds: tuple[str, ...],
-    dry_run: bool,
-    force: bool,
-    profile: str | None,
-    project: str | None,
-    as_json: bool,
+    into: Into,
 ) -> None:
     """From PostHog, at URL or at https://us.posthog.com; the key is a personal API key with llm_skill:read and llm_prompt:read."""
-    with service(profile, project) as remote:
+    with service(into.profile, into.project) as remote:
         source = _skald_source(url, source_project, key_file, kinds, "PostHog")
-        _run(source, remote, dry_run=dry_run, force=force, as_json=as_json)
+        _run(source, remote, into)
 
 
 def _skald_source(url: str, project: str, key_file: Path, kinds: tuple[str, ...], what: str) -> SkaldSource:
@@ -135,16 +145,12 @@ def _skald_source(url: str, project: str, key_file: Path, kinds: tuple[str, ...]
 def mlflow(
     url: str,
     key_file: Path | None,
-    dry_run: bool,
-    force: bool,
-    profile: str | None,
-    project: str | None,
-    as_json: bool,
+    into: Into,
 ) -> None:
     """From the prompt registry of the MLflow server at URL."""
-    with service(profile, project) as remote:
+    with service(into.profile, into.project) as remote:
         source = MlflowSource(_foreign("MLflow", url, key_of(key_file) if key_file else ""))
-        _run(source, remote, dry_run=dry_run, force=force, as_json=as_json)
+        _run(source, remote, into)
 
 
 @import_from.command()
@@ -160,16 +166,12 @@ def mlflow(
 def langfuse(
     url: str,
     key_file: Path,
-    dry_run: bool,
-    force: bool,
-    profile: str | None,
-    project: str | None,
-    as_json: bool,
+    into: Into,
 ) -> None:
     """From Langfuse, at URL or at https://cloud.langfuse.com."""
-    with service(profile, project) as remote:
+    with service(into.profile, into.project) as remote:
         source = LangfuseSource(_foreign("Langfuse", url, key_of(key_file)))
-        _run(source, remote, dry_run=dry_run, force=force, as_json=as_json)
+        _run(source, remote, into)
 
 
 def _foreign(called: str, url: str, key: str) -> Foreign:
@@ -202,30 +204,26 @@ def git(
     branch: str | None,
     exclude: tuple[str, ...],
     most: int,
-    dry_run: bool,
-    force: bool,
-    profile: str | None,
-    project: str | None,
-    as_json: bool,
+    into: Into,
 ) -> None:
     """From a Git repository: a folder with a SKILL.md is a skill, each commit that changes it a version."""
-    with service(profile, project) as remote:
+    with service(into.profile, into.project) as remote:
         source = GitSource(place, branch, exclude, most)
-        _run(source, remote, dry_run=dry_run, force=force, as_json=as_json)
+        _run(source, remote, into)
 
 
-def _run(source: Source, remote: Remote, *, dry_run: bool, force: bool, as_json: bool) -> None:
+def _run(source: Source, remote: Remote, into: Into) -> None:
     try:
         remote.settle_project()
         _check_apart(source, remote)
-        run = Run(source, remote, dry_run=dry_run, force=force)
+        run = Run(source, remote, dry_run=into.dry_run, force=into.force)
         try:
             run.bring_all()
         except KeyboardInterrupt:
             run.interrupted = True
         except Failure as failure:
             run.ended_by = failure
-        run.report(as_json)
+        run.report(into.as_json)
     finally:
         source.close()
     if run.interrupted:
