@@ -22,6 +22,7 @@ SCOPES = (
     "usage:read",
     "event:read",
 )
+LONG, LABEL = "n" * 64, "l" * 128
 SCRIPT = "<script>alert('own')</script><img src=x onerror=alert(1)><svg onload=alert(2)></svg>"
 TURNED = "a\u202egnp.exe"
 BODY = f"""# Forms {SCRIPT}
@@ -95,6 +96,10 @@ class Project:
         text = f"{mark} `{mark}`\n\n{'> ' * 60}deep\n\n{nested}"
         ok(client.post("llm_prompts/", json={"name": "agent", "prompt": text}))
         ok(client.put("llm_skills/name/pdf-forms/labels/production", json={"version": 1}))
+        # As long as they may be, and without a place to break a line.
+        long = {"name": LONG, "description": "d" * 1024, "body": "b" * 3000, "tags": ["t" * 64, "u" * 64]}
+        ok(client.post("llm_skills/", json=long))
+        ok(client.put(f"llm_skills/name/{LONG}/labels/{LABEL}", json={"version": 1}))
         ok(client.put("label-policies/production", json={"approvals": 2}))
         wanted = {"label": "production", "version": 2, "note": f"{SCRIPT} {TURNED}"}
         requested = client.post("llm_skills/name/pdf-forms/promotions", json=wanted)
@@ -177,6 +182,10 @@ def state(browser: Browser, project: Project) -> Any:
     return found
 
 
+# With names as long as they may be: only whether they fit is looked at.
+OF_LONG_NAMES = tuple(f"skills/{LONG}{place}" for place in ("", "/timeline", "/labels", f"/labels/{LABEL}"))
+
+
 def address(project: Project, view: str) -> str:
     view = view.replace("PROMOTION", project.promotion)
     return f"{project.base_url}{view}" if view.startswith("/") else project.url(view)
@@ -209,7 +218,7 @@ def test_every_view_fits_a_narrow_screen(browser: Browser, project: Project, sta
     context = browser.new_context(storage_state=state, viewport=NARROW)
     page, complaints = watched(context)
     wide = {}
-    for view in VIEWS:
+    for view in (*VIEWS, *OF_LONG_NAMES):
         page.goto(address(project, view))
         width = page.evaluate("document.documentElement.scrollWidth")
         if width > NARROW["width"]:
