@@ -24,6 +24,9 @@ from cli.settings import Settings
 RESTORING = f"{DATABASE}_restoring"
 BEFORE = f"{DATABASE}_before_restore"
 
+# `pg_restore` of 17 and newer sets it whatever the server is; one that is older does not know it, and is as well without.
+SINCE_17 = 'unrecognized configuration parameter "transaction_timeout"'
+
 EMPTY = "SELECT NOT EXISTS (SELECT FROM pg_tables WHERE schemaname = 'public')"
 
 
@@ -89,12 +92,13 @@ def _restore_into(settings: Settings, url: str, file: Path) -> None:
         row = conn.execute(EMPTY).fetchone()
         if row is None or not row[0]:
             raise Failure("the database is not empty; restore into an empty one")
-    _run(settings, "pg_restore", url, "--exit-on-error", "--no-owner", "--single-transaction", str(file))
+        whole = ["--exit-on-error", "--single-transaction"] if conn.info.server_version >= 170_000 else []
+    _run(settings, "pg_restore", url, *whole, "--no-owner", str(file))
     asyncio.run(migrate(url))
 
 
 def _run(settings: Settings, program: str, url: str, *arguments: str) -> None:
-    """Raises Failure with the last line that the program said."""
+    """Raises Failure with the first error that the program said."""
     address: dict[str, Any] = dict(conninfo_to_dict(url))
     # Not on the command line, where every user of the machine can read it.
     password = {"PGPASSWORD": str(address.pop("password"))} if "password" in address else {}
@@ -104,11 +108,20 @@ def _run(settings: Settings, program: str, url: str, *arguments: str) -> None:
             f"--dbname={make_conninfo(**address)}",
             *arguments,
         ],
-        env={**os.environ, **password},
+        env={**os.environ, **password, "LC_ALL": "C"},
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise Failure(f"{program}: {said[-1]}")
+    if done.returncode and (reason := reason_of(done.stderr)):
+        raise Failure(f"{program}: {reason}")
+
+
+def reason_of(said: str) -> str | None:
+    """The first error in the messages of a program that failed, else their last line; None when an older server is all there is."""
+    lines = said.strip().splitlines() or ["it said nothing"]
+    errors = [line for line in lines if ": error: " in line]
+    serious = [line for line in errors if SINCE_17 not in line]
+    if errors and not serious:
+        return None
+    return serious[0].partition(": error: ")[2] if serious else lines[-1]
