@@ -4,46 +4,54 @@ The owner in its addresses, if it names one, does not count: a project has one n
 """
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from litestar import Controller, Request, Response, get, post
+from litestar import Controller, HttpMethod, Request, Response, delete, get, post
+from litestar import route as route_of
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath, RawBody
 
 from api.access.authenticate import CURRENT
 from api.access.recheck import while_allowed
+from api.artifacts import commands as changes
+from api.artifacts import yanks
+from api.artifacts.common import Command
 from api.artifacts.fields import PATH_PATTERN
 from api.clawhub import schemas as claw
 from api.clawhub.fingerprints import fingerprints
+from api.commands.caller import caller_of
 from api.counting.doors import CLAWHUB
 from api.counting.reads import counted
 from api.http import conditional, requests, zips
 from api.http.answers import rendered
-from api.http.context import let_in
+from api.http.context import context, let_in
 from api.http.errors import documented
 from api.http.pages import MAX_OFFSET
+from api.http.query import Query
 from api.http.requests import header_of, project_of, query_of
 from api.http.responses import (
     REVALIDATE,
     Header,
     LongAnswer,
+    json_answer,
     not_modified,
     to_response,
     typed_answer,
     yanked,
 )
 from api.openapi.parameters import Param, integer, route
-from api.payload.decode import read
+from api.payload.decode import ignore, read
 from api.search.controller import found_by
 from api.services import services
 from domain.artifacts.skills import Skill
 from domain.content import MAX_PATH_LENGTH, normal_path
 from domain.errors import Invalid, NotFound, VersionNotFound
 from domain.formats.semantic import number_of, semantic
-from domain.names import MAX_SKILL_NAME
+from domain.names import MAX_LABEL, MAX_SKILL_NAME
 from projections.encoding import etag_of
 from projections.read import packages, releases, versions
 from projections.read.packages import SKILL_MD
@@ -55,7 +63,8 @@ from projections.search.terms import MAX_QUERY
 from store.tables.identity import Principal
 
 KIND = Skill.KIND
-READ = f"{Skill.SCOPE}:read"
+READ, WRITE = f"{Skill.SCOPE}:read", f"{Skill.SCOPE}:write"
+LATEST = "latest"
 OWNER = "skald"
 PREFIX = "/api/v1"
 INSTALL = "install"
@@ -99,6 +108,11 @@ VERSION = Param(
     "Which version; the latest when absent.",
     "1.0.1",
 )
+TAG = Param(
+    "tag",
+    {"type": "string", "maxLength": MAX_LABEL},
+    "The version that this label points to, or `latest`; excludes `version`.",
+)
 FINGERPRINT = Param(
     "hash",
     {"type": "string", "maxLength": 64, "pattern": claw.SHA256},
@@ -108,6 +122,11 @@ FINGERPRINT = Param(
 )
 
 ERRORS = documented(400, 401, 403, 404, 429, 503)
+PICKED = documented(400, 401, 403, 404, 410, 429, 503)
+DELETES = documented(400, 401, 403, 404, 409, 413, 415, 429, 503)
+RESTORES = documented(400, 401, 403, 404, 409, 413, 415, 422, 429, 503)
+# The client says why of whole skills alone, of which an archive keeps no reason.
+DELETED = "Deleted by clawhub."
 
 
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
@@ -142,13 +161,6 @@ async def whoami(request: Request[Any, Any, Any]) -> Response[claw.WhoAmI]:
     """Needs a key, no scope."""
     principal = await services(request).authorizer.authorize(request.scope)
     return conditional.answer(request, msgspec.json.encode(claw.WhoAmI(_user(principal))))
-
-
-class Label(msgspec.Struct):
-    """A label of a skill, as lists have it."""
-
-    name: str
-    version: int
 
 
 class ClawHubController(Controller):
@@ -203,12 +215,15 @@ class ClawHubController(Controller):
         version = await _version(request, skill_slug)
         details = _details(version)
         latest = semantic(version.number)
+        labels = await services(request).reads.ask(
+            lambda conn: releases.tags(conn, project_of(request), [version.name])
+        )
         shown = claw.ClawSkill(
             slug=version.name,
             display_name=version.name,
             summary=details.description,
             description=details.description,
-            tags={"latest": latest, **dict.fromkeys(version.labels, latest)},
+            tags=_tags(latest, labels[version.name]),
             stats={},
             created_at=_millis(version.first_at),
             updated_at=_millis(version.created_at),
@@ -216,6 +231,34 @@ class ClawHubController(Controller):
         row = claw.ClawVersionRow(latest, _millis(version.created_at), details.version_description)
         answer = claw.ClawSkillAnswer(shown, row, None, claw.ClawOwner(OWNER, None, None), None)
         return conditional.answer(request, msgspec.json.encode(answer))
+
+    @delete(
+        "/skills/{skill_slug:str}",
+        operation_id="clawhub_skills_destroy",
+        summary="Delete a skill, for ClawHub",
+        opt=route(WRITE),
+        responses=DELETES,
+        status_code=200,
+    )
+    async def remove(
+        self, request: Request[Any, Any, Any], skill_slug: FromPath[str], body: RawBody
+    ) -> Response[claw.Fine]:
+        """Archives it, with all its versions. `undelete` brings it back."""
+        return await _changed(request, body, changes.archive(context(request), Skill, skill_slug))
+
+    @post(
+        "/skills/{skill_slug:str}/undelete",
+        operation_id="clawhub_skills_undelete_create",
+        summary="Bring a deleted skill back, for ClawHub",
+        opt=route(WRITE),
+        responses=RESTORES,
+        status_code=200,
+    )
+    async def bring_back(
+        self, request: Request[Any, Any, Any], skill_slug: FromPath[str], body: RawBody
+    ) -> Response[claw.Fine]:
+        """The one of this name that was archived last, without its labels."""
+        return await _changed(request, body, changes.restore(context(request), Skill, skill_slug, None))
 
     @get(
         "/skills/{skill_slug:str}/versions",
@@ -260,12 +303,65 @@ class ClawHubController(Controller):
         answer = claw.ClawVersionAnswer(row, claw.ClawSkillRef(version.name, version.name))
         return conditional.answer(request, msgspec.json.encode(answer), extra=yanked(version))
 
+    @delete(
+        "/skills/{skill_slug:str}/versions/{release:str}",
+        operation_id="clawhub_skills_versions_destroy",
+        summary="Delete a version of a skill, for ClawHub",
+        opt=route(WRITE, logged=None),
+        responses=DELETES,
+        status_code=200,
+    )
+    async def remove_version(
+        self,
+        request: Request[Any, Any, Any],
+        skill_slug: FromPath[str],
+        release: FromPath[str],
+        body: RawBody,
+    ) -> Response[claw.Fine]:
+        """It is yanked: out of what is listed and installed. 409 for the last one that is not."""
+        number = await _number(request, skill_slug, release)
+        return await _changed(request, body, yanks.yank(context(request), Skill, skill_slug, number, DELETED))
+
+    @post(
+        "/skills/{skill_slug:str}/versions/{release:str}/restore",
+        operation_id="clawhub_skills_versions_restore_create",
+        summary="Bring a deleted version of a skill back, for ClawHub",
+        opt=route(WRITE, logged=None),
+        responses=RESTORES,
+        status_code=200,
+    )
+    async def bring_version_back(
+        self,
+        request: Request[Any, Any, Any],
+        skill_slug: FromPath[str],
+        release: FromPath[str],
+        body: RawBody,
+    ) -> Response[claw.Fine]:
+        """It is a version like any other again, whichever door has yanked it."""
+        number = await _number(request, skill_slug, release)
+        return await _changed(request, body, yanks.unyank(context(request), Skill, skill_slug, number))
+
+    @route_of(
+        "/stars/{skill_slug:str}",
+        http_method=[HttpMethod.POST, HttpMethod.DELETE],
+        opt=route(READ),
+        include_in_schema=False,
+        status_code=200,
+    )
+    async def star(
+        self, request: Request[Any, Any, Any], skill_slug: FromPath[str], body: RawBody
+    ) -> Response[claw.Fine]:
+        """Said in words: clients show them."""
+        raise NotFound(
+            f"This registry keeps no stars, of '{skill_slug[:MAX_SKILL_NAME]}' as of any other skill."
+        )
+
     @get(
         "/skills/{skill_slug:str}/file",
         operation_id="clawhub_skills_file_retrieve",
         summary="Get a file of a skill, for ClawHub",
-        opt=route(READ, query=(FILE, VERSION), produces=BYTES.decode(), yanks=True),
-        responses=ERRORS,
+        opt=route(READ, query=(FILE, VERSION, TAG), produces=BYTES.decode(), yanks=True),
+        responses=PICKED,
     )
     async def file(self, request: Request[Any, Any, Any], skill_slug: FromPath[str]) -> Response[bytes]:
         """SKILL.md or one of the files, byte for byte. It counts as a read by the door `clawhub`."""
@@ -273,7 +369,7 @@ class ClawHubController(Controller):
         path = query.text("path", max_length=MAX_PATH_LENGTH, trim=False)
         if path is None:
             raise Invalid("Name a file.", code="required", attr="path")
-        version = await _version(request, skill_slug, query.text("version"))
+        version = await _version(request, skill_slug, query.text("version"), _tag(query))
         try:
             path = path if path == SKILL_MD else normal_path(path)
         except Invalid as error:
@@ -292,13 +388,13 @@ class ClawHubController(Controller):
         "/download",
         operation_id="clawhub_download_retrieve",
         summary="Download a skill, for ClawHub",
-        opt=route(READ, query=(SLUG, VERSION), produces=zips.ZIP.decode(), yanks=True),
-        responses=ERRORS,
+        opt=route(READ, query=(SLUG, VERSION, TAG), produces=zips.ZIP.decode(), yanks=True),
+        responses=PICKED,
     )
     async def download(self, request: Request[Any, Any, Any]) -> Response[bytes]:
         """A zip with SKILL.md and the files at its root. What counts as a read is the report of the install."""
         query = query_of(request)
-        version = await _version(request, _slug(request), query.text("version"))
+        version = await _version(request, _slug(request), query.text("version"), _tag(query))
         package = packages.package_of(version)
         headers: list[Header] = [
             (b"etag", zips.etag(package)),
@@ -368,21 +464,21 @@ async def listed(request: Request[Any, Any, Any]) -> claw.ClawSkills:
     )
     async with services(request).pool.connection() as conn:
         count, rows = await versions.page(conn, project_of(request), KIND, wanted)
+        labels = await releases.tags(conn, project_of(request), [row.name for row in rows])
     following = offset + len(rows)
-    shown = [_item(row) for row in rows if prefix is None or row.name.startswith(prefix)]
+    shown = [_item(row, labels[row.name]) for row in rows if prefix is None or row.name.startswith(prefix)]
     return claw.ClawSkills(shown, str(following) if rows and following < count else None)
 
 
-def _item(row: Row) -> claw.ClawItem:
+def _item(row: Row, labels: Mapping[str, int]) -> claw.ClawItem:
     details = _details(row)
-    labels = msgspec.json.decode(row.labels or b"[]", type=list[Label])
     latest = claw.ClawVersionRow(semantic(row.number), _millis(row.created_at), details.version_description)
     return claw.ClawItem(
         slug=row.name,
         display_name=row.name,
         summary=details.description,
         description=details.description,
-        tags={"latest": latest.version, **{one.name: semantic(one.version) for one in labels}},
+        tags=_tags(latest.version, labels),
         stats={},
         created_at=_millis(row.first_at),
         updated_at=latest.created_at,
@@ -390,19 +486,61 @@ def _item(row: Row) -> claw.ClawItem:
     )
 
 
-async def _version(request: Request[Any, Any, Any], slug: str, release: str | None = None) -> Version:
-    """The latest version, or that of a release, also by a former name. Raises NotFound."""
+def _tags(latest: str, labels: Mapping[str, int]) -> dict[str, str]:
+    return {"latest": latest, **{label: semantic(number) for label, number in labels.items()}}
+
+
+def _tag(query: Query) -> str | None:
+    """The label that a query picks by. Raises Invalid."""
+    label = query.text("tag", max_length=MAX_LABEL)
+    if label is not None and "version" in query:
+        raise Invalid("Send version or tag, not both.", attr="tag")
+    return None if label == LATEST else label
+
+
+async def _number(request: Request[Any, Any, Any], slug: str, release: str) -> int:
+    """Raises NotFound, VersionNotFound."""
+    number = number_of(release)
+    if number is None:
+        raise VersionNotFound(KIND, slug, release, [(await _version(request, slug)).number])
+    return number
+
+
+async def _changed(request: Request[Any, Any, Any], body: bytes, command: Command) -> Response[claw.Fine]:
+    """Execute it, or find what it did before. What the body says counts for nothing here."""
+    await ignore(body, header_of(request, b"content-type"))
+    caller, commands = await caller_of(context(request), body), services(request).commands
+    try:
+        async with commands.once(caller) as before:
+            done = before or await command(caller, commands)
+    except NotFound as missing:
+        raise _named(missing) from None
+    headers: list[Header] = [(b"x-event-position", b"%d" % done.position)]
+    if done.replayed:
+        headers.append((b"idempotent-replayed", b"true"))
+    return to_response(
+        json_answer(msgspec.json.encode(claw.Fine(True)), cache_control=b"no-store", extra=headers)
+    )
+
+
+def _named(missing: NotFound) -> NotFound:
+    """By these words a client knows that there is no such skill, as where it publishes the first version."""
+    if "suggestions" not in missing.extra:
+        return missing
+    return NotFound(f"Skill not found: {missing.detail}", suggestions=missing.extra["suggestions"])
+
+
+async def _version(
+    request: Request[Any, Any, Any], slug: str, release: str | None = None, label: str | None = None
+) -> Version:
+    """The latest version, that of a release, or that of a label, also by a former name. Raises NotFound, Yanked."""
     number = None if release is None else number_of(release)
     try:
         found = await services(request).reader.version_led_to(
-            project_of(request), KIND, slug, None if number is None else min(number, MAX_VERSION)
+            project_of(request), KIND, slug, label if number is None else min(number, MAX_VERSION)
         )
-    except VersionNotFound:
-        raise
     except NotFound as missing:
-        # By these words a client knows that it publishes the first version.
-        detail = f"Skill not found: {missing.detail}"
-        raise NotFound(detail, suggestions=missing.extra.get("suggestions")) from None
+        raise _named(missing) from None
     if release is not None and number is None:
         raise VersionNotFound(KIND, slug, release, [found.number])
     return found

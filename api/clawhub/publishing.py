@@ -11,7 +11,7 @@ from litestar import Controller, Request, Response, get, post
 from litestar.params import FromPath, RawBody
 
 from api.clawhub import schemas as claw
-from api.clawhub.controller import CURSOR, ERRORS, KIND, LIMIT, PREFIX, PREFIX_OF, READ, guard, listed
+from api.clawhub.controller import CURSOR, ERRORS, KIND, LIMIT, PREFIX, PREFIX_OF, READ, WRITE, guard, listed
 from api.commands.caller import caller_of
 from api.commands.execute import Caller, Done
 from api.http import conditional, requests
@@ -24,7 +24,6 @@ from api.openapi.parameters import route
 from api.payload.decode import read
 from api.services import services
 from api.skills.packages import Importing, Upload
-from domain.artifacts.skills import Skill
 from domain.errors import Invalid, NotFound, TooBig
 from domain.formats import incoming
 from domain.formats.archives import Limits
@@ -33,7 +32,6 @@ from domain.formats.semantic import semantic
 from store.tables import uploads
 from store.tables.identity import digest_of
 
-WRITE = f"{Skill.SCOPE}:write"
 UPLOADS = "/skills/-/uploads"
 TICKET = re.compile(claw.TICKET.removeprefix("^").removesuffix("$"))
 CHANGES = documented(400, 401, 403, 404, 413, 415, 429, 503)

@@ -113,7 +113,7 @@ class ClawOwner(msgspec.Struct, rename="camel"):
 
 
 class ClawSkill(msgspec.Struct, rename="camel", kw_only=True):
-    """`tags` are `latest` and the labels of the latest version."""
+    """`tags` are `latest` and all labels that point to versions which are not yanked."""
 
     slug: str
     display_name: str
@@ -126,7 +126,7 @@ class ClawSkill(msgspec.Struct, rename="camel", kw_only=True):
 
 
 class ClawItem(ClawSkill, rename="camel", kw_only=True):
-    """A skill of a list; `tags` are `latest` and all labels."""
+    """A skill of a list."""
 
     latest_version: ClawVersionRow
 

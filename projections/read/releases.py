@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from domain.artifacts.skills import Skill
 from domain.content import Ref
 from domain.formats import skill_md
 from projections import sizes
@@ -32,6 +33,19 @@ ORDER BY versions.number DESC LIMIT %(limit)s
 RELEASES = f"SELECT number, id, created_at, details, manifest, package FROM ({fitting(FOUND, 'number DESC')}) AS part ORDER BY number DESC"
 
 
+# active_names_pkey, labels_now, yanks_pkey. Labels of versions that are not yanked.
+TAGS = f"""
+SELECT held.name, labels.name, labels.number
+FROM active_names AS held
+JOIN labels ON labels.stream_id = held.stream_id AND labels.until_position IS NULL
+WHERE held.project_id = %s AND held.kind = '{Skill.KIND}' AND held.name = ANY(%s)
+  AND NOT EXISTS (
+      SELECT FROM yanks
+      WHERE yanks.stream_id = labels.stream_id AND yanks.number = labels.number AND yanks.until_position IS NULL)
+ORDER BY labels.name
+"""
+
+
 class Release(msgspec.Struct, frozen=True):
     """A version as it is installed. ``name`` is the one that its SKILL.md says, ``digest`` that of all its files.
 
@@ -53,6 +67,14 @@ async def releases(conn: Connection, stream_id: UUID, only: int | None = None) -
     params = {"stream": stream_id, "only": only, "limit": MAX_RELEASES, "max_bytes": sizes.MAX_ANSWER}
     rows = await (await conn.execute(RELEASES, params, binary=True)).fetchall()
     return [_release(*row) for row in rows]
+
+
+async def tags(conn: Connection, project_id: int, names: Sequence[str]) -> dict[str, dict[str, int]]:
+    """By the names of skills: labels, and the versions that they point to."""
+    found: dict[str, dict[str, int]] = {name: {} for name in names}
+    for name, label, number in await (await conn.execute(TAGS, (project_id, list(names)))).fetchall():
+        found[name][label] = number
+    return found
 
 
 def _release(

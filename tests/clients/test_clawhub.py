@@ -132,6 +132,28 @@ def test_the_lines_of_the_page_install_update_and_publish(
     assert all(text in printed for text in ("1.0.1", "1.0.2", "1.0.3", "Another script", "AP/+Cg=="))
     assert "greeting  v1.0.1" in printed
 
+    # What is deleted is archived or yanked, and comes back.
+    with home.http() as http:
+        http.put("llm_skills/name/pdf-forms/labels/live/", json={"version": 2}).raise_for_status()
+    printed = client.call("npx clawhub inspect pdf-forms --tag live --file SKILL.md")
+    assert "# New" in printed
+    assert "Deleted pdf-forms version 1.0.2" in client.call(
+        "npx clawhub delete pdf-forms --version 1.0.2 --yes"
+    )
+    assert "live" not in client.call("npx clawhub inspect pdf-forms; npx clawhub explore")
+    refused = client.run("npx clawhub inspect pdf-forms --tag live")
+    assert 'Unknown tag "live"' in refused.stdout + refused.stderr
+    client.call("npx clawhub undelete pdf-forms --version 1.0.2 --yes")
+    client.call("npx clawhub inspect pdf-forms --tag live")
+    assert "Deleted greeting" in client.call("npx clawhub delete greeting --reason old --yes")
+    assert "greeting" not in client.call("npx clawhub explore")
+    client.call("npx clawhub undelete greeting --yes")
+    assert "greeting  v1.0.1" in client.call("npx clawhub explore")
+    for word in ("star", "unstar"):
+        refused = client.run(f"npx clawhub {word} greeting --yes")
+        assert refused.returncode != 0
+        assert "keeps no stars" in refused.stdout + refused.stderr
+
 
 def test_what_it_may_not_and_what_is_not_there(packages: Path, tmp_path: Path, home: Home) -> None:
     fill(home)
