@@ -16,10 +16,10 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath, RawBody
 
 from api.access.authenticate import CURRENT
-from api.access.recheck import while_allowed
 from api.artifacts import commands as changes
 from api.artifacts import yanks
 from api.artifacts.common import Command
+from api.artifacts.downloads import zip_answer
 from api.artifacts.fields import PATH_PATTERN
 from api.clawhub import schemas as claw
 from api.clawhub.fingerprints import fingerprints
@@ -36,9 +36,7 @@ from api.http.requests import header_of, project_of, query_of
 from api.http.responses import (
     REVALIDATE,
     Header,
-    LongAnswer,
     json_answer,
-    not_modified,
     to_response,
     typed_answer,
     yanked,
@@ -395,19 +393,7 @@ class ClawHubController(Controller):
         """A zip with SKILL.md and the files at its root. What counts as a read is the report of the install."""
         query = query_of(request)
         version = await _version(request, _slug(request), query.text("version"), _tag(query))
-        package = packages.package_of(version)
-        headers: list[Header] = [
-            (b"etag", zips.etag(package)),
-            (b"cache-control", REVALIDATE),
-            *yanked(version),
-        ]
-        if known := not_modified(header_of(request, b"if-none-match"), headers):
-            return to_response(known)
-        headers.append((b"content-disposition", f'attachment; filename="{package.name}.zip"'.encode()))
-        answer = await zips.answer(services(request).reader, package, headers)
-        if isinstance(answer, LongAnswer):
-            answer = answer._replace(pieces=while_allowed(request, answer.pieces))
-        return to_response(answer)
+        return to_response(await zip_answer(request, version, in_folder=False))
 
     @get(
         "/resolve",

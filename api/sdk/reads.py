@@ -6,20 +6,20 @@ from uuid import UUID
 import msgspec
 from litestar import Request, Response
 
-from api.access.recheck import while_allowed
+from api.artifacts.downloads import zip_answer
 from api.counting.doors import SDK
 from api.counting.reads import counted
-from api.http import conditional, zips
+from api.http import conditional
 from api.http.query import Query
-from api.http.requests import header_of, project_of, query_of
-from api.http.responses import REVALIDATE, Header, LongAnswer, not_modified, to_response
+from api.http.requests import project_of, query_of
+from api.http.responses import to_response
 from api.openapi.parameters import Param, integer
 from api.sdk.ids import SKILL_ID, SKILL_PREFIX, VERSION_ID, read_skill_id, read_version, skill_id
 from api.sdk.sides import headers_for, side_of
 from api.services import services
 from domain.artifacts.skills import Skill
 from domain.errors import Invalid, NotFound
-from projections.read import by_id, packages
+from projections.read import by_id
 from projections.read.by_id import FoundSkill, FoundVersion
 
 KIND = Skill.KIND
@@ -162,16 +162,5 @@ async def content(request: Request[Any, Any, Any], of: FoundSkill, number: int) 
     version = await reader.version(project_of(request), KIND, of.name, number)
     if version.stream_id != of.id:
         raise missing_skill(of.id)
-    package = packages.package_of(version)
-    headers: list[Header] = [
-        (b"etag", zips.etag(package)),
-        (b"cache-control", REVALIDATE),
-        *headers_for(request),
-    ]
-    if known := not_modified(header_of(request, b"if-none-match"), headers):
-        return counted(request, KIND, version, to_response(known), door=SDK)
-    headers.append((b"content-disposition", f'attachment; filename="{package.name}.zip"'.encode()))
-    made = await zips.answer(reader, package, headers, package.name)
-    if isinstance(made, LongAnswer):
-        made = made._replace(pieces=while_allowed(request, made.pieces))
+    made = await zip_answer(request, version, extra=headers_for(request))
     return counted(request, KIND, version, to_response(made), door=SDK)

@@ -9,9 +9,9 @@ from litestar import Controller, Request, Response, get, post
 from litestar.openapi import ResponseSpec
 from litestar.params import FromPath
 
-from api.access.recheck import while_allowed
 from api.artifacts import common as artifacts
 from api.artifacts.common import PICK, pick_of, version_number
+from api.artifacts.downloads import zip_answer
 from api.commands.caller import caller_of
 from api.commands.execute import Caller, Done
 from api.commands.repository import Loaded
@@ -23,13 +23,9 @@ from api.http.errors import UnsupportedMediaType, documented
 from api.http.query import BOOLEANS, Query
 from api.http.requests import header_of, query_of
 from api.http.responses import (
-    REVALIDATE,
     Header,
-    LongAnswer,
     json_answer,
-    not_modified,
     to_response,
-    yanked,
 )
 from api.offload import offload
 from api.openapi.parameters import Param, integer, route
@@ -43,7 +39,6 @@ from domain.errors import Invalid, NameChanged, NameTaken, NotFound, Preconditio
 from domain.formats import incoming
 from domain.formats.incoming import Incoming
 from projections.encoding import etag_of
-from projections.read import packages
 from store.ids import new_id
 
 READ = "llm_skill:read"
@@ -149,19 +144,7 @@ class PackagesController(Controller):
         """
         query = query_of(request)
         version = await artifacts.version(request, query, KIND, skill_name, pick_of(query))
-        package = packages.package_of(version)
-        headers: list[Header] = [
-            (b"etag", zips.etag(package)),
-            (b"cache-control", REVALIDATE),
-            *yanked(version),
-        ]
-        if known := not_modified(header_of(request, b"if-none-match"), headers):
-            return counted(request, KIND, version, to_response(known), door=ZIP)
-        headers.append((b"content-disposition", f'attachment; filename="{package.name}.zip"'.encode()))
-        answer = await zips.answer(services(request).reader, package, headers, package.name)
-        if isinstance(answer, LongAnswer):
-            answer = answer._replace(pieces=while_allowed(request, answer.pieces))
-        return counted(request, KIND, version, to_response(answer), door=ZIP)
+        return counted(request, KIND, version, to_response(await zip_answer(request, version)), door=ZIP)
 
 
 class Importing:

@@ -1,8 +1,10 @@
 """What may be done with a promotion, and by whom: the decisions; ``promotions`` has their events and what these come to."""
 
+from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
-from domain.artifacts.promotions import MAX_OPEN, Promotion
+from domain.artifacts.promotions import MAX_OPEN, Promotion, PromotionEvent
 from domain.artifacts.versioned import Versioned
 from domain.errors import Conflict, Invalid, PermissionDenied
 
@@ -40,17 +42,15 @@ def request(artifact: Versioned, id: UUID, label: str, number: int, *, by: int, 
             f"A {artifact.KIND} has at most {MAX_OPEN} open promotions; decide or withdraw some first.",
             code="max_length",
         )
-    artifact.trigger(
-        artifact.PROMOTION.requested(
-            originator_id=artifact.id,
-            originator_version=artifact.version + 1,
-            promotion_id=id,
-            label=label,
-            number=number,
-            requested_by=by,
-            from_number=current,
-            note=note,
-        )
+    _trigger(
+        artifact,
+        artifact.PROMOTION.requested,
+        id,
+        label=label,
+        number=number,
+        requested_by=by,
+        from_number=current,
+        note=note,
     )
 
 
@@ -64,16 +64,7 @@ def approve(artifact: Versioned, id: UUID, *, by: int, required: int, comment: s
         raise own_promotion()
     if by in promotion.approved_by:
         return
-    artifact.trigger(
-        artifact.PROMOTION.approved(
-            originator_id=artifact.id,
-            originator_version=artifact.version + 1,
-            promotion_id=id,
-            approved_by=by,
-            required=required,
-            comment=comment,
-        )
-    )
+    _trigger(artifact, artifact.PROMOTION.approved, id, approved_by=by, required=required, comment=comment)
     if len(promotion.approved_by) + 1 >= required:
         artifact.set_label(promotion.label, promotion.number, promotion_id=id)
 
@@ -81,25 +72,19 @@ def approve(artifact: Versioned, id: UUID, *, by: int, required: int, comment: s
 def reject(artifact: Versioned, id: UUID, *, by: int, comment: str = "") -> None:
     """End it without a move. Raises Decided."""
     _open(artifact, id)
-    artifact.trigger(
-        artifact.PROMOTION.rejected(
-            originator_id=artifact.id,
-            originator_version=artifact.version + 1,
-            promotion_id=id,
-            rejected_by=by,
-            comment=comment,
-        )
-    )
+    _trigger(artifact, artifact.PROMOTION.rejected, id, rejected_by=by, comment=comment)
 
 
 def withdraw(artifact: Versioned, id: UUID, *, by: int) -> None:
     """Take it back. Raises PermissionDenied for others than the requester, and Decided."""
     if _open(artifact, id).requested_by != by:
         raise not_requester()
+    _trigger(artifact, artifact.PROMOTION.withdrawn, id)
+
+
+def _trigger(artifact: Versioned, event: Callable[..., PromotionEvent], id: UUID, **fields: Any) -> None:
     artifact.trigger(
-        artifact.PROMOTION.withdrawn(
-            originator_id=artifact.id, originator_version=artifact.version + 1, promotion_id=id
-        )
+        event(originator_id=artifact.id, originator_version=artifact.version + 1, promotion_id=id, **fields)
     )
 
 

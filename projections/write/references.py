@@ -20,48 +20,45 @@ ADDED = SetStatement(
     """,
 )
 
-# The versions of active prompts that refer to a stream, by its name or one that leads to it (see ``projections.read.renames``), and
-# are the latest or have a label. prompt_references_by_name, artifacts_pkey, labels_of_version, name_spans_pkey, name_spans_of_name
-STANDING = """
-prompt_references AS refers
+# Of versions that refer to something, those of active prompts that are the latest or have a label.
+USING = """
 JOIN artifacts ON artifacts.stream_id = refers.stream_id AND artifacts.archived_position IS NULL
 LEFT JOIN LATERAL (
     SELECT min(labels.name) AS name FROM labels
     WHERE labels.stream_id = refers.stream_id AND labels.number = refers.number AND until_position IS NULL
 ) AS labeled ON true
-WHERE refers.project_id = {project_id}
+"""
+IN_USE = "(refers.number = artifacts.latest_version OR labeled.name IS NOT NULL)"
+
+# The versions of active prompts that refer to a stream, by its name or one that leads to it (see ``projections.read.renames``), and
+# are the latest or have a label. prompt_references_by_name, artifacts_pkey, labels_of_version, name_spans_pkey, name_spans_of_name
+STANDING = f"""
+prompt_references AS refers {USING}
+WHERE refers.project_id = {{project_id}}
   AND refers.name = ANY (ARRAY(
       SELECT held.name FROM name_spans AS held
-      WHERE held.stream_id = {stream} AND held.stream_id = (
+      WHERE held.stream_id = {{stream}} AND held.stream_id = (
           SELECT last.stream_id FROM name_spans AS last
           WHERE last.project_id = held.project_id AND last.kind = held.kind AND last.name = held.name
           ORDER BY last.since_position DESC LIMIT 1
       )
   ))
-  AND (refers.number = artifacts.latest_version OR labeled.name IS NOT NULL)
+  AND {IN_USE}
 """
 
 # The same for what a name leads to that {stream} is to take: the marks that have this name would lead to {stream} then. A name that
 # {stream} held last itself leads to it already. name_spans_of_name, artifacts_pkey, prompt_references_by_name, labels_of_version
-LED_BY_NAME = (
-    """
+LED_BY_NAME = f"""
 (
     SELECT spans.stream_id FROM name_spans AS spans
-    WHERE spans.project_id = {project_id} AND spans.kind = '"""
-    + Prompt.KIND
-    + """' AND spans.name = {name} AND {spans}
+    WHERE spans.project_id = {{project_id}} AND spans.kind = '{Prompt.KIND}' AND spans.name = {{name}} AND {{spans}}
     ORDER BY spans.since_position DESC LIMIT 1
 ) AS last
-JOIN artifacts AS led ON led.stream_id = last.stream_id AND led.archived_position IS NULL AND led.name <> {name}
-JOIN prompt_references AS refers ON refers.project_id = {project_id} AND refers.name = {name} AND refers.stream_id <> {stream}
-JOIN artifacts ON artifacts.stream_id = refers.stream_id AND artifacts.archived_position IS NULL
-LEFT JOIN LATERAL (
-    SELECT min(labels.name) AS name FROM labels
-    WHERE labels.stream_id = refers.stream_id AND labels.number = refers.number AND until_position IS NULL
-) AS labeled ON true
-WHERE last.stream_id <> {stream} AND (refers.number = artifacts.latest_version OR labeled.name IS NOT NULL)
+JOIN artifacts AS led ON led.stream_id = last.stream_id AND led.archived_position IS NULL AND led.name <> {{name}}
+JOIN prompt_references AS refers
+    ON refers.project_id = {{project_id}} AND refers.name = {{name}} AND refers.stream_id <> {{stream}} {USING}
+WHERE last.stream_id <> {{stream}} AND {IN_USE}
 """
-)
 REFUSED = "INSERT INTO prompt_references (stream_id, number, project_id, name, version, label) SELECT NULL, 0, 0, '', 0, ''"
 
 # What a new version refers to is there: an active prompt, with that version or label, that refers to nothing itself.
