@@ -54,14 +54,26 @@ class Stage:
             ("llm_prompts/name/support-agent", "PublishPrompt"),
         ):
             if operation_id.endswith(
-                ("llm_skills_create", "llm_prompts_create", "restore_create", "sdk_skills_create")
-            ):
-                self.send("POST", f"{address}/archive", {})
-            elif operation_id.endswith(
-                ("revert_create", "promotions_create", "yank_create", "sdk_skills_versions_destroy")
+                (
+                    "revert_create",
+                    "promotions_create",
+                    "yank_create",
+                    "skills_versions_destroy",
+                    "versions_restore_create",
+                )
             ):
                 for body in examples_of(schema)[:2]:
                     self.send("PATCH", address, body)
+            elif operation_id.endswith(
+                (
+                    "llm_skills_create",
+                    "llm_prompts_create",
+                    "restore_create",
+                    "undelete_create",
+                    "sdk_skills_create",
+                )
+            ):
+                self.send("POST", f"{address}/archive", {})
 
 
 def examples_of(schema: str) -> list[Any]:
