@@ -108,22 +108,30 @@ def check_mcp(client: httpx.Client, url: str, version_id: str) -> None:
     assert "cow" in str(result)
 
 
-@pytest.mark.parametrize("prefix", [PREFIX, "/tools/skald-2", "/api"])
-def test_the_trusted_proxy_tells_its_prefix(make_service: MakeService, prefix: str) -> None:
-    service = make_service(settings=TRUSTED)
+@pytest.fixture(scope="module")
+def trusting(postgres_url: str, redis_url: str) -> Iterator[Service]:
+    """A service that takes what proxies of this host say of themselves."""
+    service = Service(postgres_url, redis_url, settings=TRUSTED)
+    try:
+        yield service.start()
+    finally:
+        service.close()
 
-    with proxying(service.base_url, free_port(), prefix) as base:
-        check_all(service, base)
+
+@pytest.mark.parametrize("prefix", [PREFIX, "/tools/skald-2", "/api"])
+def test_the_trusted_proxy_tells_its_prefix(trusting: Service, prefix: str) -> None:
+    with proxying(trusting.base_url, free_port(), prefix) as base:
+        check_all(trusting, base)
 
 
 @pytest.mark.parametrize("prefix", [PREFIX, "/s"])
-@pytest.mark.parametrize("strip", [True, False])
-def test_the_operator_tells_the_public_address(make_service: MakeService, prefix: str, strip: bool) -> None:
+def test_the_operator_tells_the_public_address(make_service: MakeService, prefix: str) -> None:
     port = free_port()
     service = make_service(settings={"SKALD_PUBLIC_URL": f"http://127.0.0.1:{port}{prefix}/"})
 
-    with proxying(service.base_url, port, prefix, strip=strip, forwarded=False) as base:
-        check_all(service, base)
+    for strip in (True, False):
+        with proxying(service.base_url, port, prefix, strip=strip, forwarded=False) as base:
+            check_all(service, base)
 
 
 def test_the_prefix_of_a_proxy_that_is_not_trusted_counts_for_nothing(make_service: MakeService) -> None:
@@ -175,8 +183,6 @@ def nginx(folder: Path, port: int, to: str) -> Iterator[str]:
 
 
 @pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
-def test_nginx_as_documented(make_service: MakeService, tmp_path: Path) -> None:
-    service = make_service(settings=TRUSTED)
-
-    with nginx(tmp_path, free_port(), service.base_url) as base:
-        check_all(service, base)
+def test_nginx_as_documented(trusting: Service, tmp_path: Path) -> None:
+    with nginx(tmp_path, free_port(), trusting.base_url) as base:
+        check_all(trusting, base)

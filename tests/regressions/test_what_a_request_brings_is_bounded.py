@@ -5,20 +5,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from litestar import Litestar
 
 from api import offload
-from api.app import route_handlers
-from api.openapi.document import document
 from api.payload import decode as payload
 from domain import content, names
 from domain.content import Edit, EditWork, apply_edits
 from domain.errors import Invalid
 from domain.outline import by_events, outline, stays
+from tests.support.document import DOCUMENT
 from tests.support.prompt_space import PromptSpace
 from tests.support.space import Space, file, refusal, skill
-
-DOCUMENT: dict[str, Any] = document(Litestar(route_handlers=route_handlers(), openapi_config=None))
 
 BODIES: dict[str, Any] = {
     name: DOCUMENT["components"]["schemas"][name]

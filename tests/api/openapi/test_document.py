@@ -7,19 +7,16 @@ import httpx
 import jsonschema_rs
 import msgspec
 import pytest
-from litestar import Litestar
 
-from api.app import route_handlers
 from api.artifacts import fields
-from api.openapi.document import document
 from api.payload.decode import decode
 from api.prompts import schemas as prompt_schemas
 from api.skills import schemas as skill_schemas
 from domain.errors import Refused
 from domain.keys import SCOPES
+from tests.support.document import DOCUMENT
 from tests.support.service import Service
 
-DOCUMENT: dict[str, Any] = document(Litestar(route_handlers=route_handlers(), openapi_config=None))
 OPERATIONS = {
     operation["operationId"]: (path, method, operation)
     for path, methods in DOCUMENT["paths"].items()

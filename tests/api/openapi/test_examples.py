@@ -5,8 +5,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.openapi.test_document import DOCUMENT, OPERATIONS
+from tests.api.openapi.test_document import OPERATIONS
 from tests.support.archives import packed
+from tests.support.document import DOCUMENT
 from tests.support.service import Service
 
 ENDLESS = "events_stream"

@@ -14,16 +14,14 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from litestar import Litestar
 from schemathesis import Case, HookContext, Response
 from schemathesis.core.failures import AcceptedNegativeData, Failure
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.openapi.checks import RejectedPositiveData
 from schemathesis.transport.serialization import Binary
 
-from api.app import route_handlers
-from api.openapi.document import document
 from tests.support.archives import packed
+from tests.support.document import DOCUMENT
 from tests.support.service import Service
 
 # What fitting data may still be refused for: it depends on what is stored or on two fields at once, or is deep in JSON
@@ -71,9 +69,7 @@ config = schemathesis.Config.from_dict(
 # What forms take is an archive; any other bytes would be refused before anything else is looked at.
 schemathesis.openapi.format("binary", st.just(Binary(packed("imported"))))
 # Schemathesis works on it, so it gets one of its own.
-schema = schemathesis.openapi.from_dict(
-    deepcopy(document(Litestar(route_handlers=route_handlers(), openapi_config=None))), config=config
-)
+schema = schemathesis.openapi.from_dict(deepcopy(DOCUMENT), config=config)
 # Query parameters of which only one may be given.
 EXCLUSIVE = (
     ("version", "version_id"),

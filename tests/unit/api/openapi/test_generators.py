@@ -6,12 +6,9 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from litestar import Litestar
 
-from api.app import route_handlers
-from api.openapi.document import document
+from tests.support.document import DOCUMENT
 
-DOCUMENT: dict[str, Any] = document(Litestar(route_handlers=route_handlers(), openapi_config=None))
 COMPONENTS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 OPERATIONS: dict[str, dict[str, Any]] = {
     operation["operationId"]: operation
