@@ -28,6 +28,8 @@ TEST_WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # The checks that need no server come first; pytest's closing line comes last. Tests that kill servers and wait for them
 # share the cores with each other: what fails then has to fail once more, alone, to count. One worker, as a test that hangs
 # ends its process (tests/support/limits.py); short, as the names of what failed are to be read at the end of a record.
+# What the tests start over and over is compiled once, whatever the environment says.
+test: export PYTHONDONTWRITEBYTECODE =
 test: lint
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal || { \
 		echo "once more, alone:"; \
