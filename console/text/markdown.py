@@ -86,7 +86,7 @@ def markdown(
 
     made = html(as_text(HIDDEN.sub(_named, text.replace("\r\n", "\n"))), options=OPTIONS)
     if len(made) > MAX_MADE or is_too_deep(made):
-        return Markup("<pre>{}</pre>").format(visible(text))
+        return Markup('<pre tabindex="0">{}</pre>').format(visible(text))
     clean = nh3.clean(
         made,
         tags=TAGS,
@@ -94,7 +94,8 @@ def markdown(
         attribute_filter=kept,
         url_schemes={"http", "https", "mailto"},
         link_rel="nofollow noopener noreferrer",
-        set_tag_attribute_values={"input": {"disabled": ""}},
+        # A wide block scrolls, which takes the keyboard, too.
+        set_tag_attribute_values={"input": {"disabled": ""}, "pre": {"tabindex": "0"}},
     )
     clean = BOX.sub(lambda found: "☑ " if "checked" in found[0] else "☐ ", clean)
     if headings is not None and len(HEADING.findall(clean)) == headings:

@@ -183,17 +183,24 @@ def test_a_key_that_is_no_text_is_refused(tmp_path: Path) -> None:
     assert done.stderr.startswith(b"skald: a key is one line")
 
 
+MALFORMED = [
+    *(b"", b"<html>", b"[]", b"3", b"null", b"{}", b'{"count":1}', b'{"count":"1","results":[]}'),
+    *(b'{"count":1,"results":{}}', b'{"count":1,"results":[3]}', b'{"count":1,"results":[{"name":4}]}'),
+    *(b"\xff\xfe", b'{"count":' + b"[" * 200_000, b'{"count":-1,"results":[]}'),
+]
+COMMANDS = [["list"], ["show", "x"], ["log", "x"], ["pull"], ["show", "x", "--file=a"]]
+
+
+# Every command reads by the same rules: one of them gets all, each of the others some.
 @pytest.mark.parametrize(
-    "body",
+    ("command", "body"),
     [
-        *(b"", b"<html>", b"[]", b"3", b"null", b"{}", b'{"count":1}', b'{"count":"1","results":[]}'),
-        *(b'{"count":1,"results":{}}', b'{"count":1,"results":[3]}', b'{"count":1,"results":[{"name":4}]}'),
-        *(b"\xff\xfe", b'{"count":' + b"[" * 200_000, b'{"count":-1,"results":[]}'),
+        (command, body)
+        for turn, command in enumerate(COMMANDS)
+        for place, body in enumerate(MALFORMED)
+        if turn == 0 or place % (len(COMMANDS) - 1) == turn - 1
     ],
-    ids=lambda body: body[:30].decode("latin-1"),
-)
-@pytest.mark.parametrize(
-    "command", [["list"], ["show", "x"], ["log", "x"], ["pull"], ["show", "x", "--file=a"]]
+    ids=lambda value: value[:30].decode("latin-1") if isinstance(value, bytes) else " ".join(value),
 )
 def test_a_malformed_answer_is_one_line(tmp_path: Path, command: list[str], body: bytes) -> None:
     with answering(always(body)) as url:
